@@ -1,0 +1,57 @@
+"""What it costs to make something of one event's bytes. `python -m benchmarks.decode`: prints µs per event as JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks import dpus
+from dpf_async._api.codec import Codec
+from dpf_async._api.records import Envelope
+from dpf_async.models import DPU
+
+ROUNDS = 4_000
+
+
+def cost(read: Callable[[bytes], Any], lines: list[bytes]) -> float:
+    """µs of CPU per line."""
+    for line in lines[:200]:
+        read(line)
+    begun = time.process_time()
+    for turn in range(ROUNDS):
+        read(lines[turn % len(lines)])
+    return (time.process_time() - begun) / ROUNDS * 1e6
+
+
+def main() -> None:
+    """Every client's own way from a line to something that tells name, phase and conditions."""
+    from box import Box  # noqa: PLC0415  what kr8s makes of every object
+    from lightkube.generic_resource import create_namespaced_resource  # noqa: PLC0415
+
+    from benchmarks.lightkube_typed import TypedDPU  # noqa: PLC0415
+
+    codec = Codec(DPU)
+    kind = create_namespaced_resource(dpus.GROUP, dpus.VERSION, dpus.KIND, dpus.PLURAL)
+
+    def model(line: bytes) -> DPU:
+        envelope = codec.read(line)
+        assert isinstance(envelope, Envelope)
+        return codec.snapshot(envelope.object, line).object
+
+    lines = [dpus.event(index, index) for index in range(500)]
+    found = {
+        "dpf_async": cost(codec.read, lines),
+        "dpf_async (full model)": cost(model, lines),
+        "kubernetes_asyncio": cost(lambda line: json.loads(json.dumps(json.loads(line)["object"])), lines),
+        "kubernetes_asyncio (partial)": cost(lambda line: json.loads(line)["object"], lines),
+        "lightkube": cost(lambda line: kind.from_dict(json.loads(line)["object"]), lines),
+        "lightkube (typed by hand)": cost(lambda line: TypedDPU.from_dict(json.loads(line)["object"]), lines),
+        "kr8s": cost(lambda line: Box(json.loads(line)["object"]), lines[:50]),
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

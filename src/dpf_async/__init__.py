@@ -1,0 +1,185 @@
+"""Asyncio client for NVIDIA DPF: typed DPUs, transitions, and awaits that never poll and never lie.
+
+    async with DPFClient() as dpf:
+        await provision(dpf, host, reboot=bmc.power_cycle, node_effect=tenants.drain)
+
+Everything public is here; the kinds and the vocabulary of DPF are in `dpf_async.models`, a simulated site in
+`dpf_async.sim`.
+"""
+
+from __future__ import annotations
+
+from dpf_async._api.codec import Snapshot, Undecodable
+from dpf_async._api.records import ConditionRecord
+from dpf_async._api.resource import ResourceList
+from dpf_async._api.transport import Timeouts
+from dpf_async._sdk.client import DPFClient, DPUHandle
+from dpf_async._sdk.deletion import ForcedDeletion
+from dpf_async._sdk.flows import provision, reprovision
+from dpf_async._sdk.handshakes import HoldRequest, RebootRequest
+from dpf_async._sdk.nodes import NodeHandle
+from dpf_async._sdk.objects import ObjectHandle
+from dpf_async._sdk.resources import Resources
+from dpf_async._sdk.setup import SiteObject
+from dpf_async._sdk.specs import (
+    DeviceSpec,
+    GroupSpec,
+    HostSpec,
+    InterfaceSpec,
+    PortSpec,
+    ServiceSpec,
+    SiteSpec,
+    SwitchSpec,
+    device_name,
+    node_name,
+)
+from dpf_async._sdk.streams import TransitionStream
+from dpf_async._transitions.levels import (
+    Level,
+    accepted,
+    any_dpu_failed,
+    external_reboot_required,
+    node_effect_held,
+    phase_is,
+    ready,
+    services_ready,
+    terminating,
+)
+from dpf_async._transitions.transitions import (
+    ConditionChanged,
+    DPUAppeared,
+    DPUGone,
+    DPUReplaced,
+    DPUTerminating,
+    ExternalRebootDone,
+    ExternalRebootRequired,
+    NodeAppeared,
+    NodeEffectHeld,
+    NodeEffectReleased,
+    NodeGone,
+    PhaseChanged,
+    Transition,
+)
+from dpf_async._transitions.view import BFBView, DeploymentView, DPUView, MaintenanceView, NodeView
+from dpf_async._watch.events import Added, Deleted, Gap, Resumed, Synced, Updated, WatchEvent
+from dpf_async._watch.policy import WatchPolicy
+from dpf_async._watch.reflector import Health
+from dpf_async._watch.stream import EventStream
+from dpf_async.errors import (
+    AlreadyExists,
+    APIError,
+    BadRequest,
+    Cause,
+    Conflict,
+    ConnectionFailed,
+    DecodeError,
+    DPFError,
+    DPUFailed,
+    Forbidden,
+    Gone,
+    Invalid,
+    KindNotServed,
+    NotFound,
+    ObjectReplaced,
+    ServerError,
+    SpecError,
+    TooManyRequests,
+    Unauthorized,
+    UsageError,
+    WaitError,
+    WaitTimeout,
+)
+from dpf_async.models import DPUPhase
+
+__all__ = [
+    "APIError",
+    "Added",
+    "AlreadyExists",
+    "BFBView",
+    "BadRequest",
+    "Cause",
+    "ConditionChanged",
+    "ConditionRecord",
+    "Conflict",
+    "ConnectionFailed",
+    "DPFClient",
+    "DPFError",
+    "DPUAppeared",
+    "DPUFailed",
+    "DPUGone",
+    "DPUHandle",
+    "DPUPhase",
+    "DPUReplaced",
+    "DPUTerminating",
+    "DPUView",
+    "DecodeError",
+    "Deleted",
+    "DeploymentView",
+    "DeviceSpec",
+    "EventStream",
+    "ExternalRebootDone",
+    "ExternalRebootRequired",
+    "Forbidden",
+    "ForcedDeletion",
+    "Gap",
+    "Gone",
+    "GroupSpec",
+    "Health",
+    "HoldRequest",
+    "HostSpec",
+    "InterfaceSpec",
+    "Invalid",
+    "KindNotServed",
+    "Level",
+    "MaintenanceView",
+    "NodeAppeared",
+    "NodeEffectHeld",
+    "NodeEffectReleased",
+    "NodeGone",
+    "NodeHandle",
+    "NodeView",
+    "NotFound",
+    "ObjectHandle",
+    "ObjectReplaced",
+    "PhaseChanged",
+    "PortSpec",
+    "RebootRequest",
+    "ResourceList",
+    "Resources",
+    "Resumed",
+    "ServerError",
+    "ServiceSpec",
+    "SiteObject",
+    "SiteSpec",
+    "Snapshot",
+    "SpecError",
+    "SwitchSpec",
+    "Synced",
+    "Timeouts",
+    "TooManyRequests",
+    "Transition",
+    "TransitionStream",
+    "Unauthorized",
+    "Undecodable",
+    "Updated",
+    "UsageError",
+    "WaitError",
+    "WaitTimeout",
+    "WatchEvent",
+    "WatchPolicy",
+    "__version__",
+    "accepted",
+    "any_dpu_failed",
+    "device_name",
+    "external_reboot_required",
+    "node_effect_held",
+    "node_name",
+    "phase_is",
+    "provision",
+    "ready",
+    "reprovision",
+    "services_ready",
+    "terminating",
+]
+
+__version__ = "0.1.0"

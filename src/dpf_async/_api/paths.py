@@ -1,0 +1,41 @@
+"""Where things are on a Kubernetes API server, and what they are called in messages.
+
+Source: Kubernetes API concepts, "Resource URIs".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from dpf_async.models import Resource
+
+Query = list[tuple[str, str]]
+
+
+def collection(kind: type[Resource], namespace: str) -> str:
+    """The path of all objects of a kind in one namespace; every kind of DPF is namespaced (dpf-facts 1.1)."""
+    root = f"/apis/{kind.GROUP}/{kind.VERSION}" if kind.GROUP else f"/api/{kind.VERSION}"
+    return f"{root}/namespaces/{quote(namespace, safe='')}/{kind.PLURAL}"
+
+
+def item(kind: type[Resource], namespace: str, name: str, subresource: str = "") -> str:
+    """The path of one object, or of a subresource of it."""
+    path = f"{collection(kind, namespace)}/{quote(name, safe='')}"
+    return f"{path}/{subresource}" if subresource else path
+
+
+def words(kind: type[Resource], namespace: str, name: str = "") -> str:
+    """The same in words: "DPU dpu-1", or "dpus in namespace dpf-operator-system"."""
+    return f"{kind.KIND} {name}" if name else f"{kind.PLURAL} in namespace {namespace}"
+
+
+def selectors(label_selector: str, field_selector: str) -> Query:
+    """The query parameters that narrow a list or a watch; empty selectors select everything."""
+    query: Query = []
+    if label_selector:
+        query.append(("labelSelector", label_selector))
+    if field_selector:
+        query.append(("fieldSelector", field_selector))
+    return query

@@ -1,0 +1,172 @@
+"""What a refusal of the API server means: from an HTTP answer to one class of the error tree.
+
+The reason in the Status decides; where there is none (proxies, old servers, CRDs that are not there) the HTTP status
+does. Sources: Kubernetes API conventions, "Status" and the StatusReason constants of apimachinery; reliability 1.4.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from dpf_async import errors
+from dpf_async._api.codec import UNREADABLE
+from dpf_async._api.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REASONS: Final[dict[str, type[errors.APIError]]] = {
+    "AlreadyExists": errors.AlreadyExists,
+    "BadRequest": errors.BadRequest,
+    "Conflict": errors.Conflict,
+    "Expired": errors.Gone,
+    "Forbidden": errors.Forbidden,
+    "Gone": errors.Gone,
+    "InternalError": errors.ServerError,
+    "Invalid": errors.Invalid,
+    "MethodNotAllowed": errors.BadRequest,
+    "NotAcceptable": errors.BadRequest,
+    "NotFound": errors.NotFound,
+    "RequestEntityTooLarge": errors.BadRequest,
+    "ServerTimeout": errors.ServerError,
+    "ServiceUnavailable": errors.ServerError,
+    "StoreReadError": errors.ServerError,
+    "Timeout": errors.ServerError,
+    "TooManyRequests": errors.TooManyRequests,
+    "Unauthorized": errors.Unauthorized,
+    "UnsupportedMediaType": errors.BadRequest,
+}
+"""Every StatusReason of Kubernetes to its class."""
+
+_CODES: Final[dict[int, type[errors.APIError]]] = {
+    401: errors.Unauthorized,
+    403: errors.Forbidden,
+    404: errors.NotFound,
+    409: errors.Conflict,
+    410: errors.Gone,
+    422: errors.Invalid,
+    429: errors.TooManyRequests,
+}
+
+RETRY_AFTER_LIMIT: Final = 300.0
+"""Seconds. A server that asks for more, or for nonsense, gets this (reliability 7.6)."""
+
+_ADVICE: Final[dict[type[errors.APIError], str]] = {
+    errors.Unauthorized: "the credentials are missing, wrong or expired: renew the token or the client certificate",
+    errors.Forbidden: "grant it with a Role and a RoleBinding",
+    errors.KindNotServed: "the server does not serve this kind: install the CRDs of DPF, or check the version",
+    errors.TooManyRequests: "the server asks to slow down",
+}
+
+
+class _Cause(msgspec.Struct):
+    reason: str = ""
+    message: str = ""
+    field: str = ""
+
+
+class _Details(msgspec.Struct, rename="camel"):
+    causes: list[_Cause] | None = None
+    retry_after_seconds: float | None = None
+
+
+class _Status(msgspec.Struct):
+    kind: str = ""
+    reason: str | None = None
+    message: str | None = None
+    code: int | None = None
+    details: _Details | None = None
+
+
+def error_of(
+    status: int, headers: Mapping[str, str], body: bytes, *, method: str, path: str, target: str
+) -> errors.APIError:
+    """The error that an HTTP answer of 400 and above means.
+
+    Args:
+        status: HTTP status code.
+        headers: HTTP headers, looked up without regard to case.
+        body: what was answered, a Status or anything else.
+        method: of the request.
+        path: of the request, without the query.
+        target: what was asked for, in words: "DPU dpu-1", "dpus in namespace x".
+    """
+    answer = _read(body)
+    if answer is None:
+        cls = errors.KindNotServed if status == 404 else _class_of(status, "")
+        message, reason = _plain(status, headers, body), ""
+        causes: tuple[errors.Cause, ...] = ()
+    else:
+        reason = answer.reason or ""
+        cls = _class_of(status, reason)
+        message = printable(answer.message or "")
+        causes = tuple(
+            errors.Cause(printable(cause.field), printable(cause.message), cause.reason)
+            for cause in (answer.details.causes if answer.details else None) or ()
+        )
+    parts = [f"{method} {target}: {message or f'HTTP {status}'}"]
+    if advice := _ADVICE.get(cls):
+        parts.append(advice)
+    return cls(
+        "; ".join(parts),
+        status=status,
+        reason=reason,
+        method=method,
+        path=path,
+        object=target,
+        server_message=message,
+        causes=causes,
+        retry_after=retry_after(
+            headers, answer.details.retry_after_seconds if answer and answer.details else None
+        ),
+    )
+
+
+def retry_after(headers: Mapping[str, str], in_body: float | None = None) -> float:
+    """Seconds the server asks to wait: the Retry-After header, else the Status's own field; 0 if neither is sane.
+
+    Header values are seconds or an HTTP date (RFC 9110 10.2.3); the result is within [0, RETRY_AFTER_LIMIT].
+    """
+    value = headers.get("Retry-After", "").strip()
+    seconds = in_body or 0.0
+    if value:
+        try:
+            seconds = float(value)
+        except ValueError:
+            try:
+                seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+            except (ValueError, TypeError):
+                seconds = in_body or 0.0
+    if not seconds > 0:  # also NaN
+        return 0.0
+    return min(seconds, RETRY_AFTER_LIMIT)
+
+
+def _class_of(status: int, reason: str) -> type[errors.APIError]:
+    if cls := REASONS.get(reason):
+        return cls
+    if cls := _CODES.get(status):
+        return cls
+    return errors.ServerError if status >= 500 else errors.BadRequest
+
+
+def _read(body: bytes) -> _Status | None:
+    try:
+        status = msgspec.json.decode(body, type=_Status)
+    except UNREADABLE:
+        return None
+    return status if status.kind == "Status" else None
+
+
+def _plain(status: int, headers: Mapping[str, str], body: bytes) -> str:
+    """Words for an answer that is not a Status: a proxy's page, or the server's own text/plain 404."""
+    if status == 404:
+        return "404 page not found"
+    kind = headers.get("Content-Type", "no content type").split(";")[0]
+    first_line = body[:200].decode("utf-8", "replace").strip().splitlines()
+    said = f": {printable(first_line[0], 80)}" if first_line and kind == "text/plain" else ""
+    return f"HTTP {status} with {kind} instead of a Kubernetes Status{said}"

@@ -1,0 +1,517 @@
+"""The door: one client for one DPF, with everything a worker needs behind it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import anyio
+
+from dpf_async._api.config import Kubeconfig, load
+from dpf_async._api.resource import FIELD_MANAGER
+from dpf_async._api.transport import USER_AGENT, Timeouts, Transport
+from dpf_async._sdk import deletion, deployments, questions, registration, reprovisioning, setup
+from dpf_async._sdk.deletion import ForcedDeletion
+from dpf_async._sdk.locks import Locks
+from dpf_async._sdk.nodes import NodeHandle, NodeServices, dpu_failed, is_something, transition_stream
+from dpf_async._sdk.objects import ObjectHandle, ObjectPicture
+from dpf_async._sdk.pictures import Pictures
+from dpf_async._sdk.resources import Resources
+from dpf_async._sdk.setup import SiteObject
+from dpf_async._sdk.streams import TransitionStream
+from dpf_async._sdk.tasks import task_group
+from dpf_async._sdk.waiting import Deadline
+from dpf_async._transitions.derive import derive_dpu
+from dpf_async._transitions.hub import Hub
+from dpf_async._transitions.levels import Level, accepted
+from dpf_async._transitions.site import Site, Told
+from dpf_async._transitions.view import (
+    BFBView,
+    DeploymentView,
+    DPUView,
+    NodeView,
+    describe,
+    describe_deployment,
+    describe_object,
+)
+from dpf_async._watch.policy import WatchPolicy
+from dpf_async._watch.reflector import Health, Reflector
+from dpf_async.errors import DPUFailed, UsageError
+from dpf_async.models import BFB, DPU, DPUDeployment, DPUDevice, DPUNode, DPUNodeMaintenance, Resource, known
+
+if TYPE_CHECKING:
+    from dpf_async._sdk.specs import DeviceSpec, SiteSpec
+
+T = TypeVar("T", bound=Resource)
+
+_VIEWS: Mapping[type[Resource], tuple[Callable[[Any], Any], Callable[[Any], str]]] = {
+    DPU: (DPUView, describe),
+    DPUDeployment: (DeploymentView, describe_deployment),
+    BFB: (BFBView, lambda view: describe_object(view.state)),
+}
+"""Kinds that have a view of their own; the others are looked at as Snapshots. Any: the type hangs on the kind."""
+
+FORCE_PATIENCE = 60.0
+"""Seconds a forced deletion gives the orderly way first (chosen: many reconciles of the operator, 5 to 30 s each)."""
+
+
+class DPFClient(anyio.AsyncContextManagerMixin):
+    """One client for the DPF of one namespace. Use it with `async with`; leaving the block ends all that it started.
+
+    Workers share it: pictures, watches and locks exist once per client, however many wait.
+
+    Args:
+        namespace: where DPF and its objects are.
+        kubeconfig: path, or content as a dict; None means $KUBECONFIG, else ~/.kube/config, else the files of a pod.
+        context: context of the kubeconfig; None means its current one.
+        allow_insecure: accept a kubeconfig that says insecure-skip-tls-verify.
+        policy: how patient watches are.
+        timeouts: how long requests may take.
+        field_manager: who we are in managedFields, and in the User-Agent.
+
+    Entering it finds the server and the credentials, and sends nothing yet; it raises UsageError if there is no
+    kubeconfig or it cannot be used. A watch that the server will never accept ends the block with that error.
+    """
+
+    def __init__(
+        self,
+        *,
+        namespace: str = known.DPF_NAMESPACE,
+        kubeconfig: Kubeconfig | None = None,
+        context: str | None = None,
+        allow_insecure: bool = False,
+        policy: WatchPolicy | None = None,
+        timeouts: Timeouts | None = None,
+        field_manager: str = FIELD_MANAGER,
+    ) -> None:
+        self.namespace = namespace
+        self._kubeconfig = kubeconfig
+        self._context = context
+        self._allow_insecure = allow_insecure
+        self._policy = policy or WatchPolicy()
+        self._timeouts = timeouts
+        self._field_manager = field_manager
+        self._connection: _Connection | None = None
+
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
+        credentials = await load(self._kubeconfig, self._context, allow_insecure=self._allow_insecure)
+        async with (
+            Transport(
+                credentials, self._timeouts, user_agent=f"{USER_AGENT} ({self._field_manager})"
+            ) as transport,
+            task_group() as tasks,
+            AsyncExitStack() as stack,
+        ):
+            pictures = Pictures(transport, tasks, self._policy)
+            self._connection = _Connection(
+                transport, pictures, stack, self.namespace, field_manager=self._field_manager
+            )
+            try:
+                yield self
+            finally:
+                self._connection = None
+
+    # Looking, waiting, following.
+
+    def resource(self, kind: type[T]) -> Resources[T]:
+        """Typed objects of any kind: get, list, create, apply, patch, delete, watch."""
+        return self._entered.resource(kind)
+
+    def node(self, name: str) -> NodeHandle:
+        """The handle on a host, by the name of its DPUNode."""
+        return NodeHandle(name, self._entered.node_services)
+
+    def dpu(self, name: str) -> DPUHandle:
+        """The handle on a DPU."""
+        return DPUHandle(name, self._entered)
+
+    def deployment(self, name: str) -> ObjectHandle[DeploymentView]:
+        """The handle on a DPUDeployment."""
+        return self.handle(DPUDeployment, name)
+
+    def handle(self, kind: type[T], name: str) -> ObjectHandle[Any]:
+        """The handle on an object of any kind; its views are Snapshots where the kind has none of its own."""
+        return self._entered.handle(kind, name)
+
+    def transitions(self, *, label_selector: str = "") -> TransitionStream[NodeView]:
+        """What happens to every host of the site: `async with … as stream: async for transition in stream`.
+
+        The reader is first told of everything that stands; see NodeHandle.transitions.
+
+        Args:
+            label_selector: only hosts whose DPUNode matches, as Kubernetes takes it. One that stops matching is told
+                as gone.
+        """
+        connection = self._entered
+        if not label_selector:
+            return transition_stream(connection.node_services, key=None, select=is_something)
+        return connection.selected_transitions(label_selector)
+
+    @property
+    def health(self) -> Mapping[str, Health]:
+        """How each picture is kept, by what it shows: "dpus in namespace …"."""
+        return self._entered.pictures.health
+
+    async def server_version(self) -> str:
+        """The version of the API server, such as "v1.34.1": the cheapest way to learn whether it can be reached.
+
+        Raises:
+            ConnectionFailed, Unauthorized: it cannot be reached, or does not know us.
+        """
+        return await self._entered.server_version()
+
+    # The requirement's methods.
+
+    async def create_initialization_objects(
+        self, site: SiteSpec, *, bmc_password: str | None = None
+    ) -> tuple[SiteObject, ...]:
+        """Create everything a site consists of before there are hosts; nothing happens to what is there already.
+
+        Everything is checked by the server first; if anything is refused, nothing is created.
+
+        Args:
+            site: the definition.
+            bmc_password: of the DPUs' BMCs, for the Secret that DPF reads; None leaves the Secret alone.
+
+        Returns:
+            Each object, and whether it was created, changed, or unchanged.
+
+        Raises:
+            Invalid: the server refuses objects, or a BFB or DPUFlavor of that name is another one. `.causes` has all.
+            AlreadyExists: an object of that name is being deleted.
+            APIError, ConnectionFailed: it failed on the way; a note says what exists by then.
+        """
+        return await setup.define(self, site, bmc_password)
+
+    async def site_accepted(
+        self, site: SiteSpec, *, timeout: float | None = None
+    ) -> Mapping[str, DeploymentView]:
+        """Wait until the operator has taken a site's definition over: BFBs downloaded, every DPUDeployment accepted.
+
+        Raises:
+            WaitTimeout: it says which object is waiting for what.
+            UsageError: a BFB could not be downloaded.
+        """
+        deadline = Deadline(timeout)
+        for name in setup.bfbs_of(site):
+            done: Level[BFBView] = Level("downloaded", lambda view: view.ready or view.failed)
+            bfb: BFBView = await self.handle(BFB, name).until(done, timeout=deadline.left)
+            if bfb.failed:
+                raise UsageError(f"BFB {name} is in phase Error: its url could not be downloaded")
+        return {
+            name: await self.deployment(name).until(accepted, timeout=deadline.left) for name in site.groups
+        }
+
+    async def create_dpu_node(
+        self, name: str, devices: Sequence[DeviceSpec], *, labels: Mapping[str, str] | None = None
+    ) -> NodeView:
+        """Tell DPF of a host and its DPUs. What is there as described is left alone; what may change is made so.
+
+        Args:
+            name: of the DPUNode.
+            devices: its DPUs.
+            labels: for the DPUNode; labels of others stay.
+
+        Returns:
+            The node with what DPF knows of it by now. Wait for more with `node(name).until(…)`.
+
+        Raises:
+            AlreadyExists: the node or a device of that name is being deleted (`.terminating`).
+            Invalid: one exists with a value that cannot be changed; the message has both values.
+        """
+        await registration.register(self, name, devices, labels or {})
+        return await self.node(name).view()
+
+    async def mark_dpu_node_ready_for_maintenance(self, name: str, *, timeout: float | None = None) -> bool:
+        """Release the hold on a node: it may be disturbed.
+
+        Args:
+            name: of the DPUNode.
+            timeout: seconds to wait until DPF has taken the release; None does not wait.
+
+        Returns:
+            True if this released it, False if it was released already.
+
+        Raises:
+            NotFound: the node is not held. A hold is never released in advance.
+        """
+        return await questions.release_hold(self, name, timeout=timeout)
+
+    async def mark_dpu_node_rebooted(self, name: str, *, timeout: float | None = None) -> bool:
+        """Tell DPF that a host has been rebooted.
+
+        Args:
+            name: of the DPUNode.
+            timeout: seconds to wait until DPF has taken it; None does not wait.
+
+        Returns:
+            True if a request stood and is answered now, False if none stood.
+
+        Raises:
+            NotFound: there is no such DPUNode, or it was replaced meanwhile.
+        """
+        return await questions.confirm_rebooted(self, name, timeout=timeout)
+
+    async def reprovision_dpu(
+        self, name: str, *, uid: str | None = None, timeout: float | None = None
+    ) -> DPUView:
+        """Have a DPU made anew: delete its DPU object and wait for the one that takes its place.
+
+        Args:
+            name: of the DPU.
+            uid: of the one that is meant. Given again after a restart, it makes the call know what was done already.
+            timeout: seconds; None leaves it to the caller's cancel scope.
+
+        Returns:
+            The new DPU. It is provisioned from the beginning, its hold included.
+
+        Raises:
+            NotFound: there is no such DPU, and no uid was given.
+            WaitTimeout: the old one is still there, or no new one came.
+        """
+        return await reprovisioning.reprovision(self, name, uid=uid, timeout=timeout)
+
+    async def is_dpu_node_waiting_for_reboot(self, name: str) -> bool:
+        """Whether DPF waits for this host to be rebooted, asked of the server itself.
+
+        Raises:
+            NotFound: there is no such DPUNode.
+        """
+        return await questions.is_waiting_for_reboot(self, name)
+
+    async def is_dpu_ready(self, name: str) -> bool:
+        """Whether the DPU of this name is ready, asked of the server itself; one that is being deleted is not.
+
+        Raises:
+            NotFound: there is no such DPU.
+        """
+        return await questions.is_dpu_ready(self, name)
+
+    async def update_dpu_deployment_bfb(self, name: str, bfb: str, *, timeout: float | None = None) -> bool:
+        """Have a DPUDeployment install another BFB. With OnDelete a DPU gets it when it is reprovisioned.
+
+        Args:
+            name: of the DPUDeployment.
+            bfb: name of the BFB; it must be Ready.
+            timeout: seconds to wait until the operator has accepted it; None does not wait.
+
+        Returns:
+            False if it installed that BFB already.
+
+        Raises:
+            NotFound: there is no such DPUDeployment or BFB.
+            UsageError: the BFB is not Ready, or one of the two is being deleted.
+        """
+        return await deployments.use_bfb(self, name, bfb, timeout=timeout)
+
+    async def update_dpu_deployment_configuration(
+        self, name: str, flavor: str, *, timeout: float | None = None
+    ) -> bool:
+        """Have a DPUDeployment configure DPUs by another DPUFlavor. With OnDelete a DPU gets it when reprovisioned.
+
+        Args:
+            name: of the DPUDeployment.
+            flavor: name of the DPUFlavor.
+            timeout: seconds to wait until the operator has accepted it; None does not wait.
+
+        Returns:
+            False if it used that flavor already.
+
+        Raises:
+            NotFound: there is no such DPUDeployment or DPUFlavor.
+            UsageError: one of the two is being deleted.
+        """
+        return await deployments.use_flavor(self, name, flavor, timeout=timeout)
+
+    async def delete_dpu(self, device: str, *, timeout: float | None = None) -> None:
+        """Take a DPU away for good: its DPUDevice, its DPU, and its entry in the DPUNode. Gone already is success.
+
+        Args:
+            device: name of the DPUDevice.
+            timeout: seconds; None leaves it to the caller's cancel scope.
+
+        Raises:
+            WaitTimeout: something still holds one of them; the message says which and in what state.
+        """
+        await deletion.delete_dpu(self, device, timeout=timeout)
+
+    async def force_delete_dpu(self, device: str, *, patience: float = FORCE_PATIENCE) -> ForcedDeletion:
+        """The same; what still holds after `patience` seconds is taken off by force.
+
+        Returns:
+            What was forced, and what is left behind for somebody to clean up.
+        """
+        return await deletion.force_delete_dpu(self, device, patience=patience)
+
+    async def delete_dpu_node(self, name: str, *, timeout: float | None = None) -> None:
+        """Take a host away: its DPUNode, and with it its DPUs, DPUDevices and maintenances. Gone already is success.
+
+        Args:
+            name: of the DPUNode.
+            timeout: seconds; None leaves it to the caller's cancel scope.
+
+        Raises:
+            WaitTimeout: something still holds one of them; the message says which and in what state.
+        """
+        await deletion.delete_dpu_node(self, name, timeout=timeout)
+
+    async def force_delete_dpu_node(self, name: str, *, patience: float = FORCE_PATIENCE) -> ForcedDeletion:
+        """The same; what still holds after `patience` seconds is taken off by force.
+
+        Returns:
+            What was forced, and what is left behind for somebody to clean up.
+        """
+        return await deletion.force_delete_dpu_node(self, name, patience=patience)
+
+    @property
+    def _entered(self) -> _Connection:
+        if self._connection is None:
+            raise UsageError("this DPFClient is not entered: use it with `async with DPFClient() as dpf:`")
+        return self._connection
+
+
+class _Connection:
+    """What there is while a client is entered. Pictures start when they are first wanted and stay until it is left."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        pictures: Pictures,
+        stack: AsyncExitStack,
+        namespace: str,
+        *,
+        field_manager: str,
+    ) -> None:
+        self.pictures = pictures
+        self._transport = transport
+        self._stack = stack
+        self._namespace = namespace
+        self._field_manager = field_manager
+        self._starting = anyio.Lock()
+        self._objects: dict[type[Resource], ObjectPicture[Any, Any]] = {}  # Any: by kind
+        self._site: Site | None = None
+        self._site_reflectors: list[Reflector[Any]] = []
+        self.node_services = NodeServices(
+            site=self.site,
+            fresh=self.fresh_site,
+            nodes=self.resource(DPUNode),
+            maintenances=self.resource(DPUNodeMaintenance),
+            locks=Locks(),
+            health=lambda: [reflector.health for reflector in self._site_reflectors],
+        )
+
+    def resource(self, kind: type[T]) -> Resources[T]:
+        return Resources(
+            self._transport, kind, self._namespace, self.pictures, field_manager=self._field_manager
+        )
+
+    def handle(self, kind: type[T], name: str) -> ObjectHandle[Any]:
+        if kind is DPU:
+            return DPUHandle(name, self)
+        _, words = _VIEWS.get(kind, (None, describe_object))
+        return ObjectHandle(
+            kind.KIND, name, picture=lambda: self.picture(kind), fresh=self.fresh, describe=words
+        )
+
+    async def picture(self, kind: type[T]) -> ObjectPicture[T, Any]:
+        """The picture of a kind, started if need be; it may not be synced yet."""
+        async with self._starting:
+            picture = self._objects.get(kind)
+            if picture is None:
+                reflector = await self._stack.enter_async_context(self.pictures.of(kind, self._namespace))
+                view_of, _ = _VIEWS.get(kind, (_itself, None))
+                picture = self._objects[kind] = ObjectPicture(reflector, view_of)
+            return picture
+
+    async def site(self) -> Site:
+        """The joined picture of all hosts, started if need be; it may not be synced yet."""
+        async with self._starting:
+            if self._site is None:
+                of, enter = self.pictures.of, self._stack.enter_async_context
+                nodes = await enter(of(DPUNode, self._namespace))
+                devices = await enter(of(DPUDevice, self._namespace))
+                dpus = await enter(of(DPU, self._namespace))
+                maintenances = await enter(of(DPUNodeMaintenance, self._namespace))
+                self._site_reflectors = [nodes, devices, dpus, maintenances]
+                self._site = Site(nodes.store, devices.store, dpus.store, maintenances.store)
+            return self._site
+
+    async def fresh(self, reflector: Reflector[Any]) -> None:
+        await self.pictures.fresh(reflector, self._namespace)
+
+    async def fresh_site(self) -> None:
+        for reflector in self._site_reflectors:
+            await self.fresh(reflector)
+
+    def selected_transitions(self, label_selector: str) -> TransitionStream[NodeView]:
+        """Transitions of the hosts that match: the server decides which do, in a watch of its own."""
+        selected: list[Reflector[DPUNode]] = []
+
+        @asynccontextmanager
+        async def choosing(site: Site) -> AsyncIterator[None]:
+            async with self.pictures.of(DPUNode, self._namespace, label_selector=label_selector) as reflector:
+                await self.fresh(reflector)
+                membership: Told[DPUNode] = Told(lambda change: site.hub.stir(change.name, change.origin))
+                selected.append(reflector)
+                reflector.store.listen(membership)
+                try:
+                    yield
+                finally:
+                    reflector.store.unlisten(membership)
+
+        def matches(view: NodeView) -> bool:
+            return selected[-1].store.get(view.name) is not None
+
+        return transition_stream(self.node_services, key=None, select=matches, beside=choosing)
+
+    async def server_version(self) -> str:
+        return await self.resource(DPU).server_version()
+
+
+class DPUHandle(ObjectHandle[DPUView]):
+    """One DPU by its name, whether it exists or not. Get one from DPFClient.dpu."""
+
+    def __init__(self, name: str, connection: _Connection) -> None:
+        super().__init__(
+            DPU.KIND,
+            name,
+            picture=lambda: connection.picture(DPU),
+            fresh=connection.fresh,
+            describe=describe,
+            verdict=_verdict,
+        )
+
+    def transitions(self) -> TransitionStream[DPUView | None]:
+        """What happens to this DPU, and to the ones that take its name after it.
+
+        The reader is first told of what stands; see NodeHandle.transitions.
+        """
+
+        @asynccontextmanager
+        async def enter() -> AsyncIterator[Hub[DPUView | None]]:
+            picture = await self._picture()
+            await self._fresh(picture.reflector)
+            yield picture.hub
+
+        def keys() -> Iterable[str]:
+            return [self.name]
+
+        return TransitionStream(
+            enter,
+            lambda before, after, contiguous: derive_dpu(before, after, contiguous=contiguous),
+            key=self.name,
+            keys=keys,
+            select=lambda view: view is not None,
+        )
+
+
+def _verdict(view: DPUView, condition: Level[Any], waited: float) -> DPUFailed | None:
+    if view.failed and not condition.survives_failure:
+        return dpu_failed(view, condition, view, waited)
+    return None
+
+
+def _itself(state: Any) -> Any:  # Any: a Snapshot of whatever kind is its own view
+    return state

@@ -1,0 +1,338 @@
+"""The handle on one node: look, wait, follow, and answer the two questions DPF asks about it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING, TypeVar, overload
+
+import anyio
+
+from dpf_async._sdk.handshakes import HoldRequest, Question, RebootRequest, asked
+from dpf_async._sdk.streams import TransitionStream
+from dpf_async._sdk.waiting import wait_for
+from dpf_async._transitions.derive import derive
+from dpf_async._transitions.hub import Hub, Objection, Wait
+from dpf_async._transitions.levels import Level, external_reboot_required, node_effect_held
+from dpf_async._transitions.site import Site
+from dpf_async._transitions.transitions import Transition
+from dpf_async._transitions.view import DPUView, NodeView, describe
+from dpf_async.errors import Conflict, DPUFailed, NotFound, ObjectReplaced, WaitError
+from dpf_async.models import DPUNode, DPUNodeMaintenance, DPUPhase, known
+
+if TYPE_CHECKING:
+    from dpf_async._sdk.locks import Locks
+    from dpf_async._sdk.resources import Resources
+    from dpf_async._watch.reflector import Health
+
+V = TypeVar("V")
+
+
+class NodeServices:
+    """What node handles share: the site they look at, the client's writes, and the locks."""
+
+    def __init__(
+        self,
+        *,
+        site: Callable[[], Awaitable[Site]],
+        fresh: Callable[[], Awaitable[None]],
+        nodes: Resources[DPUNode],
+        maintenances: Resources[DPUNodeMaintenance],
+        locks: Locks,
+        health: Callable[[], Iterable[Health]],
+    ) -> None:
+        self.site = site
+        self.fresh = fresh
+        self.nodes = nodes
+        self.maintenances = maintenances
+        self.locks = locks
+        self.health = health
+
+
+class NodeHandle:
+    """One host by the name of its DPUNode, whether it exists or not. Get one from DPFClient.node."""
+
+    def __init__(self, name: str, services: NodeServices) -> None:
+        self.name = name
+        self._services = services
+
+    async def view(self) -> NodeView:
+        """What is true of the node now, everything this client wrote included.
+
+        A node that does not exist has a view too: `exists` is False.
+
+        Raises:
+            Unauthorized, Forbidden, KindNotServed: it cannot be looked at until somebody repairs something.
+        """
+        site = await self._services.site()
+        await self._services.fresh()
+        return site.view(self.name)
+
+    async def until(self, condition: Level[NodeView], *, timeout: float | None = None) -> NodeView:
+        """Wait until condition holds for this node and return the view in which it did.
+
+        Returns at once if it holds already. States in between may be skipped while the connection is down; a condition
+        that becomes true and stays true is never missed. A node that does not exist yet is waited for.
+
+        Args:
+            condition: a level, asked of every view including the first.
+            timeout: seconds from the call; None leaves it to the caller's cancel scope; 0 looks once.
+
+        Raises:
+            WaitTimeout: with the last view seen.
+            ObjectReplaced: the DPUNode was deleted, or another one has its name now.
+            DPUFailed: a DPU of this node is in phase Error, and the condition does not hold.
+        """
+        site: Site | None = None
+
+        async def fresh() -> None:
+            await self._services.fresh()
+
+        site = await self._services.site()
+        return await wait_for(
+            site.hub,
+            self.name,
+            condition,
+            fresh=fresh,
+            objection=lambda first, began: self._objection(condition, first, began),
+            timeout=timeout,
+            words=lambda last, waited: self._words(condition, last, waited),
+        )
+
+    def transitions(self) -> TransitionStream[NodeView]:
+        """What happens to this node and everything that refers to it: `async with … as stream: async for … in stream`.
+
+        The reader is first told of everything that stands. A slow reader is told the newest state, and that it
+        missed some (`contiguous` is False); it never makes anybody wait.
+        """
+        return transition_stream(self._services, key=self.name, select=is_something)
+
+    @overload
+    def external_reboot(
+        self, *, timeout: float | None = None
+    ) -> AbstractAsyncContextManager[RebootRequest]: ...
+
+    @overload
+    def external_reboot(
+        self, *, unless: Level[NodeView], timeout: float | None = None
+    ) -> AbstractAsyncContextManager[RebootRequest | None]: ...
+
+    def external_reboot(
+        self, *, unless: Level[NodeView] | None = None, timeout: float | None = None
+    ) -> AbstractAsyncContextManager[RebootRequest | None]:
+        """Wait until DPF asks for a reboot of the host, reboot it in the block, and tell DPF by leaving it.
+
+        Left with an exception, or cancelled, the request stands and whoever comes next hears of it. Within one client
+        each request is worked on once, whoever waits for it. Once the block was left in good order, the answer is
+        written however long that takes; cancelled in that moment, it is still tried for 5 s.
+
+        Args:
+            unless: give up waiting when this holds, and enter the block with None; leaving it tells DPF nothing.
+            timeout: seconds to wait for the request; the block itself is not bounded by it.
+
+        Raises:
+            WaitTimeout: no request in time, or another worker of this client is still busy with it.
+            ObjectReplaced, DPUFailed: as for `until`.
+
+        Source: dpf-facts 3.4.
+        """
+        question = Question(
+            name="external reboot",
+            stands=external_reboot_required,
+            read=_read_reboot,
+            withdrawn=_reboot_withdrawn,
+            answer=lambda request: self._confirm_reboot(request.view),
+        )
+        return asked(self, question, self._services.locks, unless=unless, timeout=timeout)
+
+    @overload
+    def node_effect_hold(
+        self, *, timeout: float | None = None
+    ) -> AbstractAsyncContextManager[HoldRequest]: ...
+
+    @overload
+    def node_effect_hold(
+        self, *, unless: Level[NodeView], timeout: float | None = None
+    ) -> AbstractAsyncContextManager[HoldRequest | None]: ...
+
+    def node_effect_hold(
+        self, *, unless: Level[NodeView] | None = None, timeout: float | None = None
+    ) -> AbstractAsyncContextManager[HoldRequest | None]:
+        """Wait until DPF asks whether the node may be disturbed, make it so in the block, and release it by leaving.
+
+        Left with an exception, or cancelled, the hold stands. The rest is as for `external_reboot`.
+
+        Args:
+            unless: give up waiting when this holds, and enter the block with None; leaving it releases nothing.
+            timeout: seconds to wait for the hold; the block itself is not bounded by it.
+
+        Raises:
+            WaitTimeout: no hold in time, or another worker of this client is still busy with it.
+            ObjectReplaced, DPUFailed: as for `until`.
+
+        Source: dpf-facts 5.
+        """
+        question = Question(
+            name="node effect hold",
+            stands=node_effect_held,
+            read=_read_hold,
+            withdrawn=_hold_withdrawn,
+            answer=lambda request: self._release(request.view),
+        )
+        return asked(self, question, self._services.locks, unless=unless, timeout=timeout)
+
+    @asynccontextmanager
+    async def attending(self, condition: Level[NodeView]) -> AsyncIterator[Wait[NodeView]]:
+        """Have a level asked about every state of the node while the block runs; nothing ends the block."""
+        site = await self._services.site()
+        wait: Wait[NodeView] = Wait(condition, lambda _: None)
+        wait.judge(site.view(self.name))
+        site.hub.add_wait(self.name, wait)
+        try:
+            yield wait
+        finally:
+            site.hub.remove_wait(self.name, wait)
+
+    # The answers.
+
+    async def _confirm_reboot(self, view: NodeView) -> None:
+        """Remove the annotation from this very DPUNode. Gone already, or another node by now, is as good."""
+        annotations = {known.EXTERNAL_REBOOT_REQUIRED: None}
+        try:
+            await self._services.nodes.patch(
+                self.name, {"metadata": {"uid": view.uid, "annotations": annotations}}
+            )
+        except (NotFound, Conflict):
+            return
+
+    async def _release(self, view: NodeView) -> None:
+        """Set the annotation of this very maintenance to "false": removing it would re-arm it (dpf-facts 3.3)."""
+        held = view.hold
+        if held is None:
+            return
+        annotations = {known.WAIT_FOR_EXTERNAL_NODE_EFFECT: "false"}
+        try:
+            await self._services.maintenances.patch(
+                held.name, {"metadata": {"uid": held.uid, "annotations": annotations}}
+            )
+        except (NotFound, Conflict):
+            return
+
+    # Waiting.
+
+    def _objection(self, condition: Level[NodeView], first: NodeView, began: float) -> Objection[NodeView]:
+        seen = first
+
+        def object_to(view: NodeView) -> WaitError | None:
+            nonlocal seen
+            waited = anyio.current_time() - began
+            if seen.exists and view.uid != seen.uid:
+                return ObjectReplaced(
+                    f"DPUNode {self.name} was {'replaced' if view.exists else 'deleted'} while waiting for"
+                    f" {condition.name}",
+                    old_uid=seen.uid,
+                    new_uid=view.uid or None,
+                    condition=condition.name,
+                    view=seen,
+                    waited=waited,
+                )
+            seen = view
+            if not condition.survives_failure and view.failed_dpus:
+                return dpu_failed(view.failed_dpus[0], condition, view, waited)
+            return None
+
+        return object_to
+
+    def _words(self, condition: Level[NodeView], last: NodeView | None, waited: float) -> str:
+        state = describe(last) if last is not None else "its state could not be read"
+        troubles = sorted({health.reason for health in self._services.health() if health.reason})
+        trouble = f"; the watch is interrupted: {'; '.join(troubles)}" if troubles else ""
+        return f"DPUNode {self.name}: not {condition.name} after {waited:g} s; {state}{trouble}"
+
+
+def dpu_failed(dpu: DPUView, condition: Level[V], view: NodeView | DPUView, waited: float) -> DPUFailed:
+    """The error for a DPU in phase Error: which condition failed, and what to do."""
+    failure = dpu.failure
+    reason = (failure.reason or "") if failure is not None else ""
+    detail = (failure.message or "") if failure is not None else ""
+    cause = f"{failure.type} is False, {reason}: {detail}" if failure is not None else "no condition says why"
+    return DPUFailed(
+        f"DPU {dpu.name} is in phase Error: {cause}; repair the cause, then reprovision it",
+        dpu=dpu.name,
+        reason=reason,
+        detail=detail,
+        condition=condition.name,
+        view=view,
+        waited=waited,
+    )
+
+
+def transition_stream(
+    services: NodeServices,
+    *,
+    key: str | None,
+    select: Callable[[NodeView], bool],
+    beside: Callable[[Site], AbstractAsyncContextManager[None]] | None = None,
+) -> TransitionStream[NodeView]:
+    """The transitions of one node, or of all that select says yes to; `beside` is entered for as long as they last."""
+    entered: list[Site] = []
+
+    @asynccontextmanager
+    async def enter() -> AsyncIterator[Hub[NodeView]]:
+        site = await services.site()
+        await services.fresh()
+        entered.append(site)
+        async with beside(site) if beside is not None else nullcontext():
+            yield site.hub
+
+    def keys() -> Iterable[str]:
+        return [key] if key is not None else sorted(entered[-1].names())
+
+    def between(before: NodeView | None, after: NodeView | None, contiguous: bool) -> Iterator[Transition]:
+        return derive(before, after, contiguous=contiguous)
+
+    return TransitionStream(enter, between, key=key, keys=keys, select=select)
+
+
+def is_something(view: NodeView) -> bool:
+    """There is anything to tell about the node: it exists, or something refers to it."""
+    return view.exists or bool(view.dpus) or bool(view.maintenances)
+
+
+def _read_reboot(view: NodeView) -> RebootRequest | None:
+    if not view.external_reboot_required:
+        return None
+    rebooting = tuple(dpu.name for dpu in view.dpus if dpu.phase == DPUPhase.REBOOTING)
+    return RebootRequest(node=view.name, dpus=rebooting, view=view)
+
+
+def _reboot_withdrawn(request: RebootRequest) -> Level[NodeView]:
+    # Not external_reboot_required: its condition may be rewritten while the same request stands (dpf-facts 3.4).
+    uid = request.view.uid
+    return Level(
+        "request withdrawn",
+        lambda view: (
+            view.uid != uid
+            or view.node is None
+            or known.EXTERNAL_REBOOT_REQUIRED not in view.node.annotations
+        ),
+    )
+
+
+def _read_hold(view: NodeView) -> HoldRequest | None:
+    held = view.hold
+    if held is None:
+        return None
+    return HoldRequest(
+        node=view.name, maintenance=held.name, dpus=tuple(dpu.name for dpu in view.dpus), view=view
+    )
+
+
+def _hold_withdrawn(request: HoldRequest) -> Level[NodeView]:
+    held = request.view.hold
+    uid = held.uid if held is not None else ""
+
+    def withdrawn(view: NodeView) -> bool:
+        return not any(maintenance.uid == uid and maintenance.held for maintenance in view.maintenances)
+
+    return Level("hold withdrawn", withdrawn)

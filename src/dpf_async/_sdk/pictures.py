@@ -1,0 +1,114 @@
+"""One reflector per selection, shared by everybody who asks for the same, and what we wrote ourselves.
+
+A picture starts when somebody first wants it, and goes when nobody has wanted it for a while. Reading it after a write
+of ours waits until it shows that write: a decision made from a picture that lags is how one request becomes nine
+power cycles.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import anyio
+
+from dpf_async._api.feed import Feed
+from dpf_async._watch.reflector import Health, Reflector
+from dpf_async._watch.versions import newest
+from dpf_async.models import Resource
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from anyio.abc import TaskGroup
+
+    from dpf_async._api.transport import Transport
+    from dpf_async._watch.policy import WatchPolicy
+
+T = TypeVar("T", bound=Resource)
+
+LINGER: Final = 5.0
+"""Seconds a picture is kept when nobody wants it: workers that come and go share one list (reliability 4.2)."""
+
+_Selection = tuple[type[Resource], str, str, str]
+
+
+class _Kept:
+    """A reflector that runs, and how many want it."""
+
+    def __init__(self, reflector: Reflector[Any]) -> None:  # Any: of whatever kind the key says
+        self.reflector = reflector
+        self.users = 0
+        self.unwanted = anyio.Event()
+
+
+class Pictures:
+    """The reflectors of one client, in its task group."""
+
+    def __init__(
+        self, transport: Transport, tasks: TaskGroup, policy: WatchPolicy, *, linger: float = LINGER
+    ) -> None:
+        self._transport = transport
+        self._tasks = tasks
+        self._policy = policy
+        self._linger = linger
+        self._kept: dict[_Selection, _Kept] = {}
+        self._written: dict[tuple[type[Resource], str], str] = {}
+
+    @asynccontextmanager
+    async def of(
+        self, kind: type[T], namespace: str, *, label_selector: str = "", field_selector: str = ""
+    ) -> AsyncIterator[Reflector[T]]:
+        """Want the picture of a selection for as long as the block lasts. It may not be there yet: see `synced`."""
+        key = (kind, namespace, label_selector, field_selector)
+        kept = self._kept.get(key)
+        if kept is None:
+            feed = Feed(
+                self._transport,
+                kind,
+                namespace,
+                label_selector=label_selector,
+                field_selector=field_selector,
+            )
+            kept = self._kept[key] = _Kept(Reflector(feed, self._policy))
+            self._tasks.start_soon(self._keep, key, kept)
+        kept.users += 1
+        try:
+            yield kept.reflector
+        finally:
+            kept.users -= 1
+            if kept.users == 0:
+                kept.unwanted.set()
+
+    def note_write(self, kind: type[Resource], namespace: str, resource_version: str) -> None:
+        """An object of this kind was written by us, and has this version now."""
+        key = (kind, namespace)
+        self._written[key] = newest(self._written.get(key, ""), resource_version)
+
+    async def fresh(self, reflector: Reflector[Any], namespace: str) -> None:  # Any: of any kind
+        """Wait until a picture is there and shows everything that we wrote.
+
+        Raises:
+            Unauthorized, Forbidden, KindNotServed: it cannot be read until somebody repairs something.
+        """
+        await reflector.synced()
+        if version := self._written.get((reflector.feed.kind, namespace)):
+            await reflector.reached(version)
+
+    @property
+    def health(self) -> Mapping[str, Health]:
+        """How each picture is kept, by what it shows."""
+        return {kept.reflector.feed.words: kept.reflector.health for kept in self._kept.values()}
+
+    async def _keep(self, key: _Selection, kept: _Kept) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(kept.reflector.run)
+            while True:
+                await kept.unwanted.wait()
+                await anyio.sleep(self._linger)
+                if kept.users == 0:
+                    break
+                kept.unwanted = anyio.Event()
+            # No await between the count and this line: nobody can have come.
+            del self._kept[key]
+            tasks.cancel_scope.cancel()

@@ -1,0 +1,322 @@
+"""What a person or a bare-metal manager says about a site and its hosts, before any object exists.
+
+Everything is checked when it is built: types, names and their limits, addresses, references between the parts. A
+SiteSpec that could be built can be created, as far as that can be known without the cluster.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from ipaddress import IPv4Address
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic.alias_generators import to_camel
+
+from dpf_async.models import (
+    BFBSpec,
+    ChainIPAM,
+    ConfiguredInterface,
+    DeploymentNodeEffect,
+    DPUFlavorSpec,
+    DPUServiceNADSpec,
+    HelmChart,
+    ServiceConfiguration,
+    ServiceInterfaceSpec,
+    Wire,
+)
+
+_LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+
+
+def _named(limit: int) -> StringConstraints:
+    """A name as Kubernetes takes it, of at most `limit` characters (dpf-facts 1.3 #3)."""
+    return StringConstraints(min_length=1, max_length=limit, pattern=rf"^{_LABEL}(\.{_LABEL})*$")
+
+
+NodeNameText = Annotated[str, _named(48)]
+DeviceNameText = Annotated[str, _named(63)]
+DeploymentNameText = Annotated[str, _named(20)]
+ServiceNameText = Annotated[str, _named(28)]
+ObjectNameText = Annotated[str, _named(63)]
+BFBNameText = Annotated[str, _named(187)]
+
+
+def _without_unknown_keys(value: Any) -> Any:  # Any: a model of the API, or a container of them
+    """Models of the API keep unknown fields for the server's sake; in a description they are typing errors."""
+    unknown = sorted(_unknown_keys(value, ""))
+    if unknown:
+        raise ValueError(f"unknown key: {', '.join(unknown)}")
+    return value
+
+
+def _unknown_keys(value: Any, path: str) -> list[str]:
+    if isinstance(value, Wire):
+        found = [f"{path}{key}" for key in value.model_extra or {}]
+        for name, field in type(value).model_fields.items():
+            found += _unknown_keys(getattr(value, name), f"{path}{field.alias or name}.")
+        return found
+    if isinstance(value, tuple):
+        return [
+            key for n, item in enumerate(value) for key in _unknown_keys(item, f"{path.rstrip('.')}[{n}].")
+        ]
+    return []
+
+
+Known = AfterValidator(_without_unknown_keys)
+
+
+class Spec(BaseModel):
+    """Base of the descriptions: frozen, camelCase in files, unknown keys refused."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        defer_build=True,
+    )
+
+
+class DeviceSpec(Spec):
+    """One DPU in a host, as the site explorer found it.
+
+    Attributes:
+        name: of its DPUDevice; Carbide's are `device-<MAC of the DPU's BMC>`.
+        serial_number: DPF compares it with what the BMC says, and refuses another (dpf-facts 4).
+        bmc_ip: IPv4 address of the DPU's own BMC.
+        bmc_port: port of its Redfish service.
+        labels: for its DPUDevice; they are copied to the DPU.
+    """
+
+    name: DeviceNameText
+    serial_number: Annotated[str, StringConstraints(min_length=1)]
+    bmc_ip: IPv4Address
+    bmc_port: Annotated[int, Field(ge=1, le=65535)] = 443
+    number_of_pfs: Annotated[int, Field(ge=1, alias="numberOfPFs")] = 1
+    psid: Annotated[str, StringConstraints(pattern=r"^MT_?[A-Z0-9]+$")] | None = None
+    opn: Annotated[str, StringConstraints(pattern=r"^\d{3}-[A-Z0-9]{5}-[A-Z0-9]{4}-[A-Z0-9]{3}$")] | None = (
+        None
+    )
+    pf0_name: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class HostSpec(Spec):
+    """One host with its DPUs.
+
+    Attributes:
+        name: of its DPUNode; Carbide's are `node-<MAC of the host's BMC>`.
+        devices: its DPUs; at least one.
+        labels: for its DPUNode: those that its group's selector asks for, at least.
+    """
+
+    name: NodeNameText
+    devices: Annotated[tuple[DeviceSpec, ...], Field(min_length=1)]
+    labels: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _devices_differ(self) -> Self:
+        refuse_duplicates(self.devices)
+        return self
+
+
+class ServiceSpec(Spec):
+    """A service that DPUs of a site can run: its chart, and what the site chooses about it.
+
+    Attributes:
+        chart: the helm chart, with default values.
+        configuration: where and how it runs; values in it win over the chart's.
+        interfaces: its interfaces on the DPU, each on a network.
+        resources: what it needs of a DPU, by resource name, as Kubernetes quantities.
+        disruptive: a change of it may disturb the host: Ready DPUs go through the node effect again (dpf-facts 11).
+            Off by default, as Carbide has it.
+    """
+
+    chart: Annotated[HelmChart, Known]
+    configuration: Annotated[ServiceConfiguration, Known] | None = None
+    interfaces: Annotated[tuple[Annotated[ConfiguredInterface, Known], ...], Field(max_length=50)] = ()
+    resources: dict[str, str | int] = Field(default_factory=dict)
+    disruptive: bool = False
+
+
+class InterfaceSpec(Spec):
+    """An interface that is not a service's own, such as a physical port, found by its labels."""
+
+    labels: Annotated[dict[str, str], Field(min_length=1)]
+    interface: Annotated[ServiceInterfaceSpec, Known]
+
+
+class PortSpec(Spec):
+    """One end of a switch: an interface of a service, or any interface with these labels."""
+
+    service: ServiceNameText | None = None
+    interface: Annotated[str, StringConstraints(min_length=1, max_length=15)] | None = None
+    labels: dict[str, str] | None = None
+    ipam: Annotated[ChainIPAM, Known] | None = None
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Self:
+        if (self.service is None) == (self.labels is None):
+            raise ValueError("exactly one of service and labels")
+        if (self.service is None) != (self.interface is None):
+            raise ValueError("service and interface belong together")
+        return self
+
+
+class SwitchSpec(Spec):
+    """Ports of a service chain that are connected with each other."""
+
+    ports: Annotated[tuple[PortSpec, ...], Field(min_length=1, max_length=50)]
+    mtu: Annotated[int, Field(ge=1280, le=9216)] = 1500
+
+
+class GroupSpec(Spec):
+    """DPUs that get the same: one DPUDeployment.
+
+    Attributes:
+        bfb: name of one of the site's BFBs.
+        flavor: name of one of the site's flavors.
+        node_labels: DPUNodes with these labels belong to the group.
+        device_labels: and of those only DPUDevices with these; none means all.
+        services: names of the site's services that run on these DPUs.
+        depends_on: services that start only after others, by name.
+        chains: how the services are connected.
+        disruptive_chains: a change of the chains may disturb the host (dpf-facts 11).
+        node_effect: what happens before a host is disturbed. A hold: Carbide decides.
+        strategy: OnDelete: a changed BFB or flavor reaches a DPU only when Carbide reprovisions it (dpf-facts 7.2).
+        suffix: the DPUSet is named `<group>-<suffix>`.
+        secure_boot: whether the DPUs boot securely; None leaves them as they are.
+    """
+
+    bfb: BFBNameText
+    flavor: ObjectNameText
+    node_labels: Annotated[dict[str, str], Field(min_length=1)]
+    device_labels: dict[str, str] = Field(default_factory=dict)
+    services: Annotated[tuple[ServiceNameText, ...], Field(min_length=1, max_length=50)]
+    depends_on: dict[ServiceNameText, tuple[ServiceNameText, ...]] = Field(default_factory=dict)
+    chains: Annotated[tuple[SwitchSpec, ...], Field(max_length=50)] = ()
+    disruptive_chains: bool = False
+    node_effect: Annotated[DeploymentNodeEffect, Known] = Field(
+        default_factory=lambda: DeploymentNodeEffect(hold=True)
+    )
+    strategy: Literal["OnDelete", "RollingUpdate"] = "OnDelete"
+    suffix: Annotated[str, StringConstraints(min_length=1, max_length=24, pattern=rf"^{_LABEL}$")] = "default"
+    secure_boot: bool | None = None
+
+    @model_validator(mode="after")
+    def _one_effect(self) -> Self:
+        # The API server takes a wrong combination here, and the operator chokes on it later (dpf-facts 1.3 #10).
+        effects = {"hold", "no_effect", "custom_action", "drain", "taint", "custom_label"}
+        chosen = sorted(effects & self.node_effect.model_fields_set)
+        if len(chosen) != 1:
+            said = " and ".join(to_camel(effect) for effect in chosen) or "none"
+            raise ValueError(f"nodeEffect must have exactly one effect, not {said}")
+        return self
+
+
+class SiteSpec(Spec):
+    """A site: what its groups of DPUs get, and the parts they share. Each part is created once.
+
+    Attributes:
+        bfbs: OS images by name.
+        flavors: settings for DPUs by name. A flavor never changes: another one is another name.
+        services: what can run on DPUs, by name; the name is also the deploymentServiceName.
+        interfaces: interfaces that are not a service's own, by name.
+        networks: networks that services' interfaces attach to (DPUServiceNADs), by name.
+        groups: the groups, each a DPUDeployment of that name.
+        operator_bfcfg: False has the operator use its own bf.cfg template rather than a ConfigMap, as Carbide does;
+            None leaves its configuration alone.
+    """
+
+    bfbs: dict[BFBNameText, Annotated[BFBSpec, Known]]
+    flavors: dict[ObjectNameText, Annotated[DPUFlavorSpec, Known]]
+    services: dict[ServiceNameText, ServiceSpec]
+    interfaces: dict[ObjectNameText, InterfaceSpec] = Field(default_factory=dict)
+    networks: dict[ObjectNameText, Annotated[DPUServiceNADSpec, Known]] = Field(default_factory=dict)
+    groups: Annotated[dict[DeploymentNameText, GroupSpec], Field(min_length=1)]
+    operator_bfcfg: Literal[False] | None = None
+
+    @model_validator(mode="after")
+    def _parts_exist(self) -> Self:
+        problems = [problem for name, group in self.groups.items() for problem in self._missing(name, group)]
+        problems += [
+            f"services.{name}: there is no network {interface.network}"
+            for name, service in self.services.items()
+            for interface in service.interfaces
+            if "/" not in interface.network and self.networks and interface.network not in self.networks
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _missing(self, name: str, group: GroupSpec) -> list[str]:
+        problems: list[str] = []
+        if group.bfb not in self.bfbs:
+            problems.append(f"groups.{name}.bfb: there is no BFB {group.bfb}")
+        if group.flavor not in self.flavors:
+            problems.append(f"groups.{name}.flavor: there is no flavor {group.flavor}")
+        problems += [
+            f"groups.{name}.services: there is no service {service}"
+            for service in group.services
+            if service not in self.services
+        ]
+        problems += [
+            f"groups.{name}.services: {service} is there {count} times"
+            for service, count in Counter(group.services).items()
+            if count > 1
+        ]
+        mentioned = {
+            port.service for switch in group.chains for port in switch.ports if port.service is not None
+        }
+        mentioned |= set(group.depends_on) | {one for many in group.depends_on.values() for one in many}
+        problems += [
+            f"groups.{name}: {service} is connected or depended on, but not among its services"
+            for service in sorted(mentioned - set(group.services))
+        ]
+        return problems
+
+
+def refuse_duplicates(devices: tuple[DeviceSpec, ...]) -> None:
+    """Devices are told apart by name, serial number and BMC address.
+
+    Raises:
+        ValueError: two have one of them in common.
+    """
+    for what, values in (
+        ("name", [device.name for device in devices]),
+        ("serialNumber", [device.serial_number for device in devices]),
+        ("bmcIp", [f"{device.bmc_ip}:{device.bmc_port}" for device in devices]),
+    ):
+        for value, count in Counter(values).items():
+            if count > 1:
+                raise ValueError(f"{count} devices have the {what} {value}")
+
+
+_MAC = re.compile(r"([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}")
+
+
+def node_name(host_bmc_mac: str) -> str:
+    """The name Carbide gives a DPUNode: `node-` and the MAC of the host's BMC (dpf-facts 4).
+
+    Raises:
+        ValueError: this is no MAC address.
+    """
+    return f"node-{_dashed(host_bmc_mac)}"
+
+
+def device_name(dpu_bmc_mac: str) -> str:
+    """The name Carbide gives a DPUDevice: `device-` and the MAC of the DPU's BMC (dpf-facts 4).
+
+    Raises:
+        ValueError: this is no MAC address.
+    """
+    return f"device-{_dashed(dpu_bmc_mac)}"
+
+
+def _dashed(mac: str) -> str:
+    if not _MAC.fullmatch(mac):
+        raise ValueError(f"{mac!r} is not a MAC address such as 02:00:00:00:0a:01")
+    return mac.lower().replace(":", "-")

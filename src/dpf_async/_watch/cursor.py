@@ -1,0 +1,67 @@
+"""What one reader has not heard yet: a set of keys, each with what happened to it since. Never a queue.
+
+Memory is one entry per key that changed, however many changes there were and however slow the reader is. Keys come out
+in the order in which they first changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+import anyio
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Missed:
+    """What happened to one key since the reader last heard of it.
+
+    Attributes:
+        changes: how many states there were.
+        contiguous: nothing was missed between them.
+        origin: how the newest of them was learnt.
+        last: the final state of whatever carried the key when the reader last heard; None if that still stands.
+    """
+
+    __slots__ = ("changes", "contiguous", "last", "origin")
+
+    def __init__(self, origin: str) -> None:
+        self.changes = 0
+        self.contiguous = True
+        self.origin = origin
+        self.last: object = None
+
+
+class Cursor(Generic[K]):
+    """The keys one reader has to look at again."""
+
+    __slots__ = ("_missed", "_waiting")
+
+    def __init__(self) -> None:
+        self._missed: dict[K, Missed] = {}
+        self._waiting: anyio.Event | None = None
+
+    def mark(self, key: K, origin: str) -> Missed:
+        """Something happened to key; return what the reader will be handed for it."""
+        missed = self._missed.get(key)
+        if missed is None:
+            missed = self._missed[key] = Missed(origin)
+            if self._waiting is not None:
+                self._waiting.set()
+                self._waiting = None
+        missed.changes += 1
+        if origin != "watch":
+            missed.contiguous = False
+        if missed.origin != "initial":
+            missed.origin = origin
+        return missed
+
+    async def next(self) -> tuple[K, Missed]:
+        """Wait for a key to change; take it. Cancelled, nothing is taken."""
+        while not self._missed:
+            if self._waiting is None:
+                self._waiting = anyio.Event()
+            await self._waiting.wait()
+        key = next(iter(self._missed))
+        return key, self._missed.pop(key)

@@ -1,0 +1,241 @@
+"""The picture: which objects exist, each in the newest state that the server has shown.
+
+Plain synchronous code. Every change is told to every listener before the next event is looked at, so that nobody's
+condition misses a state (G6). Identity is the uid; a name is only a label, and one name carries one live uid at most.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+
+import msgspec
+
+from dpf_async._api.codec import Snapshot, Undecodable
+from dpf_async._watch.versions import is_older
+from dpf_async.models import Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+T = TypeVar("T", bound=Resource)
+
+_GRAVES: Final = 10_000
+"""Deletions remembered, so that a second connection that repeats the past raises no ghosts. A repeated stretch is
+seconds long; this is more deletions than the largest site makes in one."""
+
+
+class Change(msgspec.Struct, Generic[T], gc=False, frozen=True):
+    """One object, before and after. Never both None; never two different uids.
+
+    Attributes:
+        before: the state known until now; None if the object was not known.
+        after: the state now; None if the object is gone.
+        last: the final state of a deleted object where the server told it.
+        origin: "watch" if nothing can have been missed since `before`; "relist" or "audit" if something can.
+    """
+
+    before: Snapshot[T] | None
+    after: Snapshot[T] | None
+    last: Snapshot[T] | None
+    origin: str
+
+    @property
+    def name(self) -> str:
+        """metadata.name of the object."""
+        state = self.after if self.after is not None else self.before
+        assert state is not None, "a change is of something"  # noqa: S101
+        return state.record.metadata.name
+
+
+class Listener(Protocol[T]):
+    """Somebody who is told of every change, at once and synchronously."""
+
+    def changed(self, change: Change[T]) -> None:
+        """An object appeared, changed or went."""
+
+    def undecodable(self, obj: Undecodable) -> None:
+        """An object exists and cannot be read; it is in the picture no longer."""
+
+    def interrupted(self, reason: str) -> None:
+        """From here to the next list, changes may have been missed."""
+
+    def listed(self, resource_version: str, *, rewound: bool) -> None:
+        """A list was taken after an interruption: the picture is complete again.
+
+        `rewound`: the server's history went back.
+        """
+
+
+class Store(Generic[T]):
+    """The objects of one selection of one kind, by name.
+
+    Attributes:
+        duplicates: states dropped because they were known or older.
+        repairs: changes that an audit found before an event told of them.
+        unreadable: the objects that exist and cannot be decoded, by name.
+    """
+
+    def __init__(self) -> None:
+        self._objects: dict[str, Snapshot[T]] = {}
+        self._graves: dict[str, str] = {}
+        self._listeners: list[Listener[T]] = []
+        self.duplicates = 0
+        self.repairs = 0
+        self.unreadable: dict[str, Undecodable] = {}
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def __iter__(self) -> Iterator[Snapshot[T]]:
+        return iter(self._objects.values())
+
+    def get(self, name: str) -> Snapshot[T] | None:
+        """The object that has this name now."""
+        return self._objects.get(name)
+
+    def listen(self, listener: Listener[T]) -> None:
+        """Tell listener of every change from now on."""
+        self._listeners.append(listener)
+
+    def unlisten(self, listener: Listener[T]) -> None:
+        """Stop telling listener; nothing happens if it was not told."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    def apply(self, type_: str, state: Snapshot[T]) -> None:
+        """Take one ADDED, MODIFIED or DELETED. What is known already, or older, is dropped and counted."""
+        meta = state.record.metadata
+        before = self._objects.get(meta.name)
+        if self.unreadable:
+            self.unreadable.pop(meta.name, None)
+        if type_ == "DELETED":
+            if before is None or before.record.metadata.uid != meta.uid:
+                self.duplicates += 1
+                return
+            self._remove(before, state, "watch")
+        elif before is None:
+            if self._is_buried(state):
+                self.duplicates += 1
+                return
+            self._put(None, state, "watch")
+        else:
+            known = before.record.metadata
+            version = meta.resource_version
+            if version == known.resource_version or is_older(version, than=known.resource_version):
+                self.duplicates += 1
+            elif known.uid == meta.uid:
+                self._put(before, state, "watch")
+            else:
+                # The server never told that the old one went; the new one's existence tells it.
+                self._remove(before, None, "watch")
+                self._put(None, state, "watch")
+
+    def is_ahead_of(self, state: Snapshot[T]) -> bool:
+        """The picture has the same object in a newer state."""
+        known = self._objects.get(state.name)
+        return (
+            known is not None
+            and known.uid == state.uid
+            and is_older(state.resource_version, than=known.resource_version)
+        )
+
+    def replace(
+        self,
+        items: Iterable[Snapshot[T]],
+        undecodable: Iterable[Undecodable],
+        resource_version: str,
+        *,
+        origin: str,
+        rewound: bool,
+    ) -> None:
+        """Take a whole list: make the picture equal to it, and tell only what differs.
+
+        A watch may be running beside an audit; whatever it has shown after the list was made stays. After a rewind
+        the list is the truth, however old its versions are.
+        """
+        if rewound:
+            self._graves.clear()
+        missing = dict(self._objects)
+        for state in items:
+            self._compare(missing.pop(state.name, None), state, origin, rewound=rewound)
+        self._compare_unreadable(undecodable, missing, rewound=rewound)
+        for known in missing.values():
+            if rewound or not is_older(resource_version, than=known.resource_version):
+                self._count_repair(origin)
+                self._remove(known, None, origin)
+        if origin != "audit":
+            for listener in tuple(self._listeners):
+                listener.listed(resource_version, rewound=rewound)
+
+    def _compare(self, known: Snapshot[T] | None, state: Snapshot[T], origin: str, *, rewound: bool) -> None:
+        """One object of a list against what is known under its name."""
+        if known is None:
+            if not self._is_buried(state):
+                self._found(None, state, origin)
+            return
+        if not rewound and is_older(state.resource_version, than=known.resource_version):
+            return
+        if known.uid != state.uid:
+            self._remove(known, None, origin)
+            self._found(None, state, origin)
+        elif known.resource_version != state.resource_version:
+            self._found(known, state, origin)
+
+    def _compare_unreadable(
+        self, undecodable: Iterable[Undecodable], missing: dict[str, Snapshot[T]], *, rewound: bool
+    ) -> None:
+        """The objects of a list that cannot be read; those known so before and not listed any more are forgotten."""
+        gone = dict(self.unreadable)
+        for obj in undecodable:
+            gone.pop(obj.name, None)
+            known = missing.pop(obj.name, None)
+            if known is None or rewound or is_older(known.resource_version, than=obj.resource_version):
+                self.put_undecodable(obj)
+        for name in gone:
+            self.unreadable.pop(name, None)
+
+    def put_undecodable(self, obj: Undecodable) -> None:
+        """An object cannot be read: it leaves the picture, since its last known state is not its state any more."""
+        known = self.unreadable.get(obj.name)
+        if known is not None and (known.uid, known.resource_version) == (obj.uid, obj.resource_version):
+            return
+        self.unreadable[obj.name] = obj
+        self._objects.pop(obj.name, None)
+        for listener in tuple(self._listeners):
+            listener.undecodable(obj)
+
+    def interrupt(self, reason: str) -> None:
+        """Tell that changes may be missed from here to the next list."""
+        for listener in tuple(self._listeners):
+            listener.interrupted(reason)
+
+    def _found(self, before: Snapshot[T] | None, after: Snapshot[T], origin: str) -> None:
+        self._count_repair(origin)
+        self._put(before, after, origin)
+
+    def _put(self, before: Snapshot[T] | None, after: Snapshot[T], origin: str) -> None:
+        self._objects[after.record.metadata.name] = after
+        change = Change(before, after, None, origin)
+        for listener in self._listeners:
+            listener.changed(change)
+
+    def _remove(self, known: Snapshot[T], last: Snapshot[T] | None, origin: str) -> None:
+        meta = (last or known).record.metadata
+        del self._objects[meta.name]
+        if len(self._graves) >= _GRAVES:
+            del self._graves[next(iter(self._graves))]
+        self._graves[meta.uid] = meta.resource_version
+        change = Change(known, None, last, origin)
+        for listener in self._listeners:
+            listener.changed(change)
+
+    def _is_buried(self, state: Snapshot[T]) -> bool:
+        """This very object was deleted (or left the selection) at this version or a later one."""
+        buried_at = self._graves.get(state.uid)
+        return buried_at is not None and (
+            buried_at == state.resource_version or is_older(state.resource_version, than=buried_at)
+        )
+
+    def _count_repair(self, origin: str) -> None:
+        if origin == "audit":
+            self.repairs += 1

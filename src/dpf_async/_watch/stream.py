@@ -1,0 +1,129 @@
+"""The events of one selection of one kind, for one reader.
+
+A cursor, not a queue: a slow reader costs memory per object, never per event, and hears the newest state of each
+object, how many it missed, and every deletion and new incarnation. A fresh reader is first told of all that stands.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
+
+from dpf_async._api.codec import Snapshot, Undecodable
+from dpf_async._watch.cursor import Cursor, Missed
+from dpf_async._watch.events import Added, Deleted, Gap, Resumed, Synced, Updated, WatchEvent
+from dpf_async.models import Resource
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from dpf_async._watch.reflector import Reflector
+    from dpf_async._watch.store import Change
+
+T = TypeVar("T", bound=Resource)
+
+_Marker = Gap | Resumed | Synced | Undecodable
+
+
+class EventStream(Generic[T]):
+    """`async with … as stream: async for event in stream`. Ends only with its block; the server cannot end it."""
+
+    def __init__(self, reflector: Reflector[T]) -> None:
+        self._reflector = reflector
+        self._cursor: Cursor[str] = Cursor()
+        self._markers: dict[str, _Marker] = {}
+        self._told: dict[str, Snapshot[T]] = {}
+        self._ready: deque[WatchEvent[T]] = deque()
+
+    async def __aenter__(self) -> Self:
+        await self._reflector.synced()
+        store = self._reflector.store
+        for obj in store:
+            self._cursor.mark(obj.name, "initial")
+        for unreadable in store.unreadable.values():
+            self.undecodable(unreadable)
+        self._mark("/synced", Synced())
+        store.listen(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reflector.store.unlisten(self)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> WatchEvent[T]:
+        """The next event. It waits for as long as nothing happens."""
+        while not self._ready:
+            key, missed = await self._cursor.next()
+            marker = self._markers.pop(key, None)
+            if marker is not None:
+                return marker
+            self._ready.extend(self._derive(key, missed))
+        return self._ready.popleft()
+
+    # What the store tells.
+
+    def changed(self, change: Change[T]) -> None:
+        """An object appeared, changed or went."""
+        before, after = change.before, change.after
+        name = change.name
+        missed = self._cursor.mark(name, change.origin)
+        if after is None and before is not None and missed.last is None:
+            told = self._told.get(name)
+            if told is not None and told.uid == before.uid:
+                missed.last = change.last
+
+    def undecodable(self, obj: Undecodable) -> None:
+        """An object exists and cannot be read."""
+        self._told.pop(obj.name, None)
+        self._mark(f"/undecodable/{obj.name}", obj)
+
+    def interrupted(self, reason: str) -> None:
+        """From here to the next list, changes may have been missed."""
+        self._mark("/gap", Gap(reason))
+
+    def listed(self, resource_version: str, *, rewound: bool) -> None:
+        """A list was taken."""
+        self._mark("/resumed", Resumed(resource_version, rewound))
+
+    def _mark(self, key: str, marker: _Marker) -> None:
+        # No object's name contains a slash (Kubernetes object names), so markers and names share one order.
+        self._markers[key] = marker
+        self._cursor.mark(key, "watch")
+
+    def _derive(self, name: str, missed: Missed) -> list[WatchEvent[T]]:
+        before, after = self._told.get(name), self._reflector.store.get(name)
+        if after is not None:
+            self._told[name] = after
+        elif before is not None:
+            del self._told[name]
+        events: list[WatchEvent[T]] = []
+        if before is not None and (after is None or after.uid != before.uid):
+            final: Snapshot[T] | None = missed.last if isinstance(missed.last, Snapshot) else None
+            events.append(
+                Deleted(
+                    final or before,
+                    missed.origin,
+                    final_state_known=final is not None,
+                    reason="deleted" if after is None else "replaced",
+                )
+            )
+            before = None
+        if after is None:
+            return events
+        if before is None:
+            events.append(Added(after, missed.origin))
+        elif before.resource_version != after.resource_version:
+            events.append(
+                Updated(
+                    before,
+                    after,
+                    missed.origin,
+                    contiguous=missed.contiguous and missed.changes == 1,
+                    coalesced=missed.changes - 1,
+                )
+            )
+        return events

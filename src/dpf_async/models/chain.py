@@ -1,0 +1,89 @@
+"""DPUServiceChain: how interfaces of DPUs are connected.
+
+Source of the schema: DPF v26.4 dpuservicechains CRD.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from dpf_async.models.constraints import max_items, min_items
+from dpf_async.models.deployment import ChainInterfaceRef, ServiceMTU
+from dpf_async.models.interface import ClusterSelecting, NetworkStatus, TemplateMeta
+from dpf_async.models.meta import AGE, READY, LabelSelector, Resource, ready_reason
+from dpf_async.models.names import SVC_GROUP
+from dpf_async.models.rules import name_at_most
+from dpf_async.models.wire import ListOf, Wire
+
+__all__ = [
+    "ChainPort",
+    "ChainSwitch",
+    "DPUServiceChain",
+    "DPUServiceChainSpec",
+    "ServiceChainSet",
+    "ServiceChainSetTemplate",
+    "ServiceChainSpec",
+    "ServiceChainTemplate",
+]
+
+
+class ChainPort(Wire):
+    """One end of a switch."""
+
+    service_interface: ChainInterfaceRef
+
+
+class ChainSwitch(Wire):
+    """Ports that are connected with each other."""
+
+    ports: Annotated[ListOf[ChainPort], min_items(1), max_items(50)]
+    service_mtu: Annotated[ServiceMTU, Field(alias="serviceMTU")] = 1500
+
+
+class ServiceChainSpec(Wire):
+    """The chain on one DPU."""
+
+    switches: Annotated[ListOf[ChainSwitch], min_items(1), max_items(50)]
+    node: str | None = None
+
+
+class ServiceChainTemplate(Wire):
+    """What the chain on each DPU is made from."""
+
+    metadata: TemplateMeta | None = None
+    spec: ServiceChainSpec
+
+
+class ServiceChainSet(Wire):
+    """Which DPUs of a cluster get the chain."""
+
+    node_selector: LabelSelector | None = None
+    template: ServiceChainTemplate
+
+
+class ServiceChainSetTemplate(Wire):
+    """What each DPUCluster gets."""
+
+    metadata: TemplateMeta | None = None
+    spec: ServiceChainSet
+
+
+class DPUServiceChainSpec(ClusterSelecting):
+    """A chain on many DPUs: clusters, then DPUs, then the chain."""
+
+    template: ServiceChainSetTemplate
+
+
+class DPUServiceChain(Resource):
+    """How interfaces of DPUs are connected; itself made by a DPUDeployment."""
+
+    GROUP = SVC_GROUP
+    KIND = "DPUServiceChain"
+    PLURAL = "dpuservicechains"
+    PRINTER_COLUMNS: ClassVar = (READY, ready_reason("Reason"), AGE)
+    RULES = (name_at_most(63),)
+
+    spec: DPUServiceChainSpec
+    status: NetworkStatus = Field(default_factory=NetworkStatus)

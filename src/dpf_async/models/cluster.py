@@ -1,0 +1,92 @@
+"""DPUCluster: the Kubernetes cluster that the DPUs' own operating systems join.
+
+Source of the schema: DPF v26.4 dpuclusters CRD.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from dpf_async.models.constraints import REQUIRED, Int, at_least, at_most, min_length, pattern, server_default
+from dpf_async.models.meta import AGE, READY, Condition, PrinterColumn, Resource
+from dpf_async.models.names import PROVISIONING_GROUP
+from dpf_async.models.phases import DPUClusterPhase
+from dpf_async.models.rules import Transition, name_at_most
+from dpf_async.models.wire import ListOf, StringMap, Wire
+
+__all__ = [
+    "ClusterEndpoint",
+    "DPUCluster",
+    "DPUClusterSpec",
+    "DPUClusterStatus",
+    "Keepalived",
+]
+
+_SET_ONCE = Transition(
+    cel="size(oldSelf) == 0 || self == oldSelf",
+    message="the kubeconfig of a DPUCluster cannot be changed once it is set",
+    allows=lambda old, new: old in ("", new),
+)
+
+
+class Keepalived(Wire):
+    """A virtual address for the cluster's API server, held by one node at a time."""
+
+    interface: Annotated[str, min_length(1)]
+    vip: str
+    virtual_router_id: Annotated[Int, at_least(1), at_most(255), Field(alias="virtualRouterID")]
+    node_selector: StringMap = Field(default_factory=dict)
+
+
+class ClusterEndpoint(Wire):
+    """How the cluster's API server is reached."""
+
+    keepalived: Keepalived | None = None
+
+
+class DPUClusterSpec(Wire):
+    """The cluster asked for."""
+
+    type: Annotated[str, pattern("kamaji|static|[^/]+/.*")]
+    """Who manages it: kamaji, static, or another manager as domain/name."""
+    kubeconfig: Annotated[str, _SET_ONCE] | None = None
+    """Name of the Secret with the cluster's kubeconfig."""
+    max_nodes: Annotated[Int, at_least(1), at_most(1000)] = 1000
+    cluster_endpoint: ClusterEndpoint | None = None
+
+
+class DPUClusterStatus(Wire):
+    """What became of it."""
+
+    phase: Annotated[DPUClusterPhase, REQUIRED] = DPUClusterPhase.PENDING
+    version: str | None = None
+    """Version of Kubernetes."""
+    nodes_count: Annotated[Int, at_least(0)] | None = None
+    """DPUs that were given to this cluster."""
+    conditions: ListOf[Condition] = ()
+
+
+class DPUCluster(Resource):
+    """A Kubernetes cluster for DPUs; a DPU is given one while it is Initializing."""
+
+    GROUP = PROVISIONING_GROUP
+    KIND = "DPUCluster"
+    PLURAL = "dpuclusters"
+    SPEC_REQUIRED = True
+    PRINTER_COLUMNS: ClassVar = (
+        READY,
+        PrinterColumn("Phase", ".status.phase"),
+        PrinterColumn("Type", ".spec.type"),
+        PrinterColumn("MaxNodes", ".spec.maxNodes", "integer"),
+        PrinterColumn("Version", ".status.version"),
+        PrinterColumn("NodesCount", ".status.nodesCount", "integer"),
+        AGE,
+    )
+    RULES = (name_at_most(63),)
+
+    spec: DPUClusterSpec
+    status: Annotated[DPUClusterStatus, server_default({"phase": "Pending"})] = Field(
+        default_factory=DPUClusterStatus
+    )

@@ -1,0 +1,462 @@
+"""Condition types and reasons that DPF writes, by kind, with what they mean.
+
+Conditions are hints for people and for finer steps; decisions about a DPU go by its phase, uid and
+deletionTimestamp (dpf-facts 2.3). All of them are open: other releases write others. Where nothing is said,
+a type is True when what it names has happened, and its reason then is the type itself.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "AgentCondition",
+    "CommonReason",
+    "DPUCondition",
+    "DPUDeploymentCondition",
+    "DPUDeviceCondition",
+    "DPUDeviceReason",
+    "DPUNodeCondition",
+    "DPUNodeMaintenanceCondition",
+    "DPUNodeMaintenanceReason",
+    "DPUNodeReason",
+    "DPUReason",
+    "DPUServiceCondition",
+    "DPUSetCondition",
+    "OperationalCondition",
+    "OperationalReason",
+    "RebootMethod",
+]
+
+READY: Final = "Ready"
+"""The summary that most kinds have."""
+
+
+class CommonReason:
+    """Reasons of the kinds that do not have their own (dpf-facts 7.3)."""
+
+    SUCCESS: Final = "Success"
+    """True: it is so."""
+    PENDING: Final = "Pending"
+    """False: it is on its way."""
+    ERROR: Final = "Error"
+    """False: it failed, and is tried again."""
+    FAILURE: Final = "Failure"
+    """False: it failed, and a user must do something."""
+    AWAITING_DELETION: Final = "AwaitingDeletion"
+    """False: something must be gone before this can go on."""
+
+
+class DPUCondition:
+    """`status.conditions` of a DPU, in the order of progression (dpf-facts 2.3)."""
+
+    INITIALIZED: Final = "Initialized"
+    """Its DPUNode and DPUDevice are found, and it has a DPUCluster."""
+    BFB_READY: Final = "BFBReady"
+    """The BFB it is installed from is downloaded."""
+    BLUE_FIELD_SOFTWARE_READY: Final = "BlueFieldSoftwareReady"
+    """The same for BlueField-4, in later releases."""
+    DPU_FLAVOR_EXISTS: Final = "DPUFlavorExists"
+    PENDING: Final = "Pending"
+    """True once it has a place among the parallel installations."""
+    NODE_EFFECT_READY: Final = "NodeEffectReady"
+    """The host may be disturbed."""
+    INTERFACE_INITIALIZED: Final = "InterfaceInitialized"
+    """The way of installing is ready. True with other reasons, too, before it is: see DPUReason."""
+    HOST_POWER_CYCLE: Final = "HostPowerCycle"
+    """A DPU in NIC mode changes its mode, for which the host must be power-cycled."""
+    ARM_FORCE_RESTARTED: Final = "ArmForceRestarted"
+    FW_CONFIGURED: Final = "FWConfigured"
+    BFB_PREPARED: Final = "BFBPrepared"
+    """bf.cfg is made. Its transition starts the time limit of the installation."""
+    BFB_TRANSFERRED: Final = "BFBTransferred"
+    """The BMC has the image; False with the progress in its message until then."""
+    OS_INSTALLED: Final = "OSInstalled"
+    """Written True while the OS still boots: done only with reason BFBInstalled."""
+    DPU_CONFIG: Final = "DPUConfig"
+    REBOOTED: Final = "Rebooted"
+    """False while a reboot of the host is due; removed whenever another becomes due."""
+    HOST_NETWORK_READY: Final = "HostNetworkReady"
+    DPU_CLUSTER_READY: Final = "DPUClusterReady"
+    """It is a ready Node of its DPUCluster."""
+    NODE_EFFECT_REMOVED: Final = "NodeEffectRemoved"
+    """The host is given back."""
+    READY: Final = READY
+    """Stays True in later phases; False, with phase Ready kept, when its Node is not ready."""
+    DELETING: Final = "Deleting"
+    """False with what stands in the way of deletion."""
+    ERROR: Final = "Error"
+    """Not the cause of phase Error, which is in the condition of the phase that failed."""
+    DMS_RUNNING: Final = "DMSRunning"
+    """Releases v24.10 and v25.1."""
+
+
+class DPUReason:
+    """Reasons in `status.conditions` of a DPU, by the phase that writes them (dpf-facts 2.3).
+
+    Where the status is not said, it is False, and the phase waits or tries again.
+    """
+
+    # Several phases
+    DPU_NODE_NOT_FOUND: Final = "DPUNodeNotFound"
+    GET_DPU_NODE_ERROR: Final = "GetDPUNodeError"
+    DPU_DEVICE_NOT_FOUND: Final = "DPUDeviceNotFound"
+    FAILED_TO_GET_DPU_DEVICE: Final = "FailedToGetDPUDevice"
+    DPU_FLAVOR_NOT_FOUND: Final = "DPUFlavorNotFound"
+    DPU_CLUSTER_NOT_FOUND: Final = "DPUClusterNotFound"
+    GET_DPU_CLUSTER_ERROR: Final = "GetDPUClusterError"
+    NODE_NOT_FOUND: Final = "NodeNotFound"
+    GET_NODE_ERROR: Final = "GetNodeError"
+    NODE_NOT_READY: Final = "NodeNotReady"
+    """Its Node in the DPUCluster is not ready; in phase Ready, the phase stays."""
+    GET_NODE_FROM_DPU_CLUSTER_ERROR: Final = "GetNodeFromDPUClusterError"
+    INVALID_DPU_INSTALL_INTERFACE: Final = "InvalidDPUInstallInterface"
+    """Initializing: leads to phase Error."""
+    REMOVE_REQUESTOR_ERROR: Final = "RemoveRequestorFromDPUNodeMaintenanceError"
+    """Error and Deleting: the DPUNodeMaintenance could not be left."""
+
+    # Initializing
+    INITIALIZED: Final = "Initialized"
+    """True."""
+    SKIPPED: Final = "Skipped"
+    """True: the DPUDevice is labelled to be left alone, and the DPU is Ready at once."""
+    GET_DPU_DEVICE_ERROR: Final = "GetDPUDeviceError"
+    DPU_OOB_BRIDGE_NOT_CONFIGURED: Final = "DPUOOBBridgeNotConfigured"
+    """Not with Redfish."""
+    DPU_INSTALL_INTERFACE_NOT_PROVIDED: Final = "DPUInstallInterfaceNotProvided"
+    PCI_ADDRESS_NOT_PROVIDED: Final = "PCIAddressNotProvided"
+    """Host agent only."""
+    BMC_IP_NOT_VALID: Final = "BMCIPNotValid"
+    """Leads to phase Error."""
+    DPU_CLUSTER_NOT_ALLOCATED: Final = "DPUClusterNotAllocated"
+    DPU_CLUSTER_DELETING: Final = "DPUClusterDeleting"
+
+    # Pending
+    BFB_NOT_FOUND: Final = "BFBNotFound"
+    GET_BFB_ERROR: Final = "GetBFBError"
+    BFB_IS_NOT_READY: Final = "BFBIsNotReady"
+    DPU_FLAVOR_NOT_SPECIFIED: Final = "DPUFlavorNotSpecified"
+    GET_DPU_FLAVOR_ERROR: Final = "GetDPUFlavorError"
+    CANNOT_PROCEED: Final = "CannotProceed"
+    """Too many DPUs are being installed."""
+
+    # Node Effect
+    NODE_EFFECT_COMPLETED: Final = "NodeEffectCompleted"
+    """True."""
+    NODE_EFFECT_IN_PROGRESS: Final = "NodeEffectInProgress"
+    """The DPUNodeMaintenance is there, and its node effect is not applied: a hold is waited for."""
+    CREATED_DPU_NODE_MAINTENANCE: Final = "CreatedDPUNodeMaintenance"
+    INVALID_NODE_EFFECT: Final = "InvalidNodeEffect"
+    """taint, drain or customLabel for a host that is no Kubernetes node."""
+    FAILED_CREATE_DPU_NODE_MAINTENANCE: Final = "FailedCreateDPUNodeMaintenance"
+    FAILED_GET_DPU_NODE_MAINTENANCE: Final = "FailedGetDPUNodeMaintenance"
+    DPU_NODE_MAINTENANCE_DELETING: Final = "DPUNodeMaintenanceDeleting"
+    """An earlier one must be gone first."""
+    FAILED_ADD_REQUESTOR: Final = "FailedAddRequestor"
+
+    # Initialize Interface
+    DPU_DEVICE_NOT_READY: Final = "DPUDeviceNotReady"
+    SECURE_BOOT_CONFIGURATION_STAGED: Final = "SecureBootConfigurationStaged"
+    """True, though the phase is not done."""
+    UNABLE_TO_CHECK_RESOURCES: Final = "UnableToCheckResources"
+    """True."""
+    FAILED_TO_REQUEST_MODE_CHANGE: Final = "FailedToRequestModeChange"
+    FAILED_TO_GET_SECURE_BOOT_STATUS: Final = "FailedToGetSecureBootStatus"
+    FAILED_TO_STAGE_SECURE_BOOT: Final = "FailedToStageSecureBoot"
+    SECURE_BOOT_CONFIGURATION_FAILED: Final = "SecureBootConfigurationFailed"
+    """Leads to phase Error."""
+    FAILED_TO_GET_CHASSIS_INFO: Final = "FailedToGetChassisInfo"
+    FAILED_TO_GET_DPU_TYPE: Final = "FailedToGetDPUType"
+    FAILED_TO_CHECK_CAPACITY: Final = "FailedToCheckCapacity"
+    FAILED_TO_CHECK_RESOURCES: Final = "FailedToCheckResources"
+    """Leads to phase Error."""
+
+    # Perform ARM Force Restart
+    IN_PROGRESS: Final = "InProgress"
+    RESTART_TRIGGERED: Final = "RestartTriggered"
+    FAILED_TO_CREATE_REDFISH_CLIENT: Final = "FailedToCreateRedfishClient"
+    FAILED_TO_REBOOT_DPU_ARM: Final = "FailedToRebootDPUArm"
+    MAX_SAFETY_LIMIT_EXCEEDED: Final = "MaxSafetyLimitExceeded"
+    """After ten restarts; leads to phase Error."""
+
+    # Config FW Parameters
+    FAILED_TO_GET_DPU_FLAVOR: Final = "FailedToGetDpuFlavor"
+    FAILED_TO_DISABLE_HOST_RSHIM: Final = "FailedToDisableHostRshim"
+    FAILED_TO_ENABLE_BMC_RSHIM: Final = "FailedToEnableBMCRshim"
+    WAITING_FOR_BMC_RSHIM: Final = "WaitingForBMCRShim"
+    """Later releases."""
+    WAITING_FOR_DPU_ARM_POWER_ON: Final = "WaitingForDPUArmPowerOn"
+    """Later releases."""
+    DPU_ARM_POWER_ON_TIMEOUT: Final = "DPUArmPowerOnTimeout"
+    """Later releases; leads to phase Error."""
+
+    # Prepare BFB
+    FAILED_TO_GET_FLAVOR: Final = "FailedToGetFlavor"
+    FAILED_TO_GET_DPU_CLUSTER: Final = "FailedToGetDPUCluster"
+    FAILED_TO_GET_DPU_NODE: Final = "FailedToGetDPUNode"
+    FAILED_TO_CREATE_DIRECTORY: Final = "FailedToCreateDirectory"
+    FAILED_TO_GENERATE_JOIN_COMMAND: Final = "FailedToGenerateJoinCommand"
+    FAILED_TO_CREATE_KUBEADM_SECRET: Final = "FailedToCreateKubeadmSecret"  # noqa: S105  a reason
+    FAILED_TO_GENERATE_BF_CONFIG: Final = "FailedToGenerateBFConfig"
+    FAILED_TO_PUSH_BF_CFG: Final = "FailedToPushBFCFG"
+
+    # OS Installing
+    TASK_PROGRESS: Final = "TaskProgress"
+    """The image is on its way; the message has the percentage."""
+    FAIL_TO_INSTALL: Final = "FailToInstall"
+    """Leads to phase Error."""
+    FAIL_TO_GET_BFB_REGISTRY_ADDRESS: Final = "FailToGetBFBRegistryAddress"
+    FAIL_TO_CHECK_PROGRESS: Final = "FailToCheckProgress"
+    OEM_LAST_STATE: Final = "OemLastState"
+    """True, though the OS still boots; the message is the BMC's boot state."""
+    BFB_INSTALLED: Final = "BFBInstalled"
+    """True: the OS runs."""
+    CANNOT_DELETE_WHILE_INSTALLING: Final = "CannotDeleteWhileInstalling"
+    """True: deletion was asked for, and waits until the installation is over."""
+    INSTALLATION_TIMEOUT: Final = "InstallationTimeout"
+    """Leads to phase Error."""
+    DPU_AGENT_NOT_STARTED: Final = "DPUAgentNotStarted"
+    """Leads to phase Error, 20 minutes after the OS was installed."""
+    FAILED_TO_CREATE_CLIENT: Final = "FailedToCreateClient"
+    FAIL_TO_GET_SYSTEM: Final = "FailToGetSystem"
+
+    # Rebooting
+    REBOOTED: Final = "Rebooted"
+    """True."""
+    WAITING_FOR_MANUAL_POWER_CYCLE_OR_REBOOT: Final = "WaitingForManualPowerCycleOrReboot"
+    """Someone outside must reboot the host."""
+    FAILED_TO_PROCESS_EXTERNAL_REBOOT: Final = "FailedToProcessExternalReboot"
+    WAITING_FOR_SCRIPT_TO_REBOOT_NODE: Final = "WaitingForScriptToRebootNode"
+    JOB_NOT_FOUND: Final = "JobNotFound"
+    FAILED_TO_FETCH_JOB: Final = "FailedToFetchJob"
+    REBOOT_FAILED: Final = "RebootFailed"
+    """The script's job failed; the v26.4 documentation has RebootScriptFailed."""
+    REBOOT_SCRIPT_FAILED: Final = "RebootScriptFailed"
+    FAILED_TO_CREATE_SCRIPT_JOB: Final = "FailedToCreateScriptJob"
+    INVALID_STATE: Final = "InvalidState"
+    GENERATE_IPMI_TOOL_COMMAND_ERROR: Final = "GenerateIPMIToolCommandError"
+
+    # DPU Cluster Config
+    DPU_CLUSTER_READY: Final = "DPUClusterReady"
+    """True."""
+    CHECK_FW_VERSION_ERROR: Final = "CheckFwVersionError"
+    """The versions on the DPU are not those of the BFB."""
+    NEW_CONFIG_ERROR: Final = "NewConfigError"
+    ADD_LABELS_TO_OBJECT_ERROR: Final = "AddLabelsToObjectError"
+
+    # Node Effect Removal
+    NODE_EFFECT_REMOVED: Final = "NodeEffectRemoved"
+    """True."""
+    NODE_EFFECT_REMOVAL_IN_PROGRESS: Final = "NodeEffectRemovalInProgress"
+    """The DPUNodeMaintenance is still there: siblings or services are not done."""
+    NODE_EFFECT_REMOVAL_TIMEOUT: Final = "NodeEffectRemovalTimeout"
+    """Leads to phase Error; the time limit is off by default."""
+    UPDATE_LABELS_ON_NODE_ERROR: Final = "UpdateLabelsOnNodeInDPUClusterError"
+    FAILED_GET_DPU_NODE_MAINTENANCE_OBJECT: Final = "FailedGetDPUNodeMaintenanceObject"
+    FAILED_REMOVE_REQUESTOR: Final = "FailedRemoveRequestor"
+
+    # Ready
+    DPU_READY: Final = "DPUReady"
+    """True."""
+
+    # Deleting
+    REMOVE_DPU_DEVICE_FINALIZER_ERROR: Final = "RemoveDpuDeviceFinalizerError"
+    DELETE_BFB_CFG_FILE_ERROR: Final = "DeleteBFBCFGFileError"
+    GET_OBJECTS_ERROR: Final = "GetObjectsError"
+    DELETE_OBJECTS_ERROR: Final = "DeleteObjectsError"
+    DELETE_BOOTSTRAP_TOKENS_ERROR: Final = "DeleteBootstrapTokensError"
+    DELETE_NODE_ERROR: Final = "DeleteNodeError"
+    """The DPUCluster could not be reached to take the Node away."""
+    UPDATE_ERROR: Final = "UpdateError"
+
+
+class AgentCondition:
+    """`status.agentStatus.conditions` of a DPU: what its agent reports (dpf-facts 2.3, 10)."""
+
+    REBOOT_METHOD_DISCOVERY: Final = "RebootMethodDiscovery"
+    """True: the agent finds out which reboot is needed; the reason is the RebootMethod."""
+
+
+class RebootMethod:
+    """`status.agentStatus.rebootMethod` of a DPU (dpf-facts 2.3, 10)."""
+
+    UNKNOWN: Final = "Unknown"
+    NO_ACTION: Final = "NoAction"
+    """No reboot is needed, or no further one."""
+    POWER_CYCLE: Final = "PowerCycle"
+    """The host must lose power."""
+    SYSTEM_REBOOT: Final = "SystemReboot"
+    """The host must reboot."""
+    SYSTEM_LEVEL_RESET: Final = "SystemLevelReset"
+    """The host must reboot."""
+    FIRMWARE_RESET: Final = "FirmwareReset"
+    """The DPU sees to it itself."""
+    DPU_WARM_REBOOT: Final = "DPUWarmReboot"
+    """The DPU sees to it itself."""
+
+
+class OperationalCondition:
+    """`status.operationalConditions` of a DPU: health, whatever the phase (dpf-facts 2.3, 11)."""
+
+    OPERATIONAL_READY: Final = "OperationalReady"
+    """The summary of the others."""
+    NODE_PROBLEMS_READY: Final = "NodeProblemsReady"
+    """The Node in the DPUCluster reports no problems."""
+    CRITICAL_PODS_READY: Final = "DPUServiceCriticalPodsReady"
+    """The pods of services labelled critical run."""
+    NON_CRITICAL_PODS_READY: Final = "DPUServiceNonCriticalPodsReady"
+    """The pods of the other services run."""
+    INTERFACES_READY: Final = "DPUServiceInterfacesReady"
+    CHAINS_READY: Final = "DPUServiceChainsReady"
+
+
+class OperationalReason:
+    """Reasons in `status.operationalConditions` of a DPU (dpf-facts 2.3)."""
+
+    ALL_READY: Final = "AllReady"
+    """True."""
+    NOT_READY: Final = "NotReady"
+    NOT_READY_AND_UNKNOWN: Final = "NotReadyAndUnknown"
+    UNKNOWN: Final = "Unknown"
+    NO_PROBLEMS_DETECTED: Final = "NoProblemsDetected"
+    """True."""
+    NODE_PROBLEM_DETECTOR_NOT_READY: Final = "NodeProblemDetectorNotReady"
+    ALL_PODS_READY: Final = "AllPodsReady"
+    """True."""
+    PODS_NOT_READY: Final = "PodsNotReady"
+    """The message has the names."""
+    INTERNAL_ERROR: Final = "InternalError"
+    """Status Unknown."""
+
+
+class DPUNodeCondition:
+    """`status.conditions` of a DPUNode (dpf-facts 3.1)."""
+
+    READY: Final = READY
+    """Neither disturbed nor rebooting; it says nothing of the DPUs. False has reason Ready, too."""
+    REBOOT_IN_PROGRESS: Final = "DPUNodeRebootInProgress"
+    """True while an external or scripted reboot is due; absent while the host has no DPUs."""
+    NODE_EFFECT_IN_PROGRESS: Final = "DPUNodeNodeEffectInProgress"
+    """True from the start of a node effect, hold included; removed with the last DPUNodeMaintenance."""
+    NEED_HOST_AGENT_UPGRADE: Final = "NeedHostAgentUpgrade"
+    """True: a person must upgrade the host agent. Never with Redfish."""
+    OOB_BRIDGE_CONFIGURED: Final = "OOBBridgeConfigured"
+    """Host agent only."""
+    RSHIM_AVAILABLE: Final = "RshimAvailable"
+    """Host agent only."""
+    INVALID_DPU_DETAILS: Final = "InvalidDPUDetails"
+    """Has a name in DPF, and no known writer."""
+    DPU_UPDATE_IN_PROGRESS: Final = "DPUUpdateInProgress"
+    """Has a name in DPF, and no known writer."""
+
+
+class DPUNodeReason:
+    """Reasons in `status.conditions` of a DPUNode (dpf-facts 3.1)."""
+
+    READY: Final = READY
+    """Of Ready, True and False."""
+    WAIT_FOR_EXTERNAL_REBOOT: Final = "WaitForExternalReboot"
+    """DPUNodeRebootInProgress True: someone outside must reboot the host, then remove the annotation."""
+    REBOOT_IN_PROGRESS: Final = "DPUNodeRebootInProgress"
+    """DPUNodeRebootInProgress True, for a moment at the start; False, when the reboot is over."""
+    NODE_EFFECT_IN_PROGRESS: Final = "NodeEffectInProgress"
+    """DPUNodeNodeEffectInProgress True."""
+
+
+class DPUDeviceCondition:
+    """`status.conditions` of a DPUDevice, in the order of progression (dpf-facts 4)."""
+
+    NODE_ATTACHED: Final = "NodeAttached"
+    """A DPUNode names it; never taken back."""
+    INITIALIZED: Final = "Initialized"
+    """The BMC takes our credentials, and its firmware is new enough."""
+    RESETTING_BMC: Final = "ResettingBMC"
+    """True while the BMC is reset to its factory state."""
+    DISCOVERED: Final = "Discovered"
+    """The hardware is the one the spec speaks of: the serial number is the same."""
+    READY: Final = READY
+    ERROR: Final = "Error"
+    """True: its spec lacks something, such as the address of the BMC."""
+
+
+class DPUDeviceReason:
+    """Reasons of Initialized of a DPUDevice; most are overwritten with Error at once (dpf-facts 4)."""
+
+    MISSING_BMC_IP: Final = "MissingBMCIP"
+    FAILED_TO_INITIALIZE_PASSWORD: Final = "FailedToInitializePassword"  # noqa: S105  a reason
+    FAILED_TO_CHECK_BMC_FW: Final = "FailedToCheckBMCFW"
+    FAIL_TO_CHECK_PROGRESS: Final = "FailToCheckProgress"
+    FAIL_TO_RESET_BMC: Final = "FailToResetBMC"
+    FAILED_TO_OPEN_BMC_FIRMWARE: Final = "FailedToOpenBMCFirmware"
+    FAIL_TO_UPDATE_BMC_FW: Final = "FailToUpdateBMCFW"
+    FAILED_TO_SET_UP_MTLS: Final = "FailedToSetUpMTLS"
+    FAIL_TO_INSTALL: Final = "FailToInstall"
+    """Written with status True, though the update of the BMC's firmware failed."""
+
+
+class DPUNodeMaintenanceCondition:
+    """`status.conditions` of a DPUNodeMaintenance (dpf-facts 5)."""
+
+    NODE_EFFECT_APPLIED: Final = "NodeEffectApplied"
+    """True once and for all: a hold that was let go cannot be armed again."""
+    NODE_EFFECT_REMOVED: Final = "NodeEffectRemoved"
+    """Has a name in DPF, and no known writer."""
+
+
+class DPUNodeMaintenanceReason:
+    """Reasons of NodeEffectApplied of a DPUNodeMaintenance (dpf-facts 5)."""
+
+    SUCCESS: Final = CommonReason.SUCCESS
+    """True."""
+    PENDING: Final = CommonReason.PENDING
+    """Too many hosts are being disturbed."""
+    NODE_EFFECT_SYNC_IN_PROGRESS: Final = "NodeEffectSyncInProgress"
+    """Sibling DPUs are given time to join."""
+    NODE_EFFECT_IS_PROCESSING: Final = "NodeEffectIsProcessing"
+    """The effect is being applied; for a hold, someone outside is waited for."""
+    ERROR: Final = CommonReason.ERROR
+    """Such as an annotation that is no truth value."""
+
+
+class DPUSetCondition:
+    """`status.conditions` of a DPUSet; reasons are CommonReason's (dpf-facts 7.3)."""
+
+    READY: Final = READY
+    PREREQS_RECONCILED: Final = "DPUSetPrereqsReconciled"
+    """False with reason Error for a node effect that the way of installing does not allow (dpf-facts 6)."""
+
+
+class DPUDeploymentCondition:
+    """`status.conditions` of a DPUDeployment; reasons are CommonReason's (dpf-facts 7.3).
+
+    Each says of which generation it speaks: it counts only if that is the object's own.
+    """
+
+    READY: Final = READY
+    """The summary of the others."""
+    PREREQUISITES_READY: Final = "PrerequisitesReady"
+    """The BFB is Ready, and flavor, templates and configurations are there and fit together."""
+    RESOURCE_FITTING_READY: Final = "ResourceFittingReady"
+    """The services fit on the DPUs."""
+    VERSION_MATCHING_READY: Final = "VersionMatchingReady"
+    """The services suit the versions on the DPUs."""
+    DPU_SETS_RECONCILED: Final = "DPUSetsReconciled"
+    """The DPUSets are made as they should be."""
+    DPU_SETS_READY: Final = "DPUSetsReady"
+    """Their DPUs are Ready; so if there are none."""
+    DPU_SERVICES_RECONCILED: Final = "DPUServicesReconciled"
+    DPU_SERVICES_READY: Final = "DPUServicesReady"
+    DPU_SERVICE_CHAINS_RECONCILED: Final = "DPUServiceChainsReconciled"
+    DPU_SERVICE_CHAINS_READY: Final = "DPUServiceChainsReady"
+    DPU_SERVICE_INTERFACES_RECONCILED: Final = "DPUServiceInterfacesReconciled"
+    DPU_SERVICE_INTERFACES_READY: Final = "DPUServiceInterfacesReady"
+
+
+class DPUServiceCondition:
+    """`status.conditions` of a DPUService; reasons are CommonReason's (dpf-facts 7.3)."""
+
+    READY: Final = READY
+    APPLICATION_PREREQS_RECONCILED: Final = "ApplicationPrereqsReconciled"
+    APPLICATIONS_RECONCILED: Final = "ApplicationsReconciled"
+    CONFIG_PORTS_RECONCILED: Final = "ConfigPortsReconciled"
+    APPLICATIONS_READY: Final = "ApplicationsReady"

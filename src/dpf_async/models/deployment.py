@@ -1,0 +1,234 @@
+"""DPUDeployment: DPUs and the services on them, said as one object.
+
+Source of the schema: DPF v26.4 dpudeployments CRD; what the operator makes of it: dpf-facts 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from dpf_async.models.constraints import (
+    REQUIRED,
+    Bool,
+    Int,
+    Int32,
+    Int64,
+    at_least,
+    at_most,
+    max_items,
+    max_length,
+    max_properties,
+    min_items,
+    min_length,
+    min_properties,
+    server_default,
+)
+from dpf_async.models.dpu import DPUSetStrategy
+from dpf_async.models.meta import AGE, READY, Condition, LabelSelector, Resource, ready_reason
+from dpf_async.models.names import SVC_GROUP, DeploymentName
+from dpf_async.models.node_effect import DeploymentNodeEffect
+from dpf_async.models.rules import Rule, exactly_one_of, name_at_most, not_both
+from dpf_async.models.wire import ListOf, MapOf, StringMap, Wire
+
+__all__ = [
+    "ChainIPAM",
+    "ChainInterfaceRef",
+    "DPUDeployment",
+    "DPUDeploymentSpec",
+    "DPUDeploymentStatus",
+    "DPUSetTemplate",
+    "DPUsTemplate",
+    "DeploymentPort",
+    "DeploymentServiceChains",
+    "DeploymentSwitch",
+    "ServiceDependency",
+    "ServicePortRef",
+    "ServiceRefs",
+    "UpgradePolicy",
+    "belongs_to_dpf",
+]
+
+ServiceMTU = Annotated[Int, at_least(1280), at_most(9216)]
+_Selecting = Annotated[StringMap, min_properties(1), max_properties(50)]
+
+# The keys DPF keeps for itself, in CEL and in Python.
+_BELONGS_TO_DPF = "(key.contains('dpu.nvidia.com/') || key.endsWith('dpu.nvidia.com'))"
+
+
+def belongs_to_dpf(key: str) -> bool:
+    """Whether a label or annotation key is one that DPF keeps for itself."""
+    return "dpu.nvidia.com/" in key or key.endswith("dpu.nvidia.com")
+
+
+def _has_no_key_of_dpf(dpu_set: DPUSetTemplate) -> bool:
+    keys = dpu_set.dpu_annotations
+    return all(key.startswith("noderesources.dpu.nvidia.com") or not belongs_to_dpf(key) for key in keys)
+
+
+class UpgradePolicy(Wire):
+    """What a change of a service or a chain does to DPUs that run it."""
+
+    apply_node_effect: Bool = True
+    """The change is disruptive: Ready DPUs go through the node effect for it (dpf-facts 11)."""
+
+
+class DPUSetTemplate(Wire):
+    """A group of DPUs; one DPUSet is made from it, named `<deployment>-<nameSuffix>`."""
+
+    RULES = (
+        Rule(
+            cel=(
+                "!has(self.dpuAnnotations) || self.dpuAnnotations.all(key, "
+                f"key.startsWith('noderesources.dpu.nvidia.com') || !{_BELONGS_TO_DPF})"
+            ),
+            message="dpuAnnotations must not have keys of dpu.nvidia.com",
+            holds=_has_no_key_of_dpf,
+        ),
+        not_both("nodeSelector", "dpuNodeSelector"),
+        not_both("dpuSelector", "dpuDeviceSelector"),
+    )
+
+    name_suffix: Annotated[str, min_length(1), max_length(24)]
+    dpu_node_selector: LabelSelector | None = None
+    dpu_device_selector: LabelSelector | None = None
+    dpu_cluster_selector: StringMap = Field(default_factory=dict)
+    dpu_annotations: Annotated[StringMap, max_properties(50)] = Field(default_factory=dict)
+    node_selector: LabelSelector | None = None
+    """Deprecated: use dpuNodeSelector."""
+    dpu_selector: StringMap = Field(default_factory=dict)
+    """Deprecated: use dpuDeviceSelector."""
+
+
+_SUFFIXES_DIFFER = Rule(
+    cel="self.all(one, self.filter(other, other.nameSuffix == one.nameSuffix).size() == 1)",
+    message="each nameSuffix may be used once",
+    holds=lambda dpu_sets: len({dpu_set.name_suffix for dpu_set in dpu_sets}) == len(dpu_sets),
+)
+
+
+class DPUsTemplate(Wire):
+    """What the DPUs are installed with, and which DPUs."""
+
+    bfb: Annotated[str | None, REQUIRED] = None
+    """Name of the BFB. Releases after v26.4 may have another image in its place (dpf-facts 1.3)."""
+    flavor: str
+    """Name of the DPUFlavor."""
+    dpu_set_strategy: Annotated[DPUSetStrategy | None, REQUIRED] = None
+    """Required since v26.4 (dpf-facts 1.3)."""
+    node_effect: Annotated[DeploymentNodeEffect | None, REQUIRED] = None
+    """Required since v26.4 (dpf-facts 1.3)."""
+    dpu_sets: Annotated[ListOf[DPUSetTemplate], min_items(1), max_items(50), _SUFFIXES_DIFFER] = ()
+    secure_boot: Bool | None = None
+
+
+class ServiceDependency(Wire):
+    """Another service of the same DPUDeployment."""
+
+    name: str
+
+
+class ServiceRefs(Wire):
+    """A service: the names of its DPUServiceTemplate and its DPUServiceConfiguration."""
+
+    service_template: str
+    service_configuration: str
+    depends_on: Annotated[ListOf[ServiceDependency], min_items(1)] = ()
+
+
+class ChainIPAM(Wire):
+    """The DPUServiceIPAM that addresses come from."""
+
+    match_labels: _Selecting
+    default_gateway: Bool | None = None
+    set_default_route: Bool | None = None
+
+
+class ServicePortRef(Wire):
+    """An interface of a service, by its name in the DPUServiceConfiguration."""
+
+    name: Annotated[str, min_length(1), max_length(28)]
+    """The service."""
+    interface: Annotated[str, min_length(1), max_length(15)]
+    ipam: ChainIPAM | None = None
+
+
+class ChainInterfaceRef(Wire):
+    """A DPUServiceInterface, by its labels."""
+
+    match_labels: _Selecting
+    ipam: ChainIPAM | None = None
+
+
+class DeploymentPort(Wire):
+    """One end of a switch: an interface of a service, or another interface."""
+
+    RULES = (exactly_one_of("service", "serviceInterface"),)
+
+    service: ServicePortRef | None = None
+    service_interface: ChainInterfaceRef | None = None
+
+
+class DeploymentSwitch(Wire):
+    """Ports that are connected with each other."""
+
+    ports: Annotated[ListOf[DeploymentPort], min_items(1), max_items(50)]
+    service_mtu: Annotated[ServiceMTU, Field(alias="serviceMTU")] = 1500
+
+
+class DeploymentServiceChains(Wire):
+    """How the services are connected; one DPUServiceChain is made from it."""
+
+    switches: Annotated[ListOf[DeploymentSwitch], min_items(1), max_items(50)]
+    upgrade_policy: Annotated[UpgradePolicy, REQUIRED, server_default({})] = Field(
+        default_factory=UpgradePolicy
+    )
+
+
+def _has_short_names(services: Mapping[str, ServiceRefs]) -> bool:
+    return all(len(name) <= 28 for name in services)
+
+
+_SHORT_NAMES = Rule(
+    cel="self.all(name, size(name) <= 28)",
+    message="names of services must have at most 28 characters",
+    holds=_has_short_names,
+)
+
+
+class DPUDeploymentSpec(Wire):
+    """The DPUs, the services, and how those are connected."""
+
+    dpus: DPUsTemplate
+    services: Annotated[MapOf[ServiceRefs], min_properties(1), max_properties(50), _SHORT_NAMES]
+    """By name; the deploymentServiceName of template and configuration must be that name."""
+    service_chains: DeploymentServiceChains | None = None
+    revision_history_limit: Annotated[Int32, at_least(1)] = 10
+    """Revisions of a disruptive service that may exist side by side."""
+
+
+class DPUDeploymentStatus(Wire):
+    """How far the operator is with making it so (dpf-facts 7.3)."""
+
+    conditions: ListOf[Condition] = ()
+    observed_generation: Int64 | None = None
+
+
+class DPUDeployment(Resource):
+    """The one object that a site's DPUs and services come from."""
+
+    GROUP = SVC_GROUP
+    KIND = "DPUDeployment"
+    PLURAL = "dpudeployments"
+    PRINTER_COLUMNS: ClassVar = (READY, ready_reason("Phase"), AGE)
+    RULES = (name_at_most(20),)
+
+    spec: DPUDeploymentSpec
+    status: DPUDeploymentStatus = Field(default_factory=DPUDeploymentStatus)
+
+    @property
+    def name(self) -> DeploymentName:
+        """metadata.name."""
+        return DeploymentName(self.metadata.name)

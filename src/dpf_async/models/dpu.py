@@ -1,0 +1,297 @@
+"""DPU and DPUSet: the provisioning of one DPU, and the controller object that makes DPUs from a template.
+
+Source of the schemas: DPF v26.4 dpus and dpusets CRDs.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from dpf_async.models.constraints import (
+    INT_OR_STRING,
+    REQUIRED,
+    Bool,
+    Int,
+    Int32,
+    Int64,
+    at_least,
+    format_of,
+    map_list,
+    min_length,
+    one_of,
+    pattern,
+    server_default,
+)
+from dpf_async.models.meta import (
+    AGE,
+    READY,
+    Condition,
+    LabelSelector,
+    PrinterColumn,
+    Resource,
+    find_condition,
+)
+from dpf_async.models.names import PROVISIONING_GROUP, DeviceName, DPUName, NodeName
+from dpf_async.models.node import DPUMode, DPUType, InstallInterfaceName, SecureBoot
+from dpf_async.models.node_effect import NodeEffect
+from dpf_async.models.phases import DPUPhase
+from dpf_async.models.rules import immutable, name_at_most, not_both
+from dpf_async.models.wire import ListOf, MapOf, StringMap, Wire
+
+__all__ = [
+    "DPU",
+    "AgentStatus",
+    "BFBRef",
+    "ClusterRef",
+    "ClusterTemplate",
+    "DPUAddress",
+    "DPUFirmware",
+    "DPUSet",
+    "DPUSetSpec",
+    "DPUSetStatus",
+    "DPUSetStrategy",
+    "DPUSpec",
+    "DPUStatus",
+    "DPUTemplate",
+    "DPUTemplateSpec",
+    "MaxUnavailable",
+    "PendingNVConfig",
+    "PendingNVConfigDevice",
+    "PendingNVConfigEntry",
+    "RollingUpdate",
+]
+
+MaxUnavailable = Annotated[Int | str, INT_OR_STRING]
+"""How many at a time: a number, or a percentage as text."""
+
+
+class ClusterTemplate(Wire):
+    """Which DPUCluster a DPU may join, and the labels it gets there as a Node."""
+
+    selector: LabelSelector | None = None
+    node_labels: StringMap = Field(default_factory=dict)
+
+
+class ClusterRef(ClusterTemplate):
+    """The DPUCluster of a DPU: chosen by the operator while the DPU is Initializing."""
+
+    name: Annotated[str, immutable("the DPUCluster of a DPU")] | None = None
+    namespace: Annotated[str, immutable("the DPUCluster of a DPU")] | None = None
+
+
+class DPUSpec(Wire):
+    """Which DPU is installed, with what. Written by the DPUSet controller."""
+
+    dpu_node_name: Annotated[NodeName, immutable("the DPUNode of a DPU")]
+    dpu_device_name: Annotated[DeviceName, min_length(1), immutable("the DPUDevice of a DPU")]
+    serial_number: Annotated[str, min_length(1), immutable("the serial number")]
+    dpu_flavor: Annotated[str, min_length(1), immutable("the DPUFlavor of a DPU")]
+    bfb: Annotated[str | None, REQUIRED] = None
+    """Name of the BFB. Releases after v26.4 may have blueFieldSoftware in its place (dpf-facts 1.3)."""
+    blue_field_software: str | None = None
+    node_effect: Annotated[NodeEffect | None, REQUIRED] = None
+    """Required since v26.4 (dpf-facts 1.3)."""
+    cluster: ClusterRef | None = None
+    bmc_ip: Annotated[str | None, Field(alias="bmcIP")] = None
+    """Deprecated, and not filled by the operator: the BMC is the DPUDevice's (dpf-facts 7.1)."""
+    pci_address: Annotated[str, pattern("^([0-9a-fA-F]{4}[-])?[0-9a-fA-F]{2}[-][0-9a-fA-F]{2}$")] | None = (
+        None
+    )
+    secure_boot: Annotated[Bool, immutable("secureBoot of a DPU")] | None = None
+
+
+class DPUAddress(Wire):
+    """An address of the DPU as a Node: Hostname, InternalIP or ExternalIP."""
+
+    type: str
+    address: str
+
+
+class DPUFirmware(Wire):
+    """Versions of firmware on the DPU."""
+
+    bmc: str | None = None
+    nic: str | None = None
+    uefi: str | None = None
+
+
+class PendingNVConfigEntry(Wire):
+    """A firmware parameter whose value changes at the next boot."""
+
+    name: str | None = None
+    default: str | None = None
+    current: str | None = None
+    next_boot: Annotated[str | None, Field(alias="next_boot")] = None
+
+
+class PendingNVConfigDevice(Wire):
+    """The pending parameters of one device."""
+
+    device: str | None = None
+    entries: Annotated[ListOf[PendingNVConfigEntry], REQUIRED] = ()
+
+
+class PendingNVConfig(Wire):
+    """The firmware parameters pending when the agent last looked; the agent's own memory."""
+
+    boot_id: Annotated[str | None, Field(alias="bootID")] = None
+    devices: ListOf[PendingNVConfigDevice] = ()
+
+
+class AgentStatus(Wire):
+    """What the agent inside the DPU reports."""
+
+    conditions: ListOf[Condition] = ()
+    initial_boot_id: Annotated[str | None, Field(alias="initialBootID")] = None
+    kubelet_version: str | None = None
+    last_observed_pending_nvconfig: PendingNVConfig | None = None
+    last_startup_time: Annotated[str, format_of("date-time")] | None = None
+    reboot_method: (
+        Annotated[
+            str,
+            one_of(
+                "Unknown",
+                "NoAction",
+                "PowerCycle",
+                "SystemReboot",
+                "SystemLevelReset",
+                "FirmwareReset",
+                "DPUWarmReboot",
+            ),
+        ]
+        | None
+    ) = None
+    """The reboot this DPU needs; absent until the agent has looked (dpf-facts 10)."""
+    reboot_sequence_count: Annotated[Int32, at_least(0)] | None = None
+    """Rounds in a row in which the agent asked for a reboot."""
+
+
+class DPUStatus(Wire):
+    """How far the provisioning is. Decide by phase, uid and deletionTimestamp (dpf-facts 2.3)."""
+
+    phase: Annotated[DPUPhase, REQUIRED] = DPUPhase.INITIALIZING
+    previous_phase: DPUPhase | None = None
+    conditions: ListOf[Condition] = ()
+    """What each phase did. Entries of earlier rounds stay, Ready among them."""
+    operational_conditions: Annotated[ListOf[Condition], map_list("type")] = ()
+    """Health of the services and of the Node, whatever the phase."""
+    observed_generation: Int64 | None = None
+    post_provisioning_node_effect: Bool | None = None
+    """This Node Effect came from a change of services; no installation follows it (dpf-facts 11)."""
+    addresses: ListOf[DPUAddress] = ()
+    agent_last_startup_time: Annotated[str, format_of("date-time")] | None = None
+    agent_status: AgentStatus | None = None
+    bf_cfg_file: Annotated[str | None, Field(alias="bfCFGFile")] = None
+    bfb_file: str | None = None
+    bfb_version: str | None = None
+    dpf_version: Annotated[str, immutable("the DPF version a DPU was installed with")] | None = None
+    dpu_install_interface: InstallInterfaceName | None = None
+    dpu_mode: DPUMode = "dpu"
+    dpu_type: DPUType = "Unknown"
+    firmware: DPUFirmware | None = None
+    pci_device: str | None = None
+    redfish_task_id: str | None = None
+    required_reset: Bool | None = None
+    secure_boot: SecureBoot | None = None
+
+
+class DPU(Resource):
+    """One round of provisioning a DPU. Deleted, it is made anew with the same name and another uid."""
+
+    GROUP = PROVISIONING_GROUP
+    KIND = "DPU"
+    PLURAL = "dpus"
+    PRINTER_COLUMNS: ClassVar = (
+        READY,
+        PrinterColumn("Operational", ".status.operationalConditions[?(@.type=='OperationalReady')].status"),
+        PrinterColumn("Phase", ".status.phase"),
+        AGE,
+    )
+
+    spec: DPUSpec
+    status: Annotated[DPUStatus, server_default({"phase": "Initializing"})] = Field(default_factory=DPUStatus)
+
+    @property
+    def name(self) -> DPUName:
+        """metadata.name."""
+        return DPUName(self.metadata.name)
+
+    def operational_condition(self, type: str) -> Condition | None:  # noqa: A002  Kubernetes' word
+        """The condition of that type in status.operationalConditions, if a controller has written it."""
+        return find_condition(self.status.operational_conditions, type)
+
+
+class RollingUpdate(Wire):
+    """How fast a rolling update goes."""
+
+    max_unavailable: MaxUnavailable | None = None
+
+
+class DPUSetStrategy(Wire):
+    """What happens to existing DPUs when the template changes (dpf-facts 7.2)."""
+
+    type: Annotated[str, one_of("OnDelete", "RollingUpdate")]
+    """OnDelete: nothing, until someone deletes them."""
+    rolling_update: RollingUpdate | None = None
+
+
+class BFBRef(Wire):
+    """A BFB, by name."""
+
+    name: Annotated[str, min_length(1)] | None = None
+
+
+class DPUTemplateSpec(Wire):
+    """The part of a DPU's spec that all DPUs of the set share."""
+
+    bfb: BFBRef | None = None
+    dpu_flavor: Annotated[str, min_length(1)]
+    node_effect: Annotated[NodeEffect | None, REQUIRED] = None
+    """Required since v26.4 (dpf-facts 1.3)."""
+    cluster: ClusterTemplate | None = None
+    secure_boot: Bool | None = None
+
+
+class DPUTemplate(Wire):
+    """What the DPUs of a set are made from."""
+
+    annotations: StringMap = Field(default_factory=dict)
+    spec: DPUTemplateSpec | None = None
+
+
+class DPUSetSpec(Wire):
+    """Which DPUs are made, from what."""
+
+    RULES = (not_both("dpuSelector", "dpuDeviceSelector"),)
+
+    dpu_template: DPUTemplate
+    strategy: Annotated[DPUSetStrategy | None, REQUIRED] = None
+    """Required since v26.4 (dpf-facts 1.3)."""
+    dpu_node_selector: LabelSelector | None = None
+    dpu_device_selector: LabelSelector | None = None
+    dpu_selector: StringMap = Field(default_factory=dict)
+    """Deprecated: use dpuDeviceSelector."""
+
+
+class DPUSetStatus(Wire):
+    """How many DPUs there are."""
+
+    conditions: ListOf[Condition] = ()
+    dpu_statistics: MapOf[Int] = Field(default_factory=dict)
+    """Number of DPUs by phase, without those being deleted."""
+    observed_generation: Int64 | None = None
+
+
+class DPUSet(Resource):
+    """Makes one DPU for each pair of DPUNode and DPUDevice it selects; itself made by a DPUDeployment."""
+
+    GROUP = PROVISIONING_GROUP
+    KIND = "DPUSet"
+    PLURAL = "dpusets"
+    PRINTER_COLUMNS: ClassVar = (READY, AGE)
+    RULES = (name_at_most(63),)
+
+    spec: DPUSetSpec
+    status: DPUSetStatus = Field(default_factory=DPUSetStatus)

@@ -1,0 +1,249 @@
+"""DPUNode, DPUDevice and DPUNodeMaintenance: a host, the DPUs in it, and its being disturbed.
+
+Source of the schemas: DPF v26.4 dpunodes, dpudevices and dpunodemaintenances CRDs.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from dpf_async.models.constraints import (
+    Bool,
+    Int,
+    Int32,
+    at_least,
+    format_of,
+    min_length,
+    one_of,
+    pattern,
+    server_default,
+)
+from dpf_async.models.meta import Condition, PrinterColumn, Resource
+from dpf_async.models.names import PROVISIONING_GROUP, DeviceName, MaintenanceName, NodeName
+from dpf_async.models.node_effect import NodeEffect
+from dpf_async.models.rules import exactly_one_of, immutable, name_at_most
+from dpf_async.models.wire import ListOf, Wire
+
+__all__ = [
+    "DPUDevice",
+    "DPUDeviceSpec",
+    "DPUDeviceStatus",
+    "DPUNode",
+    "DPUNodeMaintenance",
+    "DPUNodeMaintenanceSpec",
+    "DPUNodeMaintenanceStatus",
+    "DPUNodeSpec",
+    "DPUNodeStatus",
+    "DPURef",
+    "InstallInterfaceName",
+    "NodeDMSAddress",
+    "NodeRebootMethod",
+    "RebootByExternal",
+    "RebootByGNOI",
+    "RebootByHostAgent",
+    "RebootByScript",
+    "SecureBoot",
+]
+
+InstallInterfaceName = Annotated[str, one_of("gNOI", "hostAgent", "redfish")]
+"""How DPUs of a node are installed; an operator-wide setting."""
+DPUType = Annotated[str, one_of("Unknown", "BlueField2", "BlueField3", "BlueField4")]
+DPUMode = Annotated[str, one_of("dpu", "nic")]
+_PSID = pattern("^MT_?[A-Z0-9]+$")
+
+
+class RebootByExternal(Wire):
+    """Someone outside reboots the host, after DPF asked for it by an annotation (dpf-facts 3.4)."""
+
+
+class RebootByHostAgent(Wire):
+    """DPF's agent on the host reboots it."""
+
+
+class RebootByGNOI(Wire):
+    """The older name of the host agent."""
+
+
+class RebootByScript(Wire):
+    """A Job reboots the host."""
+
+    name: Annotated[str, min_length(1)]
+    """ConfigMap whose key pod-template the Job is made from."""
+
+
+class NodeRebootMethod(Wire):
+    """Who reboots the host."""
+
+    RULES = (exactly_one_of(("hostAgent", "gNOI"), "external", "script"),)
+
+    external: RebootByExternal | None = None
+    script: RebootByScript | None = None
+    host_agent: RebootByHostAgent | None = None
+    gnoi: Annotated[RebootByGNOI | None, Field(alias="gNOI")] = None
+
+    @classmethod
+    def by_host_agent(cls) -> NodeRebootMethod:
+        """What a DPUNode has that says nothing."""
+        return cls(host_agent=RebootByHostAgent())
+
+    @classmethod
+    def by_external(cls) -> NodeRebootMethod:
+        """Rebooting is ours: DPF asks, by an annotation on the DPUNode."""
+        return cls(external=RebootByExternal())
+
+
+class DPURef(Wire):
+    """A DPU of a host, by the name of its DPUDevice."""
+
+    name: Annotated[DeviceName, min_length(1)]
+
+
+class NodeDMSAddress(Wire):
+    """Address of the service that older releases installed DPUs through; v26.4 does not read it."""
+
+    ip: Annotated[str, format_of("ipv4")]
+    port: Annotated[Int, at_least(1)]
+
+
+class DPUNodeSpec(Wire):
+    """The host: which DPUs it has, and who reboots it."""
+
+    dpus: ListOf[DPURef] = ()
+    node_reboot_method: Annotated[NodeRebootMethod, server_default({"hostAgent": {}})] = Field(
+        default_factory=NodeRebootMethod.by_host_agent
+    )
+    node_dms_address: Annotated[NodeDMSAddress | None, Field(alias="nodeDMSAddress")] = None
+
+
+class DPUNodeStatus(Wire):
+    """What the operator found; says nothing about the health of the DPUs (dpf-facts 3.1)."""
+
+    conditions: ListOf[Condition] = ()
+    dpu_install_interface: InstallInterfaceName | None = None
+    kube_node_ref: Annotated[str, immutable("the Kubernetes node of a DPUNode")] | None = None
+    """Name of the host's Kubernetes node, if it is one."""
+    reboot_in_progress: Bool | None = None
+    """No controller was found to write it; read the condition DPUNodeRebootInProgress (dpf-facts 3.1)."""
+
+
+class DPUNode(Resource):
+    """A host with DPUs. Creating it is what starts their provisioning; deleting it deletes them."""
+
+    GROUP = PROVISIONING_GROUP
+    KIND = "DPUNode"
+    PLURAL = "dpunodes"
+    RULES = (name_at_most(48),)
+
+    spec: DPUNodeSpec = Field(default_factory=DPUNodeSpec)
+    status: DPUNodeStatus = Field(default_factory=DPUNodeStatus)
+
+    @property
+    def name(self) -> NodeName:
+        """metadata.name."""
+        return NodeName(self.metadata.name)
+
+
+class SecureBoot(Wire):
+    """UEFI Secure Boot of a DPU."""
+
+    enabled: Bool | None = None
+
+
+class DPUDeviceSpec(Wire):
+    """The DPU as hardware, and how its BMC is reached."""
+
+    serial_number: Annotated[str, min_length(1), immutable("the serial number")]
+    """Compared with what the BMC reports; a mismatch keeps the device from becoming Ready (dpf-facts 4)."""
+    bmc_ip: Annotated[str, format_of("ipv4")] | None = None
+    bmc_port: Annotated[Int32, at_least(1), immutable("the BMC port")] = 443
+    number_of_pfs: Annotated[Int, at_least(1), immutable("the number of PFs"), Field(alias="numberOfPFs")] = 1
+    psid: Annotated[str, _PSID, immutable("the PSID")] | None = None
+    """Deprecated: the operator finds it, see status."""
+    opn: (
+        Annotated[str, pattern(r"^\d{3}-[A-Z0-9]{5}-[A-Z0-9]{4}-[A-Z0-9]{3}$"), immutable("the OPN")] | None
+    ) = None
+    """Deprecated: the operator finds it, see status."""
+    pf0_name: Annotated[str, immutable("the name of PF0")] | None = None
+    """Deprecated: the operator finds it, see status."""
+
+
+class DPUDeviceStatus(Wire):
+    """What the operator found, and how far it got with the BMC."""
+
+    conditions: ListOf[Condition] = ()
+    bmc_ip: Annotated[str, format_of("ipv4")] | None = None
+    bmc_port: Annotated[Int32, at_least(1)] = 443
+    dpu_mode: DPUMode = "dpu"
+    dpu_type: DPUType = "Unknown"
+    opn: str | None = None
+    pci_address: str | None = None
+    pf0_mac: Annotated[str, pattern("^([0-9A-Fa-f]{2}[:-]){5}([0-9A-Fa-f]{2})$")] | None = None
+    pf0_name: str | None = None
+    psid: Annotated[str, _PSID] | None = None
+    """Holds the serial number with some operators (dpf-facts 4)."""
+    secure_boot: SecureBoot | None = None
+    serial_number: str | None = None
+
+
+class DPUDevice(Resource):
+    """A DPU as a piece of hardware. It does nothing until a DPUNode names it."""
+
+    GROUP = PROVISIONING_GROUP
+    KIND = "DPUDevice"
+    PLURAL = "dpudevices"
+    # No controller writes that type, so the column stays empty; it is DPF's own (dpf-facts 1.3).
+    PRINTER_COLUMNS: ClassVar = (
+        PrinterColumn("Ready", ".status.conditions[?(@.type=='ConditionDpuDeviceReady')].status"),
+    )
+    RULES = (name_at_most(63),)
+
+    spec: DPUDeviceSpec
+    status: DPUDeviceStatus = Field(default_factory=DPUDeviceStatus)
+
+    @property
+    def name(self) -> DeviceName:
+        """metadata.name."""
+        return DeviceName(self.metadata.name)
+
+
+class DPUNodeMaintenanceSpec(Wire):
+    """Which host is being disturbed, how, and for whom."""
+
+    dpu_node_name: NodeName
+    node_effect: NodeEffect | None = None
+    requestor: ListOf[str] = ()
+    """DPUs and services that still need the host disturbed; the object goes when the last one has left."""
+
+
+class DPUNodeMaintenanceStatus(Wire):
+    """Whether the node effect is in force."""
+
+    conditions: ListOf[Condition] = ()
+    node_effect_sync_start_time: Annotated[str, format_of("date-time")] | None = None
+    """Since when sibling DPUs are waited for."""
+    multi_dpu_operations_sync_wait_time: Annotated[
+        str | None, Field(alias="multiDPUOperationsSyncWaitTime")
+    ] = None
+    """For how long, as a Go duration."""
+    max_unavailable_dpu_nodes: Annotated[
+        Annotated[Int32, at_least(1)] | None, Field(alias="maxUnavailableDPUNodes")
+    ] = None
+
+
+class DPUNodeMaintenance(Resource):
+    """A host being disturbed for the sake of its DPUs; made and removed by the operator (dpf-facts 5)."""
+
+    GROUP = PROVISIONING_GROUP
+    KIND = "DPUNodeMaintenance"
+    PLURAL = "dpunodemaintenances"
+    RULES = (name_at_most(63),)
+
+    spec: DPUNodeMaintenanceSpec
+    status: DPUNodeMaintenanceStatus = Field(default_factory=DPUNodeMaintenanceStatus)
+
+    @property
+    def name(self) -> MaintenanceName:
+        """metadata.name."""
+        return MaintenanceName(self.metadata.name)

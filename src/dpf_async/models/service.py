@@ -1,0 +1,359 @@
+"""DPUServiceTemplate, DPUServiceConfiguration and DPUService: what runs on DPUs.
+
+Source of the schemas: DPF v26.4 dpuservicetemplates, dpuserviceconfigurations and dpuservices CRDs.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from dpf_async.models.constraints import (
+    ATOMIC_LIST,
+    INT_OR_STRING,
+    PRESERVE_UNKNOWN,
+    REQUIRED,
+    Bool,
+    Int,
+    Int64,
+    Quantity,
+    max_items,
+    max_length,
+    max_properties,
+    min_items,
+    min_length,
+    one_of,
+    pattern,
+    server_default,
+)
+from dpf_async.models.deployment import UpgradePolicy, belongs_to_dpf
+from dpf_async.models.meta import (
+    AGE,
+    READY,
+    Condition,
+    LabelSelector,
+    LabelSelectorRequirement,
+    Resource,
+    ready_reason,
+)
+from dpf_async.models.names import SVC_GROUP
+from dpf_async.models.rules import Rule, has, immutable, name_at_most
+from dpf_async.models.wire import ListOf, MapOf, StringMap, Wire
+
+__all__ = [
+    "ConfigPort",
+    "ConfigPorts",
+    "ConfiguredDaemonSet",
+    "ConfiguredInterface",
+    "DPUService",
+    "DPUServiceConfiguration",
+    "DPUServiceConfigurationSpec",
+    "DPUServiceConfigurationStatus",
+    "DPUServiceSpec",
+    "DPUServiceStatus",
+    "DPUServiceTemplate",
+    "DPUServiceTemplateSpec",
+    "DPUServiceTemplateStatus",
+    "DaemonSetRollingUpdate",
+    "DaemonSetUpdateStrategy",
+    "HelmChart",
+    "HelmSource",
+    "HelmValues",
+    "NodeSelector",
+    "NodeSelectorTerm",
+    "ServiceConfiguration",
+    "ServiceDaemonSet",
+]
+
+FreeForm = Annotated[MapOf[Any], PRESERVE_UNKNOWN]  # Any: JSON of someone else's schema
+_ServiceName = Annotated[str, min_length(1), max_length(28)]
+
+
+class HelmSource(Wire):
+    """Where a helm chart is."""
+
+    repo_url: Annotated[str, pattern("^(oci://|https://).+$"), Field(alias="repoURL")]
+    version: Annotated[str, min_length(1)]
+    chart: str | None = None
+    path: str | None = None
+    release_name: str | None = None
+
+
+class HelmChart(Wire):
+    """A helm chart and the values for it."""
+
+    source: HelmSource
+    values: FreeForm = Field(default_factory=dict, repr=False)
+
+
+class DPUServiceTemplateSpec(Wire):
+    """The chart of a service, and what it needs of a DPU."""
+
+    deployment_service_name: _ServiceName
+    helm_chart: HelmChart
+    resource_requirements: MapOf[Quantity] = Field(default_factory=dict)
+
+
+class DPUServiceTemplateStatus(Wire):
+    """Whether the chart was found and understood."""
+
+    conditions: ListOf[Condition] = ()
+    observed_generation: Int64 | None = None
+    versions: StringMap = Field(default_factory=dict)
+    """Versions that the chart asks for, by what is versioned."""
+
+
+class DPUServiceTemplate(Resource):
+    """How a service is installed. By convention it does not change: a change is another template."""
+
+    GROUP = SVC_GROUP
+    KIND = "DPUServiceTemplate"
+    PLURAL = "dpuservicetemplates"
+
+    spec: DPUServiceTemplateSpec
+    status: DPUServiceTemplateStatus = Field(default_factory=DPUServiceTemplateStatus)
+
+
+class ConfigPort(Wire):
+    """A port that a service is configured through."""
+
+    name: Annotated[str, min_length(1), pattern("^[a-z0-9-]+$")]
+    port: Int
+    protocol: Annotated[str, one_of("TCP", "UDP")]
+    node_port: Int | None = None
+
+
+class ConfigPorts(Wire):
+    """The ports, and how they are reached from outside the DPU's cluster."""
+
+    RULES = (
+        Rule(
+            cel="self.serviceType == 'NodePort' || self.ports.all(port, !has(port.nodePort))",
+            message="nodePort needs serviceType NodePort",
+            holds=lambda config: (
+                config.service_type == "NodePort" or not any(has(port, "nodePort") for port in config.ports)
+            ),
+        ),
+    )
+
+    ports: ListOf[ConfigPort]
+    service_type: Annotated[
+        str, one_of("NodePort", "ClusterIP", "None"), REQUIRED, immutable("serviceType")
+    ] = "NodePort"
+
+
+class DaemonSetRollingUpdate(Wire):
+    """How fast a rolling update goes: numbers, or percentages as text."""
+
+    max_surge: Annotated[Int | str, INT_OR_STRING] | None = None
+    max_unavailable: Annotated[Int | str, INT_OR_STRING] | None = None
+
+
+class DaemonSetUpdateStrategy(Wire):
+    """How a service's pods are replaced: OnDelete or RollingUpdate."""
+
+    type: str | None = None
+    rolling_update: DaemonSetRollingUpdate | None = None
+
+
+class _DaemonSet(Wire):
+    """What both kinds of service have."""
+
+    resources: MapOf[Quantity] = Field(default_factory=dict)
+    update_strategy: DaemonSetUpdateStrategy | None = None
+
+
+def _labels_are_ours(daemon_set: ConfiguredDaemonSet) -> bool:
+    # A search, not a match, and with dots that match anything: that is what CEL's `matches` does here.
+    custom_flows = re.compile("svc.dpu.nvidia.com/custom-flows")
+    return all(not belongs_to_dpf(key) or custom_flows.search(key) for key in daemon_set.labels)
+
+
+def _annotations_are_ours(daemon_set: ConfiguredDaemonSet) -> bool:
+    return not any(belongs_to_dpf(key) for key in daemon_set.annotations)
+
+
+class ConfiguredDaemonSet(_DaemonSet):
+    """The DaemonSet of a service, as a user may configure it."""
+
+    RULES = (
+        Rule(
+            cel=(
+                "!has(self.labels) || self.labels.all(key, key.matches('svc.dpu.nvidia.com/custom-flows')"
+                " || !(key.contains('dpu.nvidia.com/') || key.endsWith('dpu.nvidia.com')))"
+            ),
+            message="labels must not have keys of dpu.nvidia.com",
+            holds=_labels_are_ours,
+        ),
+        Rule(
+            cel=(
+                "!has(self.annotations) || self.annotations.all(key, "
+                "!(key.contains('dpu.nvidia.com/') || key.endsWith('dpu.nvidia.com')))"
+            ),
+            message="annotations must not have keys of dpu.nvidia.com",
+            holds=_annotations_are_ours,
+        ),
+    )
+
+    labels: Annotated[StringMap, max_properties(50)] = Field(default_factory=dict)
+    annotations: Annotated[StringMap, max_properties(50)] = Field(default_factory=dict)
+
+
+class HelmValues(Wire):
+    """Values for a helm chart; they win over those of the template."""
+
+    values: FreeForm = Field(default_factory=dict, repr=False)
+
+
+class ServiceConfiguration(Wire):
+    """Where and how a service runs."""
+
+    RULES = (
+        Rule(
+            cel="!has(self.configPorts) || !has(self.deployInCluster) || !self.deployInCluster",
+            message="configPorts are for services on DPUs: deployInCluster must not be true",
+            holds=lambda config: not (has(config, "configPorts") and config.deploy_in_cluster),
+        ),
+    )
+
+    deploy_in_cluster: Bool | None = None
+    """Run on the cluster that DPF runs on, not on DPUs."""
+    helm_chart: HelmValues | None = None
+    config_ports: ConfigPorts | None = None
+    service_daemon_set: ConfiguredDaemonSet | None = None
+
+
+class ConfiguredInterface(Wire):
+    """An interface of a service; a DPUServiceInterface is made from it."""
+
+    name: Annotated[str, min_length(1), max_length(15)]
+    network: str
+    """A DPUServiceNAD, as namespace/name or name."""
+    virtual_network: str | None = None
+
+
+def _has_interfaces_on_dpus_only(spec: DPUServiceConfigurationSpec) -> bool:
+    config = spec.service_configuration
+    return not (has(spec, "interfaces") and config is not None and config.deploy_in_cluster)
+
+
+class DPUServiceConfigurationSpec(Wire):
+    """What a user chooses about a service."""
+
+    RULES = (
+        Rule(
+            cel=(
+                "!has(self.interfaces) || !has(self.serviceConfiguration)"
+                " || !has(self.serviceConfiguration.deployInCluster)"
+                " || !self.serviceConfiguration.deployInCluster"
+            ),
+            message="interfaces are for services on DPUs: deployInCluster must not be true",
+            holds=_has_interfaces_on_dpus_only,
+        ),
+    )
+
+    deployment_service_name: _ServiceName
+    service_configuration: ServiceConfiguration | None = None
+    interfaces: Annotated[ListOf[ConfiguredInterface], min_items(1), max_items(50)] = ()
+    upgrade_policy: Annotated[UpgradePolicy, REQUIRED, server_default({})] = Field(
+        default_factory=UpgradePolicy
+    )
+
+
+class DPUServiceConfigurationStatus(Wire):
+    """Empty: the schema has nothing in it."""
+
+
+class DPUServiceConfiguration(Resource):
+    """A user's choices about a service, beside its DPUServiceTemplate."""
+
+    GROUP = SVC_GROUP
+    KIND = "DPUServiceConfiguration"
+    PLURAL = "dpuserviceconfigurations"
+
+    spec: DPUServiceConfigurationSpec
+    status: DPUServiceConfigurationStatus = Field(default_factory=DPUServiceConfigurationStatus)
+
+
+class NodeSelectorTerm(Wire):
+    """Nodes that meet every one of these, by label and by field."""
+
+    ATOMIC = True
+
+    match_expressions: Annotated[ListOf[LabelSelectorRequirement], ATOMIC_LIST] = ()
+    match_fields: Annotated[ListOf[LabelSelectorRequirement], ATOMIC_LIST] = ()
+
+
+class NodeSelector(Wire):
+    """Nodes that meet one of these. Source: Kubernetes' core/v1 NodeSelector."""
+
+    ATOMIC = True
+
+    node_selector_terms: Annotated[ListOf[NodeSelectorTerm], ATOMIC_LIST]
+
+
+class ServiceDaemonSet(_DaemonSet):
+    """The DaemonSet of a service, as the operator makes it."""
+
+    labels: StringMap = Field(default_factory=dict)
+    annotations: StringMap = Field(default_factory=dict)
+    node_selector: NodeSelector | None = None
+
+
+def _unless_in_cluster(wire_name: str) -> Rule:
+    return Rule(
+        cel=f"!has(self.{wire_name}) || !has(self.deployInCluster) || !self.deployInCluster",
+        message=f"{wire_name} is for services on DPUs: deployInCluster must not be true",
+        holds=lambda spec: not (has(spec, wire_name) and spec.deploy_in_cluster),
+    )
+
+
+class DPUServiceSpec(Wire):
+    """A service as it is deployed; made from template and configuration."""
+
+    RULES = (
+        Rule(
+            cel="!has(self.interfaces) || has(self.serviceID)",
+            message="interfaces need a serviceID",
+            holds=lambda spec: not has(spec, "interfaces") or has(spec, "serviceID"),
+        ),
+        _unless_in_cluster("configPorts"),
+        _unless_in_cluster("dpuClusterSelector"),
+    )
+
+    helm_chart: HelmChart
+    service_id: Annotated[str | None, Field(alias="serviceID")] = None
+    interfaces: Annotated[ListOf[str], min_items(1), max_items(50)] = ()
+    """Names of DPUServiceInterfaces."""
+    deploy_in_cluster: Bool | None = None
+    """Run on the cluster that DPF runs on, not on DPUs."""
+    dpu_cluster_selector: LabelSelector | None = None
+    config_ports: ConfigPorts | None = None
+    service_daemon_set: ServiceDaemonSet | None = None
+    paused: Bool | None = None
+    """The operator leaves it alone."""
+
+
+class DPUServiceStatus(Wire):
+    """Whether it runs where it should."""
+
+    conditions: ListOf[Condition] = ()
+    observed_generation: Int64 | None = None
+    service_id: Annotated[str | None, Field(alias="serviceID")] = None
+    config_ports: MapOf[ListOf[ConfigPort]] = Field(default_factory=dict)
+    """The ports as they became, by DPUCluster."""
+
+
+class DPUService(Resource):
+    """A service on DPUs, or beside DPF; itself made by a DPUDeployment."""
+
+    GROUP = SVC_GROUP
+    KIND = "DPUService"
+    PLURAL = "dpuservices"
+    PRINTER_COLUMNS: ClassVar = (READY, ready_reason("Phase"), AGE)
+    RULES = (name_at_most(63),)
+
+    spec: DPUServiceSpec
+    status: DPUServiceStatus = Field(default_factory=DPUServiceStatus)
