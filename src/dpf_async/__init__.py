@@ -15,6 +15,7 @@ from dpf_async._api.resource import ResourceList
 from dpf_async._api.transport import Timeouts
 from dpf_async._sdk.client import DPFClient, DPUHandle
 from dpf_async._sdk.deletion import ForcedDeletion
+from dpf_async._sdk.files import load_hosts, load_site
 from dpf_async._sdk.flows import provision, reprovision
 from dpf_async._sdk.handshakes import HoldRequest, RebootRequest
 from dpf_async._sdk.nodes import NodeHandle
@@ -172,6 +173,8 @@ __all__ = [
     "any_dpu_failed",
     "device_name",
     "external_reboot_required",
+    "load_hosts",
+    "load_site",
     "node_effect_held",
     "node_name",
     "phase_is",

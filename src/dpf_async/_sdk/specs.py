@@ -7,12 +7,21 @@ SiteSpec that could be built can be created, as far as that can be known without
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from dpf_async.models import (
     BFBSpec,
@@ -28,11 +37,28 @@ from dpf_async.models import (
 )
 
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_NAME: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+"""Kubernetes' DNS subdomain names, without their limit."""
 
 
-def _named(limit: int) -> StringConstraints:
+def _named(limit: int) -> AfterValidator:
     """A name as Kubernetes takes it, of at most `limit` characters (dpf-facts 1.3 #3)."""
-    return StringConstraints(min_length=1, max_length=limit, pattern=rf"^{_LABEL}(\.{_LABEL})*$")
+
+    def check(name: str) -> str:
+        if len(name) > limit:
+            raise PydanticCustomError(
+                "name",
+                "the name has {length} characters; at most {limit} are allowed",
+                {"length": len(name), "limit": limit},
+            )
+        if not _NAME.fullmatch(name):
+            raise PydanticCustomError(
+                "name",
+                "a name has lower-case letters, digits, '-' and '.', and begins and ends with a letter or digit",
+            )
+        return name
+
+    return AfterValidator(check)
 
 
 NodeNameText = Annotated[str, _named(48)]
@@ -119,7 +145,7 @@ class HostSpec(Spec):
 
     @model_validator(mode="after")
     def _devices_differ(self) -> Self:
-        refuse_duplicates(self.devices)
+        refuse(duplicates((("devices", position), device) for position, device in enumerate(self.devices)))
         return self
 
 
@@ -160,9 +186,9 @@ class PortSpec(Spec):
     @model_validator(mode="after")
     def _one_end(self) -> Self:
         if (self.service is None) == (self.labels is None):
-            raise ValueError("exactly one of service and labels")
+            refuse([((), "must have exactly one of service and labels")])
         if (self.service is None) != (self.interface is None):
-            raise ValueError("service and interface belong together")
+            refuse([((), "service and interface belong together")])
         return self
 
 
@@ -213,7 +239,7 @@ class GroupSpec(Spec):
         chosen = sorted(effects & self.node_effect.model_fields_set)
         if len(chosen) != 1:
             said = " and ".join(to_camel(effect) for effect in chosen) or "none"
-            raise ValueError(f"nodeEffect must have exactly one effect, not {said}")
+            refuse([(("nodeEffect",), f"must have exactly one effect, not {said}")])
         return self
 
 
@@ -242,57 +268,76 @@ class SiteSpec(Spec):
     @model_validator(mode="after")
     def _parts_exist(self) -> Self:
         problems = [problem for name, group in self.groups.items() for problem in self._missing(name, group)]
-        problems += [
-            f"services.{name}: there is no network {interface.network}"
-            for name, service in self.services.items()
-            for interface in service.interfaces
-            if "/" not in interface.network and self.networks and interface.network not in self.networks
-        ]
-        if problems:
-            raise ValueError("; ".join(problems))
+        for name, service in self.services.items():
+            for position, interface in enumerate(service.interfaces):
+                # A name with a slash, or any name at a site that defines no networks, is somebody else's network.
+                if self.networks and "/" not in interface.network and interface.network not in self.networks:
+                    where = ("services", name, "interfaces", position, "network")
+                    problems.append((where, f"there is no network {interface.network}"))
+        refuse(problems)
         return self
 
-    def _missing(self, name: str, group: GroupSpec) -> list[str]:
-        problems: list[str] = []
+    def _missing(self, name: str, group: GroupSpec) -> Iterator[Problem]:
+        at = ("groups", name)
         if group.bfb not in self.bfbs:
-            problems.append(f"groups.{name}.bfb: there is no BFB {group.bfb}")
+            yield (*at, "bfb"), f"there is no BFB {group.bfb}"
         if group.flavor not in self.flavors:
-            problems.append(f"groups.{name}.flavor: there is no flavor {group.flavor}")
-        problems += [
-            f"groups.{name}.services: there is no service {service}"
-            for service in group.services
-            if service not in self.services
-        ]
-        problems += [
-            f"groups.{name}.services: {service} is there {count} times"
-            for service, count in Counter(group.services).items()
-            if count > 1
-        ]
-        mentioned = {
-            port.service for switch in group.chains for port in switch.ports if port.service is not None
-        }
-        mentioned |= set(group.depends_on) | {one for many in group.depends_on.values() for one in many}
-        problems += [
-            f"groups.{name}: {service} is connected or depended on, but not among its services"
-            for service in sorted(mentioned - set(group.services))
-        ]
-        return problems
+            yield (*at, "flavor"), f"there is no flavor {group.flavor}"
+        for position, service in enumerate(group.services):
+            if service not in self.services:
+                yield (*at, "services", position), f"there is no service {service}"
+            if service in group.services[:position]:
+                yield (*at, "services", position), f"{service} is there already"
+        for turn, switch in enumerate(group.chains):
+            for position, port in enumerate(switch.ports):
+                if port.service is not None and port.service not in group.services:
+                    where = (*at, "chains", turn, "ports", position, "service")
+                    yield where, f"{port.service} is not among the services of the group"
+        for service, needed in group.depends_on.items():
+            for missing in sorted({service, *needed} - set(group.services)):
+                yield (*at, "dependsOn", service), f"{missing} is not among the services of the group"
 
 
-def refuse_duplicates(devices: tuple[DeviceSpec, ...]) -> None:
-    """Devices are told apart by name, serial number and BMC address.
+Problem = tuple[tuple[str | int, ...], str]
+"""Where in a description, and what is wrong there."""
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raise all of them together, each with its path; nothing if there are none.
 
     Raises:
-        ValueError: two have one of them in common.
+        pydantic.ValidationError: with one error per problem.
     """
-    for what, values in (
-        ("name", [device.name for device in devices]),
-        ("serialNumber", [device.serial_number for device in devices]),
-        ("bmcIp", [f"{device.bmc_ip}:{device.bmc_port}" for device in devices]),
-    ):
-        for value, count in Counter(values).items():
-            if count > 1:
-                raise ValueError(f"{count} devices have the {what} {value}")
+    errors = [
+        InitErrorDetails(
+            type=PydanticCustomError("rule", "{problem}", {"problem": problem}), loc=where, input=None
+        )
+        for where, problem in problems
+    ]
+    if errors:
+        raise ValidationError.from_exception_data("description", errors, hide_input=True)
+
+
+def duplicates(devices: Iterable[tuple[tuple[str | int, ...], DeviceSpec]]) -> Iterator[Problem]:
+    """Devices are told apart by name, serial number and BMC address: those that are not, with their places."""
+    seen: dict[tuple[str, str], tuple[str | int, ...]] = {}
+    for where, device in devices:
+        for key, value in (
+            ("name", device.name),
+            ("serialNumber", device.serial_number),
+            ("bmcIp", f"{device.bmc_ip}:{device.bmc_port}" if device.bmc_port != 443 else str(device.bmc_ip)),
+        ):
+            first = seen.setdefault((key, value), where)
+            if first != where:
+                yield (*where, key), f"{value} is the {key} of {path_of(first)} already"
+
+
+def path_of(where: Iterable[str | int]) -> str:
+    """A place in words: hosts[0].devices[1].name."""
+    text = ""
+    for part in where:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
 
 
 _MAC = re.compile(r"([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}")

@@ -1,0 +1,176 @@
+"""What is true of a DPU, a maintenance, a node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dpf_async._transitions.view import DPUView, MaintenanceView, describe
+from dpf_async.models import DPUPhase, known
+from tests.support.states import condition, device, dpu, maintenance, node, view
+
+DELETED = {"deletionTimestamp": "2026-06-01T10:59:00Z"}
+
+
+def test_a_dpu_is_ready_when_phase_condition_and_generation_agree() -> None:
+    assert DPUView(dpu(observedGeneration=1)).ready
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"phase": "OS Installing"}, id="another phase, the condition still True from before"),
+        pytest.param(
+            {"conditions": [condition("Ready", "False", "NodeNotReady")]}, id="H11: its Node failed"
+        ),
+        pytest.param({"conditions": []}, id="no condition yet"),
+        pytest.param({"metadata": DELETED}, id="H7: deletion was asked for"),
+        pytest.param({"metadata": {"generation": 2}, "observedGeneration": 1}, id="H12: the status is stale"),
+    ],
+)
+def test_a_dpu_is_not_ready_when_one_of_them_does_not(changes: dict[str, Any]) -> None:
+    ready = [condition("Ready", reason="DPUReady")]
+
+    assert not DPUView(dpu(**{"conditions": ready, **changes})).ready
+
+
+def test_a_dpu_without_status_or_conditions_is_data_and_not_ready() -> None:
+    bare = DPUView(dpu(phase="Ready", conditions=None)).state.record
+    empty = DPUView(dpu(phase=""))
+
+    assert bare.status is not None
+    assert not empty.ready
+    assert empty.phase == ""
+    assert not DPUView(dpu(phase="Perform Magic")).phase.known
+
+
+def test_the_failure_of_a_dpu_is_the_last_condition_that_is_false() -> None:
+    failed = DPUView(
+        dpu(
+            phase="Error",
+            conditions=[
+                condition("Initialized"),
+                condition("BFBTransferred"),
+                condition("OSInstalled", "False", "InstallationTimeout", message="45m"),
+                condition("Ready", "False", "DPUReady"),
+            ],
+        )
+    )
+
+    assert failed.failed
+    assert failed.failure is not None
+    assert (failed.failure.type, failed.failure.reason) == ("OSInstalled", "InstallationTimeout")
+
+
+def test_a_dpu_in_error_that_is_being_deleted_has_not_failed_any_more() -> None:
+    assert not DPUView(dpu(phase="Error", metadata=DELETED)).failed
+
+
+def test_the_last_condition_of_a_type_counts_where_a_server_sends_it_twice() -> None:
+    twice = [condition("Ready", "False", "NodeNotReady"), condition("Ready", reason="DPUReady")]
+
+    assert DPUView(dpu(conditions=twice)).ready
+
+
+def test_services_are_ready_when_the_operational_summary_is_whatever_the_phase() -> None:
+    up = [condition("OperationalReady", reason="AllReady")]
+    down = [condition("OperationalReady", "False", "NotReady")]
+
+    assert DPUView(dpu(phase="Node Effect", operationalConditions=up)).services_ready
+    assert not DPUView(dpu(operationalConditions=down)).services_ready
+    assert not DPUView(dpu()).services_ready
+
+
+def test_a_hold_is_held_from_the_operators_question_to_our_answer() -> None:
+    assert MaintenanceView(maintenance()).held
+    assert not MaintenanceView(maintenance(annotation=None)).held, "nobody has asked yet"
+    assert not MaintenanceView(maintenance(annotation="false")).held
+    assert MaintenanceView(maintenance(annotation="false")).released
+
+
+@pytest.mark.parametrize("word", ["true", "True", "TRUE", "t", "T", "1"])
+def test_a_hold_is_read_as_go_reads_truth(word: str) -> None:
+    assert MaintenanceView(maintenance(annotation=word)).held
+
+
+@pytest.mark.parametrize("word", ["yes", "", "tRuE", "on"])
+def test_what_go_does_not_read_as_true_holds_nothing(word: str) -> None:
+    assert not MaintenanceView(maintenance(annotation=word)).held
+
+
+def test_an_applied_or_terminating_maintenance_is_not_held_whatever_its_annotation_says() -> None:
+    assert not MaintenanceView(maintenance(applied=True)).held
+    assert not MaintenanceView(maintenance(metadata=DELETED)).held
+
+
+def test_only_a_hold_is_held() -> None:
+    assert not MaintenanceView(maintenance(effect={"noEffect": True})).held
+    assert not MaintenanceView(maintenance(effect={"hold": False})).held
+
+
+def test_a_reboot_is_required_when_annotation_and_condition_both_stand() -> None:
+    assert view(node(reboot=True)).external_reboot_required
+
+
+@pytest.mark.parametrize(
+    ("annotations", "conditions"),
+    [
+        ({known.EXTERNAL_REBOOT_REQUIRED: "true"}, []),
+        ({known.EXTERNAL_REBOOT_REQUIRED: "true"}, [condition("DPUNodeRebootInProgress")]),
+        ({}, [condition("DPUNodeRebootInProgress", reason="WaitForExternalReboot")]),
+        (
+            {known.EXTERNAL_REBOOT_REQUIRED: "true"},
+            [condition("DPUNodeRebootInProgress", "False", "WaitForExternalReboot")],
+        ),
+    ],
+)
+def test_one_sign_alone_does_not_require_a_reboot(
+    annotations: dict[str, str], conditions: list[dict[str, Any]]
+) -> None:
+    assert not view(node(annotations=annotations, conditions=conditions)).external_reboot_required
+
+
+def test_the_value_of_the_reboot_annotation_means_nothing() -> None:
+    asking = node(
+        annotations={known.EXTERNAL_REBOOT_REQUIRED: "false"},
+        conditions=[condition("DPUNodeRebootInProgress", reason="WaitForExternalReboot")],
+    )
+
+    assert view(asking).external_reboot_required
+
+
+def test_a_node_is_ready_when_every_device_it_lists_has_a_ready_dpu() -> None:
+    both = node(devices=("device-1", "Device-2"))
+    first, second = dpu("a", device="device-1"), dpu("b", device="device-2")
+
+    assert view(both, first, second).ready
+    assert not view(both, first).ready
+    assert not view(both, first, dpu("b", "Rebooting", device="device-2")).ready
+    assert not view(both, first, second, dpu("c", "Pending", device="device-3")).ready
+
+
+def test_a_node_that_is_gone_going_or_lists_nothing_is_not_ready() -> None:
+    assert not view(None, dpu()).ready
+    assert not view(node(metadata=DELETED), dpu()).ready
+    assert not view(node(devices=())).ready
+
+
+def test_a_description_says_what_a_person_on_call_wants_to_know_first() -> None:
+    waiting = dpu(
+        "dpu-1", "Node Effect", conditions=[condition("NodeEffectReady", "False", "NodeEffectInProgress")]
+    )
+
+    words = describe(view(node(reboot=True), waiting, maintenance(), device()))
+
+    assert "dpu-1 Node Effect (NodeEffectReady: NodeEffectInProgress)" in words
+    assert "held, waiting for a release" in words
+    assert "waiting for an external reboot" in words
+    assert describe(view(None)) == "there is no DPUNode node-1"
+
+
+def test_the_full_model_of_a_view_is_the_object_that_the_server_sent() -> None:
+    model = DPUView(dpu("dpu-1", "Rebooting")).object
+
+    assert model.status.phase == DPUPhase.REBOOTING
+    assert model.spec.dpu_node_name == "node-1"
