@@ -206,9 +206,11 @@ class Codec(Generic[T]):
     def read(self, line: bytes) -> Envelope[Record] | Undecodable | StatusEvent | Malformed:
         """Decode one line of a watch. Never raises."""
         try:
-            return self._line.decode(line)
+            event = self._line.decode(line)
         except UNREADABLE as error:
             return self._diagnose(line, error)
+        # A Status with metadata looks like an object.
+        return event if event.type != "ERROR" else self._diagnose(line, None)
 
     def snapshot(self, record: Record, line: bytes) -> Snapshot[T]:
         """The state that a line carried."""
@@ -259,7 +261,7 @@ class Codec(Generic[T]):
                 items.append(Snapshot(kind, record, bytes(raw), False))
         return Page(items, undecodable, page.metadata.resource_version, page.metadata.continue_)
 
-    def _diagnose(self, line: bytes, error: Exception) -> Undecodable | StatusEvent | Malformed:
+    def _diagnose(self, line: bytes, error: Exception | None) -> Undecodable | StatusEvent | Malformed:
         try:
             envelope = msgspec.json.decode(line, type=_RawEnvelope)
         except UNREADABLE:
@@ -271,7 +273,7 @@ class Codec(Generic[T]):
             return read_status(document)
         return self._undecodable(document, error)
 
-    def _undecodable(self, raw: bytes, error: Exception) -> Undecodable:
+    def _undecodable(self, raw: bytes, error: Exception | None) -> Undecodable:
         try:
             identity = msgspec.json.decode(raw, type=_Identified).metadata
         except UNREADABLE:

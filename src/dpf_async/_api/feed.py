@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from dpf_async._api import paths
 from dpf_async._api.codec import Codec, Page
 from dpf_async._api.status import error_of
-from dpf_async._api.transport import Stream, is_json
+from dpf_async._api.text import printable
+from dpf_async._api.transport import Stream, encoding, is_json
 from dpf_async.errors import ConnectionFailed
 from dpf_async.models import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from dpf_async._api.transport import Transport
 
@@ -67,7 +68,7 @@ class Feed(Generic[T]):
                 answer.status, answer.headers, answer.body, method="GET", path=self._path, target=self.words
             )
         if not is_json(answer.headers):
-            raise _foreign(answer.headers.get("Content-Type", ""), self.words)
+            raise _foreign(answer.headers, self.words)
         return self.codec.read_page(answer.body)
 
     @asynccontextmanager
@@ -97,12 +98,15 @@ class Feed(Generic[T]):
                     target=f"watch of {self.words}",
                 )
             if not is_json(stream.headers):
-                raise _foreign(stream.headers.get("Content-Type", ""), self.words)
+                raise _foreign(stream.headers, self.words)
             yield stream
 
 
-def _foreign(content_type: str, words: str) -> ConnectionFailed:
+def _foreign(headers: Mapping[str, str], words: str) -> ConnectionFailed:
+    what = headers.get("Content-Type", "") or "no content type"
+    if (compressed := encoding(headers)) != "identity":
+        what += f" compressed with {compressed}"
     return ConnectionFailed(
-        f"{words}: something between here and the API server answered with {content_type or 'no content type'}"
-        " instead of JSON"
+        f"{words}: something between here and the API server answered with {printable(what, 100)} instead of"
+        " plain JSON"
     )

@@ -6,6 +6,7 @@ server says that nothing was done. Waiting and watching live further up the corr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -17,11 +18,19 @@ from dpf_async._api.codec import Codec, Snapshot, Undecodable, decode_model, und
 from dpf_async._api.feed import PAGE_SIZE, Feed
 from dpf_async._api.status import error_of
 from dpf_async._api.transport import is_json
-from dpf_async.errors import ConnectionFailed, DecodeError, Gone, TooManyRequests, UsageError
+from dpf_async.errors import (
+    Conflict,
+    ConnectionFailed,
+    DecodeError,
+    Gone,
+    Invalid,
+    TooManyRequests,
+    UsageError,
+)
 from dpf_async.models import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from dpf_async._api.transport import Answer, Transport
 
@@ -146,17 +155,43 @@ class ResourceClient(Generic[T]):
             await self._call("PATCH", obj.name, body=self._wire(obj), content_type=APPLY_PATCH, query=query)
         )
 
-    async def patch(self, name: str, patch: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> T:
+    async def patch(
+        self, name: str, patch: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, uid: str | None = None
+    ) -> T:
         """Change parts of an object: a mapping is a JSON merge patch (RFC 7386), a sequence a JSON patch (RFC 6902).
 
-        With metadata.uid or metadata.resourceVersion in it, a merge patch is refused for any other object or state.
+        With metadata.resourceVersion in it, a merge patch is refused for any other state of the object.
+
+        Args:
+            name: of the object.
+            patch: the change.
+            uid: change only this very object, not another one that has its name meanwhile; for merge patches.
 
         Raises:
             NotFound: there is none of that name.
-            Conflict: the precondition in it failed.
+            Conflict: the one of that name has another uid, or another resourceVersion than the patch says.
             Invalid: the result would break a rule.
         """
-        return await self._patch(name, patch, "")
+        if uid is None:
+            return await self._patch(name, patch, "")
+        if not isinstance(patch, Mapping):
+            raise UsageError("uid= goes with a merge patch; in a JSON patch, test /metadata/uid first")
+        try:
+            return await self._patch(
+                name, {**patch, "metadata": {**patch.get("metadata", {}), "uid": uid}}, ""
+            )
+        except Invalid as error:
+            if not any(cause.field == "metadata.uid" for cause in error.causes):
+                raise
+            # The server has no precondition for patches; it finds that the uid would change, and refuses that.
+            raise Conflict(
+                f"PATCH {self.kind.KIND} {name}: the one of that name is another object now, not {uid}",
+                status=409,
+                reason="Conflict",
+                method=error.method,
+                path=error.path,
+                object=error.object,
+            ) from error
 
     async def patch_status(self, name: str, patch: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> T:
         """The same, on the status subresource: everything but status is left alone.

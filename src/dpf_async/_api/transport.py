@@ -10,6 +10,7 @@ the gzip members of a compressed watch are lost by half of the stacks in use (re
 
 from __future__ import annotations
 
+import os
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -257,8 +258,17 @@ class Transport:
 
 
 def is_json(headers: Mapping[str, str]) -> bool:
-    """The answer says it is JSON. A proxy's page with status 200 is not (reliability 1.4)."""
-    return headers.get("Content-Type", "").split(";")[0].strip().lower() in {"application/json", ""}
+    """The answer says it is JSON, as it is: not compressed, which was not asked for, and is not read here.
+
+    A proxy's page with status 200 is neither (reliability 1.4).
+    """
+    content_type = headers.get("Content-Type", "").split(";")[0].strip().lower()
+    return content_type in {"application/json", ""} and encoding(headers) == "identity"
+
+
+def encoding(headers: Mapping[str, str]) -> str:
+    """How the answer says it is compressed; "identity" if it is not."""
+    return headers.get("Content-Encoding", "").strip().lower() or "identity"
 
 
 def _entered(session: aiohttp.ClientSession | None) -> aiohttp.ClientSession:
@@ -275,7 +285,10 @@ def _broken() -> tuple[type[Exception], ...]:
 
 
 def _words(error: Exception) -> str:
-    return printable(str(error), 300) or type(error).__name__
+    cause = getattr(error, "os_error", error)  # aiohttp's own words are for who debugs aiohttp
+    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
+        return os.strerror(cause.errno)
+    return printable(str(cause), 300) or type(error).__name__
 
 
 def _socket(address: aiohappyeyeballs.AddrInfoType) -> socket.socket:

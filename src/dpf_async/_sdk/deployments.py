@@ -5,7 +5,7 @@ With OnDelete, which is what Carbide uses, a change reaches a DPU only when it i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dpf_async._transitions.levels import accepted
 from dpf_async._transitions.view import BFBView
@@ -49,8 +49,7 @@ async def _change(dpf: Client, deployment: str, field: str, value: str, *, timeo
         raise UsageError(f"DPUDeployment {deployment} is being deleted: it cannot be changed any more")
     changed = bool(getattr(present.spec.dpus, field) != value)
     if changed:
-        patch: dict[str, Any] = {"metadata": {"uid": present.uid}, "spec": {"dpus": {field: value}}}
-        await deployments.patch(deployment, patch)
+        await deployments.patch(deployment, {"spec": {"dpus": {field: value}}}, uid=present.uid)
     if timeout is not None:
         await dpf.handle(DPUDeployment, deployment).until(accepted, timeout=timeout)
     return changed

@@ -31,7 +31,7 @@ GRACE: Final = 5.0
 """Seconds that an answer still has after its work was done and its worker was cancelled (chosen: several requests'
 time, and less than the 10 s and more that supervisors wait before they kill)."""
 
-_RETRY: Final = 1.0
+_RETRY: Final = 0.5
 """Seconds between attempts to write an answer that the server could not take."""
 
 _PASSING: Final = (ConnectionFailed, ServerError, TooManyRequests)
@@ -159,22 +159,28 @@ async def asked(
 async def _deliver(question: Question[Q], request: Q, node: str) -> None:
     """Write the answer, as often as it takes; cancelled, try for a moment longer."""
     try:
-        while True:
-            try:
-                await question.answer(request)
-            except _PASSING as error:
-                log.warning("answer_delayed", node=node, question=question.name, reason=str(error))
-                await anyio.sleep(_RETRY)
-            else:
-                log.info("question_answered", node=node, question=question.name)
-                return
+        await _write(question, request, node)
     except anyio.get_cancelled_exc_class():
         # The host has been rebooted (or drained) already. DPF would ask again, and the host would be rebooted again.
         with anyio.move_on_after(GRACE, shield=True) as grace:
             try:
-                await question.answer(request)
+                await _write(question, request, node)
             except DPFError as error:
                 log.error("answer_lost", node=node, question=question.name, reason=str(error))
         if grace.cancelled_caught:
-            log.error("answer_lost", node=node, question=question.name, reason=f"{GRACE:g} s")
+            log.error(
+                "answer_lost", node=node, question=question.name, reason=f"not taken within {GRACE:g} s"
+            )
         raise
+
+
+async def _write(question: Question[Q], request: Q, node: str) -> None:
+    while True:
+        try:
+            await question.answer(request)
+        except _PASSING as error:
+            log.warning("answer_delayed", node=node, question=question.name, reason=str(error))
+            await anyio.sleep(_RETRY)
+        else:
+            log.info("question_answered", node=node, question=question.name)
+            return

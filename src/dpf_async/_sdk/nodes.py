@@ -200,7 +200,7 @@ class NodeHandle:
         annotations = {known.EXTERNAL_REBOOT_REQUIRED: None}
         try:
             await self._services.nodes.patch(
-                self.name, {"metadata": {"uid": view.uid, "annotations": annotations}}
+                self.name, {"metadata": {"annotations": annotations}}, uid=view.uid
             )
         except (NotFound, Conflict):
             return
@@ -213,7 +213,7 @@ class NodeHandle:
         annotations = {known.WAIT_FOR_EXTERNAL_NODE_EFFECT: "false"}
         try:
             await self._services.maintenances.patch(
-                held.name, {"metadata": {"uid": held.uid, "annotations": annotations}}
+                held.name, {"metadata": {"annotations": annotations}}, uid=held.uid
             )
         except (NotFound, Conflict):
             return

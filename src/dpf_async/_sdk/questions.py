@@ -47,9 +47,9 @@ async def confirm_rebooted(dpf: Client, node: str, *, timeout: float | None) -> 
     state = await nodes.snapshot(node)
     if known.EXTERNAL_REBOOT_REQUIRED not in state.annotations:
         return False
-    patch = {"metadata": {"uid": state.uid, "annotations": {known.EXTERNAL_REBOOT_REQUIRED: None}}}
+    patch = {"metadata": {"annotations": {known.EXTERNAL_REBOOT_REQUIRED: None}}}
     try:
-        await nodes.patch(node, patch)
+        await nodes.patch(node, patch, uid=state.uid)
     except Conflict as error:
         raise NotFound(
             f"DPUNode {node} was deleted and created again meanwhile; the reboot of the old one cannot be confirmed",
@@ -85,7 +85,7 @@ async def release_hold(dpf: Client, node: str, *, timeout: float | None) -> bool
             object=f"DPUNodeMaintenance of DPUNode {node}",
         )
     annotations = {known.WAIT_FOR_EXTERNAL_NODE_EFFECT: "false"}
-    await maintenances.patch(standing.name, {"metadata": {"uid": standing.uid, "annotations": annotations}})
+    await maintenances.patch(standing.name, {"metadata": {"annotations": annotations}}, uid=standing.uid)
     if timeout is not None:
         applied = Level[Any]("applied", lambda state: MaintenanceView(state).applied)
         await dpf.handle(DPUNodeMaintenance, standing.name).until(applied, timeout=timeout)

@@ -80,8 +80,7 @@ async def _repair(objects: ResourceClient[T], present: T, wanted: T, changes: di
         )
     if changes:
         # Of this very object: had it been replaced meanwhile, the comparison would be worth nothing.
-        changes.setdefault("metadata", {})["uid"] = present.uid
-        await objects.patch(wanted.name, changes)
+        await objects.patch(wanted.name, changes, uid=present.uid)
 
 
 def _device_changes(present: DPUDevice, wanted: DPUDevice) -> dict[str, Any]:

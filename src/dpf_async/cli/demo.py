@@ -1,0 +1,104 @@
+"""The demo: a site and its hosts from nothing to Ready on the simulated site, one DPU made anew, and what it took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
+
+import anyio
+from rich.live import Live
+
+from dpf_async import DPFClient, HostSpec, load_hosts, load_site, provision, reprovision, services_ready
+from dpf_async._sdk.tasks import task_group
+from dpf_async.cli.board import Board
+from dpf_async.cli.console import out
+from dpf_async.sim import Simulator
+
+_PRETENCE = 0.7
+"""Seconds that a pretended drain or power cycle takes: long enough to be seen."""
+
+_PATIENCE = 50.0
+"""Seconds for each stage: the demo promises to be over in a minute, and says where it hangs if it is not."""
+
+
+async def demo(site_file: Path, hosts_file: Path, troubles: Iterable[str]) -> None:
+    """Run it; a stage that does not succeed raises what the library raises."""
+    began = time.monotonic()
+    site = load_site(site_file)
+    hosts = load_hosts(hosts_file, site)
+    devices = sum(len(host.devices) for host in hosts)
+    out.print(
+        f"site: {len(site.groups)} groups ({', '.join(site.groups)}), {len(site.services)} services;"
+        f" {len(hosts)} hosts with {devices} DPUs"
+    )
+    async with Simulator(profile="demo", troubles=troubles) as sim, sim.client() as dpf:
+        out.print(f"simulated site: {sim.url}")
+        objects = await dpf.create_initialization_objects(site, bmc_password="simulated")  # noqa: S106  it is
+        await dpf.site_accepted(site, timeout=_PATIENCE)
+        out.print(f"{len(objects)} objects created, every DPUDeployment accepted")
+        board = Board()
+        worker = _Worker(board)
+        async with _shown(dpf, board, began):
+            async with task_group() as tasks:
+                done = [anyio.Event() for _ in hosts]
+                for host, event in zip(hosts, done, strict=True):
+                    tasks.start_soon(_bring_up, dpf, host, worker, event)
+                for event in done:
+                    await event.wait()
+            again = min(hosts, key=lambda host: len(host.devices))
+            await reprovision(
+                dpf, again.name, reboot=worker.power_cycle, node_effect=worker.drain, timeout=_PATIENCE
+            )
+            services = await _services(dpf, hosts)
+        out.print(board.summary(services))
+        out.print(f"{again.name} was provisioned, and then made anew")
+    out.print(f"done in {time.monotonic() - began:.0f} s; nothing is left running")
+
+
+class _Worker:
+    """What Carbide would do to hosts, pretended."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    async def drain(self, node: str) -> None:
+        await self._pretend(node, "draining tenants")
+
+    async def power_cycle(self, node: str) -> None:
+        await self._pretend(node, "power cycling")
+
+    async def _pretend(self, node: str, what: str) -> None:
+        self._board.doing[node] = what
+        await anyio.sleep(_PRETENCE)
+
+
+async def _bring_up(dpf: DPFClient, host: HostSpec, worker: _Worker, done: anyio.Event) -> None:
+    await provision(dpf, host, reboot=worker.power_cycle, node_effect=worker.drain, timeout=_PATIENCE)
+    done.set()
+
+
+async def _services(dpf: DPFClient, hosts: Iterable[HostSpec]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for host in hosts:
+        view = await dpf.node(host.name).until(services_ready, timeout=_PATIENCE)
+        found |= {dpu.uid: "yes" if dpu.services_ready else "no" for dpu in view.dpus}
+    return found
+
+
+@asynccontextmanager
+async def _shown(dpf: DPFClient, board: Board, began: float) -> AsyncIterator[None]:
+    """Show every transition while the block runs: as a live table on a screen, as lines elsewhere."""
+    async with task_group() as tasks, dpf.transitions() as stream:
+
+        async def follow() -> None:
+            async for transition in stream:
+                line = board.tell(transition)
+                if line and not out.is_terminal:
+                    out.print(f"{time.monotonic() - began:6.1f} s  {line}")
+
+        tasks.start_soon(follow)
+        screen = Live(get_renderable=board.live, console=out, refresh_per_second=8)
+        with screen if out.is_terminal else nullcontext():
+            yield

@@ -1,0 +1,310 @@
+"""DPF asks, we work, and DPF is told only if the work succeeded."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from dpf_async import (
+    ObjectReplaced,
+    WaitTimeout,
+    external_reboot_required,
+    node_effect_held,
+)
+from dpf_async._sdk import build
+from dpf_async.models import DPUNode, DPUNodeMaintenance, known
+from tests.support.cluster import NODE, cluster
+from tests.support.states import condition
+
+
+async def test_leaving_the_block_tells_dpf_that_the_host_was_rebooted() -> None:
+    async with cluster() as site:
+        await site.create_node()
+        await site.ask_for_reboot()
+
+        async with site.dpf.node(NODE).external_reboot(timeout=5) as request:
+            inside = await site.annotations()
+
+        assert request.node == NODE
+        assert known.EXTERNAL_REBOOT_REQUIRED in inside
+        assert known.EXTERNAL_REBOOT_REQUIRED not in await site.annotations()
+
+
+async def test_the_block_is_entered_when_dpf_asks_and_not_before() -> None:
+    async with cluster() as site, anyio.create_task_group() as tasks:
+        await site.create_node()
+        entered = anyio.Event()
+
+        async def worker() -> None:
+            async with site.dpf.node(NODE).external_reboot(timeout=5):
+                entered.set()
+
+        tasks.start_soon(worker)
+        await site.dpf.resource(DPUNode).patch(
+            NODE, {"metadata": {"annotations": {known.EXTERNAL_REBOOT_REQUIRED: "true"}}}
+        )
+        await site.dpf.node(NODE).view()
+        assert not entered.is_set(), "the annotation alone does not ask"
+        await site.say(DPUNode, NODE, [condition("DPUNodeRebootInProgress", reason="WaitForExternalReboot")])
+
+        with anyio.fail_after(5):
+            await entered.wait()
+
+
+async def test_a_failed_body_leaves_the_request_standing_and_raises_as_it_is() -> None:
+    async with cluster() as site:
+        await site.create_node()
+        await site.ask_for_reboot()
+
+        with pytest.raises(ZeroDivisionError):
+            async with site.dpf.node(NODE).external_reboot(timeout=5):
+                raise ZeroDivisionError
+
+        assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations()
+        async with site.dpf.node(NODE).external_reboot(timeout=5) as again:
+            assert again.node == NODE
+
+
+async def test_a_cancelled_body_leaves_the_request_standing() -> None:
+    async with cluster() as site:
+        await site.create_node()
+        await site.ask_for_reboot()
+
+        with anyio.CancelScope() as scope:
+            async with site.dpf.node(NODE).external_reboot(timeout=5):
+                scope.cancel()
+                await anyio.sleep_forever()
+
+        assert scope.cancelled_caught
+        assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations()
+
+
+async def test_cancelled_after_the_work_was_done_the_answer_is_written_all_the_same() -> None:
+    async with cluster() as site:
+        await site.create_node()
+        await site.ask_for_reboot()
+
+        with anyio.CancelScope() as scope:
+            async with site.dpf.node(NODE).external_reboot(timeout=5):
+                # One attempt is cut off by the cancellation, one fails: there has to be a third.
+                site.server.faults.answer(503, times=2, verb="patch", resource="dpunodes")
+                scope.cancel()
+
+        assert scope.cancel_called
+        assert known.EXTERNAL_REBOOT_REQUIRED not in await site.annotations()
+
+
+async def test_an_answer_the_server_cannot_take_is_written_when_it_can() -> None:
+    async with cluster() as site:
+        await site.create_node()
+        await site.ask_for_reboot()
+
+        async with site.dpf.node(NODE).external_reboot(timeout=5):
+            site.server.faults.answer(503, times=1, verb="patch", resource="dpunodes")
+
+        assert known.EXTERNAL_REBOOT_REQUIRED not in await site.annotations()
+
+
+@pytest.mark.parametrize("watch_lag", [0.0, 0.05])
+async def test_two_workers_of_one_client_make_one_power_cycle_of_one_request_even_when_the_watch_lags(
+    watch_lag: float,
+) -> None:
+    async with cluster(watch_lag=watch_lag) as site:
+        await site.create_node()
+        cycles = 0
+
+        async def worker() -> None:
+            nonlocal cycles
+            while True:
+                async with site.dpf.node(NODE).external_reboot():
+                    cycles += 1
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker)
+            tasks.start_soon(worker)
+            for round_ in range(1, 4):
+                await site.ask_for_reboot()
+                with anyio.fail_after(5):
+                    await site.dpf.node(NODE).until(~external_reboot_required)
+                await site.server.settled()
+                assert cycles == round_
+            tasks.cancel_scope.cancel()
+
+        assert cycles == 3
+
+
+async def test_a_request_that_somebody_else_answered_meanwhile_is_not_answered_again() -> None:
+    async with cluster() as site:
+        await site.create_node()
+        await site.ask_for_reboot()
+
+        async with site.dpf.node(NODE).external_reboot(timeout=5):
+            await site.dpf.mark_dpu_node_rebooted(NODE)
+            await site.dpf.node(NODE).until(~external_reboot_required, timeout=5)
+            await site.ask_for_reboot()
+            await site.dpf.node(NODE).until(external_reboot_required, timeout=5)
+
+        assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations(), "that is a new request"
+
+
+async def test_a_node_that_is_deleted_during_the_block_is_not_answered_for() -> None:
+    async with cluster() as site:
+        await site.create_node()
+        await site.ask_for_reboot()
+
+        async with site.dpf.node(NODE).external_reboot(timeout=5):
+            await site.dpf.delete_dpu_node(NODE, timeout=5)
+            await site.create_node()
+            await site.ask_for_reboot()
+            await site.dpf.node(NODE).until(external_reboot_required, timeout=5)
+
+        assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations()
+
+
+async def test_a_node_that_was_replaced_unseen_is_not_answered_for_either() -> None:
+    async with cluster() as site:
+        await site.create_node()
+        await site.ask_for_reboot()
+
+        async with site.dpf.node(NODE).external_reboot(timeout=5):
+            site.server.faults.watch_lag = 3.0
+            await site.dpf.resource(DPUNode).delete(NODE)
+            await site.dpf.resource(DPUNode).create(build.node(NODE, [], {}))
+            await site.ask_for_reboot()
+
+        assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations()
+
+
+async def test_no_request_in_time_is_a_timeout_that_names_the_node() -> None:
+    async with cluster() as site:
+        await site.create_node()
+
+        with pytest.raises(
+            WaitTimeout, match=r"DPUNode node-1: not external reboot required after"
+        ) as caught:
+            async with site.dpf.node(NODE).external_reboot(timeout=0.05):
+                raise AssertionError
+
+        assert caught.value.condition == "external reboot required"
+        assert caught.value.view.exists
+
+
+async def test_a_worker_that_finds_another_one_busy_waits_no_longer_than_its_time() -> None:
+    async with cluster() as site, anyio.create_task_group() as tasks:
+        await site.create_node()
+        await site.ask_for_reboot()
+        busy = anyio.Event()
+
+        async def slow() -> None:
+            async with site.dpf.node(NODE).external_reboot(timeout=5):
+                busy.set()
+                await anyio.sleep_forever()
+
+        tasks.start_soon(slow)
+        await busy.wait()
+        with pytest.raises(WaitTimeout, match="another worker is still busy"):
+            async with site.dpf.node(NODE).external_reboot(timeout=0.05):
+                raise AssertionError
+        tasks.cancel_scope.cancel()
+
+
+async def test_with_unless_the_block_is_entered_empty_handed_and_answers_nothing() -> None:
+    async with cluster() as site:
+        await site.create_node()
+
+        async with site.dpf.node(NODE).external_reboot(
+            unless=~external_reboot_required, timeout=5
+        ) as request:
+            assert request is None
+
+
+async def test_our_deadline_stops_waiting_and_never_the_work() -> None:
+    async with cluster() as site:
+        await site.create_node()
+        await site.ask_for_reboot()
+        view = await site.dpf.node(NODE).view()
+
+        async with site.dpf.node(NODE).external_reboot(timeout=0.2):
+            await _longer_than(0.3)
+
+        assert view.exists
+        assert known.EXTERNAL_REBOOT_REQUIRED not in await site.annotations()
+
+
+async def test_a_node_that_goes_while_we_wait_ends_the_wait() -> None:
+    async with cluster() as site, anyio.create_task_group() as tasks:
+        await site.create_node()
+        uid = (await site.dpf.node(NODE).view()).uid
+
+        async def worker() -> None:
+            with pytest.raises(ObjectReplaced) as caught:
+                async with site.dpf.node(NODE).external_reboot(timeout=5):
+                    raise AssertionError
+            assert (caught.value.old_uid, caught.value.new_uid) == (uid, None)
+
+        tasks.start_soon(worker)
+        await anyio.wait_all_tasks_blocked()
+        await site.dpf.delete_dpu_node(NODE, timeout=5)
+
+
+async def test_leaving_the_block_of_a_hold_releases_it_with_the_word_dpf_reads() -> None:
+    async with cluster() as site:
+        await site.create_node()
+        await site.hold(name="whatever-the-operator-calls-it")
+
+        async with site.dpf.node(NODE).node_effect_hold(timeout=5) as request:
+            inside = await site.hold_annotation("whatever-the-operator-calls-it")
+
+        assert request.maintenance == "whatever-the-operator-calls-it"
+        assert inside == "true"
+        assert await site.hold_annotation("whatever-the-operator-calls-it") == "false"
+
+
+async def test_a_failed_drain_leaves_the_hold_standing() -> None:
+    async with cluster() as site:
+        await site.create_node()
+        await site.hold()
+
+        with pytest.raises(RuntimeError, match="tenants will not move"):
+            async with site.dpf.node(NODE).node_effect_hold(timeout=5):
+                raise RuntimeError("tenants will not move")
+
+        assert await site.hold_annotation() == "true"
+
+
+async def test_a_hold_that_came_back_as_another_maintenance_is_another_question() -> None:
+    async with cluster() as site:
+        await site.create_node()
+        await site.hold()
+
+        async with site.dpf.node(NODE).node_effect_hold(timeout=5):
+            await site.dpf.resource(DPUNodeMaintenance).delete(f"{NODE}-hold")
+            await site.hold(name=f"{NODE}-other")
+            await site.dpf.node(NODE).until(node_effect_held, timeout=5)
+
+        assert await site.hold_annotation(f"{NODE}-other") == "true"
+
+
+async def test_holds_and_reboots_of_several_nodes_do_not_wait_for_each_other() -> None:
+    async with cluster() as site, anyio.create_task_group() as tasks:
+        for name in (NODE, "node-2"):
+            await site.create_node(name)
+            await site.ask_for_reboot(name)
+        inside = anyio.Event()
+
+        async def first() -> None:
+            async with site.dpf.node(NODE).external_reboot(timeout=5):
+                inside.set()
+                await anyio.sleep_forever()
+
+        tasks.start_soon(first)
+        await inside.wait()
+        async with site.dpf.node("node-2").external_reboot(timeout=5) as request:
+            assert request.node == "node-2"
+        tasks.cancel_scope.cancel()
+
+
+async def _longer_than(seconds: float) -> None:
+    """Work that outlasts a deadline: waits for the deadline's own clock to have passed it."""
+    with anyio.move_on_after(seconds):
+        await anyio.sleep_forever()

@@ -1,0 +1,81 @@
+"""An embedded API server with a client on it, and the few words of an operator that a test says itself.
+
+For the protocol of the handshakes, where a test needs every step in its own hand; flows run on the simulated site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from dpf_async import DPFClient, WatchPolicy, crds
+from dpf_async.models import DPU, DPUNode, DPUNodeMaintenance, NodeEffect, ObjectMeta, known
+from dpf_async.models.names import MaintenanceName, NodeName
+from dpf_async.models.node import DPUNodeMaintenanceSpec
+from dpf_async.sim.apiserver import EmbeddedServer
+from tests.support.states import REBOOTING, condition
+
+IMPATIENT = WatchPolicy(silence=5.0, backoff_base=0.02, backoff_cap=0.2)
+"""A watch that is quick to try again: tests are short."""
+
+NODE = "node-1"
+
+
+@dataclass
+class Cluster:
+    """One embedded server, one client, and operator words."""
+
+    server: EmbeddedServer
+    dpf: DPFClient
+
+    def another_client(self) -> DPFClient:
+        """A client of another worker process."""
+        return DPFClient(kubeconfig=self.server.kubeconfig(), policy=IMPATIENT)
+
+    async def create_node(self, name: str = NODE) -> None:
+        """A DPUNode as its registration makes it."""
+        await self.dpf.create_dpu_node(name, [], labels={})
+
+    async def ask_for_reboot(self, name: str = NODE) -> None:
+        """The condition first, then the annotation: with the second the request stands."""
+        await self.say(DPUNode, name, [condition(*REBOOTING)])
+        await self.dpf.resource(DPUNode).patch(
+            name, {"metadata": {"annotations": {known.EXTERNAL_REBOOT_REQUIRED: "true"}}}
+        )
+
+    async def hold(self, node: str = NODE, name: str = "") -> None:
+        """A DPUNodeMaintenance that asks."""
+        name = name or f"{node}-hold"
+        held = DPUNodeMaintenance(
+            metadata=ObjectMeta(name=name, annotations={known.WAIT_FOR_EXTERNAL_NODE_EFFECT: "true"}),
+            spec=DPUNodeMaintenanceSpec(dpu_node_name=NodeName(node), node_effect=NodeEffect(hold=True)),
+        )
+        await self.dpf.resource(DPUNodeMaintenance).create(held)
+
+    async def say(
+        self, kind: type[DPUNode | DPU | DPUNodeMaintenance], name: str, conditions: list[dict[str, Any]]
+    ) -> None:
+        """Write conditions, as an operator does."""
+        await self.dpf.resource(kind).patch_status(name, {"status": {"conditions": conditions}})
+
+    async def annotations(self, name: str = NODE) -> Any:
+        """What the DPUNode has on the server itself."""
+        return (await self.dpf.resource(DPUNode).get(name)).metadata.annotations
+
+    async def hold_annotation(self, name: str = f"{NODE}-hold") -> str | None:
+        """What the maintenance says on the server itself."""
+        held = await self.dpf.resource(DPUNodeMaintenance).get(MaintenanceName(name))
+        return held.metadata.annotations.get(known.WAIT_FOR_EXTERNAL_NODE_EFFECT)
+
+
+@asynccontextmanager
+async def cluster(*, watch_lag: float = 0.0) -> AsyncIterator[Cluster]:
+    """Enter it in the test body."""
+    async with (
+        EmbeddedServer(crds=crds.manifests()) as server,
+        DPFClient(kubeconfig=server.kubeconfig(), policy=IMPATIENT) as dpf,
+    ):
+        server.faults.watch_lag = watch_lag
+        yield Cluster(server, dpf)
