@@ -71,23 +71,19 @@ BFBNameText = Annotated[str, _named(187)]
 
 def _without_unknown_keys(value: Any) -> Any:  # Any: a model of the API, or a container of them
     """Models of the API keep unknown fields for the server's sake; in a description they are typing errors."""
-    unknown = sorted(_unknown_keys(value, ""))
-    if unknown:
-        raise ValueError(f"unknown key: {', '.join(unknown)}")
+    refuse((where, "unknown key") for where in _unknown_keys(value, ()))
     return value
 
 
-def _unknown_keys(value: Any, path: str) -> list[str]:
+def _unknown_keys(value: Any, where: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
     if isinstance(value, Wire):
-        found = [f"{path}{key}" for key in value.model_extra or {}]
+        for key in value.model_extra or {}:
+            yield (*where, key)
         for name, field in type(value).model_fields.items():
-            found += _unknown_keys(getattr(value, name), f"{path}{field.alias or name}.")
-        return found
-    if isinstance(value, tuple):
-        return [
-            key for n, item in enumerate(value) for key in _unknown_keys(item, f"{path.rstrip('.')}[{n}].")
-        ]
-    return []
+            yield from _unknown_keys(getattr(value, name), (*where, field.alias or name))
+    elif isinstance(value, tuple):
+        for position, item in enumerate(value):
+            yield from _unknown_keys(item, (*where, position))
 
 
 Known = AfterValidator(_without_unknown_keys)
