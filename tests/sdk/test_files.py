@@ -133,7 +133,7 @@ def test_a_mistake_in_a_site_is_told_with_line_path_and_rule(
         (
             "10.0.0.1",
             "10.0.0.256",
-            "hosts.yaml:7: hosts[0].devices[0].bmcIp: Input is not a valid IPv4 address",
+            "hosts.yaml:7: hosts[0].devices[0].bmcIp: is not an IPv4 address such as 10.0.0.1",
         ),
         ("serialNumber: MT1, ", "", "hosts.yaml:7: hosts[0].devices[0].serialNumber: is required"),
         (

@@ -139,7 +139,7 @@ def device(spec: DeviceSpec) -> DPUDevice:
         metadata=ObjectMeta(name=spec.name, labels=spec.labels),
         spec=DPUDeviceSpec(
             serial_number=spec.serial_number,
-            bmc_ip=str(spec.bmc_ip),
+            bmc_ip=spec.bmc_ip,
             bmc_port=spec.bmc_port,
             number_of_pfs=spec.number_of_pfs,
             psid=spec.psid,
@@ -178,7 +178,7 @@ def _configuration(name: str, service: ServiceSpec) -> DPUServiceConfiguration:
         upgrade_policy=UpgradePolicy(apply_node_effect=service.disruptive),
     )
     if service.interfaces:
-        spec = spec.model_copy(update={"interfaces": service.interfaces})
+        spec = spec.model_copy(update={"interfaces": tuple(service.interfaces)})
     return DPUServiceConfiguration(metadata=ObjectMeta(name=name), spec=spec)
 
 

@@ -7,7 +7,7 @@ SiteSpec that could be built can be created, as far as that can be known without
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -81,12 +81,19 @@ def _unknown_keys(value: Any, where: tuple[str | int, ...]) -> Iterator[tuple[st
             yield (*where, key)
         for name, field in type(value).model_fields.items():
             yield from _unknown_keys(getattr(value, name), (*where, field.alias or name))
-    elif isinstance(value, tuple):
+    elif isinstance(value, list | tuple):
         for position, item in enumerate(value):
             yield from _unknown_keys(item, (*where, position))
 
 
 Known = AfterValidator(_without_unknown_keys)
+
+
+def _ipv4(text: str) -> str:
+    try:
+        return str(IPv4Address(text))
+    except ValueError:
+        raise PydanticCustomError("address", "is not an IPv4 address such as 10.0.0.1") from None
 
 
 class Spec(BaseModel):
@@ -115,7 +122,7 @@ class DeviceSpec(Spec):
 
     name: DeviceNameText
     serial_number: Annotated[str, StringConstraints(min_length=1)]
-    bmc_ip: IPv4Address
+    bmc_ip: Annotated[str, AfterValidator(_ipv4)]
     bmc_port: Annotated[int, Field(ge=1, le=65535)] = 443
     number_of_pfs: Annotated[int, Field(ge=1, alias="numberOfPFs")] = 1
     psid: Annotated[str, StringConstraints(pattern=r"^MT_?[A-Z0-9]+$")] | None = None
@@ -136,7 +143,7 @@ class HostSpec(Spec):
     """
 
     name: NodeNameText
-    devices: Annotated[tuple[DeviceSpec, ...], Field(min_length=1)]
+    devices: Annotated[Sequence[DeviceSpec], Field(min_length=1)]
     labels: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -159,7 +166,7 @@ class ServiceSpec(Spec):
 
     chart: Annotated[HelmChart, Known]
     configuration: Annotated[ServiceConfiguration, Known] | None = None
-    interfaces: Annotated[tuple[Annotated[ConfiguredInterface, Known], ...], Field(max_length=50)] = ()
+    interfaces: Annotated[Sequence[Annotated[ConfiguredInterface, Known]], Field(max_length=50)] = ()
     resources: dict[str, str | int] = Field(default_factory=dict)
     disruptive: bool = False
 
@@ -191,7 +198,7 @@ class PortSpec(Spec):
 class SwitchSpec(Spec):
     """Ports of a service chain that are connected with each other."""
 
-    ports: Annotated[tuple[PortSpec, ...], Field(min_length=1, max_length=50)]
+    ports: Annotated[Sequence[PortSpec], Field(min_length=1, max_length=50)]
     mtu: Annotated[int, Field(ge=1280, le=9216)] = 1500
 
 
@@ -217,9 +224,9 @@ class GroupSpec(Spec):
     flavor: ObjectNameText
     node_labels: Annotated[dict[str, str], Field(min_length=1)]
     device_labels: dict[str, str] = Field(default_factory=dict)
-    services: Annotated[tuple[ServiceNameText, ...], Field(min_length=1, max_length=50)]
-    depends_on: dict[ServiceNameText, tuple[ServiceNameText, ...]] = Field(default_factory=dict)
-    chains: Annotated[tuple[SwitchSpec, ...], Field(max_length=50)] = ()
+    services: Annotated[Sequence[ServiceNameText], Field(min_length=1, max_length=50)]
+    depends_on: dict[ServiceNameText, Sequence[ServiceNameText]] = Field(default_factory=dict)
+    chains: Annotated[Sequence[SwitchSpec], Field(max_length=50)] = ()
     disruptive_chains: bool = False
     node_effect: Annotated[DeploymentNodeEffect, Known] = Field(
         default_factory=lambda: DeploymentNodeEffect(hold=True)
@@ -321,7 +328,7 @@ def duplicates(devices: Iterable[tuple[tuple[str | int, ...], DeviceSpec]]) -> I
         for key, value in (
             ("name", device.name),
             ("serialNumber", device.serial_number),
-            ("bmcIp", f"{device.bmc_ip}:{device.bmc_port}" if device.bmc_port != 443 else str(device.bmc_ip)),
+            ("bmcIp", f"{device.bmc_ip}:{device.bmc_port}" if device.bmc_port != 443 else device.bmc_ip),
         ):
             first = seen.setdefault((key, value), where)
             if first != where:
