@@ -1,0 +1,72 @@
+"""Who may ask what: bearer tokens, and refusals in Kubernetes' words.
+
+Both are asked once, when a request begins: a watch outlives its token and its permission (reliability notes 1.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from . import status
+from .faults import Faults, Request
+from .status import GroupResource, StatusError
+
+ANONYMOUS = "system:anonymous"
+ADMIN = "kubernetes-admin"
+
+
+class Access:
+    """The tokens a server knows; without any, everybody is the administrator."""
+
+    def __init__(self, tokens: Mapping[str, str] | None, faults: Faults) -> None:
+        self._tokens = dict(tokens) if tokens is not None else None
+        self._faults = faults
+
+    @property
+    def first_token(self) -> str | None:
+        """A token to put into a kubeconfig."""
+        return next(iter(self._tokens), None) if self._tokens else None
+
+    def add(self, token: str, user: str) -> None:
+        """Accept a token from now on; the first one makes tokens necessary."""
+        self._tokens = {**(self._tokens or {}), token: user}
+
+    def revoke(self, token: str) -> None:
+        """Accept a token no longer."""
+        if self._tokens is not None:
+            self._tokens.pop(token, None)
+
+    def user_of(self, authorization: str) -> str:
+        """Name the user of a request.
+
+        Raises:
+            StatusError: 401.
+        """
+        if self._tokens is None:
+            return ADMIN
+        scheme, _, token = authorization.partition(" ")
+        user = self._tokens.get(token.strip()) if scheme.lower() == "bearer" else None
+        if user is None:
+            raise status.unauthorized()
+        return user
+
+    def check(self, request: Request, group: str, path: str) -> None:
+        """Refuse a request that is denied.
+
+        Raises:
+            StatusError: 403.
+        """
+        if self._faults.denies(request):
+            raise _refusal(request, group, path)
+
+
+def _refusal(request: Request, group: str, path: str) -> StatusError:
+    if not request.resource:
+        why = f'User "{request.user}" cannot {request.verb} path "{path}"'
+        return status.forbidden(GroupResource("", ""), "", why)
+    where = f'in the namespace "{request.namespace}"' if request.namespace else "at the cluster scope"
+    why = (
+        f'User "{request.user}" cannot {request.verb} resource "{request.resource}" '
+        f'in API group "{group}" {where}'
+    )
+    return status.forbidden(GroupResource(group, request.resource.split("/")[0]), request.name, why)

@@ -1,0 +1,108 @@
+"""The server's HTTP: one request in, one response or watch stream out.
+
+Assumes aiohttp's low-level server: it calls handle() in one task per connection and cancels it when the client
+goes away.
+"""
+
+from __future__ import annotations
+
+import anyio
+from aiohttp import web
+
+from . import discovery
+from .access import Access
+from .cluster import Cluster
+from .codec import Obj, encode_in_order
+from .faults import Faults, Request
+from .resources import Resources
+from .responses import check_accept, json_response, page_not_found, planned_response
+from .routes import parse_route, resolve
+from .status import StatusError
+
+_HEALTH_PATHS = ("/healthz", "/livez", "/readyz")
+
+
+class HTTPServer:
+    """Answers requests about one cluster."""
+
+    def __init__(
+        self, *, cluster: Cluster, access: Access, faults: Faults, resources: Resources, minor: int
+    ) -> None:
+        self._cluster = cluster
+        self._access = access
+        self._faults = faults
+        self._resources = resources
+        self._minor = minor
+        self._stopping = anyio.Event()
+
+    def stop(self) -> None:
+        """End every watch, and whatever waits."""
+        self._stopping.set()
+        self._resources.stop()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        try:
+            return await self._serve(request)
+        except StatusError as error:
+            return json_response(request, encode_in_order(error.status), error.code, error.headers)
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        user = self._access.user_of(request.headers.get("Authorization", ""))
+        watching = request.query.get("watch", "false").lower() not in ("false", "0")
+        route = parse_route(request.method, request.path, watch=watching)
+        asked = Request(user, request.method.lower(), "")
+        if route is not None:
+            asked = Request(user, route.verb, route.resource, route.namespace, route.name)
+        if self._faults.stalls(asked):
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._cancel_on_stop, group.cancel_scope)
+                await self._faults.wait_while_stalled(asked)
+                group.cancel_scope.cancel()
+        if (answer := self._faults.planned_answer(asked)) is not None:
+            return planned_response(request, answer)
+        self._access.check(asked, route.group if route is not None else "", request.path)
+        if route is None:
+            return self._document(request)
+        target = resolve(self._cluster.registry, route)
+        if isinstance(target, StatusError):
+            raise target
+        if target is None:
+            return page_not_found()
+        check_accept(request)
+        return await self._resources.serve(request, target, asked)
+
+    async def _cancel_on_stop(self, scope: anyio.CancelScope) -> None:
+        await self._stopping.wait()
+        scope.cancel()
+
+    # Everything that is no resource
+
+    def _document(self, request: web.BaseRequest) -> web.Response:
+        path = request.path.rstrip("/")
+        if request.method != "GET":
+            return page_not_found()
+        if path in _HEALTH_PATHS:
+            return web.Response(text="ok")
+        registry = self._cluster.registry
+        if path in ("/api", "/apis") and discovery.wants_aggregated(request.headers.get("Accept", "")):
+            content = encode_in_order(discovery.aggregated(registry, legacy=path == "/api"))
+            return json_response(request, content, 200, {"Content-Type": discovery.AGGREGATED})
+        parts = path.split("/")[1:]
+        document: Obj | None = None
+        match parts:
+            case ["version"]:
+                document = discovery.version_document(self._minor)
+            case ["api"]:
+                document = discovery.legacy_versions(request.host)
+            case ["api", version]:
+                document = discovery.resource_list(registry, "", version)
+            case ["apis"]:
+                document = discovery.group_list(registry)
+            case ["apis", group]:
+                document = discovery.group(registry, group)
+            case ["apis", group, version]:
+                document = discovery.resource_list(registry, group, version)
+        if document is None:
+            return page_not_found()
+        return json_response(request, encode_in_order(document), 200)

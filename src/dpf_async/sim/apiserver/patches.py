@@ -1,0 +1,89 @@
+"""Patches that need no field ownership: JSON patch, merge patch, and the strategic one of core kinds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonpatch
+import jsonpointer
+
+from .codec import Obj, copy
+from .status import request_too_large, unprocessable
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+# Source: apiserver endpoints/handlers/patch.go.
+MAX_OPERATIONS = 10_000
+
+
+def json_patch(document: Obj, operations: list[Any]) -> Any:
+    """Apply RFC 6902 operations.
+
+    Raises:
+        StatusError: 413 too many operations, 422 they do not fit the document.
+    """
+    if len(operations) > MAX_OPERATIONS:
+        text = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
+        raise request_too_large(text)
+    try:
+        return jsonpatch.JsonPatch(operations).apply(copy(document))
+    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError):
+        raise unprocessable() from None
+
+
+def merge_patch(document: Any, patch: Any) -> Any:
+    """Apply an RFC 7386 merge patch."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(document) if isinstance(document, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merge_patch(result.get(name), value)
+    return result
+
+
+# Lists of the core kinds served here that merge by a key. Source: the patchMergeKey tags of core/v1.
+_MERGE_KEYS = {"ownerReferences": "uid", "conditions": "type", "addresses": "type", "taints": "key"}
+_MERGE_SETS = frozenset({"finalizers"})
+
+
+def strategic_patch(document: Any, patch: Any, field: str = "") -> Any:
+    """Apply a strategic merge patch to a core kind; its ordering hints are not needed and are ignored."""
+    if isinstance(patch, dict):
+        if patch.get("$patch") == "replace":
+            return {name: value for name, value in patch.items() if name != "$patch"}
+        result = dict(document) if isinstance(document, dict) else {}
+        for name, value in patch.items():
+            if name.startswith("$deleteFromPrimitiveList/"):
+                target = name.partition("/")[2]
+                result[target] = [item for item in result.get(target, []) if item not in value]
+            elif name.startswith("$"):
+                continue
+            elif value is None or (isinstance(value, dict) and value.get("$patch") == "delete"):
+                result.pop(name, None)
+            else:
+                result[name] = strategic_patch(result.get(name), value, name)
+        return result
+    if isinstance(patch, list) and isinstance(document, list):
+        if field in _MERGE_SETS:
+            return document + [item for item in patch if item not in document]
+        if field in _MERGE_KEYS:
+            return _merge_by_key(document, patch, _MERGE_KEYS[field])
+    return patch
+
+
+def _merge_by_key(document: list[Any], patch: list[Any], key: str) -> list[Any]:
+    if any(item.get("$patch") == "replace" for item in patch):
+        return [item for item in patch if item.get("$patch") != "replace"]
+    result = {item.get(key): item for item in document}
+    for item in patch:
+        if item.get("$patch") == "delete":
+            result.pop(item.get(key), None)
+        else:
+            result[item.get(key)] = strategic_patch(result.get(item.get(key)), item)
+    return list(result.values())

@@ -1,0 +1,213 @@
+"""EmbeddedServer: a Kubernetes API on the loopback interface, in the caller's event loop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+import anyio.lowlevel
+import yaml
+from aiohttp import web
+
+from .access import Access
+from .cluster import Cluster
+from .codec import Obj, copy
+from .definitions import Definitions
+from .faults import Faults
+from .garbage import GarbageCollector
+from .http import HTTPServer
+from .kinds import DEFINITIONS, NAMESPACES, core_kinds
+from .requests import Body, Target, WriteOptions
+from .resources import Resources
+from .status import GroupResource, StatusError
+from .watches import WatchSettings
+
+_HOST = "127.0.0.1"
+# Selectors, continue tokens and bearer tokens may be long. Go's server takes headers up to 1 MiB; chosen smaller.
+_MAX_LINE_BYTES = 64 * 1024
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class EmbeddedServer:
+    """async with EmbeddedServer(crds=manifests) as server: a Kubernetes API at server.url.
+
+    It holds itself to kube-apiserver's behaviour for custom resources and a few core kinds; what it does
+    otherwise is listed in the package's docstring. Leaving the block ends every watch and frees the port.
+    """
+
+    def __init__(
+        self,
+        *,
+        crds: Iterable[Mapping[str, Any]],
+        namespaces: Iterable[str] = ("default", "dpf-operator-system"),
+        port: int = 0,
+        tokens: Mapping[str, str] | None = None,
+        history: int = 10_000,
+        bookmark_interval: float = 60.0,
+        watch_buffer: int = 1_000,
+        freshness_timeout: float = 3.0,
+        minor: int = 34,
+        faults: Faults | None = None,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        """Prepare a server; nothing listens before it is entered.
+
+        Args:
+            crds: CustomResourceDefinition manifests, created before the first request.
+            namespaces: there from the beginning.
+            port: 0 chooses a free one.
+            tokens: bearer tokens and their users; None lets everybody in.
+            history: events kept per resource for watches to resume from.
+            bookmark_interval: seconds between the bookmarks of an idle watch. Kubernetes: about 60.
+            watch_buffer: events a client that does not read may fall behind before its watch is cut.
+            freshness_timeout: seconds a read waits for a resourceVersion of the future. Kubernetes: 3.
+            minor: the minor release whose words are used, and /version tells.
+            faults: troubles, shared by the caller; server.faults otherwise.
+            clock: the wall clock of timestamps in metadata.
+        """
+        self.faults = faults or Faults()
+        self.access = Access(tokens, self.faults)
+        self._crds = [copy(dict(crd)) for crd in crds]
+        self._namespaces = tuple(namespaces)
+        self._port = port
+        self._cluster = Cluster(history=history, clock=clock)
+        for kind in core_kinds():
+            self._cluster.registry.add(kind)
+        Definitions(self._cluster, minor=minor)
+        self._garbage = GarbageCollector(self._cluster)
+        self._resources = Resources(
+            cluster=self._cluster,
+            faults=self.faults,
+            watch_settings=WatchSettings(bookmark_interval, watch_buffer),
+            freshness_timeout=freshness_timeout,
+        )
+        self._http = HTTPServer(
+            cluster=self._cluster,
+            access=self.access,
+            faults=self.faults,
+            resources=self._resources,
+            minor=minor,
+        )
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Create namespaces and definitions, then listen.
+
+        Raises:
+            ValueError: a namespace or definition is not one; the text is the API server's.
+            OSError: the port is taken.
+        """
+        self._create(NAMESPACES, ({"metadata": {"name": name}} for name in self._namespaces))
+        self._create(DEFINITIONS, self._crds)
+        await self._stack.enter_async_context(self._running())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End watches and stop listening."""
+        await self._stack.aclose()
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
+        server = web.Server(
+            self._http.handle,
+            handler_cancellation=True,
+            access_log=None,
+            max_line_size=_MAX_LINE_BYTES,
+            max_field_size=_MAX_LINE_BYTES,
+        )
+        runner = web.ServerRunner(server, shutdown_timeout=0.5)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, _HOST, self._port, reuse_address=True).start()
+            self._port = runner.addresses[0][1]
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._garbage.run)
+                try:
+                    yield
+                finally:
+                    group.cancel_scope.cancel()
+        finally:
+            self._http.stop()
+            with anyio.CancelScope(shield=True):
+                await runner.cleanup()
+
+    @property
+    def url(self) -> str:
+        """Where the API is, once entered."""
+        return f"http://{_HOST}:{self._port}"
+
+    def kubeconfig(self, *, token: str | None = None, namespace: str = "dpf-operator-system") -> Obj:
+        """A kubeconfig for this server; token: of the user to be, by default the first one known."""
+        token = token or self.access.first_token
+        name = "embedded"
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": name, "cluster": {"server": self.url}}],
+            "users": [{"name": name, "user": {"token": token} if token else {}}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": namespace}}],
+            "current-context": name,
+        }
+
+    def write_kubeconfig(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        token: str | None = None,
+        namespace: str = "dpf-operator-system",
+    ) -> None:
+        """Write the kubeconfig to a file that only its owner can read."""
+        file = Path(path)
+        file.touch(mode=0o600)
+        file.write_text(yaml.safe_dump(self.kubeconfig(token=token, namespace=namespace)), encoding="utf-8")
+
+    @property
+    def resource_version(self) -> int:
+        """The resourceVersion of the last write."""
+        return self._cluster.store.revision
+
+    def compact(self) -> None:
+        """Expire every older resourceVersion from now on; running watches go on.
+
+        Like etcd compaction together with a restarted watch cache.
+        """
+        self._cluster.store.compact()
+
+    async def settled(self) -> None:
+        """Wait until what has been written has had its consequences.
+
+        True when it returns: no garbage is left to collect, and every running watch has handed every event
+        to its socket. It does not say that clients have read them, nor that controllers have reacted. A watch
+        that is stalled, or whose client does not read, keeps it waiting.
+        """
+        while not (self._garbage.idle and self._resources.caught_up):
+            if self._garbage.idle:
+                await self._resources.watch_progressed()
+            else:
+                await anyio.lowlevel.checkpoint()
+
+    def _create(self, resource: GroupResource, objects: Iterable[Obj]) -> None:
+        kind = self._cluster.registry.kinds[resource]
+        version = kind.versions["v1"]
+        for obj in objects:
+            named = {**obj, "kind": kind.kind, "apiVersion": kind.api_version("v1")}
+            named.pop("status", None)
+            options = WriteOptions(field_manager="embedded-server", field_validation="Ignore")
+            try:
+                self._cluster.create(Target(kind, version, ""), Body(named), options)
+            except StatusError as error:
+                raise ValueError(error.message) from error

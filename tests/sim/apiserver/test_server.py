@@ -1,0 +1,152 @@
+"""The server as a thing that starts and stops."""
+
+from __future__ import annotations
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiohttp
+import anyio
+import pytest
+import yaml
+
+import dpf_async.sim.apiserver
+from dpf_async.sim.apiserver import EmbeddedServer, Faults
+from tests.sim.apiserver.api import API, WIDGETS, definition, serving, widget
+
+
+async def test_leaving_the_block_ends_watches_cleanly_and_frees_the_port() -> None:
+    async with aiohttp.ClientSession() as session:
+        async with EmbeddedServer(crds=[definition()]) as server:
+            response = await session.get(f"{server.url}{WIDGETS}?watch=1")
+            idle = await session.get(f"{server.url}/version")
+            await idle.read()
+        rest = await response.read()
+
+        assert rest == b""
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await session.get(f"{server.url}/version")
+        port = int(server.url.rsplit(":", 1)[1])
+        async with EmbeddedServer(crds=[], port=port) as again:
+            assert again.url == server.url
+
+
+async def test_a_failure_in_the_block_leaves_as_itself() -> None:
+    with pytest.raises(LookupError):
+        async with EmbeddedServer(crds=[]):
+            raise LookupError
+
+
+async def test_a_definition_that_is_none_keeps_the_server_from_starting() -> None:
+    crd = definition()
+    crd["spec"]["scope"] = "Galaxy"
+    with pytest.raises(ValueError, match=r'spec.scope: Unsupported value: "Galaxy"'):
+        async with EmbeddedServer(crds=[crd]):
+            raise AssertionError
+
+
+async def test_servers_do_not_know_of_each_other() -> None:
+    async with serving() as one, serving() as two:
+        await one.create(WIDGETS, widget("a"))
+
+        assert (await two.get(f"{WIDGETS}/a")).code == 404
+
+
+async def test_the_definitions_handed_over_are_not_changed() -> None:
+    crd = definition()
+    async with serving(crd):
+        assert crd == definition()
+
+
+async def test_faults_can_be_shared_from_outside() -> None:
+    faults = Faults()
+    faults.answer(500)
+    async with serving(faults=faults) as api:
+        assert (await api.get(WIDGETS)).code == 500
+
+
+async def test_timestamps_come_from_the_clock_handed_over() -> None:
+    async with serving(clock=lambda: datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC)) as api:
+        made = await api.create(WIDGETS, widget("a"))
+
+        assert made.body["metadata"]["creationTimestamp"] == "2020-01-02T03:04:05Z"
+
+
+async def test_the_kubeconfig_is_private_and_leads_here(tmp_path: Path) -> None:
+    async with EmbeddedServer(crds=[], tokens={"secret-token": "alice"}) as server:
+        server.write_kubeconfig(tmp_path / "config", namespace="default")
+
+        config = yaml.safe_load((tmp_path / "config").read_text())
+        assert config == server.kubeconfig(namespace="default")
+        assert config["clusters"][0]["cluster"]["server"] == server.url
+        assert config["users"][0]["user"] == {"token": "secret-token"}
+        assert config["contexts"][0]["context"]["namespace"] == "default"
+        assert (tmp_path / "config").stat().st_mode & 0o077 == 0
+
+
+async def test_a_client_that_goes_away_leaves_no_watch_behind() -> None:
+    async with serving() as api:
+        async with api.watch(WIDGETS):
+            assert len(api.server._resources._watches) == 1
+
+        with anyio.fail_after(5):
+            while api.server._resources._watches:
+                await api.server._resources.watch_progressed()
+        assert not any(c.watchers for c in api.server._cluster.store.collections.values())
+
+
+async def test_many_writers_never_interleave() -> None:
+    async with serving() as api:
+        await api.create(WIDGETS, widget("a", {"size": 1}))
+        won: list[int] = []
+
+        async def bump(api: API) -> None:
+            while True:
+                seen = (await api.get(f"{WIDGETS}/a")).body
+                seen["spec"]["size"] += 1
+                if (await api.put(f"{WIDGETS}/a", seen)).code == 200:
+                    won.append(seen["spec"]["size"])
+                    return
+
+        async with anyio.create_task_group() as group:
+            for _ in range(10):
+                group.start_soon(bump, api)
+
+        assert sorted(won) == list(range(2, 12))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_runs_as_a_process_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "crds.yaml").write_text(yaml.safe_dump_all([definition(), definition("Gadget")]))
+    command = [sys.executable, "-m", "dpf_async.sim.apiserver", "--crds", str(tmp_path / "crds.yaml")]
+    command += ["--kubeconfig", str(tmp_path / "config")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ}) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        with urllib.request.urlopen(f"{url}/apis/example.com/v1", timeout=5) as response:
+            listed = response.read()
+        process.send_signal(number)
+        assert process.wait(timeout=5) == 0
+
+    assert b"gadgets" in listed
+    assert yaml.safe_load((tmp_path / "config").read_text())["clusters"][0]["cluster"]["server"] == url
+
+
+def test_it_shares_no_code_with_the_client_it_judges() -> None:
+    package = Path(dpf_async.sim.apiserver.__file__).parent
+    for file in package.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 1 or not (node.module or "").startswith("dpf_async"), (
+                    file.name,
+                    node.module,
+                )
+                assert node.level <= 1, file.name
+            elif isinstance(node, ast.Import):
+                assert not any(alias.name.startswith("dpf_async") for alias in node.names), file.name
