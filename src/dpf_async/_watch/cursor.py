@@ -57,6 +57,10 @@ class Cursor(Generic[K]):
             missed.origin = origin
         return missed
 
+    def forget(self, key: K) -> None:
+        """The reader need not look at key; nothing happens if it had not to."""
+        self._missed.pop(key, None)
+
     async def next(self) -> tuple[K, Missed]:
         """Wait for a key to change; take it. Cancelled, nothing is taken."""
         while not self._missed:

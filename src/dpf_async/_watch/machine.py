@@ -234,10 +234,14 @@ class Machine:
         self._standby: Connection | None = None
         """A second watch, to take over from the current one."""
         self._audit: Connection | None = None
+        self._audited_from = ""
+        """The version that was applied last when the audit began: its list cannot be older."""
         self._then = Then.LIST
         self._paged = True
         self._suspect = False
         """The server's versions were seen to go backwards once; a second time is believed."""
+        self._gap = False
+        """It was said that something may be missed, and no list has been taken since."""
         self._opened_at: float | None = None
         """When the current watch's answer began; None while it has not."""
         self._live_since: float | None = None
@@ -293,9 +297,9 @@ class Machine:
 
     def _collected(self, happened: Collected, now: float) -> list[Effect]:
         audit = happened.connection == self._audit
-        backwards = happened.older or bool(
-            self.resume and is_older(happened.resource_version, than=self.resume)
-        )
+        # A watch beside the audit may have run ahead of its list meanwhile; that proves nothing.
+        seen = self._audited_from if audit else self.resume
+        backwards = happened.older or bool(seen and is_older(happened.resource_version, than=seen))
         if backwards and not (self._suspect and not audit):
             # Once may be a replica that lags (reliability A11); the view must not go back for that.
             self._suspect = True
@@ -310,12 +314,14 @@ class Machine:
             self._audit_at = now + self._vary_audit()
             return [Take(happened.connection, "audit", rewound=False)]
         self.resume = happened.resource_version
+        self._gap = False
         return [Take(happened.connection, "relist", rewound), self._watch()]
 
     def _checked(self, happened: Checked) -> list[Effect]:
         if is_older(happened.resource_version, than=self.resume):
             self._suspect = True
-            return self._list()
+            fault = Fault(FaultKind.EXPIRED, "the server's versions went back")
+            return [*self._announce(fault), *self._list()]
         return [self._watch()]
 
     # Watches.
@@ -412,7 +418,7 @@ class Machine:
             self._standby = self._connect()
             return [*effects, self._open(self._standby)]
         if now >= self._audit_at and self._audit is None:
-            self._audit = self._connect()
+            self._audit, self._audited_from = self._connect(), self.resume
             return [ReadList(self._audit, paged=True)]
         return []
 
@@ -457,8 +463,15 @@ class Machine:
     def _interrupt(
         self, then: Then, fault: Fault, now: float, *, failed: Connection | None = None
     ) -> list[Effect]:
-        """What comes next can only be learnt from a list: say so, once."""
-        return [Interrupted(fault), *self._drop_all(failed), *self._pause(then, fault, now)]
+        """What comes next can only be learnt from a list."""
+        return [*self._announce(fault), *self._drop_all(failed), *self._pause(then, fault, now)]
+
+    def _announce(self, fault: Fault) -> list[Effect]:
+        """Say that something may be missed, once until the next list."""
+        if self._gap:
+            return []
+        self._gap = True
+        return [Interrupted(fault)]
 
     def _pause(self, then: Then, fault: Fault, now: float) -> list[Effect]:
         self.state = State.PAUSED

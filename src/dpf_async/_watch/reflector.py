@@ -20,6 +20,7 @@ from dpf_async._api.codec import LIVE, Malformed, StatusEvent, Undecodable
 from dpf_async._api.feed import PAGE_SIZE
 from dpf_async._api.lines import LineSplitter
 from dpf_async._api.records import Envelope
+from dpf_async._api.status import retry_after
 from dpf_async._api.text import printable
 from dpf_async._log import log
 from dpf_async._watch.machine import (
@@ -282,7 +283,7 @@ class Reflector(Generic[T]):
                     break
                 await anyio.lowlevel.checkpoint()
             self._heard_at = anyio.current_time()
-            older = any(self.store.is_ahead_of(state) for state in items)
+            older = any(self.store.is_ahead_of(state, page.resource_version) for state in items)
             self._collected[connection] = (items, undecodable, page.resource_version)
             self._step(Collected(connection, page.resource_version, older))
 
@@ -313,7 +314,11 @@ class Reflector(Generic[T]):
         burst, count = self._policy.burst, 0
         while chunk := await read_chunk():
             self._heard_at = now()
-            for line in feed(chunk):
+            lines = feed(chunk)
+            if splitter.oversized:
+                # Before what came after it is applied: that would be told as if nothing were missing.
+                return Fault(FaultKind.MALFORMED, "an event is larger than this client takes")
+            for line in lines:
                 event = read(line)
                 if event.__class__ is Envelope and event.type in LIVE and event.object.metadata.uid:
                     apply(event.type, snapshot(event.object, line))
@@ -325,8 +330,6 @@ class Reflector(Generic[T]):
                 count += 1
                 if count % burst == 0:
                     await anyio.lowlevel.checkpoint()
-            if splitter.oversized:
-                return Fault(FaultKind.MALFORMED, "an event is larger than this client takes")
         return self._rest(splitter.end())
 
     def _rest(self, rest: bytes) -> Fault | None:
@@ -350,7 +353,7 @@ class Reflector(Generic[T]):
                     self._machine.resume = newest(self._machine.resume, version)
                     self._tell_waiting()
                 return None
-            case Envelope(type=type_) if type_ in LIVE or type_ == "ERROR":
+            case Envelope(type=type_) if type_ in LIVE:
                 return Fault(FaultKind.MALFORMED, f"{type_} without an object that has a uid")
             case Envelope(type=type_):
                 self._unknown += 1
@@ -362,14 +365,16 @@ class Reflector(Generic[T]):
                 )
                 self.store.put_undecodable(obj)
                 self._machine.resume = newest(self._machine.resume, obj.resource_version)
+                self._tell_waiting()
                 return None
             case Undecodable() as obj:
                 return Fault(FaultKind.MALFORMED, f"an object that cannot even be named: {obj.error}")
-            case StatusEvent(code, reason, message, retry_after):
+            case StatusEvent(code, reason, message, asked):
                 kind = _EVENT_CODES.get(code, FaultKind.UNAVAILABLE)
                 if reason in {"Expired", "Gone"}:
                     kind = FaultKind.EXPIRED
-                return Fault(kind, printable(message) or f"ERROR {code} {reason}".strip(), retry_after)
+                words = printable(message) or f"ERROR {code} {printable(reason)}".strip()
+                return Fault(kind, words, retry_after({}, asked))
             case Malformed(error):
                 return Fault(FaultKind.MALFORMED, error)
         raise AssertionError(event)
@@ -390,4 +395,7 @@ class Reflector(Generic[T]):
 
 def _fault_of(error: errors.DPFError) -> Fault:
     kind = next(kind for cls, kind in _FAULTS if isinstance(error, cls))
+    if kind is FaultKind.REFUSED and isinstance(error, errors.APIError) and not error.reason:
+        # Not the API server's verdict, which always has a reason: a proxy's page, and proxies come to their senses.
+        kind = FaultKind.UNAVAILABLE
     return Fault(kind, str(error), error.retry_after if isinstance(error, errors.APIError) else 0.0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 import msgspec
 
 from dpf_async._api.codec import Snapshot, Undecodable
-from dpf_async._watch.versions import is_older
+from dpf_async._watch.versions import is_older, newest
 from dpf_async.models import Resource
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class Store(Generic[T]):
         duplicates: states dropped because they were known or older.
         repairs: changes that an audit found before an event told of them.
         unreadable: the objects that exist and cannot be decoded, by name.
+        gap: why changes may have been missed since the last list; empty if none can.
     """
 
     def __init__(self) -> None:
@@ -82,6 +83,7 @@ class Store(Generic[T]):
         self.duplicates = 0
         self.repairs = 0
         self.unreadable: dict[str, Undecodable] = {}
+        self.gap = ""
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -106,15 +108,20 @@ class Store(Generic[T]):
         """Take one ADDED, MODIFIED or DELETED. What is known already, or older, is dropped and counted."""
         meta = state.record.metadata
         before = self._objects.get(meta.name)
-        if self.unreadable:
+        if self.unreadable and not self._is_past(state):
             self.unreadable.pop(meta.name, None)
         if type_ == "DELETED":
-            if before is None or before.record.metadata.uid != meta.uid:
+            # Older: the object left the selection, came back, and is now told of a second time.
+            if (
+                before is None
+                or before.record.metadata.uid != meta.uid
+                or is_older(meta.resource_version, than=before.record.metadata.resource_version)
+            ):
                 self.duplicates += 1
                 return
-            self._remove(before, state, "watch")
+            self._remove(before, state, "watch", meta.resource_version)
         elif before is None:
-            if self._is_buried(state):
+            if self._is_past(state):
                 self.duplicates += 1
                 return
             self._put(None, state, "watch")
@@ -127,16 +134,17 @@ class Store(Generic[T]):
                 self._put(before, state, "watch")
             else:
                 # The server never told that the old one went; the new one's existence tells it.
-                self._remove(before, None, "watch")
+                self._remove(before, None, "watch", version)
                 self._put(None, state, "watch")
 
-    def is_ahead_of(self, state: Snapshot[T]) -> bool:
-        """The picture has the same object in a newer state."""
+    def is_ahead_of(self, state: Snapshot[T], listed_at: str) -> bool:
+        """The picture had the same object in a newer state already when the list at this version was made."""
         known = self._objects.get(state.name)
         return (
             known is not None
             and known.uid == state.uid
             and is_older(state.resource_version, than=known.resource_version)
+            and not is_older(listed_at, than=known.resource_version)
         )
 
     def replace(
@@ -155,49 +163,63 @@ class Store(Generic[T]):
         """
         if rewound:
             self._graves.clear()
+            self.unreadable.clear()
         missing = dict(self._objects)
         for state in items:
-            self._compare(missing.pop(state.name, None), state, origin, rewound=rewound)
-        self._compare_unreadable(undecodable, missing, rewound=rewound)
+            self._compare(missing.pop(state.name, None), state, resource_version, origin, rewound=rewound)
+        self._compare_unreadable(undecodable, missing, resource_version, rewound=rewound)
         for known in missing.values():
             if rewound or not is_older(resource_version, than=known.resource_version):
                 self._count_repair(origin)
-                self._remove(known, None, origin)
+                self._remove(known, None, origin, resource_version)
         if origin != "audit":
+            self.gap = ""
             for listener in tuple(self._listeners):
                 listener.listed(resource_version, rewound=rewound)
 
-    def _compare(self, known: Snapshot[T] | None, state: Snapshot[T], origin: str, *, rewound: bool) -> None:
+    def _compare(
+        self, known: Snapshot[T] | None, state: Snapshot[T], listed_at: str, origin: str, *, rewound: bool
+    ) -> None:
         """One object of a list against what is known under its name."""
         if known is None:
-            if not self._is_buried(state):
+            if not self._is_past(state):
                 self._found(None, state, origin)
             return
         if not rewound and is_older(state.resource_version, than=known.resource_version):
             return
         if known.uid != state.uid:
-            self._remove(known, None, origin)
+            self._remove(known, None, origin, listed_at)
             self._found(None, state, origin)
         elif known.resource_version != state.resource_version:
             self._found(known, state, origin)
 
     def _compare_unreadable(
-        self, undecodable: Iterable[Undecodable], missing: dict[str, Snapshot[T]], *, rewound: bool
+        self,
+        undecodable: Iterable[Undecodable],
+        missing: dict[str, Snapshot[T]],
+        listed_at: str,
+        *,
+        rewound: bool,
     ) -> None:
         """The objects of a list that cannot be read; those known so before and not listed any more are forgotten."""
         gone = dict(self.unreadable)
         for obj in undecodable:
             gone.pop(obj.name, None)
-            known = missing.pop(obj.name, None)
-            if known is None or rewound or is_older(known.resource_version, than=obj.resource_version):
-                self.put_undecodable(obj)
-        for name in gone:
-            self.unreadable.pop(name, None)
+            missing.pop(obj.name, None)
+            if rewound:
+                self._objects.pop(obj.name, None)
+            self.put_undecodable(obj)
+        for obj in gone.values():
+            if not is_older(listed_at, than=obj.resource_version):
+                self.unreadable.pop(obj.name, None)
 
     def put_undecodable(self, obj: Undecodable) -> None:
         """An object cannot be read: it leaves the picture, since its last known state is not its state any more."""
-        known = self.unreadable.get(obj.name)
-        if known is not None and (known.uid, known.resource_version) == (obj.uid, obj.resource_version):
+        readable = self._objects.get(obj.name)
+        if self._is_past(obj) or (
+            readable is not None and is_older(obj.resource_version, than=readable.resource_version)
+        ):
+            self.duplicates += 1
             return
         self.unreadable[obj.name] = obj
         self._objects.pop(obj.name, None)
@@ -206,6 +228,7 @@ class Store(Generic[T]):
 
     def interrupt(self, reason: str) -> None:
         """Tell that changes may be missed from here to the next list."""
+        self.gap = reason
         for listener in tuple(self._listeners):
             listener.interrupted(reason)
 
@@ -219,21 +242,26 @@ class Store(Generic[T]):
         for listener in self._listeners:
             listener.changed(change)
 
-    def _remove(self, known: Snapshot[T], last: Snapshot[T] | None, origin: str) -> None:
-        meta = (last or known).record.metadata
+    def _remove(self, known: Snapshot[T], last: Snapshot[T] | None, origin: str, gone_by: str) -> None:
+        # Buried at the version by which it was surely gone, not at its own: a list may be ahead of the watch, which
+        # then still tells of its last days.
+        meta = known.record.metadata
         del self._objects[meta.name]
         if len(self._graves) >= _GRAVES:
             del self._graves[next(iter(self._graves))]
-        self._graves[meta.uid] = meta.resource_version
+        self._graves[meta.uid] = newest(meta.resource_version, gone_by)
         change = Change(known, None, last, origin)
         for listener in self._listeners:
             listener.changed(change)
 
-    def _is_buried(self, state: Snapshot[T]) -> bool:
-        """This very object was deleted (or left the selection) at this version or a later one."""
-        buried_at = self._graves.get(state.uid)
-        return buried_at is not None and (
-            buried_at == state.resource_version or is_older(state.resource_version, than=buried_at)
+    def _is_past(self, state: Snapshot[T] | Undecodable) -> bool:
+        """This very object was deleted, left the selection, or could not be read, at this version or a later one."""
+        since = self._graves.get(state.uid, "")
+        unreadable = self.unreadable.get(state.name)
+        if unreadable is not None and unreadable.uid == state.uid:
+            since = newest(since, unreadable.resource_version)
+        return since != "" and (
+            since == state.resource_version or is_older(state.resource_version, than=since)
         )
 
     def _count_repair(self, origin: str) -> None:

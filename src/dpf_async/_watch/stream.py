@@ -34,6 +34,8 @@ class EventStream(Generic[T]):
         self._markers: dict[str, _Marker] = {}
         self._told: dict[str, Snapshot[T]] = {}
         self._ready: deque[WatchEvent[T]] = deque()
+        self._rewound = False
+        """A gap that became part of the present one had a rewind in it."""
 
     async def __aenter__(self) -> Self:
         await self._reflector.synced()
@@ -43,6 +45,8 @@ class EventStream(Generic[T]):
         for unreadable in store.unreadable.values():
             self.undecodable(unreadable)
         self._mark("/synced", Synced())
+        if store.gap:
+            self.interrupted(store.gap)
         store.listen(self)
         return self
 
@@ -70,6 +74,8 @@ class EventStream(Generic[T]):
         """An object appeared, changed or went."""
         before, after = change.before, change.after
         name = change.name
+        # Readable again, or gone: that it could not be read is no news any more.
+        self._markers.pop(f"/undecodable/{name}", None)
         missed = self._cursor.mark(name, change.origin)
         if after is None and before is not None and missed.last is None:
             told = self._told.get(name)
@@ -83,11 +89,18 @@ class EventStream(Generic[T]):
 
     def interrupted(self, reason: str) -> None:
         """From here to the next list, changes may have been missed."""
-        self._mark("/gap", Gap(reason))
+        ended = self._markers.pop("/resumed", None)
+        if isinstance(ended, Resumed):
+            # The reader has heard, or will hear first, of the gap before, and not of its end: the two are one to it.
+            self._cursor.forget("/resumed")
+            self._rewound = ended.rewound
+        else:
+            self._mark("/gap", Gap(reason))
 
     def listed(self, resource_version: str, *, rewound: bool) -> None:
         """A list was taken."""
-        self._mark("/resumed", Resumed(resource_version, rewound))
+        self._mark("/resumed", Resumed(resource_version, rewound or self._rewound))
+        self._rewound = False
 
     def _mark(self, key: str, marker: _Marker) -> None:
         # No object's name contains a slash (Kubernetes object names), so markers and names share one order.

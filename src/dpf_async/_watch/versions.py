@@ -15,8 +15,8 @@ def is_older(version: str, than: str) -> bool:
 
 
 def newest(known: str, arrived: str) -> str:
-    """The version to go on from: the one that arrived last, unless it is surely older."""
-    return known if is_older(arrived, than=known) else arrived
+    """The version to go on from: the one that arrived last, unless it is surely older, or none at all."""
+    return known if not arrived or is_older(arrived, than=known) else arrived
 
 
 def _ordered(*versions: str) -> bool:

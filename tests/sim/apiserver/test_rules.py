@@ -243,7 +243,9 @@ async def test_a_definition_with_a_rule_that_cannot_run_is_refused(expression: s
 
 
 async def test_a_rule_sees_the_keys_of_a_map_as_they_are_and_not_as_identifiers() -> None:
-    a_map = {"f": {"type": "object", "additionalProperties": STRING, **rule("self.all(key, size(key) <= 12)")}}
+    a_map = {
+        "f": {"type": "object", "additionalProperties": STRING, **rule("self.all(key, size(key) <= 12)")}
+    }
     async with serving(ruled({"properties": a_map})) as api:
         short = await api.create(WIDGETS, widget("x", {"f": {"dhcp-server": "1", "a.b/c-d": "2"}}))
         long = await api.create(WIDGETS, widget("y", {"f": {"a-dhcp-server": "1"}}))
