@@ -374,3 +374,20 @@ async def test_a_configuration_must_fit_the_schema(spec: dict[str, Any], problem
         subject = "(/a; example.com/v1, Kind=Widget)"
         assert refused.code == 500
         assert refused.message == f"failed to create typed patch object {subject}: {problem}"
+
+
+async def test_an_owner_reference_is_applied_whole_and_owned_by_its_uid() -> None:
+    owner = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "name": "owner",
+        "uid": "0000",
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    async with serving() as api:
+        made = await api.apply(ONE, config({"size": 2}, ownerReferences=[owner]), "one")
+
+        assert made.code == 201
+        assert made.body["metadata"]["ownerReferences"] == [owner]
+        assert owners(made)["one"]["f:metadata"] == {"f:ownerReferences": {'k:{"uid":"0000"}': {}}}

@@ -14,7 +14,15 @@ from .fieldpaths import Fields, Path, element, member, show_step
 from .structure import Node
 
 _STRING = Node(type="string")
-_OWNER = Node(type="object", atomic_map=True, properties={"uid": _STRING})
+_BOOLEAN = Node(type="boolean")
+_OWNER = Node(
+    type="object",
+    atomic_map=True,
+    properties={
+        **dict.fromkeys(("apiVersion", "kind", "name", "uid"), _STRING),
+        **dict.fromkeys(("controller", "blockOwnerDeletion"), _BOOLEAN),
+    },
+)
 OBJECT_META = Node(
     type="object",
     properties={
