@@ -138,18 +138,11 @@ def up(
     )
 
 
-@sim.command()
-def operator(
-    *,
-    kubeconfig: KubeconfigOption = None,
-    context: ContextOption = None,
-    namespace: NamespaceOption = DEFAULT_NAMESPACE,
-    profile: ProfileOption = "demo",
-    trouble: TroubleOption = None,
-) -> None:
+@sim.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def operator(arguments: typer.Context) -> None:
     """Run only the simulated operator, against any API server that has the CRDs, until interrupted."""
-    from dpf_async.sim.operator import run as run_operator  # noqa: PLC0415  brings the whole simulator
+    from dpf_async.sim.operator.__main__ import main as run_operator  # noqa: PLC0415  brings the whole simulator
 
-    console.run(
-        partial(run_operator, client(kubeconfig, context, namespace), profile=profile, troubles=trouble or ())
-    )
+    raise typer.Exit(run_operator(arguments.args, name="dpfctl sim operator"))

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
@@ -56,7 +57,8 @@ class Run:
     @property
     def total(self) -> float:
         """Seconds from its first phase to Ready."""
-        return sum(seconds for phase, seconds in self.spent.items() if phase != DPUPhase.READY)
+        after = (DPUPhase.READY, DPUPhase.DELETING)
+        return sum(seconds for phase, seconds in self.spent.items() if phase not in after)
 
 
 class Board:
@@ -109,7 +111,7 @@ class Board:
         table.add_column("for", justify="right", min_width=7)
         table.add_column("progress", min_width=26)
         table.add_column("", no_wrap=True, min_width=20)
-        for run in self.runs:
+        for run in sorted(self.runs, key=lambda run: run.dpu):
             if run.over:
                 continue
             done = run.phase == DPUPhase.READY
@@ -128,23 +130,25 @@ class Board:
 
     def summary(self, services: dict[str, str]) -> Table:
         """Phases with seconds, one column per run; `services` says by uid what became of the services."""
-        table = Table(title="seconds in each phase", title_justify="left", header_style="bold")
-        table.add_column("phase", no_wrap=True)
-        for run in self.runs:
-            again = sum(one.dpu == run.dpu for one in self.runs[: self.runs.index(run)])
-            table.add_column(f"{run.title[-5:]}{' again' if again else ''}", justify="right", no_wrap=True)
-        seen = [phase for phase in ROAD if any(phase in run.spent for run in self.runs)]
-        seen += sorted({phase for run in self.runs for phase in run.spent} - set(seen))
+        runs = sorted(self.runs, key=lambda run: run.dpu)
+        table = Table(box=box.SIMPLE, header_style="bold", padding=(0, 0, 0, 2))
+        table.add_column("seconds in", no_wrap=True)
+        met: set[str] = set()
+        for run in runs:
+            again = "again" if run.dpu in met else ""
+            table.add_column(f"{run.title[-5:]}\n{again}", justify="right", no_wrap=True)
+            met.add(run.dpu)
+        seen = [phase for phase in ROAD if any(phase in run.spent for run in runs)]
+        seen += sorted({phase for run in runs for phase in run.spent} - set(seen))
         for phase in seen:
-            if phase == DPUPhase.READY:
-                continue
-            table.add_row(
-                phase, *(f"{run.spent[phase]:.1f}" if phase in run.spent else "" for run in self.runs)
-            )
+            if phase != DPUPhase.READY:
+                table.add_row(
+                    phase, *(f"{run.spent[phase]:.1f}" if phase in run.spent else "" for run in runs)
+                )
         table.add_section()
-        table.add_row("until Ready", *(f"{run.total:.1f}" for run in self.runs), style="bold")
-        table.add_row("reboots answered", *(str(run.reboots) for run in self.runs))
-        table.add_row("services ready", *(services.get(run.uid, "") for run in self.runs))
+        table.add_row("until Ready", *(f"{run.total:.1f}" for run in runs), style="bold")
+        table.add_row("reboots answered", *(str(run.reboots) for run in runs))
+        table.add_row("services ready", *(services.get(run.uid, "") for run in runs))
         return table
 
     def _current(self, *, uid: str) -> list[Run]:

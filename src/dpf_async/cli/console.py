@@ -6,6 +6,7 @@ Exit status: 0 done; 1 the cluster said no, or could not be reached; 2 the calle
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
@@ -25,7 +26,7 @@ def run(verb: Callable[[], Awaitable[object]]) -> None:
     structlog.configure(
         processors=[structlog.processors.add_log_level, structlog.dev.ConsoleRenderer(colors=False)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(err.file),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     try:
         anyio.run(verb)

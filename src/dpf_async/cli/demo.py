@@ -39,52 +39,50 @@ async def demo(site_file: Path, hosts_file: Path, troubles: Iterable[str]) -> No
         await dpf.site_accepted(site, timeout=_PATIENCE)
         out.print(f"{len(objects)} objects created, every DPUDeployment accepted")
         board = Board()
-        worker = _Worker(board)
+        worker = _Worker(dpf, board)
         async with _shown(dpf, board, began):
-            async with task_group() as tasks:
-                done = [anyio.Event() for _ in hosts]
-                for host, event in zip(hosts, done, strict=True):
-                    tasks.start_soon(_bring_up, dpf, host, worker, event)
-                for event in done:
-                    await event.wait()
+            async with anyio.create_task_group() as tasks:
+                for host in hosts:
+                    tasks.start_soon(worker.bring_up, host)
             again = min(hosts, key=lambda host: len(host.devices))
-            await reprovision(
-                dpf, again.name, reboot=worker.power_cycle, node_effect=worker.drain, timeout=_PATIENCE
-            )
-            services = await _services(dpf, hosts)
-        out.print(board.summary(services))
+            await worker.make_anew(again)
+        out.print(board.summary(worker.services))
         out.print(f"{again.name} was provisioned, and then made anew")
     out.print(f"done in {time.monotonic() - began:.0f} s; nothing is left running")
 
 
 class _Worker:
-    """What Carbide would do to hosts, pretended."""
+    """What Carbide does with hosts; what it does to them is pretended."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, dpf: DPFClient, board: Board) -> None:
+        self.services: dict[str, str] = {}
+        """What became of the services, by the DPU's uid."""
+        self._dpf = dpf
         self._board = board
 
-    async def drain(self, node: str) -> None:
+    async def bring_up(self, host: HostSpec) -> None:
+        await provision(self._dpf, host, reboot=self._power_cycle, node_effect=self._drain, timeout=_PATIENCE)
+        await self._see_services(host)
+
+    async def make_anew(self, host: HostSpec) -> None:
+        await reprovision(
+            self._dpf, host.name, reboot=self._power_cycle, node_effect=self._drain, timeout=_PATIENCE
+        )
+        await self._see_services(host)
+
+    async def _drain(self, node: str) -> None:
         await self._pretend(node, "draining tenants")
 
-    async def power_cycle(self, node: str) -> None:
+    async def _power_cycle(self, node: str) -> None:
         await self._pretend(node, "power cycling")
 
     async def _pretend(self, node: str, what: str) -> None:
         self._board.doing[node] = what
         await anyio.sleep(_PRETENCE)
 
-
-async def _bring_up(dpf: DPFClient, host: HostSpec, worker: _Worker, done: anyio.Event) -> None:
-    await provision(dpf, host, reboot=worker.power_cycle, node_effect=worker.drain, timeout=_PATIENCE)
-    done.set()
-
-
-async def _services(dpf: DPFClient, hosts: Iterable[HostSpec]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for host in hosts:
-        view = await dpf.node(host.name).until(services_ready, timeout=_PATIENCE)
-        found |= {dpu.uid: "yes" if dpu.services_ready else "no" for dpu in view.dpus}
-    return found
+    async def _see_services(self, host: HostSpec) -> None:
+        view = await self._dpf.node(host.name).until(services_ready, timeout=_PATIENCE)
+        self.services |= {dpu.uid: "yes" for dpu in view.dpus}
 
 
 @asynccontextmanager
