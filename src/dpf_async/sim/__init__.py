@@ -1,0 +1,28 @@
+"""A simulated DPF site: an embedded Kubernetes API server, and a simulated DPF operator with its hardware.
+
+`Simulator` is both in one event loop. Either half also runs as a process of its own:
+`python -m dpf_async.sim.apiserver` and `python -m dpf_async.sim.operator`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dpf_async.sim.operator import Profile
+    from dpf_async.sim.simulator import Simulator
+
+__all__ = ["Profile", "Simulator"]
+
+
+def __getattr__(name: str) -> Any:  # Any: what the module holds
+    # Loaded when asked for: the operator does without the server's libraries, and the server without the client.
+    if name == "Simulator":
+        from dpf_async.sim.simulator import Simulator  # noqa: PLC0415
+
+        return Simulator
+    if name == "Profile":
+        from dpf_async.sim.operator import Profile  # noqa: PLC0415
+
+        return Profile
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,116 @@
+"""DPUNodeMaintenances: the effect is applied once, and removed with the last requestor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+from dpf_async._log import log
+from dpf_async.models import DPFOperatorConfig, DPUNode, DPUNodeMaintenance, Resource, known
+from dpf_async.sim.operator import conditions, hold
+from dpf_async.sim.operator.cluster import of_node
+from dpf_async.sim.operator.controllers.base import Base, Site, itself
+from dpf_async.sim.operator.patches import changed
+from dpf_async.sim.operator.queue import Later, Mapper, after, poll
+
+_NodeCondition = known.DPUNodeCondition
+
+
+class DPUNodeMaintenanceController(Base):
+    """Node effects, holds above all (dpf-facts 5)."""
+
+    name: ClassVar = "dpunodemaintenance"
+    kind: ClassVar = DPUNodeMaintenance
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self._queued: set[str] = set()
+
+    @property
+    def watches(self) -> Mapping[type[Resource], Mapper]:
+        """Its own kind, the nodes, and the settings."""
+        return {DPUNodeMaintenance: itself, DPUNode: self._of_node, DPFOperatorConfig: self.everything}
+
+    async def reconcile(self, name: str) -> Later | None:
+        """Take the next step of an effect, or of its end."""
+        self._queued.discard(name)
+        maintenance = self.cluster.get(DPUNodeMaintenance, name)
+        if maintenance is None:
+            return None
+        node = self.cluster.get(DPUNode, maintenance.spec.dpu_node_name)
+        if maintenance.terminating:
+            return await self._remove(maintenance, node)
+        if not maintenance.spec.requestor:
+            await self.cluster.delete(maintenance)
+            return None
+        maintenance = await self.cluster.add_finalizer(maintenance, known.DPUNODEMAINTENANCE_FINALIZER)
+        if hold.applied(maintenance):
+            # For ever: a hold that was let go cannot be armed again.
+            return None
+        if node is None:
+            return self._misses_node(maintenance)
+        return await self._apply(maintenance, node)
+
+    async def _apply(self, maintenance: DPUNodeMaintenance, node: DPUNode) -> Later | None:
+        settings = self.site.settings
+        if settings is None:
+            return poll(self.profile.requeue)
+        action = maintenance.spec.node_effect.custom_action if maintenance.spec.node_effect else None
+        effect = hold.step(
+            maintenance,
+            devices=len(node.spec.dpus),
+            unavailable=self._unavailable(node.name),
+            action_left=(
+                self.hardware.left(maintenance.uid, "action", self.profile.custom_action) if action else 0.0
+            ),
+            settings=settings,
+            now=self.site.clock(),
+        )
+        if effect.started:
+            await self._tell_node(node)
+        if effect.ask:
+            annotations = {known.WAIT_FOR_EXTERNAL_NODE_EFFECT: "true"}
+            maintenance = await self.cluster.patch(maintenance, {"metadata": {"annotations": annotations}})
+            log.info("node_effect_held", node=node.name, maintenance=maintenance.name)
+        written = await self.cluster.write_status(maintenance, effect.status)
+        if hold.applied(written):
+            log.info("node_effect_applied", node=node.name, maintenance=maintenance.name)
+            return None
+        if not effect.started:
+            self._queued.add(maintenance.name)
+        return after(effect.left) or poll(self.profile.hold_requeue)
+
+    async def _tell_node(self, node: DPUNode) -> None:
+        said = conditions.said(
+            node.conditions,
+            _NodeCondition.NODE_EFFECT_IN_PROGRESS,
+            conditions.TRUE,
+            known.DPUNodeReason.NODE_EFFECT_IN_PROGRESS,
+            now=self.site.now,
+        )
+        await self.cluster.write_status(node, changed(node.status, conditions=said))
+
+    async def _remove(self, maintenance: DPUNodeMaintenance, node: DPUNode | None) -> Later | None:
+        if maintenance.spec.requestor:
+            return None
+        if node is None:
+            return self._misses_node(maintenance)
+        await self.cluster.remove_finalizer(maintenance, known.DPUNODEMAINTENANCE_FINALIZER)
+        return None
+
+    def _misses_node(self, maintenance: DPUNodeMaintenance) -> Later | None:
+        """Without its node nothing can be done, removal included, until one of that name exists (dpf-facts 5)."""
+        log.warning("maintenance_stranded", maintenance=maintenance.name, node=maintenance.spec.dpu_node_name)
+        return poll(self.profile.requeue)
+
+    def _unavailable(self, name: str) -> int:
+        return sum(
+            node.name != name and conditions.is_true(node.conditions, _NodeCondition.NODE_EFFECT_IN_PROGRESS)
+            for node in self.cluster.all(DPUNode)
+        )
+
+    def _of_node(self, before: DPUNode | None, after_: DPUNode | None) -> Iterable[str]:
+        node = after_ or before
+        maintenances = self.cluster.all(DPUNodeMaintenance)
+        mine = [one.name for one in maintenances.select(of_node(node.name if node is not None else ""))]
+        return {*mine, *self._queued}

@@ -1,0 +1,148 @@
+"""DPUSets make DPUs, and take them away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
+
+from dpf_async.models import (
+    DPU,
+    DPFOperatorConfig,
+    DPUCluster,
+    DPUDevice,
+    DPUNode,
+    DPUPhase,
+    DPUSet,
+    DPUTemplateSpec,
+    Resource,
+    known,
+)
+from dpf_async.sim.operator import conditions, naming, phases, rollout
+from dpf_async.sim.operator.cluster import of_node, of_set
+from dpf_async.sim.operator.controllers.base import Base, dpu_moved, itself, spec_changed
+from dpf_async.sim.operator.patches import changed
+from dpf_async.sim.operator.queue import Later, Mapper
+from dpf_async.sim.operator.settings import REDFISH
+
+_Condition = known.DPUSetCondition
+
+
+def _of_dpu(before: DPU | None, after_: DPU | None) -> Iterable[str]:
+    if not dpu_moved(before, after_):
+        return ()
+    dpu = after_ or before
+    name = dpu.metadata.labels.get(known.DPUSET_NAME_LABEL) if dpu is not None else None
+    return [name] if name else []
+
+
+class DPUSetController(Base):
+    """One DPU for each device that is selected (dpf-facts 7)."""
+
+    name: ClassVar = "dpuset"
+    kind: ClassVar = DPUSet
+
+    @property
+    def watches(self) -> Mapping[type[Resource], Mapper]:
+        """Its own kind, its DPUs, and what it selects."""
+        return {
+            DPUSet: itself,
+            DPU: _of_dpu,
+            DPUNode: self._all_if_changed,
+            DPUDevice: self._all_if_changed,
+            DPUCluster: self._all_if_changed,
+            DPFOperatorConfig: self._all_if_changed,
+        }
+
+    async def reconcile(self, name: str) -> Later | None:
+        """Bring the DPUs of a set closer to what they should be."""
+        dpu_set = self.cluster.get(DPUSet, name)
+        if dpu_set is None:
+            return None
+        dpus = self.cluster.all(DPU).select(of_set(name))
+        if dpu_set.terminating:
+            await self._delete(dpu_set, dpus)
+            return None
+        template = dpu_set.spec.dpu_template.spec
+        if template is None:
+            return None
+        dpu_set = await self._mark(dpu_set, template)
+        if (mistake := self._mistake(template)) is not None:
+            await self._write(dpu_set, dpus, expected=len(dpus), mistake=mistake)
+            return None
+        pairs = self._pairs(dpu_set)
+        await self._write(dpu_set, dpus, expected=len(pairs), mistake=None)
+        clusters = {cluster.name: cluster for cluster in self.cluster.all(DPUCluster)}
+        await self._roll(rollout.plan(dpu_set, template, pairs, dpus, clusters))
+        return None
+
+    async def _roll(self, plan: rollout.Rollout) -> None:
+        for dpu in plan.delete:
+            await self.cluster.delete(dpu)
+        for dpu, patch in plan.update:
+            await self.cluster.patch(dpu, {"spec": patch})
+        for dpu in plan.create:
+            await self.cluster.create(dpu)
+
+    async def _mark(self, dpu_set: DPUSet, template: DPUTemplateSpec) -> DPUSet:
+        dpu_set = await self.cluster.add_finalizer(dpu_set, known.DPUSET_FINALIZER)
+        key, value = known.DPUSET_TEMPLATE_HASH_LABEL, naming.template_hash(template.to_wire())
+        if dpu_set.metadata.labels.get(key) == value:
+            return dpu_set
+        return await self.cluster.patch(dpu_set, {"metadata": {"labels": {key: value}}})
+
+    async def _delete(self, dpu_set: DPUSet, dpus: Sequence[DPU]) -> None:
+        for dpu in dpus:
+            if not dpu.terminating:
+                await self.cluster.delete(dpu)
+        if not dpus:
+            await self.cluster.remove_finalizer(dpu_set, known.DPUSET_FINALIZER)
+
+    def _pairs(self, dpu_set: DPUSet) -> list[rollout.Pair]:
+        devices = self.cluster.all(DPUDevice)
+        nodes = list(self.cluster.all(DPUNode))
+        return rollout.selected(
+            dpu_set, nodes, {node.name: devices.select(of_node(node.name)) for node in nodes}
+        )
+
+    def _mistake(self, template: DPUTemplateSpec) -> str | None:
+        settings, effect = self.site.settings, template.node_effect
+        if settings is None or settings.install_interface != REDFISH or effect is None:
+            return None
+        if phases.needs_kubernetes_node(effect):
+            return f"taint, drain and customLabel are not supported when DPUs are installed by {REDFISH}"
+        return None
+
+    async def _write(
+        self, dpu_set: DPUSet, dpus: Sequence[DPU], *, expected: int, mistake: str | None
+    ) -> None:
+        now, generation = self.site.now, dpu_set.metadata.generation or 0
+        prereqs, about = _Condition.PREREQS_RECONCILED, _Condition.READY
+        said = conditions.ensured(dpu_set.conditions, (about, prereqs), now=now, generation=generation)
+        if mistake is not None:
+            error = known.CommonReason.ERROR
+            said = conditions.said(
+                said, prereqs, conditions.FALSE, error, mistake, now=now, generation=generation
+            )
+        elif conditions.status_of(said, prereqs) == conditions.FALSE:
+            # Only ever written to say that something is wrong, and that it is no longer (dpf-facts 14.3).
+            said = conditions.said(
+                said, prereqs, conditions.TRUE, conditions.SUCCESS, now=now, generation=generation
+            )
+        live = [dpu for dpu in dpus if not dpu.terminating]
+        if mistake is None and len(live) == expected and all(d.status.phase == DPUPhase.READY for d in live):
+            value, reason, message = conditions.TRUE, conditions.SUCCESS, ""
+        else:
+            settled = len(live) == expected
+            value, reason = conditions.FALSE, conditions.PENDING
+            message = "Some DPUs are not ready" if settled else "DPUs are being reconciled"
+        said = conditions.said(said, about, value, reason, message, now=now, generation=generation)
+        status = changed(
+            dpu_set.status,
+            conditions=said,
+            dpu_statistics=rollout.statistics(dpus),
+            observed_generation=generation,
+        )
+        await self.cluster.write_conditions_first(dpu_set, status)
+
+    def _all_if_changed(self, before: Resource | None, after_: Resource | None) -> Iterable[str]:
+        return self.names() if spec_changed(before, after_) else ()

@@ -1,0 +1,98 @@
+"""The names and keys the operator composes for what it makes. Pure; clients find objects by reference instead."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import Any, Final
+
+from dpf_async.models import DPUDeployment, NodeEffect, OwnerReference, Resource, known
+
+MAX_OBJECT_NAME: Final = 253
+"""Characters a Kubernetes name may have; the operator shortens the node's part of a DPU's name (dpf-facts 1.3)."""
+
+DPF_VERSION: Final = "v26.4.0"
+
+
+def digest(value: Any, digits: int) -> str:  # Any: JSON
+    """The first hex digits of a value's SHA-256; text as it is, anything else as compact JSON."""
+    text = value if isinstance(value, str) else compact(value)
+    return sha256(text.encode()).hexdigest()[:digits]
+
+
+def compact(value: Any) -> str:  # Any: JSON
+    """JSON as Go writes it: no spaces, keys sorted."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def dpu(node: str, device: str) -> str:
+    """Name of the DPU of a device in a node (dpf-facts 7.1)."""
+    return f"{node[: MAX_OBJECT_NAME - len(device) - 1]}-{device}"
+
+
+def maintenance(node: str, effect: NodeEffect) -> str:
+    """Name of the DPUNodeMaintenance that all DPUs of a node share for an effect (dpf-facts 5)."""
+    if effect.custom_action is not None:
+        return f"{node}-custom-action-{effect.custom_action}"
+    if effect.taint is not None:
+        return f"{node}-taint-{digest(effect.taint.to_wire(), 8)}"
+    if effect.custom_label:
+        return f"{node}-cl-{digest(dict(effect.custom_label), 8)}"
+    if effect.drain is not None:
+        return f"{node}-k8sdrain"
+    if effect.no_effect is not None:
+        return f"{node}-noeffect"
+    return f"{node}{known.HOLD_SUFFIX}"
+
+
+def requestors_key(dpu_name: str) -> str:
+    """Annotation of a DPUNodeMaintenance with the services that asked on behalf of a DPU (dpf-facts 3.3)."""
+    return known.LAST_APPLIED_REQUESTORS_PREFIX + digest(dpu_name, 16)
+
+
+def owner_label(deployment: DPUDeployment) -> str:
+    """Value of the owned-by label of what a deployment makes (dpf-facts 3.3)."""
+    return f"{deployment.namespace}_{deployment.name}"
+
+
+def consumer_label(deployment: DPUDeployment) -> str:
+    """Label key that marks what a deployment depends on (dpf-facts 3.3)."""
+    return known.CONSUMED_BY_LABEL_PREFIX + digest(f"{deployment.namespace}/{deployment.name}", 10)
+
+
+def requestor(deployment: DPUDeployment, child: str) -> str:
+    """How a service or a chain of a deployment is named among the requestors of a maintenance (dpf-facts 5)."""
+    return f"{owner_label(deployment)}_{child}"
+
+
+def template_hash(template: Any) -> str:  # Any: JSON
+    """Value of the label that changes with the template of a DPUSet (dpf-facts 3.3)."""
+    return digest(template, 10)
+
+
+def child(parts: Iterable[str], seed: Any) -> str:  # Any: JSON
+    """Name of something a deployment makes: its parts, and five characters that hang on a seed only.
+
+    The real suffix is random; one that can be computed finds the same object again after a restart.
+    """
+    stem = "-".join(re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-") for part in parts)
+    return f"{stem[:57]}-{digest(seed, 5)}"
+
+
+def controlled_by(owner: Resource) -> OwnerReference:
+    """The reference of an object to the one whose controller made it."""
+    return OwnerReference(
+        api_version=owner.API_VERSION,
+        kind=owner.KIND,
+        name=owner.name,
+        uid=owner.uid,
+        controller=True,
+        block_owner_deletion=True,
+    )
+
+
+def bfb_file(namespace: str, name: str, chosen: str | None) -> str:
+    """File of a BFB (dpf-facts 7.3)."""
+    return chosen or f"{namespace}-{name}.bfb"

@@ -1,0 +1,68 @@
+"""The health of a DPU whatever its phase, and which services are done with a host. Pure.
+
+Source: dpf-facts 2.3 (operational conditions), 5 (removal of requestors), 11, 14.7j.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from dpf_async.models import known
+from dpf_async.sim.operator import conditions
+from dpf_async.sim.operator.board import Pod
+from dpf_async.sim.operator.conditions import Conditions
+
+_Condition = known.OperationalCondition
+_Reason = known.OperationalReason
+
+_SUMMARY: Final = _Condition.OPERATIONAL_READY
+
+
+def health(before: Conditions, pods: Iterable[Pod], critical: Mapping[str, bool], *, now: str) -> Conditions:
+    """The operational conditions of a DPU.
+
+    Args:
+        before: what stands.
+        pods: of all services on it.
+        critical: by service, whether it is labelled so.
+        now: RFC 3339.
+    """
+    present = tuple(pods)
+    said = before or conditions.said((), _SUMMARY, conditions.UNKNOWN, _Reason.UNKNOWN, now=now)
+    said = conditions.said(
+        said,
+        _Condition.NODE_PROBLEMS_READY,
+        conditions.TRUE,
+        _Reason.NO_PROBLEMS_DETECTED,
+        "All node health checks passing (Ready=5)",
+        now=now,
+    )
+    for type_, wanted, name in (
+        (_Condition.CRITICAL_PODS_READY, True, "critical Pods"),
+        (_Condition.NON_CRITICAL_PODS_READY, False, "Pods"),
+    ):
+        of_these = [pod for pod in present if critical.get(pod.service, False) is wanted]
+        said = _pods(said, type_, of_these, name, now)
+    for type_ in (_Condition.INTERFACES_READY, _Condition.CHAINS_READY):
+        said = conditions.said(said, type_, conditions.TRUE, _Reason.ALL_READY, now=now)
+    return _summary(said, now)
+
+
+def _pods(said: Conditions, type_: str, pods: list[Pod], name: str, now: str) -> Conditions:
+    missing = [pod.name for pod in pods if not pod.ready]
+    if not missing:
+        message = f"All {name} are ready ({len(pods)} Pods)"
+        return conditions.said(said, type_, conditions.TRUE, _Reason.ALL_PODS_READY, message, now=now)
+    ready = len(pods) - len(missing)
+    message = f"{name[0].upper()}{name[1:]} not ready ({ready}/{len(pods)} Pods): {', '.join(missing)}"
+    return conditions.said(said, type_, conditions.FALSE, _Reason.PODS_NOT_READY, message, now=now)
+
+
+def _summary(said: Conditions, now: str) -> Conditions:
+    missing = [one.type for one in said if one.type != _SUMMARY and not one.is_true]
+    if not missing:
+        message = "All operational conditions are ready"
+        return conditions.said(said, _SUMMARY, conditions.TRUE, _Reason.ALL_READY, message, now=now)
+    message = f"Not ready conditions: {', '.join(missing)}"
+    return conditions.said(said, _SUMMARY, conditions.FALSE, _Reason.NOT_READY, message, now=now)

@@ -1,0 +1,335 @@
+"""Simulator: a whole DPF site in the caller's event loop, for tests and for whoever has no DPUs."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from ipaddress import IPv4Address
+from typing import Any, Final, Self
+
+import anyio
+
+from dpf_async import DPFClient, crds
+from dpf_async._sdk.specs import DeviceSpec, GroupSpec, HostSpec, ServiceSpec, SiteSpec
+from dpf_async._transitions.levels import (
+    Level,
+    external_reboot_required,
+    node_effect_held,
+    ready,
+    services_ready,
+)
+from dpf_async._transitions.view import NodeView
+from dpf_async.errors import NotFound, UsageError
+from dpf_async.models import (
+    DPU,
+    BFBSpec,
+    DPUDeployment,
+    DPUFlavorSpec,
+    DPUNode,
+    DPUPhase,
+    DPUService,
+    HelmChart,
+    HelmSource,
+    known,
+)
+from dpf_async.sim.apiserver import EmbeddedServer
+from dpf_async.sim.operator import Operator, Profile, Trouble, Troubles
+from dpf_async.sim.operator.installation import install
+from dpf_async.sim.operator.profiles import profile_of
+from dpf_async.sim.operator.troubles import OF_THE_SERVER
+
+GROUP: Final = "compute"
+"""The one group of the minimal site."""
+
+PASSWORD: Final = "correct horse battery staple"  # noqa: S105  of BMCs that do not exist
+
+_NODE_LABELS: Final = {known.DPU_ENABLED_LABEL: "true", known.CARBIDE_CONTROLLED_NODE_LABEL: "true"}
+_NEWER: Final = "newer_phase"
+
+
+class Simulator(anyio.AsyncContextManagerMixin):
+    """async with Simulator() as sim, sim.client() as dpf: a DPF site, with its API server at sim.url.
+
+    Args:
+        profile: how long things take: "instant", "demo", "realistic", or a Profile.
+        troubles: what goes wrong from the beginning: "bmc_password_wrong", "reboots=3@node-1"; see `trouble`.
+        watch_lag: seconds by which every watch event is late.
+        tokens: bearer tokens and their users; None lets everybody in.
+        namespace: where DPF is.
+        port: of the API server; 0 chooses a free one.
+        operator: False leaves the operator out: objects stay as they are written.
+
+    It has what an installation of DPF has: CRDs, namespace, DPFOperatorConfig `dpfoperatorconfig`, and a DPUCluster.
+    Entered in the body of a test, any bug in it ends the test at once.
+
+    Attributes:
+        server: the API server, with its faults.
+        operator: the operator, with its hardware; None without one.
+    """
+
+    def __init__(
+        self,
+        *,
+        profile: str | Profile = "instant",
+        troubles: Iterable[str] = (),
+        watch_lag: float = 0.0,
+        tokens: Mapping[str, str] | None = None,
+        namespace: str = known.DPF_NAMESPACE,
+        port: int = 0,
+        operator: bool = True,
+    ) -> None:
+        self.namespace = namespace
+        self._troubles = Troubles(troubles)
+        self._newer = self._troubles.anywhere(_NEWER)
+        self._token = secrets.token_urlsafe() if tokens is not None else None
+        self.server = EmbeddedServer(
+            crds=_manifests(newer=self._newer),
+            namespaces=dict.fromkeys(("default", namespace)),
+            port=port,
+            tokens=None if tokens is None or self._token is None else {**tokens, self._token: "dpf-operator"},
+        )
+        self._watch_lag = watch_lag
+        self._troubles.listen(self._lag)
+        self._lag()
+        self.operator: Operator | None = None
+        self._with_operator = operator
+        self._profile = profile_of(profile)
+        self._dpf: DPFClient | None = None
+        self._hosts = 0
+
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.server)
+            self._dpf = await stack.enter_async_context(self._client(self._token))
+            await install(self._dpf, now=datetime.now(UTC))
+            if self._with_operator:
+                self.operator = await stack.enter_async_context(
+                    Operator(
+                        kubeconfig=self.kubeconfig(token=self._token),
+                        namespace=self.namespace,
+                        profile=self._profile,
+                        troubles=self._troubles,
+                    )
+                )
+                await self.operator.idle()
+            try:
+                yield self
+            finally:
+                self._dpf = self.operator = None
+
+    @property
+    def url(self) -> str:
+        """Where the API server is, once entered."""
+        return self.server.url
+
+    def kubeconfig(self, *, token: str | None = None) -> dict[str, Any]:
+        """A kubeconfig for the site; token: of the user to be, by default the first one given."""
+        return self.server.kubeconfig(token=token, namespace=self.namespace)
+
+    def write_kubeconfig(self, path: str | os.PathLike[str], *, token: str | None = None) -> None:
+        """Write the kubeconfig to a file that only its owner can read."""
+        self.server.write_kubeconfig(path, token=token, namespace=self.namespace)
+
+    def client(self, *, token: str | None = None, **options: Any) -> DPFClient:
+        """A client of the site, not entered yet; options are those of DPFClient."""
+        return self._client(token, **options)
+
+    async def settled(self, timeout: float | None = 10.0) -> None:
+        """Wait until the site has nothing left to do for now.
+
+        True when it returns: the operator has seen all that was written and done what it does about it, and nothing
+        will happen by itself. What waits for an answer from outside (a hold, a reboot) counts as done, and so does a
+        bound that has not run out. Watches of clients may still be on their way.
+
+        Args:
+            timeout: seconds; None leaves it to the caller's cancel scope.
+
+        Raises:
+            TimeoutError: it goes on; the message says what with.
+        """
+        if self.operator is None:
+            with anyio.fail_after(timeout):
+                await self.server.settled()
+        else:
+            await self.operator.settled(timeout)
+
+    # Troubles.
+
+    def trouble(
+        self,
+        name: str,
+        *,
+        device: str | None = None,
+        node: str | None = None,
+        value: float | None = None,
+    ) -> Trouble:
+        """Have something go wrong from now on.
+
+        Args:
+            name: of the trouble, also as "name=value@target".
+            device: only for this DPUDevice.
+            node: only for this DPUNode.
+            value: of a trouble that has one.
+
+        Raises:
+            UsageError: there is no such trouble, or it cannot be switched on now.
+        """
+        said = name if value is None else f"{name}={value:g}"
+        target = device or node
+        trouble = Trouble.parse(said if target is None else f"{said}@{target}")
+        if trouble.name == _NEWER and not self._newer:
+            raise UsageError(
+                "newer_phase needs the CRDs of a newer release: give it to Simulator(troubles=…) at the start"
+            )
+        return self._troubles.add(trouble)
+
+    def heal(self, name: str | None = None, *, device: str | None = None, node: str | None = None) -> None:
+        """Have it go right again: this trouble, or all of them; of this device or node, or wherever it is.
+
+        Raises:
+            UsageError: there is no such trouble.
+        """
+        self._troubles.remove(name, device or node)
+
+    # States to begin a test with.
+
+    async def define_site(self) -> SiteSpec:
+        """Create the smallest site there is, and wait until the operator has accepted it.
+
+        One group "compute", with one BFB, one flavor, and one service "dts", which is labelled critical.
+        """
+        dpf, site = self._entered, minimal_site()
+        await dpf.create_initialization_objects(site, bmc_password=PASSWORD)
+        if self.operator is not None:
+            await dpf.site_accepted(site, timeout=60)
+            label = {"metadata": {"labels": {known.CRITICAL_SERVICE_LABEL: ""}}}
+            for service in (await dpf.resource(DPUService).list()).items:
+                await dpf.resource(DPUService).patch(service.name, label)
+            await self.settled()
+        return site
+
+    def host(self, name: str | None = None, devices: int = 1) -> HostSpec:
+        """A host that belongs to the minimal site, another one with each call. Nothing is sent."""
+        self._hosts += 1
+        number = self._hosts
+        return HostSpec(
+            name=name or f"node-02-00-00-00-{number >> 8:02x}-{number & 0xFF:02x}",
+            labels={**_NODE_LABELS, known.CARBIDE_HOST_BMC_IP_LABEL: str(IPv4Address("10.0.0.0") + number)},
+            devices=tuple(_device(number, position) for position in range(1, devices + 1)),
+        )
+
+    async def register_host(self, name: str | None = None, devices: int = 1) -> HostSpec:
+        """Tell DPF of a host. Does not wait for anything to come of it."""
+        host = self.host(name, devices)
+        await self._entered.create_dpu_node(host.name, host.devices, labels=host.labels)
+        return host
+
+    async def node_waiting_for_hold(self, devices: int = 1, *, timeout: float = 60.0) -> NodeView:
+        """A host whose DPUs all wait for the release of the hold. Defines the minimal site if there is none."""
+        dpf = self._entered
+        try:
+            await dpf.resource(DPUDeployment).get(GROUP)
+        except NotFound:
+            await self.define_site()
+        host = await self.register_host(devices=devices)
+        await dpf.node(host.name).until(node_effect_held, timeout=timeout)
+        return await self._settled_view(host.name, timeout)
+
+    async def node_waiting_for_external_reboot(self, devices: int = 1, *, timeout: float = 60.0) -> NodeView:
+        """A host that DPF wants rebooted."""
+        dpf = self._entered
+        host = await self.node_waiting_for_hold(devices, timeout=timeout)
+        await dpf.mark_dpu_node_ready_for_maintenance(host.name)
+        await dpf.node(host.name).until(external_reboot_required, timeout=timeout)
+        return await self._settled_view(host.name, timeout)
+
+    async def ready_node(self, devices: int = 1, *, timeout: float = 60.0) -> NodeView:
+        """A host whose DPUs are all Ready, with their services."""
+        dpf = self._entered
+        host = await self.node_waiting_for_hold(devices, timeout=timeout)
+        await dpf.mark_dpu_node_ready_for_maintenance(host.name)
+        node = dpf.node(host.name)
+        done = ready & services_ready
+        while not done.holds(await node.until(done | external_reboot_required, timeout=timeout)):
+            await dpf.mark_dpu_node_rebooted(host.name)
+        return await self._settled_view(host.name, timeout)
+
+    async def _settled_view(self, name: str, timeout: float) -> NodeView:
+        """The view of a node once nothing happens any more, as new as the server's own state."""
+        await self.settled(timeout)
+        dpf = self._entered
+        node = await dpf.resource(DPUNode).get(name)
+        dpus = [dpu for dpu in (await dpf.resource(DPU).list()).items if dpu.spec.dpu_node_name == name]
+        versions = {obj.name: obj.metadata.resource_version for obj in (node, *dpus)}
+
+        def is_shown(view: NodeView) -> bool:
+            shown = [] if view.node is None else [view.node, *(dpu.state for dpu in view.dpus)]
+            return {state.name: state.resource_version for state in shown} == versions
+
+        shown: Level[NodeView] = Level("shown", is_shown, survives_failure=True)
+        return await dpf.node(name).until(shown, timeout=timeout)
+
+    # Inside.
+
+    @property
+    def _entered(self) -> DPFClient:
+        if self._dpf is None:
+            raise UsageError("this Simulator is not entered: use it with `async with Simulator() as sim:`")
+        return self._dpf
+
+    def _client(self, token: str | None, **options: Any) -> DPFClient:
+        options.setdefault("namespace", self.namespace)
+        return DPFClient(kubeconfig=self.kubeconfig(token=token), **options)
+
+    def _lag(self) -> None:
+        trouble = self._troubles.find(OF_THE_SERVER)
+        lag = self._watch_lag if trouble is None or trouble.value is None else trouble.value
+        self.server.faults.watch_lag = lag
+
+
+def minimal_site() -> SiteSpec:
+    """The smallest site that the operator accepts."""
+    chart = HelmChart(
+        source=HelmSource(repo_url="https://helm.example.com/dts", version="1.22.1", chart="dts")
+    )
+    return SiteSpec(
+        bfbs={"bf-bundle": BFBSpec(url="https://bfb.example.com/bf-bundle.bfb")},
+        flavors={"dpu-flavor": DPUFlavorSpec(dpu_mode="zero-trust")},
+        services={"dts": ServiceSpec(chart=chart)},
+        groups={
+            GROUP: GroupSpec(
+                bfb="bf-bundle", flavor="dpu-flavor", node_labels=_NODE_LABELS, services=("dts",)
+            )
+        },
+    )
+
+
+def _device(host: int, position: int) -> DeviceSpec:
+    number = host * 100 + position
+    return DeviceSpec(
+        name=f"device-02-00-00-{position:02x}-{host >> 8:02x}-{host & 0xFF:02x}",
+        serial_number=f"MT2500XZ{number:04d}",
+        bmc_ip=str(IPv4Address("10.1.0.0") + number),
+        labels={
+            known.CARBIDE_CONTROLLED_DEVICE_LABEL: "true",
+            known.CARBIDE_IS_PRIMARY_DPU_LABEL: "true" if position == 1 else "false",
+        },
+    )
+
+
+def _manifests(*, newer: bool) -> list[dict[str, Any]]:
+    """The CRDs, as plain JSON; with newer, the one of DPU knows a phase of a later release."""
+    manifests: list[dict[str, Any]] = json.loads(json.dumps(crds.manifests()))
+    if newer:
+        for manifest in manifests:
+            if manifest["spec"]["names"]["kind"] == DPU.KIND:
+                (version,) = manifest["spec"]["versions"]
+                status = version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
+                for key in ("phase", "previousPhase"):
+                    status[key]["enum"].append(str(DPUPhase.UPDATE_FIRMWARE))
+    return manifests

@@ -1,0 +1,60 @@
+"""Stories: whole roads of hosts, told once and looked at by many tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import anyio
+import pytest
+
+from dpf_async.models import (
+    BFB,
+    DPU,
+    DPUDeployment,
+    DPUDevice,
+    DPUNode,
+    DPUNodeMaintenance,
+    DPUService,
+    DPUSet,
+    Resource,
+)
+from dpf_async.sim import Simulator
+from tests.sim.operator.site import Change, history
+
+_KINDS = (BFB, DPU, DPUDeployment, DPUDevice, DPUNode, DPUNodeMaintenance, DPUService, DPUSet)
+
+
+@dataclass(frozen=True)
+class Story:
+    """Everything that was written while one host went from unknown to Ready, by kind."""
+
+    changes: dict[type[Resource], list[Change]]
+
+    def of(self, kind: type[Resource], name: str = "") -> list[Change]:
+        """The writes of the objects of a kind, in order."""
+        return [change for change in self.changes[kind] if name in ("", change.name)]
+
+    def names(self, kind: type[Resource]) -> list[str]:
+        """The objects of a kind."""
+        return sorted({change.name for change in self.changes[kind]})
+
+
+def _tell(devices: int) -> Story:
+    async def tell() -> Story:
+        async with Simulator() as sim:
+            await sim.ready_node(devices)
+            return Story({kind: history(sim, kind) for kind in _KINDS})
+
+    return anyio.run(tell)
+
+
+@pytest.fixture(scope="session")
+def one_dpu() -> Story:
+    """A host with one DPU and one reboot."""
+    return _tell(1)
+
+
+@pytest.fixture(scope="session")
+def two_dpus() -> Story:
+    """A host with two DPUs and one reboot."""
+    return _tell(2)

@@ -1,0 +1,145 @@
+"""The reboot handshake on the simulated site."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dpf_async import external_reboot_required, phase_is, ready
+from dpf_async.models import DPU, DPUNode, known
+from dpf_async.sim import Simulator
+from dpf_async.sim.operator import INSTANT
+from tests.sim.operator.site import (
+    PHASES,
+    a_site,
+    annotate,
+    answer_reboots,
+    conditions,
+    dpus,
+    history,
+    phases,
+    registered,
+    released,
+    saying,
+    the_dpu,
+)
+
+
+async def test_setting_the_annotation_to_false_answers_nothing() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        node = await sim.node_waiting_for_external_reboot()
+
+        await annotate(dpf, DPUNode, node.name, known.EXTERNAL_REBOOT_REQUIRED, "false")
+        await sim.settled()
+
+        assert await dpf.is_dpu_node_waiting_for_reboot(node.name)
+        assert (await the_dpu(dpf, node.name)).status.phase == "Rebooting"
+
+
+async def test_a_reboot_waits_for_a_sibling_that_is_being_installed() -> None:
+    async with a_site() as (sim, dpf):
+        host = sim.host(devices=2)
+        sim.trouble("bmc_password_wrong", device=host.devices[0].name)
+        await dpf.create_dpu_node(host.name, host.devices, labels=host.labels)
+        await sim.settled()
+
+        await released(sim, dpf, host.name)
+
+        assert [dpu.status.phase for dpu in await dpus(dpf, host.name)] == [
+            "Initialize Interface",
+            "Rebooting",
+        ]
+        assert not await dpf.is_dpu_node_waiting_for_reboot(host.name)
+        assert "Rebooted" not in conditions((await dpus(dpf, host.name))[1]), "nobody is told to wait yet"
+        sim.heal()
+        await dpf.node(host.name).until(external_reboot_required, timeout=5)
+
+
+async def test_a_late_sibling_needs_another_reboot() -> None:
+    async with Simulator(troubles=["late_sibling"]) as sim, sim.client() as dpf:
+        node = await sim.node_waiting_for_external_reboot(devices=2)
+        assert sorted(node.phases.values()) == ["DPU Config", "Rebooting"]
+
+        cycles = await answer_reboots(dpf, node.name)
+
+        assert cycles == 2
+        assert (
+            saying(history(sim, DPUNode, node.name), "DPUNodeRebootInProgress")
+            == [
+                ("True", "DPUNodeRebootInProgress"),
+                ("True", "WaitForExternalReboot"),
+                ("False", "DPUNodeRebootInProgress"),
+            ]
+            * 2
+        )
+
+
+async def test_a_dpu_that_needs_several_reboots_goes_round_until_none_is_needed() -> None:
+    async with Simulator(troubles=["reboots=3"]) as sim, sim.client() as dpf:
+        node = await sim.node_waiting_for_external_reboot()
+
+        cycles = await answer_reboots(dpf, node.name)
+
+        assert cycles == 3
+        road = phases(history(sim, DPU))
+        first = PHASES.index("DPU Config")
+        assert road == [*PHASES[:first], *["DPU Config", "Rebooting"] * 3, *PHASES[first + 2 :]]
+
+
+async def test_a_dpu_that_needs_no_reboot_goes_on_without() -> None:
+    async with a_site(troubles=["no_reboot"]) as (sim, dpf):
+        host = await registered(sim)
+
+        await released(sim, dpf, host.name)
+
+        await dpf.node(host.name).until(ready, timeout=5)
+        assert "Rebooting" not in phases(history(sim, DPU))
+
+
+async def test_the_condition_goes_when_the_node_has_no_dpus_and_the_question_stays() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        node = await sim.node_waiting_for_external_reboot()
+        unlabelled = {"metadata": {"labels": {known.CARBIDE_CONTROLLED_NODE_LABEL: None}}}
+
+        await dpf.resource(DPUNode).patch(node.name, unlabelled)
+        await sim.settled()
+
+        left = await dpf.resource(DPUNode).get(node.name)
+        assert await dpus(dpf, node.name) == []
+        assert "DPUNodeRebootInProgress" not in conditions(left)
+        assert known.EXTERNAL_REBOOT_REQUIRED in left.metadata.annotations
+
+
+async def test_a_host_that_reboots_by_itself_asks_nobody() -> None:
+    async with a_site(profile=replace(INSTANT, host_reboot=0.05)) as (sim, dpf):
+        host = await registered(sim)
+        by_script = {"external": None, "script": {"name": "reboot"}}
+        await dpf.resource(DPUNode).patch(host.name, {"spec": {"nodeRebootMethod": by_script}})
+
+        await released(sim, dpf, host.name)
+
+        await dpf.dpu((await the_dpu(dpf, host.name)).name).until(phase_is("Ready"), timeout=5)
+        assert saying(history(sim, DPU), "Rebooted") == [
+            ("False", "WaitingForScriptToRebootNode"),
+            ("True", "Rebooted"),
+        ]
+        assert saying(history(sim, DPUNode), "DPUNodeRebootInProgress") == [
+            ("True", "DPUNodeRebootInProgress"),
+            ("False", "DPUNodeRebootInProgress"),
+        ]
+        assert all(
+            known.EXTERNAL_REBOOT_REQUIRED not in change.annotations for change in history(sim, DPUNode)
+        )
+
+
+async def test_a_dpu_in_nic_mode_needs_a_reboot_before_it_is_installed() -> None:
+    async with Simulator(troubles=["nic_mode"]) as sim, sim.client() as dpf:
+        node = await sim.node_waiting_for_external_reboot()
+        dpu = await the_dpu(dpf, node.name)
+        assert (dpu.status.phase, dpu.status.previous_phase) == ("Rebooting", "Initialize Interface")
+
+        cycles = await answer_reboots(dpf, node.name)
+
+        assert cycles == 2
+        road = phases(history(sim, DPU))
+        assert road[3:6] == ["Initialize Interface", "Rebooting", "Initialize Interface"]
+        assert saying(history(sim, DPU), "HostPowerCycle")[-1] == ("True", "HostPowerCycle")

@@ -1,0 +1,350 @@
+"""Services: what a deployment makes, whom they hold up, what their health and their changes do to a DPU."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from dpf_async import (
+    DPFClient,
+    Level,
+    ServiceSpec,
+    SiteSpec,
+    Snapshot,
+    SwitchSpec,
+    external_reboot_required,
+    phase_is,
+    ready,
+    services_ready,
+)
+from dpf_async._sdk.specs import PortSpec
+from dpf_async.models import (
+    DPU,
+    ConfiguredInterface,
+    DPUDeployment,
+    DPUNodeMaintenance,
+    DPUService,
+    DPUServiceChain,
+    DPUServiceConfiguration,
+    DPUServiceInterface,
+    DPUServiceTemplate,
+    known,
+)
+from dpf_async.sim import Simulator
+from dpf_async.sim.operator import INSTANT
+from dpf_async.sim.simulator import minimal_site
+from tests.sim.operator.site import (
+    a_site,
+    answer_reboots,
+    conditions,
+    dpus,
+    exists,
+    history,
+    hold_of,
+    message,
+    phases,
+    registered,
+    released,
+    the_dpu,
+)
+
+
+def a_site_with(service: dict[str, Any], **group: Any) -> SiteSpec:
+    """The minimal site with another service and group."""
+    site = minimal_site()
+    dts = site.services["dts"].model_copy(update=service)
+    compute = site.groups["compute"].model_copy(update=group)
+    return site.model_copy(
+        update={
+            "services": {"dts": ServiceSpec.model_validate(dts.model_dump())},
+            "groups": {"compute": compute},
+        }
+    )
+
+
+async def define(sim: Simulator, dpf: DPFClient, site: SiteSpec) -> None:
+    await dpf.create_initialization_objects(site, bmc_password="secret")
+    await sim.settled()
+
+
+async def change_the_service(sim: Simulator, dpf: DPFClient) -> None:
+    chart = {"spec": {"helmChart": {"source": {"version": "2.0.0"}}}}
+    await dpf.resource(DPUServiceTemplate).patch("dts", chart)
+    await sim.settled()
+
+
+async def the_service(dpf: DPFClient) -> DPUService:
+    (service,) = (await dpf.resource(DPUService).list()).items
+    return service
+
+
+async def test_with_no_hosts_everything_is_ready() -> None:
+    async with a_site() as (_, dpf):
+        deployment = await dpf.resource(DPUDeployment).get("compute")
+
+        assert list(conditions(deployment)) == [
+            "Ready",
+            "PrerequisitesReady",
+            "ResourceFittingReady",
+            "VersionMatchingReady",
+            "DPUSetsReconciled",
+            "DPUSetsReady",
+            "DPUServicesReconciled",
+            "DPUServicesReady",
+            "DPUServiceChainsReconciled",
+            "DPUServiceChainsReady",
+            "DPUServiceInterfacesReconciled",
+            "DPUServiceInterfacesReady",
+        ]
+        assert set(conditions(deployment).values()) == {("True", "Success")}
+        assert {one.observed_generation for one in deployment.conditions} == {1}
+
+
+async def test_the_observed_generation_of_the_status_comes_after_the_conditions() -> None:
+    async with a_site() as (sim, dpf):
+        await dpf.resource(DPUDeployment).patch("compute", {"spec": {"revisionHistoryLimit": 3}})
+        await sim.settled()
+
+        changes = history(sim, DPUDeployment)
+
+        of_conditions = next(c.version for c in changes if _generation_of_conditions(c.status) == 2)
+        of_status = next(c.version for c in changes if c.status.get("observedGeneration") == 2)
+        assert of_conditions < of_status
+
+
+def _generation_of_conditions(status: dict[str, Any]) -> int:
+    return max((one.get("observedGeneration", 0) for one in status.get("conditions", [])), default=0)
+
+
+async def test_a_deployment_is_owner_of_what_it_makes() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        interface = ConfiguredInterface(name="app_sf", network="mybrsfc")
+        port = PortSpec(service="dts", interface="app_sf")
+        await define(sim, dpf, a_site_with({"interfaces": (interface,)}, chains=(SwitchSpec(ports=(port,)),)))
+
+        service = await the_service(dpf)
+        (of_service,) = (await dpf.resource(DPUServiceInterface).list()).items
+        (chain,) = (await dpf.resource(DPUServiceChain).list()).items
+
+        for obj in (service, of_service, chain):
+            (owner,) = obj.metadata.owner_references
+            assert (owner.kind, owner.name, owner.controller) == ("DPUDeployment", "compute", True)
+            assert obj.metadata.labels[known.OWNED_BY_DPUDEPLOYMENT_LABEL] == f"{known.DPF_NAMESPACE}_compute"
+        assert service.spec.interfaces == (of_service.name,)
+        inner = of_service.spec.template.spec.template.spec.service
+        assert inner is not None
+        assert (inner.network, inner.interface_name) == (f"{known.DPF_NAMESPACE}/mybrsfc", "app_sf")
+        (end,) = chain.spec.template.spec.template.spec.switches[0].ports
+        metadata = of_service.spec.template.spec.template.metadata
+        assert metadata is not None
+        assert end.service_interface.match_labels == metadata.labels
+
+
+async def test_services_and_chains_hold_up_the_host_unless_the_chain_is_excused() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        port = PortSpec(labels={"uplink": "p0"})
+        await define(sim, dpf, a_site_with({}, chains=(SwitchSpec(ports=(port,)),)))
+        (chain,) = (await dpf.resource(DPUServiceChain).list()).items
+        service = await the_service(dpf)
+        owner = f"{known.DPF_NAMESPACE}_compute"
+
+        both = await registered(sim)
+        excuse = {"metadata": {"annotations": {known.SKIP_CHAIN_REQUESTOR: ""}}}
+        await dpf.resource(DPUDeployment).patch("compute", excuse)
+        await sim.settled()
+        one = await registered(sim)
+
+        asked = [(await hold_of(dpf, host.name)).spec.requestor[:-1] for host in (both, one)]
+        assert asked == [(f"{owner}_{service.name}", f"{owner}_{chain.name}"), (f"{owner}_{service.name}",)]
+
+
+_asked_by_services_only = Level[Snapshot[DPUNodeMaintenance]](
+    "asked for by services only",
+    lambda state: all("_" in one for one in state.object.spec.requestor),
+)
+
+
+async def test_a_host_is_given_back_only_when_its_services_run() -> None:
+    profile = replace(INSTANT, start_pods=3600.0)
+    async with a_site(profile=profile, troubles=["no_reboot"]) as (sim, dpf):
+        host = await registered(sim)
+        await dpf.mark_dpu_node_ready_for_maintenance(host.name)
+        dpu = await the_dpu(dpf, host.name)
+
+        view = await dpf.dpu(dpu.name).until(phase_is("Node Effect Removal"), timeout=5)
+        maintenance = dpf.handle(DPUNodeMaintenance, f"{host.name}-hold")
+        await maintenance.until(_asked_by_services_only, timeout=5)
+
+        assert not services_ready.holds(view)
+        assert (
+            (await hold_of(dpf, host.name))
+            .spec.requestor[0]
+            .startswith(f"{known.DPF_NAMESPACE}_compute_dts-")
+        )
+
+
+async def test_a_critical_service_that_is_down_leaves_the_phase_ready() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        node = await sim.ready_node(devices=2)
+        one, _ = await dpus(dpf, node.name)
+
+        sim.trouble("critical_service_down", device=one.spec.dpu_device_name)
+        await sim.settled()
+
+        down, up = await dpus(dpf, node.name)
+        assert down.status.phase == up.status.phase == "Ready"
+        assert conditions(down)["Ready"] == ("True", "DPUReady")
+        said = {one.type: one for one in down.status.operational_conditions}
+        assert (said["OperationalReady"].status, said["OperationalReady"].reason) == ("False", "NotReady")
+        assert said["OperationalReady"].message == "Not ready conditions: DPUServiceCriticalPodsReady"
+        assert said["DPUServiceCriticalPodsReady"].message.startswith(
+            "Critical Pods not ready (0/1 Pods): dts-"
+        )
+        assert up.operational_condition("OperationalReady").status == "True"  # type: ignore[union-attr]  # written
+        sim.heal("critical_service_down")
+        await dpf.node(node.name).until(ready & services_ready, timeout=5)
+
+
+async def test_a_service_that_is_not_critical_shows_as_such() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        node = await sim.ready_node()
+        uncritical = {"metadata": {"labels": {known.CRITICAL_SERVICE_LABEL: None}}}
+        await dpf.resource(DPUService).patch((await the_service(dpf)).name, uncritical)
+
+        sim.trouble("critical_service_down")
+        await sim.settled()
+
+        said = {one.type: one.status for one in (await the_dpu(dpf, node.name)).status.operational_conditions}
+        assert said["DPUServiceNonCriticalPodsReady"] == said["OperationalReady"] == "False"
+        assert said["DPUServiceCriticalPodsReady"] == "True"
+
+
+async def test_a_disruptive_change_asks_again_and_installs_nothing() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        await define(sim, dpf, a_site_with({"disruptive": True}))
+        node = await sim.ready_node()
+        old, before = await the_service(dpf), len(history(sim, DPU))
+
+        await change_the_service(sim, dpf)
+
+        dpu = await the_dpu(dpf, node.name)
+        assert (dpu.status.phase, dpu.status.previous_phase) == ("Node Effect", "Ready")
+        assert dpu.status.post_provisioning_node_effect is True
+        assert conditions(dpu)["Ready"] == ("True", "DPUReady"), "what was said before stays"
+        assert conditions(dpu)["NodeEffectReady"] == ("False", "NodeEffectInProgress")
+        hold = await hold_of(dpf, node.name)
+        assert hold.metadata.annotations[known.WAIT_FOR_EXTERNAL_NODE_EFFECT] == "true"
+        assert len((await dpf.resource(DPUService).list()).items) == 2, "the old one runs until then"
+
+        await released(sim, dpf, node.name)
+
+        road = phases(history(sim, DPU)[before:])
+        assert road == ["Ready", "Node Effect", "DPU Cluster Config", "Node Effect Removal", "Ready"]
+        assert (await the_dpu(dpf, node.name)).status.post_provisioning_node_effect is None
+        assert (await the_service(dpf)).name != old.name
+
+
+async def test_a_change_that_is_not_disruptive_is_made_in_place() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        node = await sim.ready_node()
+        old, before = await the_service(dpf), len(history(sim, DPU))
+
+        await change_the_service(sim, dpf)
+
+        service = await the_service(dpf)
+        assert service.uid == old.uid
+        assert service.spec.helm_chart.source.version == "2.0.0"
+        assert phases(history(sim, DPU)[before:]) in ([], ["Ready"])
+        assert (await the_dpu(dpf, node.name)).status.phase == "Ready"
+
+
+async def test_a_sibling_in_error_leaves_the_host_to_its_services() -> None:
+    async with a_site() as (sim, dpf):
+        host = sim.host(devices=2)
+        sim.trouble("install_failed", device=host.devices[0].name)
+        await dpf.create_dpu_node(host.name, host.devices, labels=host.labels)
+        await sim.settled()
+        await released(sim, dpf, host.name)
+
+        await dpf.mark_dpu_node_rebooted(host.name)
+        await sim.settled()
+
+        failed, waiting = await dpus(dpf, host.name)
+        assert (failed.status.phase, waiting.status.phase) == ("Error", "Node Effect Removal")
+        hold = await hold_of(dpf, host.name)
+        assert not {failed.name, waiting.name} & {*hold.spec.requestor}
+        assert hold.spec.requestor, "its services never ran on the failed one"
+
+
+async def test_values_of_the_configuration_win_over_those_of_the_template() -> None:
+    async with a_site() as (sim, dpf):
+        values = {"helmChart": {"values": {"a": {"b": 2}}}}
+        await dpf.resource(DPUServiceTemplate).patch(
+            "dts", {"spec": {"helmChart": {"values": {"a": {"b": 1, "c": 1}}}}}
+        )
+        await dpf.resource(DPUServiceConfiguration).patch("dts", {"spec": {"serviceConfiguration": values}})
+        await sim.settled()
+
+        assert (await the_service(dpf)).spec.helm_chart.values == {"a": {"b": 2, "c": 1}}
+
+
+async def test_services_that_do_not_fit_stop_the_deployment() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        site = a_site_with({"resources": {"cpu": "17"}})
+        flavor = site.flavors["dpu-flavor"].model_copy(update={"dpu_resources": {"cpu": "16"}})
+        await define(sim, dpf, site.model_copy(update={"flavors": {"dpu-flavor": flavor}}))
+
+        deployment = await dpf.resource(DPUDeployment).get("compute")
+
+        assert conditions(deployment)["ResourceFittingReady"] == ("False", "Failure")
+        assert conditions(deployment)["DPUServicesReconciled"] == ("Unknown", "Pending")
+        assert not (await dpf.resource(DPUService).list()).items
+
+
+async def test_a_template_for_another_service_stops_the_deployment() -> None:
+    async with a_site() as (sim, dpf):
+        renamed = {"spec": {"deploymentServiceName": "other"}}
+        await dpf.resource(DPUServiceConfiguration).patch("dts", renamed)
+        await sim.settled()
+
+        deployment = await dpf.resource(DPUDeployment).get("compute")
+
+        assert conditions(deployment)["PrerequisitesReady"] == ("False", "Error")
+        assert "is for service other, not dts" in message(deployment, "PrerequisitesReady")
+
+
+async def test_a_service_that_is_taken_out_goes() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        site = minimal_site()
+        group = site.groups["compute"].model_copy(update={"services": ("dts", "hbn")})
+        services = {**site.services, "hbn": site.services["dts"]}
+        await define(sim, dpf, site.model_copy(update={"services": services, "groups": {"compute": group}}))
+        assert len((await dpf.resource(DPUService).list()).items) == 2
+
+        await dpf.resource(DPUDeployment).patch("compute", {"spec": {"services": {"hbn": None}}})
+        await sim.settled()
+
+        assert (await the_service(dpf)).name.startswith("dts-")
+        template = await dpf.resource(DPUServiceTemplate).get("hbn")
+        assert known.DPUDEPLOYMENT_FINALIZER not in template.metadata.finalizers
+        assert not await exists(dpf, DPUService, "hbn")
+
+
+async def test_what_a_user_labels_a_service_with_stays() -> None:
+    async with a_site() as (sim, dpf):
+        await change_the_service(sim, dpf)
+
+        assert known.CRITICAL_SERVICE_LABEL in (await the_service(dpf)).metadata.labels
+
+
+async def test_a_disruptive_service_of_a_new_host_asks_only_once() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        await define(sim, dpf, a_site_with({"disruptive": True}))
+
+        host = await registered(sim)
+        await released(sim, dpf, host.name)
+        await dpf.node(host.name).until(external_reboot_required, timeout=5)
+        await answer_reboots(dpf, host.name)
+        await sim.settled()
+
+        assert phases(history(sim, DPU)).count("Node Effect") == 1

@@ -1,0 +1,205 @@
+"""DPUSets: what changes of a deployment do to DPUs that exist."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dpf_async import DeploymentView, DPFClient, Level
+from dpf_async.models import (
+    BFB,
+    DPU,
+    BFBSpec,
+    DPUCluster,
+    DPUClusterSpec,
+    DPUDeployment,
+    DPUFlavor,
+    DPUFlavorSpec,
+    DPUNode,
+    DPUSet,
+    ObjectMeta,
+    known,
+)
+from dpf_async.sim import Simulator
+from dpf_async.sim.operator import INSTANT
+from dpf_async.sim.simulator import minimal_site
+from tests.sim.operator.site import (
+    a_site,
+    answer_reboots,
+    conditions,
+    dpus,
+    exists,
+    history,
+    message,
+    phases,
+    registered,
+    the_dpu,
+)
+
+
+async def use_another_bfb(sim: Simulator, dpf: DPFClient, name: str = "new") -> None:
+    spec = BFBSpec(url="https://bfb.example.com/new.bfb")
+    await dpf.resource(BFB).create(BFB(metadata=ObjectMeta(name=name), spec=spec))
+    await dpf.resource(DPUDeployment).patch("compute", {"spec": {"dpus": {"bfb": name}}})
+    await sim.settled()
+
+
+def _prerequisites(view: DeploymentView) -> str:
+    condition = view.condition("PrerequisitesReady")
+    return (condition.message or "") if condition is not None else ""
+
+
+_waits_for_its_bfb = Level[DeploymentView](
+    "waiting for its BFB", lambda view: "BFB is not ready" in _prerequisites(view)
+)
+
+
+async def use_strategy(sim: Simulator, dpf: DPFClient, strategy: str) -> None:
+    chosen = {"spec": {"dpus": {"dpuSetStrategy": {"type": strategy}}}}
+    await dpf.resource(DPUDeployment).patch("compute", chosen)
+    await sim.settled()
+
+
+async def test_with_on_delete_a_new_bfb_does_nothing_until_the_dpu_is_deleted() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        node = await sim.ready_node()
+        dpu = await the_dpu(dpf, node.name)
+
+        await use_another_bfb(sim, dpf)
+
+        same = await the_dpu(dpf, node.name)
+        assert (same.uid, same.spec.bfb, same.status.phase) == (dpu.uid, "bf-bundle", "Ready")
+        await dpf.reprovision_dpu(dpu.name, timeout=5)
+        assert (await the_dpu(dpf, node.name)).spec.bfb == "new"
+
+
+async def test_with_rolling_update_a_new_bfb_replaces_ready_dpus_one_by_one() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        hosts = [await sim.ready_node(), await sim.ready_node()]
+        await use_strategy(sim, dpf, "RollingUpdate")
+
+        await use_another_bfb(sim, dpf)
+
+        found = {(await the_dpu(dpf, host.name)).spec.bfb: host.name for host in hosts}
+        assert set(found) == {"bf-bundle", "new"}, "one is replaced, and held; the other waits for it"
+        await dpf.mark_dpu_node_ready_for_maintenance(found["new"])
+        await answer_reboots(dpf, found["new"])
+        await sim.settled()
+        assert (await the_dpu(dpf, found["bf-bundle"])).spec.bfb == "new"
+
+
+async def test_with_rolling_update_dpus_that_are_not_ready_are_replaced_at_once() -> None:
+    async with a_site() as (sim, dpf):
+        hosts = [await registered(sim), await registered(sim)]
+        await use_strategy(sim, dpf, "RollingUpdate")
+
+        await use_another_bfb(sim, dpf)
+
+        assert [(await the_dpu(dpf, host.name)).spec.bfb for host in hosts] == ["new", "new"]
+
+
+async def test_a_changed_flavor_changes_the_hash_of_the_template_and_new_dpus_only() -> None:
+    async with a_site() as (sim, dpf):
+        host = await registered(sim)
+        before = (await dpf.resource(DPUSet).get("compute-default")).metadata.labels
+        flavor = DPUFlavor(metadata=ObjectMeta(name="other"), spec=DPUFlavorSpec(dpu_mode="zero-trust"))
+        await dpf.resource(DPUFlavor).create(flavor)
+
+        await dpf.update_dpu_deployment_configuration("compute", "other", timeout=5)
+        await sim.settled()
+
+        after = (await dpf.resource(DPUSet).get("compute-default")).metadata.labels
+        key = known.DPUSET_TEMPLATE_HASH_LABEL
+        assert before[key] != after[key]
+        dpu = await the_dpu(dpf, host.name)
+        assert (dpu.spec.dpu_flavor, dpu.metadata.labels[key]) == ("dpu-flavor", before[key])
+
+
+async def test_the_old_bfb_is_let_go_when_no_deployment_uses_it_any_more() -> None:
+    async with a_site() as (sim, dpf):
+        await use_another_bfb(sim, dpf)
+
+        old, new = [await dpf.resource(BFB).get(name) for name in ("bf-bundle", "new")]
+
+        assert old.metadata.finalizers == (known.BFB_FINALIZER,)
+        assert not any(key.startswith(known.CONSUMED_BY_LABEL_PREFIX) for key in old.metadata.labels)
+        assert new.metadata.finalizers == (known.BFB_FINALIZER, known.DPUDEPLOYMENT_FINALIZER)
+
+
+async def test_a_bfb_that_is_not_ready_leaves_dpusets_as_they_are() -> None:
+    async with a_site(troubles=["bfb_download_failed@new"]) as (sim, dpf):
+        await use_another_bfb(sim, dpf)
+
+        deployment = await dpf.resource(DPUDeployment).get("compute")
+
+        assert conditions(deployment)["PrerequisitesReady"] == ("False", "Pending")
+        assert message(deployment, "PrerequisitesReady").endswith("BFB is not ready yet")
+        assert conditions(deployment)["DPUSetsReconciled"] == ("Unknown", "Pending")
+        assert deployment.status.observed_generation == deployment.metadata.generation
+        template = (await dpf.resource(DPUSet).get("compute-default")).spec.dpu_template.spec
+        assert template is not None
+        assert template.bfb is not None
+        assert template.bfb.name == "bf-bundle"
+
+
+async def test_no_dpu_exists_before_the_bfb_is_there() -> None:
+    profile = replace(INSTANT, bfb_download=3600.0)
+    async with Simulator(profile=profile) as sim, sim.client() as dpf:
+        await dpf.create_initialization_objects(minimal_site(), bmc_password="secret")
+        host = await sim.register_host()
+
+        view = await dpf.deployment("compute").until(_waits_for_its_bfb, timeout=5)
+
+        assert not view.accepted
+        assert not await exists(dpf, DPUSet, "compute-default")
+        assert await dpus(dpf, host.name) == []
+
+
+async def test_a_dpu_in_a_cluster_that_is_not_selected_any_more_goes_even_with_on_delete() -> None:
+    async with a_site() as (sim, dpf):
+        await registered(sim)
+        gold = ObjectMeta(name="gold", labels={"tier": "gold"})
+        await dpf.resource(DPUCluster).create(DPUCluster(metadata=gold, spec=DPUClusterSpec(type="kamaji")))
+        await sim.settled()
+        (group,) = (await dpf.resource(DPUDeployment).get("compute")).to_wire()["spec"]["dpus"]["dpuSets"]
+
+        chosen = {"spec": {"dpus": {"dpuSets": [{**group, "dpuClusterSelector": {"tier": "gold"}}]}}}
+        await dpf.resource(DPUDeployment).patch("compute", chosen)
+        await sim.settled()
+
+        (dpu,) = (await dpf.resource(DPU).list()).items
+        assert len([change for change in history(sim, DPU) if change.type == "DELETED"]) == 1
+        assert dpu.spec.cluster is not None
+        assert dpu.spec.cluster.name == "gold"
+
+
+async def test_a_label_that_is_not_disruptive_reaches_the_node_without_a_hold() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        node = await sim.ready_node()
+        before = len(history(sim, DPU))
+
+        template = {"spec": {"dpuTemplate": {"spec": {"cluster": {"nodeLabels": {"rack": "7"}}}}}}
+        await dpf.resource(DPUSet).patch("compute-default", template)
+        await sim.settled()
+
+        road = phases(history(sim, DPU)[before:])
+        assert road == ["Ready", "DPU Cluster Config", "Node Effect Removal", "Ready"]
+        dpu = await the_dpu(dpf, node.name)
+        assert dpu.spec.cluster is not None
+        assert dpu.spec.cluster.node_labels["rack"] == "7"
+
+
+async def test_two_groups_share_the_hosts_by_their_labels() -> None:
+    async with a_site() as (sim, dpf):
+        host = await registered(sim)
+        others = {"matchLabels": {"group": "other"}}
+
+        (group,) = (await dpf.resource(DPUDeployment).get("compute")).to_wire()["spec"]["dpus"]["dpuSets"]
+        more = {"nameSuffix": "other", "dpuNodeSelector": others}
+        await dpf.resource(DPUDeployment).patch("compute", {"spec": {"dpus": {"dpuSets": [group, more]}}})
+        await dpf.resource(DPUNode).patch(
+            host.name, {"metadata": {"labels": {"group": "other", known.CARBIDE_CONTROLLED_NODE_LABEL: None}}}
+        )
+        await sim.settled()
+
+        dpu = await the_dpu(dpf, host.name)
+        assert dpu.metadata.labels[known.DPUSET_NAME_LABEL] == "compute-other"
