@@ -12,6 +12,7 @@ import msgspec
 from pydantic import ValidationError
 
 from dpf_async._api.records import RECORDS, ConditionRecord, Envelope, Record
+from dpf_async._api.text import printable
 from dpf_async.errors import DecodeError
 from dpf_async.models import Resource
 
@@ -37,6 +38,10 @@ class Snapshot(msgspec.Struct, Generic[T_co], gc=False, frozen=True):
     raw: bytes
     enveloped: bool
     """raw is a whole line of a watch, the object inside it; a list item otherwise."""
+
+    def __repr__(self) -> str:
+        # Without the bytes: they may be those of a Secret, and are more than anybody wants to see.
+        return f"<Snapshot {self.kind.KIND} {self.name!r} at {self.resource_version}>"
 
     @property
     def name(self) -> str:
@@ -125,6 +130,9 @@ class Undecodable(msgspec.Struct, frozen=True):
     resource_version: str
     error: str
     raw: bytes
+
+    def __repr__(self) -> str:
+        return f"<Undecodable {self.kind.KIND} {self.name!r} at {self.resource_version}: {self.error}>"
 
 
 class StatusEvent(msgspec.Struct, frozen=True):
@@ -331,13 +339,13 @@ def decode_model(kind: type[T], document: bytes) -> T:
         return kind.model_validate_json(document)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        path = ".".join(str(part) for part in first["loc"])
+        path = printable(".".join(str(part) for part in first["loc"]))
         try:
             name = msgspec.json.decode(document, type=_Identified).metadata.name
         except UNREADABLE:
             name = ""
         raise DecodeError(
-            f"{kind.KIND} {name or '(unreadable name)'}: {path or 'document'}: {first['msg']}",
+            f"{kind.KIND} {printable(name) or '(unreadable name)'}: {path or 'document'}: {first['msg']}",
             kind=kind.KIND,
             name=name,
             path=path,

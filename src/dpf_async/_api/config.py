@@ -7,10 +7,13 @@ the session is ours (transport), because its own follows redirects and obeys the
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+import anyio
 
 from dpf_async._api.text import printable
 from dpf_async._log import log
@@ -27,6 +30,8 @@ Kubeconfig = str | os.PathLike[str] | dict[str, Any]
 
 _POD_ENVIRONMENT: Final = "KUBERNETES_SERVICE_HOST"
 _DEFAULT_PATH: Final = "~/.kube/config"
+_PLUGIN_FAILED: Final = "exec: process returned"
+"""How kubernetes_asyncio begins what it says of a plugin that failed; the plugin's stderr follows."""
 
 
 class Credentials:
@@ -38,6 +43,7 @@ class Credentials:
     def __init__(self, source: _Source, configuration: Configuration) -> None:
         self._source = source
         self._configuration = configuration
+        self._renewing = anyio.Lock()
         self.server = _host(configuration).rstrip("/")
         self.proxy: str | None = configuration.proxy
         self.server_name: str | None = configuration.tls_server_name
@@ -49,21 +55,32 @@ class Credentials:
         return self._source.words
 
     async def headers(self) -> dict[str, str]:
-        """The headers that authenticate one request; a token file is re-read when it is due (once a minute)."""
-        setting = (await self._configuration.auth_settings()).get("BearerToken")
-        return {setting["key"]: setting["value"]} if setting and setting["value"] else {}
+        """The headers that authenticate one request; a token file is re-read when it is due (once a minute).
 
-    async def renew(self) -> bool:
-        """Read the credentials again from where they came; True if they are other ones now.
+        A token file that cannot be read just now leaves the token that was read before: it may well be valid.
+        """
+        try:
+            setting = (await self._configuration.auth_settings()).get("BearerToken") or {}
+            token = setting.get("value")
+        except Exception as error:  # noqa: BLE001  whatever reading a file or the loader's checks raise
+            log.warning("token_not_read", source=self._source.words, reason=printable(str(error), 300))
+            token = self._configuration.api_key.get("BearerToken")
+        # Token files end in a line feed, which no header may contain.
+        return {"authorization": token.strip()} if token else {}
 
-        Called when the server answered 401: files are re-read and exec plugins run again.
+    async def renew(self, rejected: Mapping[str, str]) -> bool:
+        """Read the credentials again from where they came; True if they are other ones than those rejected.
+
+        Called when the server answered 401: files are re-read and exec plugins run again, once for all the requests
+        that were rejected at the same time.
 
         Raises:
             UsageError: they cannot be read any more.
         """
-        before = await self.headers()
-        self._configuration = await self._source.read()
-        return await self.headers() != before
+        async with self._renewing:
+            if await self.headers() == rejected:
+                self._configuration = await self._source.read()
+            return await self.headers() != rejected
 
 
 async def load(
@@ -120,8 +137,8 @@ class _KubeconfigFile(_Source):
             await load_kube_config(
                 self._path, self._context, client_configuration=configuration, persist_config=False
             )
-        except Exception as error:
-            raise _unreadable(self.words, self._context, error) from error
+        except Exception as error:  # noqa: BLE001  see _unreadable
+            raise _unreadable(self.words, self._context, error) from _presentable(error)
         return configuration
 
 
@@ -137,8 +154,8 @@ class _KubeconfigContent(_Source):
         configuration = _configuration()
         try:
             await load_kube_config_from_dict(self._content, self._context, client_configuration=configuration)
-        except Exception as error:
-            raise _unreadable(self.words, self._context, error) from error
+        except Exception as error:  # noqa: BLE001  see _unreadable
+            raise _unreadable(self.words, self._context, error) from _presentable(error)
         return configuration
 
 
@@ -181,6 +198,7 @@ def _is_file(path: str) -> bool:
 def _configuration() -> Configuration:
     from kubernetes_asyncio.client import Configuration  # noqa: PLC0415  see the top
 
+    logging.getLogger("kubernetes_asyncio.config.kube_config").addFilter(_without_plugin_output)
     return Configuration()
 
 
@@ -188,11 +206,25 @@ def _unreadable(words: str, context: str | None, error: Exception) -> UsageError
     # Whatever a damaged kubeconfig makes the loader raise (KeyError, AssertionError, YAML errors, OSError of an exec
     # plugin) is one thing to the user.
     first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if first_line.startswith("exec: process returned"):
-        # What follows is the plugin's stderr, and plugins print tokens there (reliability 7.4).
+    if _presentable(error) is None:
         first_line = "its exec plugin failed; run the plugin by hand to see why"
     wanted = f" (context {context})" if context else ""
     return UsageError(f"{words}{wanted} cannot be used: {printable(first_line, 300)}")
+
+
+def _presentable(error: Exception) -> Exception | None:
+    """The error, unless it repeats an exec plugin's stderr: plugins print tokens there (reliability 7.4)."""
+    return None if str(error).startswith(_PLUGIN_FAILED) else error
+
+
+class _WithoutPluginOutput(logging.Filter):
+    """Keeps the same out of kubernetes_asyncio's own log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(_PLUGIN_FAILED)
+
+
+_without_plugin_output: Final = _WithoutPluginOutput()
 
 
 def _tls(configuration: Configuration) -> ssl.SSLContext:

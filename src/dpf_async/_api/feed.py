@@ -13,7 +13,7 @@ from dpf_async._api.codec import Codec, Page
 from dpf_async._api.status import error_of
 from dpf_async._api.text import printable
 from dpf_async._api.transport import Stream, encoding, is_json
-from dpf_async.errors import ConnectionFailed
+from dpf_async.errors import ConnectionFailed, DecodeError
 from dpf_async.models import Resource
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Feed(Generic[T]):
         Raises:
             APIError: the server refused; Gone if the token is too old.
             ConnectionFailed: no answer, or one that is not the server's.
-            DecodeError: the answer is no list.
+            DecodeError: the answer is no list, or one that leads to itself.
         """
         query = list(self._selectors)
         if limit:
@@ -69,7 +69,12 @@ class Feed(Generic[T]):
             )
         if not is_json(answer.headers):
             raise _foreign(answer.headers, self.words)
-        return self.codec.read_page(answer.body)
+        page = self.codec.read_page(answer.body)
+        if continue_ and page.continue_ == continue_:
+            raise DecodeError(
+                f"{self.words}: the list does not end: each page leads to itself", kind=self.kind.KIND
+            )
+        return page
 
     @asynccontextmanager
     async def watch(self, resource_version: str, *, timeout_seconds: int) -> AsyncIterator[Stream]:

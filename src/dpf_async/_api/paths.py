@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from dpf_async.errors import UsageError
+
 if TYPE_CHECKING:
     from dpf_async.models import Resource
 
@@ -17,13 +19,20 @@ Query = list[tuple[str, str]]
 def collection(kind: type[Resource], namespace: str) -> str:
     """The path of all objects of a kind in one namespace; every kind of DPF is namespaced (dpf-facts 1.1)."""
     root = f"/apis/{kind.GROUP}/{kind.VERSION}" if kind.GROUP else f"/api/{kind.VERSION}"
-    return f"{root}/namespaces/{quote(namespace, safe='')}/{kind.PLURAL}"
+    return f"{root}/namespaces/{_part(namespace)}/{kind.PLURAL}"
 
 
 def item(kind: type[Resource], namespace: str, name: str, subresource: str = "") -> str:
     """The path of one object, or of a subresource of it."""
-    path = f"{collection(kind, namespace)}/{quote(name, safe='')}"
+    path = f"{collection(kind, namespace)}/{_part(name)}"
     return f"{path}/{subresource}" if subresource else path
+
+
+def _part(name: str) -> str:
+    # Whoever normalises the path would make another one of these: the deletion of "." is that of all objects.
+    if name in {"", ".", ".."}:
+        raise UsageError(f"{name!r} is not the name of an object")
+    return quote(name, safe="")
 
 
 def words(kind: type[Resource], namespace: str, name: str = "") -> str:

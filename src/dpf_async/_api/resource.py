@@ -14,7 +14,7 @@ import anyio
 import msgspec
 
 from dpf_async._api import paths
-from dpf_async._api.codec import Codec, Snapshot, Undecodable, decode_model, undecodable_of
+from dpf_async._api.codec import UNREADABLE, Codec, Snapshot, Undecodable, decode_model, undecodable_of
 from dpf_async._api.feed import PAGE_SIZE, Feed
 from dpf_async._api.status import error_of
 from dpf_async._api.transport import is_json
@@ -222,10 +222,12 @@ class ResourceClient(Generic[T]):
         options: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1"}
         if uid is not None:
             options["preconditions"] = {"uid": uid}
-        answer = await self._call(
-            "DELETE", name, body=msgspec.json.encode(options), query=list(_dry(dry_run))
-        )
-        return None if _kind_of(answer.body) == "Status" else self._model(answer)
+        if dry_run:
+            # In the body: with one, the server does not look at the query (apiserver, handlers/delete.go).
+            options["dryRun"] = ["All"]
+        answer = await self._call("DELETE", name, body=msgspec.json.encode(options))
+        kind = _decode(answer.body, _TypeMeta, f"deletion of {self.kind.KIND} {name}").kind
+        return None if kind == "Status" else self._model(answer)
 
     async def server_version(self) -> str:
         """The version of the API server, such as "v1.34.1".
@@ -239,7 +241,9 @@ class ResourceClient(Generic[T]):
             raise error_of(
                 answer.status, answer.headers, answer.body, method="GET", path=path, target="version"
             )
-        return msgspec.json.decode(answer.body, type=_Version).git_version
+        if not is_json(answer.headers):
+            raise ConnectionFailed(f"GET {path}: answered with something that is not JSON")
+        return _decode(answer.body, _Version, path).git_version
 
     async def _patch(
         self, name: str, patch: Mapping[str, Any] | Sequence[Mapping[str, Any]], subresource: str
@@ -307,8 +311,14 @@ class _TypeMeta(msgspec.Struct):
     kind: str = ""
 
 
-def _kind_of(body: bytes) -> str:
-    return msgspec.json.decode(body, type=_TypeMeta).kind
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def _decode(body: bytes, type_: type[S], what: str) -> S:
+    try:
+        return msgspec.json.decode(body, type=type_)
+    except UNREADABLE as error:
+        raise DecodeError(f"the answer about {what} cannot be read: {error}") from error
 
 
 def _dry(dry_run: bool) -> Sequence[tuple[str, str]]:

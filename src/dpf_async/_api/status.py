@@ -6,6 +6,7 @@ does. Sources: Kubernetes API conventions, "Status" and the StatusReason constan
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
@@ -74,11 +75,13 @@ class _Details(msgspec.Struct, rename="camel"):
     retry_after_seconds: float | None = None
 
 
-class _Status(msgspec.Struct):
+class _BareStatus(msgspec.Struct):
     kind: str = ""
     reason: str | None = None
     message: str | None = None
-    code: int | None = None
+
+
+class _Status(_BareStatus):
     details: _Details | None = None
 
 
@@ -131,19 +134,22 @@ def retry_after(headers: Mapping[str, str], in_body: float | None = None) -> flo
 
     Header values are seconds or an HTTP date (RFC 9110 10.2.3); the result is within [0, RETRY_AFTER_LIMIT].
     """
-    value = headers.get("Retry-After", "").strip()
-    seconds = in_body or 0.0
-    if value:
-        try:
-            seconds = float(value)
-        except ValueError:
-            try:
-                seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-            except (ValueError, TypeError):
-                seconds = in_body or 0.0
-    if not seconds > 0:  # also NaN
-        return 0.0
-    return min(seconds, RETRY_AFTER_LIMIT)
+    seconds = _seconds(headers.get("Retry-After", "").strip())
+    if math.isnan(seconds):
+        seconds = in_body or 0.0
+    return min(max(seconds, 0.0), RETRY_AFTER_LIMIT)
+
+
+def _seconds(value: str) -> float:
+    """What a Retry-After header says; NaN if that is nothing sane."""
+    try:
+        return float(value)
+    except ValueError:
+        pass
+    try:
+        return (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return math.nan
 
 
 def _class_of(status: int, reason: str) -> type[errors.APIError]:
@@ -155,11 +161,15 @@ def _class_of(status: int, reason: str) -> type[errors.APIError]:
 
 
 def _read(body: bytes) -> _Status | None:
-    try:
-        status = msgspec.json.decode(body, type=_Status)
-    except UNREADABLE:
-        return None
-    return status if status.kind == "Status" else None
+    # Odd details must not hide the reason: a NotFound without one would be taken for a kind that is not served.
+    for type_ in (_Status, _BareStatus):
+        try:
+            status = msgspec.json.decode(body, type=type_)
+        except UNREADABLE:
+            continue
+        if status.kind == "Status":
+            return _Status(status.kind, status.reason, status.message, getattr(status, "details", None))
+    return None
 
 
 def _plain(status: int, headers: Mapping[str, str], body: bytes) -> str:

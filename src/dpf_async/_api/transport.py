@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 import anyio
@@ -54,7 +55,7 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 class Stream:
@@ -137,9 +138,12 @@ class Transport:
         Raises:
             ConnectionFailed: no answer, or not all of it, within the time a request may take.
         """
-        answer = await self._request(method, path, query, body, content_type)
-        if answer.status == 401 and await self._renewed():
-            answer = await self._request(method, path, query, body, content_type)
+        about_body = {} if body is None else {"Content-Type": content_type}
+        headers = await self.credentials.headers()
+        answer = await self._request(method, path, query, body, headers | about_body)
+        if answer.status == 401 and await self._renewed(headers):
+            headers = await self.credentials.headers()
+            answer = await self._request(method, path, query, body, headers | about_body)
         return answer
 
     @asynccontextmanager
@@ -152,22 +156,25 @@ class Transport:
         Raises:
             ConnectionFailed: no head of an answer in time.
         """
-        response = await self._open(path, query)
+        headers = await self.credentials.headers()
+        response = await self._open(path, query, headers)
         try:
-            if response.status == 401 and await self._renewed():
+            if response.status == 401 and await self._renewed(headers):
                 response.close()
-                response = await self._open(path, query)
+                response = await self._open(path, query, await self.credentials.headers())
             yield Stream(response)
         finally:
             response.close()
 
     async def _request(
-        self, method: str, path: str, query: Sequence[tuple[str, str]], body: bytes | None, content_type: str
+        self,
+        method: str,
+        path: str,
+        query: Sequence[tuple[str, str]],
+        body: bytes | None,
+        headers: Mapping[str, str],
     ) -> Answer:
         session = _entered(self._requests)
-        headers = await self.credentials.headers()
-        if body is not None:
-            headers["Content-Type"] = content_type
         try:
             with anyio.fail_after(self.timeouts.request):
                 async with session.request(
@@ -181,16 +188,14 @@ class Transport:
                     server_hostname=self.credentials.server_name,
                 ) as response:
                     return Answer(response.status, response.headers, await self._body(response))
-        except TimeoutError as error:
-            raise ConnectionFailed(
-                f"{self._where()} did not answer {method} {path} within {self.timeouts.request:g} s"
-            ) from error
         except _broken() as error:
-            raise ConnectionFailed(f"{self._where()} cannot be reached: {_words(error)}") from error
+            late = f"did not answer {method} {path} within {self.timeouts.request:g} s"
+            raise self._failed(error, late) from error
 
-    async def _open(self, path: str, query: Sequence[tuple[str, str]]) -> aiohttp.ClientResponse:
+    async def _open(
+        self, path: str, query: Sequence[tuple[str, str]], headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
         session = _entered(self._streams)
-        headers = await self.credentials.headers()
         try:
             with anyio.fail_after(self.timeouts.connect + self.timeouts.first_byte):
                 return await session.request(
@@ -202,13 +207,9 @@ class Transport:
                     proxy=self.credentials.proxy,
                     server_hostname=self.credentials.server_name,
                 )
-        except TimeoutError as error:
-            raise ConnectionFailed(
-                f"{self._where()} did not begin to answer GET {path} within"
-                f" {self.timeouts.connect + self.timeouts.first_byte:g} s"
-            ) from error
         except _broken() as error:
-            raise ConnectionFailed(f"{self._where()} cannot be reached: {_words(error)}") from error
+            seconds = self.timeouts.connect + self.timeouts.first_byte
+            raise self._failed(error, f"did not begin to answer GET {path} within {seconds:g} s") from error
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         limit = BODY_LIMIT if response.status < 400 else ERROR_BODY_LIMIT
@@ -223,9 +224,15 @@ class Transport:
                 break
         return b"".join(chunks)[:limit]
 
-    async def _renewed(self) -> bool:
+    def _failed(self, error: Exception, late: str) -> ConnectionFailed:
+        # Our own deadline raises a TimeoutError that says nothing; aiohttp's and the system's say what took too long.
+        if type(error) is TimeoutError and not error.args:
+            return ConnectionFailed(f"{self._where()} {late}")
+        return ConnectionFailed(f"{self._where()} cannot be reached: {_words(error)}")
+
+    async def _renewed(self, rejected: Mapping[str, str]) -> bool:
         try:
-            return await self.credentials.renew()
+            return await self.credentials.renew(rejected)
         except UsageError:
             # The file is being replaced, or gone: the 401 itself is what the caller has to hear.
             return False
@@ -286,8 +293,10 @@ def _broken() -> tuple[type[Exception], ...]:
 
 def _words(error: Exception) -> str:
     cause = getattr(error, "os_error", error)  # aiohttp's own words are for who debugs aiohttp
-    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
-        return os.strerror(cause.errno)
+    # An SSLError is an OSError too, but its number is OpenSSL's.
+    number = cause.errno if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) else None
+    if number is not None and number > 0:
+        return os.strerror(number)
     return printable(str(cause), 300) or type(error).__name__
 
 

@@ -36,20 +36,19 @@ class Missed:
 class Cursor(Generic[K]):
     """The keys one reader has to look at again."""
 
-    __slots__ = ("_missed", "_waiting")
+    __slots__ = ("_closed", "_missed", "_waiting")
 
     def __init__(self) -> None:
         self._missed: dict[K, Missed] = {}
         self._waiting: anyio.Event | None = None
+        self._closed = False
 
     def mark(self, key: K, origin: str) -> Missed:
         """Something happened to key; return what the reader will be handed for it."""
         missed = self._missed.get(key)
         if missed is None:
             missed = self._missed[key] = Missed(origin)
-            if self._waiting is not None:
-                self._waiting.set()
-                self._waiting = None
+            self._wake()
         missed.changes += 1
         if origin != "watch":
             missed.contiguous = False
@@ -61,11 +60,27 @@ class Cursor(Generic[K]):
         """The reader need not look at key; nothing happens if it had not to."""
         self._missed.pop(key, None)
 
+    def close(self) -> None:
+        """There will be no more news: whoever waits for some, or asks for some, is told that this is the end."""
+        self._closed = True
+        self._wake()
+
     async def next(self) -> tuple[K, Missed]:
-        """Wait for a key to change; take it. Cancelled, nothing is taken."""
-        while not self._missed:
+        """Wait for a key to change; take it. Cancelled, nothing is taken.
+
+        Raises:
+            StopAsyncIteration: the cursor was closed.
+        """
+        while not self._missed and not self._closed:
             if self._waiting is None:
                 self._waiting = anyio.Event()
             await self._waiting.wait()
+        if self._closed:
+            raise StopAsyncIteration
         key = next(iter(self._missed))
         return key, self._missed.pop(key)
+
+    def _wake(self) -> None:
+        if self._waiting is not None:
+            self._waiting.set()
+            self._waiting = None

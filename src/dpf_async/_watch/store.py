@@ -109,7 +109,9 @@ class Store(Generic[T]):
         meta = state.record.metadata
         before = self._objects.get(meta.name)
         if self.unreadable and not self._is_past(state):
-            self.unreadable.pop(meta.name, None)
+            unreadable = self.unreadable.pop(meta.name, None)
+            if unreadable is not None and (type_ == "DELETED" or unreadable.uid != meta.uid):
+                self._bury(unreadable.uid, meta.resource_version)
         if type_ == "DELETED":
             # Older: the object left the selection, came back, and is now told of a second time.
             if (
@@ -212,6 +214,9 @@ class Store(Generic[T]):
         for obj in gone.values():
             if not is_older(listed_at, than=obj.resource_version):
                 self.unreadable.pop(obj.name, None)
+                readable = self._objects.get(obj.name)
+                if readable is None or readable.uid != obj.uid:
+                    self._bury(obj.uid, listed_at)
 
     def put_undecodable(self, obj: Undecodable) -> None:
         """An object cannot be read: it leaves the picture, since its last known state is not its state any more."""
@@ -247,18 +252,21 @@ class Store(Generic[T]):
         # then still tells of its last days.
         meta = known.record.metadata
         del self._objects[meta.name]
-        if len(self._graves) >= _GRAVES:
-            del self._graves[next(iter(self._graves))]
-        self._graves[meta.uid] = newest(meta.resource_version, gone_by)
+        self._bury(meta.uid, newest(meta.resource_version, gone_by))
         change = Change(known, None, last, origin)
         for listener in self._listeners:
             listener.changed(change)
 
+    def _bury(self, uid: str, version: str) -> None:
+        if len(self._graves) >= _GRAVES:
+            del self._graves[next(iter(self._graves))]
+        self._graves[uid] = version
+
     def _is_past(self, state: Snapshot[T] | Undecodable) -> bool:
-        """This very object was deleted, left the selection, or could not be read, at this version or a later one."""
+        """The object was deleted, left the selection, or could not be read, at this version or a later one."""
         since = self._graves.get(state.uid, "")
         unreadable = self.unreadable.get(state.name)
-        if unreadable is not None and unreadable.uid == state.uid:
+        if unreadable is not None:
             since = newest(since, unreadable.resource_version)
         return since != "" and (
             since == state.resource_version or is_older(state.resource_version, than=since)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=Resource)
 
-_Marker = Gap | Resumed | Synced | Undecodable
+_Marker = Gap | Resumed | Synced
 
 
 class EventStream(Generic[T]):
@@ -54,12 +54,14 @@ class EventStream(Generic[T]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._reflector.store.unlisten(self)
+        self._ready.clear()
+        self._cursor.close()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> WatchEvent[T]:
-        """The next event. It waits for as long as nothing happens."""
+        """The next event. It waits for as long as nothing happens; once the block was left, there is none."""
         while not self._ready:
             key, missed = await self._cursor.next()
             marker = self._markers.pop(key, None)
@@ -74,8 +76,6 @@ class EventStream(Generic[T]):
         """An object appeared, changed or went."""
         before, after = change.before, change.after
         name = change.name
-        # Readable again, or gone: that it could not be read is no news any more.
-        self._markers.pop(f"/undecodable/{name}", None)
         missed = self._cursor.mark(name, change.origin)
         if after is None and before is not None and missed.last is None:
             told = self._told.get(name)
@@ -84,8 +84,7 @@ class EventStream(Generic[T]):
 
     def undecodable(self, obj: Undecodable) -> None:
         """An object exists and cannot be read."""
-        self._told.pop(obj.name, None)
-        self._mark(f"/undecodable/{obj.name}", obj)
+        self._cursor.mark(obj.name, "watch")
 
     def interrupted(self, reason: str) -> None:
         """From here to the next list, changes may have been missed."""
@@ -108,23 +107,28 @@ class EventStream(Generic[T]):
         self._cursor.mark(key, "watch")
 
     def _derive(self, name: str, missed: Missed) -> list[WatchEvent[T]]:
-        before, after = self._told.get(name), self._reflector.store.get(name)
+        """What the reader has not heard of this name: from what it was told last, and what is true now."""
+        store = self._reflector.store
+        before, after, unreadable = self._told.get(name), store.get(name), store.unreadable.get(name)
         if after is not None:
             self._told[name] = after
         elif before is not None:
             del self._told[name]
+        now = after or unreadable
         events: list[WatchEvent[T]] = []
-        if before is not None and (after is None or after.uid != before.uid):
+        if before is not None and (now is None or now.uid != before.uid):
             final: Snapshot[T] | None = missed.last if isinstance(missed.last, Snapshot) else None
             events.append(
                 Deleted(
                     final or before,
                     missed.origin,
                     final_state_known=final is not None,
-                    reason="deleted" if after is None else "replaced",
+                    reason="deleted" if now is None else "replaced",
                 )
             )
             before = None
+        if unreadable is not None:
+            events.append(unreadable)
         if after is None:
             return events
         if before is None:

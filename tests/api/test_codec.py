@@ -1,0 +1,231 @@
+"""From lines and pages to records; what cannot be read is told apart from what is no Kubernetes at all."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpf_async import DecodeError
+from dpf_async._api.codec import Codec, Malformed, Snapshot, StatusEvent, Undecodable, decode_model
+from dpf_async._api.records import DPUNodeRecord, DPURecord, Envelope, MaintenanceRecord
+from dpf_async.models import DPU, DPUNode, DPUNodeMaintenance, Secret
+from tests.support.objects import Obj, dpu, event, maintenance, node
+from tests.support.scripted import listing, status
+
+CODEC = Codec(DPU)
+
+
+def page_of(*items: object, **metadata: object) -> bytes:
+    return json.dumps({"metadata": {"resourceVersion": "100", **metadata}, "items": items}).encode()
+
+
+def read(line: bytes) -> Snapshot[DPU]:
+    envelope = CODEC.read(line)
+    assert isinstance(envelope, Envelope)
+    return CODEC.snapshot(envelope.object, line)
+
+
+def test_a_line_becomes_a_state_and_the_bytes_it_came_in() -> None:
+    wire = dpu("a", 101, "Ready", labels={"rack": "1"})
+
+    state = read(event("MODIFIED", wire))
+
+    assert (state.name, state.uid, state.resource_version, state.phase) == ("a", "uid-of-a", "101", "Ready")
+    assert state.labels == {"rack": "1"}
+    assert json.loads(state.document) == wire
+    assert state.object.to_wire() == wire
+
+
+def test_a_state_from_a_list_and_one_from_a_watch_have_the_same_document() -> None:
+    wire = dpu("a", 101)
+
+    (listed,) = CODEC.read_page(page_of(wire)).items
+
+    assert json.loads(listed.document) == json.loads(read(event("ADDED", wire)).document) == wire
+
+
+@pytest.mark.parametrize(
+    ("kind", "wire", "record"),
+    [
+        (DPU, dpu("a", 1, node="node-7"), DPURecord),
+        (DPUNode, node("node-7", 1, devices=["d1", "d2"]), DPUNodeRecord),
+        (DPUNodeMaintenance, maintenance("m", 1, node="node-7"), MaintenanceRecord),
+    ],
+)
+def test_the_references_between_kinds_are_read_as_they_pass(
+    kind: type[DPU | DPUNode | DPUNodeMaintenance], wire: Obj, record: type[object]
+) -> None:
+    state = Codec(kind).read_object(json.dumps(wire).encode())
+
+    assert isinstance(state.record, record)
+    assert state.object.to_wire() == wire
+
+
+@pytest.mark.parametrize(
+    ("generation", "observed", "current"),
+    [(1, 1, True), (2, 1, False), (1, 2, True), (2, None, True), (None, 1, True), (None, None, True)],
+)
+def test_h12_a_status_is_current_once_its_controller_has_seen_the_present_spec(
+    generation: int | None, observed: int | None, current: bool
+) -> None:
+    wire = dpu("a", 101, generation=generation)
+    wire["status"]["observedGeneration"] = observed
+
+    assert read(event("ADDED", wire)).current is current
+
+
+def test_an_error_event_is_a_status_whatever_else_it_looks_like() -> None:
+    full = CODEC.read(event("ERROR", status(410, "Expired", details={"retryAfterSeconds": 3})))
+    bare = CODEC.read(event("ERROR", {}))
+    like_an_object = CODEC.read(event("ERROR", {"metadata": {}, "code": 500}))
+
+    assert full == StatusEvent(410, "Expired", "scripted 410", 3)
+    assert bare == StatusEvent(0, "", "", 0)
+    assert like_an_object == StatusEvent(500, "", "", 0)
+
+
+def test_what_has_a_name_and_a_uid_is_undecodable_and_the_rest_is_malformed() -> None:
+    odd = CODEC.read(event("ADDED", dpu("a", 101) | {"status": {"phase": 7}}))
+    nameless = CODEC.read(event("ADDED", {"metadata": 7}))
+    foreign = CODEC.read(b"<html>")
+
+    assert isinstance(odd, Undecodable)
+    assert (odd.kind, odd.name, odd.uid, odd.resource_version) == (DPU, "a", "uid-of-a", "101")
+    assert "status.phase" in odd.error
+    assert isinstance(nameless, Undecodable)
+    assert nameless.uid == ""
+    assert isinstance(foreign, Malformed)
+
+
+def test_g3_one_bad_item_of_a_page_leaves_the_others_readable() -> None:
+    page = CODEC.read_page(page_of(dpu("a", 1), dpu("bad", 2) | {"spec": []}, 7, dpu("c", 3)))
+
+    assert [state.name for state in page.items] == ["a", "c"]
+    assert [obj.name for obj in page.undecodable] == ["bad", ""]
+
+
+def test_a_page_knows_its_version_and_the_token_of_the_next_one() -> None:
+    page = CODEC.read_page(json.dumps(listing([], 100, continue_="token")).encode())
+
+    assert (page.resource_version, page.continue_) == ("100", "token")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"<html>",
+        b"\xff",
+        b"{}",
+        b'{"metadata":{}}',
+        b'{"metadata":{"resourceVersion":7}}',
+    ],
+)
+def test_a8_what_is_no_list_or_has_no_version_is_refused(body: bytes) -> None:
+    with pytest.raises(DecodeError, match="list of dpus") as refused:
+        CODEC.read_page(body)
+
+    assert refused.value.kind == "DPU"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"metadata":7}', b'{"metadata":{"name":"a"},"status":7}']
+)
+def test_what_is_no_object_is_refused_by_name_where_it_has_one(body: bytes) -> None:
+    with pytest.raises(DecodeError, match="DPU cannot be read") as refused:
+        CODEC.read_object(body)
+
+    assert refused.value.name == ("a" if b"name" in body else "")
+
+
+def test_a_model_that_does_not_fit_names_object_and_field() -> None:
+    wire = dpu("a", 101)
+    wire["status"]["conditions"] = [{"type": "Ready", "status": 7}]
+
+    with pytest.raises(DecodeError, match=r"DPU a: status\.conditions\.0\.status: ") as refused:
+        decode_model(DPU, json.dumps(wire).encode())
+
+    assert (refused.value.kind, refused.value.name) == ("DPU", "a")
+    assert refused.value.path == "status.conditions.0.status"
+
+
+def test_m3_names_and_keys_of_others_are_escaped_in_messages() -> None:
+    hostile = "x\x1b[2J\r\n\u202e"
+    wire = dpu(hostile, 101, labels={hostile: 7})
+
+    with pytest.raises(DecodeError) as refused:
+        decode_model(DPU, json.dumps(wire).encode())
+
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "data", [["c2VjcmV0"], {"password": {"c2VjcmV0": 1}}, {"password": ["c2VjcmV0"]}, "c2VjcmV0"]
+)
+def test_m2_what_a_secret_holds_is_in_no_message_repr_or_traceback(data: object) -> None:
+    wire = {"metadata": {"name": "bmc", "uid": "u", "resourceVersion": "1"}, "data": data}
+    raw = json.dumps(wire).encode()
+
+    with pytest.raises(DecodeError) as refused:
+        decode_model(Secret, raw)
+    shown = "".join(traceback.format_exception(refused.value))
+
+    assert "c2VjcmV0" not in shown
+    assert "DecodeError: Secret bmc: data" in shown
+
+
+def test_m2_a_secret_that_was_read_shows_nothing_of_what_it_holds() -> None:
+    wire = {"metadata": {"name": "bmc", "uid": "u", "resourceVersion": "1"}, "data": {"password": "c2VjcmV0"}}
+    raw = json.dumps(wire).encode()
+
+    state = Codec(Secret).read_object(raw)
+
+    assert state.object.value("password") == b"secret"
+    for shown in (repr(state.object), str(state.object), repr(state), str(state)):
+        assert "bmc" in shown
+        assert "c2VjcmV0" not in shown
+
+
+def test_m2_neither_does_a_secret_that_could_not_be_read() -> None:
+    unreadable = Codec(Secret).read(
+        event("ADDED", {"metadata": {"name": "bmc", "uid": 7}, "data": {"p": "c2VjcmV0"}})
+    )
+
+    assert isinstance(unreadable, Undecodable)
+    assert "c2VjcmV0" not in repr(unreadable)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(st.binary(max_size=200))
+def test_n8_no_bytes_make_the_decoder_raise(line: bytes) -> None:
+    assert CODEC.read(line) is not None
+
+
+@given(
+    type_=st.sampled_from(["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR", "?"]),
+    changes=st.dictionaries(
+        st.sampled_from(["metadata", "spec", "status", "kind", "x"]),
+        JSON | st.dictionaries(st.sampled_from(["name", "uid", "phase", "conditions", "dpuNodeName"]), JSON),
+    ),
+)
+def test_n8_no_object_makes_the_decoder_raise(type_: str, changes: Obj) -> None:
+    told = CODEC.read(event(type_, dpu("a", 101) | changes))
+
+    if isinstance(told, Envelope):
+        assert CODEC.snapshot(told.object, b"") is not None
+    with suppress(DecodeError):
+        decode_model(DPU, json.dumps(dpu("a", 101) | changes).encode())

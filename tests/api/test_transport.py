@@ -1,0 +1,396 @@
+"""The wire: what a request carries, what it refuses, and how long it waits. Over sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import ssl
+import subprocess
+from pathlib import Path
+
+import anyio
+import pytest
+
+from dpf_async import APIError, ConnectionFailed, DPFClient, Timeouts, Unauthorized, UsageError
+from dpf_async._api import transport
+from dpf_async._api.config import load
+from dpf_async._api.transport import Transport
+from dpf_async.models import DPU
+from tests.support.clock import jumping
+from tests.support.objects import dpu
+from tests.support.scripted import Exchange, Scripted, listing, refusing, saying
+from tests.support.telling import following, standing, told
+
+
+@jumping
+async def test_a_request_says_who_we_are_and_asks_for_plain_json() -> None:
+    async with Scripted() as server, server.client(field_manager="carbide") as dpf:
+        await dpf.resource(DPU).list()
+
+    (request,) = server.requests
+    assert request.headers["authorization"] == "Bearer t0ken"
+    assert request.headers["accept"] == "application/json"
+    assert request.headers["accept-encoding"] == "identity"
+    assert request.headers["user-agent"].startswith("dpf-async/")
+    assert request.headers["user-agent"].endswith("(carbide)")
+    assert "cookie" not in request.headers
+
+
+@jumping
+async def test_without_credentials_no_request_pretends_to_have_some() -> None:
+    async with Scripted() as server:
+        kubeconfig = server.kubeconfig() | {"users": [{"name": "somebody", "user": {}}]}
+        async with DPFClient(kubeconfig=kubeconfig) as dpf:
+            await dpf.resource(DPU).list()
+
+    assert "authorization" not in server.requests[0].headers
+
+
+@pytest.mark.parametrize("code", [301, 302, 307, 308])
+@jumping
+async def test_m4_a_redirect_is_not_followed(code: int) -> None:
+    async with Scripted(dpu("a", 10)) as elsewhere, Scripted() as server, server.client() as dpf:
+        there = {"Location": f"{elsewhere.url}/apis/x"}
+        server.on_list = saying(code, listing([dpu("a", 10)], 100), there)
+        server.on_other = saying(code, dpu("a", 10), there)
+        with pytest.raises(APIError, match=f"HTTP {code}"):
+            await dpf.resource(DPU).list()
+        with pytest.raises(APIError, match=f"HTTP {code}"):
+            await dpf.resource(DPU).get("a")
+
+    assert elsewhere.requests == []
+
+
+@jumping
+async def test_m5_a_netrc_and_proxies_of_the_environment_are_ignored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login root password hunter2\ndefault login root password hunter2\n")
+    netrc.chmod(0o600)
+    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NETRC", os.fspath(netrc))
+
+    async with Scripted() as server, server.client() as dpf:
+        await dpf.resource(DPU).list()
+
+    assert server.requests[0].headers["authorization"] == "Bearer t0ken"
+
+
+@jumping
+async def test_cookies_of_whoever_answered_are_not_sent_back() -> None:
+    async with Scripted() as server, server.client() as dpf:
+        server.on_list = saying(200, listing([], 100), {"Set-Cookie": "route=1"})
+        await dpf.resource(DPU).list()
+        await dpf.resource(DPU).list()
+
+    assert "cookie" not in server.requests[1].headers
+
+
+@jumping
+async def test_before_it_is_entered_a_transport_says_how_to() -> None:
+    async with Scripted() as server:
+        wire = Transport(await load(server.kubeconfig(), None))
+        with pytest.raises(UsageError, match="enter the client first"):
+            await wire.request("GET", "/version")
+
+
+# Answers that do not come, or not whole.
+
+
+@jumping
+async def test_a_request_that_nobody_answers_ends_after_its_time() -> None:
+    async def nothing(exchange: Exchange) -> None:
+        await exchange.over.wait()
+
+    async with Scripted() as server, server.client(timeouts=Timeouts(request=7)) as dpf:
+        server.on_list = nothing
+        began = anyio.current_time()
+        with pytest.raises(ConnectionFailed, match=r"did not answer GET /apis/.*/dpus within 7 s"):
+            await dpf.resource(DPU).list()
+        took = anyio.current_time() - began
+
+    assert took == pytest.approx(7, abs=0.01)
+
+
+@pytest.mark.parametrize("ending", ["RST", "FIN"])
+@jumping
+async def test_half_an_answer_is_none(ending: str) -> None:
+    async def half(exchange: Exchange) -> None:
+        await exchange.raw(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n"
+        )
+        await exchange.raw(json.dumps(listing([], 100)).encode())
+        exchange.reset() if ending == "RST" else exchange.close()
+
+    async with Scripted() as server, server.client() as dpf:
+        server.on_list = half
+        with pytest.raises(ConnectionFailed, match="cannot be reached"):
+            await dpf.resource(DPU).list()
+
+
+@pytest.mark.parametrize(
+    "nonsense", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200\xff OK\r\n\r\n", b"\x15\x03\x03\x00\x02\x02"]
+)
+@jumping
+async def test_what_is_no_http_is_a_failed_connection(nonsense: bytes) -> None:
+    async def talk(exchange: Exchange) -> None:
+        await exchange.raw(nonsense)
+        exchange.close()
+
+    async with Scripted() as server, server.client() as dpf:
+        server.on_list = talk
+        with pytest.raises(ConnectionFailed, match="cannot be reached"):
+            await dpf.resource(DPU).list()
+
+
+@jumping
+async def test_a_server_that_refuses_connections_is_named() -> None:
+    async with Scripted() as server, server.client() as dpf:
+        server.refuse()
+        with pytest.raises(ConnectionFailed, match=f"{server.url} cannot be reached: Connection refused"):
+            await dpf.resource(DPU).list()
+
+
+@pytest.mark.parametrize("host", ["http://host.invalid:1", "http://no such host:1", "http://127.0.0.1:0"])
+async def test_a_server_that_cannot_be_found_is_a_failed_connection(host: str) -> None:
+    async with Scripted() as server:
+        kubeconfig = server.kubeconfig()
+        kubeconfig["clusters"][0]["cluster"]["server"] = host
+        async with DPFClient(kubeconfig=kubeconfig, timeouts=Timeouts(connect=2, request=3)) as dpf:
+            with pytest.raises(ConnectionFailed, match=f"the API server {host}"):
+                await dpf.resource(DPU).list()
+
+
+@jumping
+async def test_m9_an_answer_that_does_not_end_is_given_up_at_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transport, "BODY_LIMIT", 2**20)  # 256 MiB take a second
+
+    async def endless(exchange: Exchange) -> None:
+        await exchange.begin()
+        while True:
+            await exchange.send(b" " * 2**16)
+
+    async with Scripted() as server, server.client() as dpf:
+        server.on_list = endless
+        with pytest.raises(ConnectionFailed, match="answered more than 1048576 bytes"):
+            await dpf.resource(DPU).list()
+
+
+@jumping
+async def test_m9_of_a_refusal_that_does_not_end_the_beginning_is_enough() -> None:
+    async def endless(exchange: Exchange) -> None:
+        await exchange.raw(
+            b"HTTP/1.1 403 No\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        while True:
+            await exchange.send(b"no " * 2**14)
+
+    async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
+        server.next_lists.append(endless)
+        server.next_watches.append(endless)
+        with pytest.raises(APIError, match="HTTP 403 with text/plain"):
+            await dpf.resource(DPU).list()
+        async with dpf.resource(DPU).watch():
+            await server.watch()
+            (health,) = dpf.health.values()
+
+    assert "HTTP 403 with text/plain" in health.reason
+
+
+# TLS.
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that only who is given it trusts, and its key beside it."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed: it makes the certificate of this test")
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        f"{openssl} req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=scripted"
+        " -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:TRUE"
+        f" -keyout {folder}/key.pem -out {folder}/cert.pem",
+        shell=True,
+        check=True,
+        capture_output=True,
+    )
+    return folder / "cert.pem"
+
+
+def serving(certificate: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    return context
+
+
+def trusting(server: Scripted, certificate: Path | None, **cluster: str) -> DPFClient:
+    kubeconfig = server.kubeconfig()
+    authority = {} if certificate is None else {"certificate-authority": os.fspath(certificate)}
+    kubeconfig["clusters"][0]["cluster"] |= authority | cluster
+    return DPFClient(kubeconfig=kubeconfig)
+
+
+@jumping
+async def test_d9_a_server_whose_certificate_is_vouched_for_is_talked_to(certificate: Path) -> None:
+    async with (
+        Scripted(dpu("a", 10), tls=serving(certificate)) as server,
+        trusting(server, certificate) as dpf,
+        dpf.resource(DPU).watch() as stream,
+    ):
+        await standing(stream)
+        await (await server.watch()).send(server.modified(dpu("a", 101)))
+        heard = await told(stream, 1)
+
+    assert heard == ["a@101 updated (watch)"]
+
+
+@pytest.mark.parametrize("wrong", ["authority", "name"])
+@jumping
+async def test_d9_a_server_that_cannot_prove_who_it_is_is_told_nothing(certificate: Path, wrong: str) -> None:
+    async with Scripted(dpu("a", 10), tls=serving(certificate)) as server:
+        if wrong == "authority":
+            client = trusting(server, None)
+        else:
+            client = trusting(server, certificate, **{"tls-server-name": "api.example.com"})
+        async with client as dpf:
+            with pytest.raises(ConnectionFailed, match="certificate verify failed"):
+                await dpf.resource(DPU).list()
+
+    assert server.requests == []
+
+
+@jumping
+async def test_j3_cancelled_on_a_tls_connection_that_fell_silent_a_client_leaves_at_once(
+    certificate: Path,
+) -> None:
+    async with Scripted(dpu("a", 10), tls=serving(certificate)) as server:
+        with anyio.CancelScope() as scope:
+            async with trusting(server, certificate) as dpf, dpf.resource(DPU).watch() as stream:
+                await standing(stream)
+                await server.watch()
+                cancelled_at = anyio.current_time()
+                scope.cancel()
+                await anext(stream)
+        took = anyio.current_time() - cancelled_at
+        await server.until(lambda: server.connections == 0)
+
+    assert took < 0.1
+
+
+# Credentials that are not accepted.
+
+
+class TokenFile:
+    """A file with a token, and the user of a kubeconfig that has it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.user = {"tokenFile": os.fspath(path)}
+        self.holds("old")
+
+    def holds(self, token: str | None) -> None:
+        if token is None:
+            self._path.unlink()
+        else:
+            self._path.write_text(f"{token}\n")
+
+
+@pytest.fixture
+def token(tmp_path: Path) -> TokenFile:
+    return TokenFile(tmp_path / "token")
+
+
+@jumping
+async def test_l2_a_rejected_token_is_read_again_once_and_nobody_notices(token: TokenFile) -> None:
+    async with Scripted(dpu("a", 10)) as server, server.client(token.user) as dpf:
+        await dpf.resource(DPU).list()
+        token.holds("new")
+        server.next_lists.append(refusing(401, "Unauthorized"))
+        await dpf.resource(DPU).list()
+        await dpf.resource(DPU).list()
+
+    tokens = [request.headers["authorization"] for request in server.requests]
+    assert tokens == ["Bearer old", "Bearer old", "Bearer new", "Bearer new"]
+
+
+@jumping
+async def test_l2_a_watch_with_a_rejected_token_is_opened_again_with_the_new_one(token: TokenFile) -> None:
+    async with Scripted(dpu("a", 10)) as server, server.client(token.user) as dpf:
+        server.next_watches.append(refusing(401, "Unauthorized"))
+        await dpf.resource(DPU).list()
+        token.holds("new")
+        async with dpf.resource(DPU).watch() as stream:
+            await standing(stream)
+            watch = await server.watch()
+            await watch.send(server.modified(dpu("a", 101)))
+            heard = await told(stream, 1)
+
+    assert watch.request.headers["authorization"] == "Bearer new"
+    assert heard == ["a@101 updated (watch)"]
+
+
+@jumping
+async def test_l2_requests_that_are_rejected_together_all_profit_from_the_new_token(token: TokenFile) -> None:
+    all_there = anyio.Event()
+
+    async def reject_the_old(exchange: Exchange) -> None:
+        if exchange.request.headers["authorization"] == "Bearer old":
+            await all_there.wait()
+            await refusing(401, "Unauthorized")(exchange)
+        else:
+            await exchange.answer(200, listing([], 100))
+
+    async with (
+        Scripted() as server,
+        server.client(token.user) as dpf,
+        anyio.create_task_group() as tasks,
+    ):
+        server.on_list = reject_the_old
+        for _ in range(10):
+            tasks.start_soon(dpf.resource(DPU).list)
+        await server.until(lambda: len(server.requests) == 10)
+        token.holds("new")
+        all_there.set()
+
+    assert len(server.requests) == 20
+
+
+@jumping
+async def test_l3_a_token_that_stays_rejected_is_an_error_that_says_what_to_do() -> None:
+    async with Scripted() as server, server.client() as dpf:
+        server.on_list = refusing(401, "Unauthorized", message="token has expired")
+        with pytest.raises(
+            Unauthorized, match="token has expired; the credentials are missing, wrong or expired"
+        ):
+            await dpf.resource(DPU).list()
+
+    assert len(server.requests) == 1  # the same token would be refused again
+
+
+@jumping
+async def test_l3_credentials_that_are_gone_leave_the_refusal_as_it_is(token: TokenFile) -> None:
+    async with Scripted() as server, server.client(token.user) as dpf:
+        token.holds(None)
+        server.on_list = refusing(401, "Unauthorized")
+        with pytest.raises(Unauthorized):
+            await dpf.resource(DPU).list()
+
+
+@jumping
+async def test_l4_a_token_that_expires_does_not_disturb_a_running_watch() -> None:
+    async with following(dpu("a", 10)) as (server, dpf, stream):
+        watch = await server.watch()
+        server.on_other = server.on_list = refusing(401, "Unauthorized")
+        with pytest.raises(Unauthorized):
+            await dpf.resource(DPU).get("a")
+        await watch.send(server.modified(dpu("a", 101)))
+        heard = await told(stream, 1)
+
+    assert heard == ["a@101 updated (watch)"]

@@ -1,0 +1,236 @@
+"""Objects that this release does not know, or cannot read (G of the catalogue), over sockets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from dpf_async import Added, DecodeError, DPUView, Undecodable, Updated, WaitError, ready
+from dpf_async.models import DPU
+from tests.support.clock import jumping
+from tests.support.objects import Obj, condition, dpu, event, node
+from tests.support.scripted import Scripted, status
+from tests.support.telling import following, standing, told
+
+EXPIRED = event("ERROR", status(410, "Expired"))
+
+
+@pytest.mark.parametrize("phase", ["Untangle The Cables", "DMS Deployment", "", "ß" * 200])
+@jumping
+async def test_g1_g5_a_phase_of_another_release_is_told_and_is_a_value_like_any_other(phase: str) -> None:
+    async with following(dpu("a", 10)) as (server, dpf, stream):
+        await (await server.watch()).send(server.modified(dpu("a", 101, phase)))
+        changed = await anext(stream)
+        view = await dpf.dpu("a").view()
+
+    assert isinstance(changed, Updated)
+    assert changed.after.phase == changed.after.object.status.phase == view.phase == phase
+    assert view.phase.known == (phase == "DMS Deployment")  # of v24.10, and gone since
+    assert not view.ready
+
+
+@jumping
+async def test_g2_fields_that_are_not_known_survive_being_read_and_written() -> None:
+    strange: Obj = dpu("a", 101, "Ready", managedFields=[{"manager": "m"}])
+    strange["spec"]["fromTheFuture"] = {"deep": [1, {"x": None}]}
+    strange["status"]["conditions"][0]["severity"] = "Info"
+    strange["extra"] = True
+
+    async with following(dpu("a", 10)) as (server, _, stream):
+        await (await server.watch()).send(server.modified(strange))
+        changed = await anext(stream)
+
+    assert isinstance(changed, Updated)
+    assert changed.after.object.to_wire() == strange
+
+
+@jumping
+async def test_g3_one_object_in_a_hundred_that_cannot_be_read_is_told_as_such_and_the_others_as_usual() -> (
+    None
+):
+    objects = [dpu(f"dpu-{n}", n + 1) for n in range(100)]
+    objects[42]["status"]["phase"] = {"not": "text"}
+
+    async with Scripted(*objects) as server, server.client() as dpf, dpf.resource(DPU).watch() as stream:
+        events = [await anext(stream) for _ in range(101)]
+        watch = await server.watch()
+        await watch.send(server.modified(dpu("dpu-1", 101)))
+        after = await told(stream, 1)
+        (health,) = dpf.health.values()
+
+    (bad,) = [one for one in events if isinstance(one, Undecodable)]
+    assert (bad.kind, bad.name, bad.uid, bad.resource_version) == (DPU, "dpu-42", "uid-of-dpu-42", "43")
+    assert "status.phase" in bad.error
+    assert b'"not"' in bad.raw
+    assert sum(isinstance(one, Added) for one in events) == 99
+    assert after == ["dpu-1@101 updated (watch)"]
+    assert (health.objects, health.unreadable) == (99, 1)
+
+
+@jumping
+async def test_g3_an_object_that_becomes_unreadable_and_readable_again_is_told_both_times() -> None:
+    async with following(dpu("a", 10)) as (server, _, stream):
+        watch = await server.watch()
+        await watch.send(event("MODIFIED", dpu("a", 101) | {"spec": 7}))
+        heard = await told(stream, 1)
+        await watch.send(server.modified(dpu("a", 102)))
+        heard += await told(stream, 1)
+        await watch.end()
+        again = await server.watch()
+
+    assert heard == ["a unreadable", "a@102 added (watch)"]
+    assert again.query["resourceVersion"] == "102"
+
+
+@jumping
+async def test_g3_a_field_that_only_the_full_model_looks_at_fails_when_it_is_asked_for_and_not_before() -> (
+    None
+):
+    odd = dpu("a", 101, "Ready")
+    odd["status"]["addresses"] = "not a list"
+
+    async with following(dpu("a", 10)) as (server, dpf, stream):
+        await (await server.watch()).send(server.modified(odd))
+        changed = await anext(stream)
+        view = await dpf.dpu("a").view()
+
+    assert isinstance(changed, Updated)
+    assert view.ready
+    with pytest.raises(DecodeError, match=r"DPU a: status\.addresses: ") as failed:
+        _ = changed.after.object
+    assert (failed.value.kind, failed.value.name, failed.value.path) == ("DPU", "a", "status.addresses")
+
+
+def without(*keys: str) -> Obj:
+    obj = dpu("a", 101)
+    for key in keys:
+        del obj[key]
+    return obj
+
+
+def nulls() -> Obj:
+    obj = dpu("a", 101, labels=None, annotations=None, finalizers=None)
+    obj["status"] |= {"conditions": None, "phase": None, "observedGeneration": None}
+    return obj
+
+
+@pytest.mark.parametrize(
+    "bare", [without("status"), without("spec", "status"), nulls(), dpu("a", 101) | {"status": None}]
+)
+@jumping
+async def test_g4_what_is_absent_or_null_is_empty(bare: Obj) -> None:
+    async with following(dpu("a", 10)) as (server, dpf, stream):
+        await (await server.watch()).send(server.modified(bare))
+        changed = await anext(stream)
+        view = await dpf.dpu("a").view()
+
+    assert isinstance(changed, Updated)
+    after = changed.after
+    assert (after.phase, after.conditions, after.labels, after.annotations) == ("", (), {}, {})
+    assert after.current
+    assert not view.ready
+    assert not view.failed
+
+
+@jumping
+async def test_g7_of_two_conditions_of_a_type_the_last_one_counts_and_an_unknown_status_is_not_true() -> None:
+    twice = [condition("Ready", "True"), condition("Ready", "False")]
+    strange = [condition("Ready", "Perhaps")]
+
+    async with following(dpu("a", 10)) as (server, dpf, stream):
+        watch = await server.watch()
+        await watch.send(server.modified(dpu("a", 101, "Ready", conditions=twice)))
+        await told(stream, 1)
+        first = await dpf.dpu("a").view()
+        await watch.send(server.modified(dpu("a", 102, "Ready", conditions=strange)))
+        await told(stream, 1)
+        second = await dpf.dpu("a").view()
+
+    assert not first.ready
+    assert not second.ready
+    assert first.state.condition("Ready") == first.state.conditions[1]
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["2026-06-01T10:00:00.123456Z", "2026-06-01T10:00:00+00:00", "9999-12-31T23:59:59Z", "tomorrow", ""],
+)
+@jumping
+async def test_g8_a_time_however_it_is_written_never_makes_an_object_unreadable(time: str) -> None:
+    ready: dict[str, Any] = condition("Ready", "True") | {"lastTransitionTime": time}
+
+    async with following() as (server, _, stream):
+        strange = dpu("a", 101, "Ready", conditions=[ready], creationTimestamp=time)
+        await (await server.watch()).send(server.added(strange))
+        told_of = await anext(stream)
+
+    assert isinstance(told_of, Added)
+    assert told_of.obj.conditions[0].last_transition_time == time
+    assert told_of.obj.object.metadata.creation_timestamp == time
+
+
+@jumping
+async def test_g10_200_kb_of_managed_fields_are_no_obstacle() -> None:
+    fields = [{"manager": f"m{n}", "fieldsV1": {"f:x": {}}} for n in range(5_000)]
+
+    async with following() as (server, _, stream):
+        await (await server.watch()).send(server.added(dpu("a", 101, managedFields=fields)))
+        heard = await told(stream, 1)
+
+    assert heard == ["a@101 added (watch)"]
+
+
+@pytest.mark.xfail(reason="an object that cannot be read is taken for one that is gone", strict=True)
+@jumping
+async def test_g3_an_object_that_cannot_be_read_is_neither_gone_nor_replaced() -> None:
+    gone: list[str] = []
+    ended: list[object] = []
+
+    async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
+
+        async def want_gone() -> None:
+            await dpf.dpu("a").until_gone()
+            gone.append("a")
+
+        async def want_ready() -> None:
+            try:
+                ended.append(await dpf.dpu("a").until(ready))
+            except WaitError as error:
+                ended.append(error)
+
+        tasks.start_soon(want_gone)
+        tasks.start_soon(want_ready)
+        watch = await server.watch()
+        await anyio.sleep(1)
+        await watch.send(server.modified(dpu("a", 101) | {"status": {"phase": 7}}))
+        await anyio.sleep(1)
+        believed_gone, believed_over = list(gone), list(ended)
+        await watch.send(server.modified(dpu("a", 102, "Ready")))
+        await anyio.sleep(1)
+        tasks.cancel_scope.cancel()
+
+    assert believed_gone == []
+    assert believed_over == []
+    assert [type(outcome) for outcome in ended] == [DPUView]
+
+
+@pytest.mark.xfail(
+    reason="a node keeps the last readable state of a DPU that cannot be read any more", strict=True
+)
+@jumping
+async def test_g3_a_node_is_not_ready_by_what_an_unreadable_dpu_was_before() -> None:
+    host = node("node-1", 12, devices=["device-of-a"])
+
+    async with Scripted(dpu("a", 10, "Ready"), host) as server, server.client() as dpf:
+        before = await dpf.node("node-1").view()
+        async with dpf.resource(DPU).watch() as stream:
+            await standing(stream)
+            await (await server.watch()).send(server.modified(dpu("a", 101) | {"status": {"phase": 7}}))
+            heard = await told(stream, 1)
+            after = await dpf.node("node-1").view()
+
+    assert before.ready
+    assert heard == ["a unreadable"]
+    assert not after.ready

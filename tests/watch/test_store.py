@@ -1,0 +1,319 @@
+"""The picture: what is believed, what is known already, and what listeners are told. No sockets.
+
+States are written "version" or "version of uid"; what is heard back reads the same way.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from dpf_async import Snapshot, Undecodable
+from dpf_async._api.codec import Codec
+from dpf_async._watch.store import Change, Store
+from dpf_async.models import DPU
+from tests.support.objects import dpu
+
+CODEC = Codec(DPU)
+
+
+def state(name: str, version: int | str, uid: str = "u1", phase: str = "Pending") -> Snapshot[DPU]:
+    obj = dpu(name, 0, phase, uid=uid)
+    obj["metadata"]["resourceVersion"] = str(version)
+    return CODEC.read_object(json.dumps(obj).encode())
+
+
+def unreadable(name: str, version: int, uid: str = "u1") -> Undecodable:
+    return Undecodable(DPU, name, "dpf", uid, str(version), "phase: expected str", b"{}")
+
+
+class Heard:
+    """A listener that writes down what it hears, such as "a 10→12 watch"."""
+
+    def __init__(self, store: Store[DPU]) -> None:
+        self.lines: list[str] = []
+        store.listen(self)
+
+    def changed(self, change: Change[DPU]) -> None:
+        before, after = change.before, change.after
+        was = f"{before.uid}@{before.resource_version}" if before else ""
+        now = (
+            f"{after.uid}@{after.resource_version}"
+            if after
+            else f"gone@{change.last.resource_version if change.last else '?'}"
+        )
+        self.lines.append(" ".join(filter(None, [change.name, was, now, change.origin])))
+
+    def undecodable(self, obj: Undecodable) -> None:
+        self.lines.append(f"{obj.name} unreadable@{obj.resource_version}")
+
+    def interrupted(self, reason: str) -> None:
+        self.lines.append("interrupted")
+
+    def listed(self, resource_version: str, *, rewound: bool) -> None:
+        self.lines.append(f"listed@{resource_version}{' rewound' if rewound else ''}")
+
+    def take(self) -> list[str]:
+        lines, self.lines = self.lines, []
+        return lines
+
+
+def having(*states: Snapshot[DPU]) -> tuple[Store[DPU], Heard]:
+    """A store that has these objects, and a listener that came afterwards."""
+    store: Store[DPU] = Store()
+    for one in states:
+        store.apply("ADDED", one)
+    return store, Heard(store)
+
+
+def shown(store: Store[DPU]) -> dict[str, str]:
+    return {obj.name: f"{obj.uid}@{obj.resource_version}" for obj in store}
+
+
+def replace(
+    store: Store[DPU],
+    version: int,
+    *states: Snapshot[DPU],
+    origin: str = "relist",
+    rewound: bool = False,
+    bad: tuple[Undecodable, ...] = (),
+) -> None:
+    store.replace(states, bad, str(version), origin=origin, rewound=rewound)
+
+
+@pytest.mark.parametrize("again", [("MODIFIED", 12), ("ADDED", 12), ("MODIFIED", 11), ("ADDED", 9)])
+def test_e5_e6_a_state_that_is_known_or_older_is_dropped_and_counted(again: tuple[str, int]) -> None:
+    store, heard = having(state("a", 12))
+
+    store.apply(again[0], state("a", again[1]))
+
+    assert heard.take() == []
+    assert shown(store) == {"a": "u1@12"}
+    assert store.duplicates == 1
+
+
+def test_a_stretch_that_is_told_twice_raises_nobody_from_the_dead() -> None:
+    stretch = [("ADDED", 11), ("MODIFIED", 12), ("MODIFIED", 13), ("DELETED", 14)]
+    store, heard = having()
+    for type_, version in stretch:
+        store.apply(type_, state("a", version))
+    heard.take()
+
+    for type_, version in stretch:
+        store.apply(type_, state("a", version))
+
+    assert heard.take() == []
+    assert shown(store) == {}
+
+
+def test_a_repeated_goodbye_of_an_object_that_came_back_into_the_selection_is_dropped() -> None:
+    store, heard = having(state("a", 10))
+    store.apply("DELETED", state("a", 12))
+    store.apply("ADDED", state("a", 14))
+    heard.take()
+
+    store.apply("DELETED", state("a", 12))
+
+    assert heard.take() == []
+    assert shown(store) == {"a": "u1@14"}
+
+
+def test_an_object_that_comes_back_into_the_selection_is_added_again() -> None:
+    store, heard = having(state("a", 10))
+
+    store.apply("DELETED", state("a", 12))
+    store.apply("ADDED", state("a", 14))
+
+    assert heard.take() == ["a u1@10 gone@12 watch", "a u1@14 watch"]
+
+
+def test_f1_another_uid_under_the_same_name_ends_the_old_one_first() -> None:
+    store, heard = having(state("a", 10))
+
+    store.apply("ADDED", state("a", 12, "u2"))
+    store.apply("DELETED", state("a", 13, "u1"))
+
+    assert heard.take() == ["a u1@10 gone@? watch", "a u2@12 watch"]
+    assert shown(store) == {"a": "u2@12"}
+
+
+def test_an_audit_that_is_ahead_of_the_watch_raises_nobody_from_the_dead() -> None:
+    store, heard = having(state("a", 10))
+
+    replace(store, 20, origin="audit")  # a was deleted at 14; the watch has not told yet
+    store.apply("MODIFIED", state("a", 12))
+    store.apply("DELETED", state("a", 14))
+
+    assert heard.take() == ["a u1@10 gone@? audit"]
+    assert shown(store) == {}
+
+
+def test_an_audit_that_is_behind_the_watch_changes_nothing() -> None:
+    store, heard = having(state("a", 10), state("b", 11, "u2"))
+    store.apply("MODIFIED", state("a", 21))
+    store.apply("ADDED", state("new", 22, "u3"))
+    store.apply("DELETED", state("b", 23, "u2"))
+    heard.take()
+
+    replace(store, 20, state("a", 10), state("b", 11, "u2"), origin="audit")
+
+    assert heard.take() == []
+    assert shown(store) == {"a": "u1@21", "new": "u3@22"}
+    assert store.repairs == 0
+
+
+def test_e11_an_audit_repairs_what_the_server_never_told_and_counts_it() -> None:
+    store, heard = having(state("lost", 10), state("stale", 11, "u2"))
+
+    replace(store, 30, state("stale", 25, "u2"), state("unheard", 26, "u3"), origin="audit")
+
+    assert sorted(heard.take()) == [
+        "lost u1@10 gone@? audit",
+        "stale u2@11 u2@25 audit",
+        "unheard u3@26 audit",
+    ]
+    assert store.repairs == 3
+
+
+def test_e1_after_a_rewind_older_states_are_the_truth_and_graves_are_empty() -> None:
+    store, heard = having(state("a", 90), state("young", 91, "u2"), state("dead", 92, "u3"))
+    store.apply("DELETED", state("dead", 93, "u3"))
+    heard.take()
+
+    replace(store, 50, state("a", 40), state("dead", 41, "u3"), rewound=True)
+
+    assert heard.take() == [
+        "a u1@90 u1@40 relist",
+        "dead u3@41 relist",
+        "young u2@91 gone@? relist",
+        "listed@50 rewound",
+    ]
+
+
+def test_a9_a_list_that_shows_what_is_known_tells_nothing_but_itself() -> None:
+    store, heard = having(state("a", 10), state("b", 11, "u2"))
+
+    replace(store, 30, state("a", 10), state("b", 11, "u2"))
+    replace(store, 40, state("a", 10), state("b", 11, "u2"), origin="audit")
+
+    assert heard.take() == ["listed@30"]
+
+
+def test_a11_a_list_older_than_what_it_shows_is_told_from_one_that_the_watch_overtook() -> None:
+    store, _ = having(state("a", 15))
+
+    assert store.is_ahead_of(state("a", 12), "20")  # a list of 20 has to show 15
+    assert not store.is_ahead_of(state("a", 12), "14")
+    assert not store.is_ahead_of(state("a", 15), "20")
+    assert not store.is_ahead_of(state("a", 12, "u2"), "20")
+
+
+def test_g3_an_unreadable_state_takes_the_place_of_the_last_readable_one() -> None:
+    store, heard = having(state("a", 10))
+
+    store.put_undecodable(unreadable("a", 12))
+    store.put_undecodable(unreadable("a", 12))
+
+    assert heard.take() == ["a unreadable@12"]
+    assert shown(store) == {}
+    assert list(store.unreadable) == ["a"]
+
+
+def test_g3_what_can_be_read_again_is_added_again() -> None:
+    store, heard = having(state("a", 10))
+    store.put_undecodable(unreadable("a", 12))
+    heard.take()
+
+    store.apply("MODIFIED", state("a", 13))
+
+    assert heard.take() == ["a u1@13 watch"]
+    assert not store.unreadable
+
+
+def test_g3_an_unreadable_state_that_is_told_again_does_not_displace_a_newer_readable_one() -> None:
+    store, heard = having(state("a", 10))
+    store.put_undecodable(unreadable("a", 11))
+    store.apply("MODIFIED", state("a", 12))
+    heard.take()
+
+    store.put_undecodable(unreadable("a", 11))
+
+    assert heard.take() == []
+    assert shown(store) == {"a": "u1@12"}
+
+
+def test_g3_an_unreadable_state_that_is_told_again_after_the_deletion_raises_nobody_from_the_dead() -> None:
+    store, heard = having(state("a", 10))
+    store.put_undecodable(unreadable("a", 11))
+    store.apply("MODIFIED", state("a", 12))
+    store.apply("DELETED", state("a", 13))
+    heard.take()
+
+    store.put_undecodable(unreadable("a", 11))
+
+    assert heard.take() == []
+    assert not store.unreadable
+
+
+def test_g3_a_list_forgets_the_unreadable_objects_that_it_does_not_show() -> None:
+    store, heard = having()
+    store.put_undecodable(unreadable("a", 12))
+    store.put_undecodable(unreadable("b", 13))
+    store.put_undecodable(unreadable("later", 31))
+    heard.take()
+
+    replace(store, 30, bad=(unreadable("b", 13),))
+
+    assert heard.take() == ["listed@30"]
+    assert list(store.unreadable) == ["b", "later"]
+
+
+def test_g3_a_readable_state_that_is_told_again_does_not_displace_a_newer_unreadable_one() -> None:
+    store, heard = having(state("a", 10))
+    store.apply("MODIFIED", state("a", 11))
+    store.put_undecodable(unreadable("a", 12))
+    heard.take()
+
+    store.apply("MODIFIED", state("a", 11))
+    replace(store, 11, state("a", 11), origin="audit")
+
+    assert heard.take() == []
+    assert shown(store) == {}
+    assert list(store.unreadable) == ["a"]
+
+
+@pytest.mark.parametrize("readable_now", [True, False])
+def test_g3_e1_after_a_rewind_what_the_list_shows_is_what_there_is(readable_now: bool) -> None:
+    store, _ = having(state("a", 90), state("b", 91, "u2"))
+    store.put_undecodable(unreadable("a", 92))
+
+    if readable_now:
+        replace(store, 50, state("a", 40), bad=(unreadable("b", 41, "u2"),), rewound=True)
+    else:
+        replace(store, 50, state("b", 41, "u2"), bad=(unreadable("a", 40),), rewound=True)
+
+    assert shown(store) == ({"a": "u1@40"} if readable_now else {"b": "u2@41"})
+    assert list(store.unreadable) == (["b"] if readable_now else ["a"])
+
+
+def test_e9_opaque_versions_are_told_apart_and_never_put_in_order() -> None:
+    store, heard = having(state("a", "xyz"))
+
+    store.apply("MODIFIED", state("a", "abc"))
+    store.apply("MODIFIED", state("a", "abc"))
+    store.apply("DELETED", state("a", "def"))
+
+    assert heard.take() == ["a u1@xyz u1@abc watch", "a u1@abc gone@def watch"]
+    assert store.duplicates == 1
+
+
+def test_graves_are_forgotten_from_the_oldest_on() -> None:
+    store, _ = having()
+    for n in range(10_050):
+        store.apply("ADDED", state(f"a-{n}", n + 1, f"u{n}"))
+        store.apply("DELETED", state(f"a-{n}", n + 1, f"u{n}"))
+
+    assert len(store._graves) == 10_000
+    assert "u10049" in store._graves
+    assert "u0" not in store._graves
