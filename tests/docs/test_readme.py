@@ -11,6 +11,7 @@ from pathlib import Path
 
 import anyio
 
+from dpf_async import load_site
 from dpf_async.sim import Simulator
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +32,10 @@ async def test_the_shortest_useful_program_brings_a_host_to_ready_with_nothing_b
     program = tmp_path / "program.py"
     program.write_text(BLOCKS[0])
     async with Simulator() as sim:
-        await sim.define_site()
+        site = load_site(ROOT / "examples" / "site.yaml")
+        async with sim.client() as dpf:
+            await dpf.create_initialization_objects(site, bmc_password="simulated")
+            await dpf.site_accepted(site, timeout=20)
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         environment = {**os.environ, "KUBECONFIG": str(tmp_path / "kubeconfig")}
 

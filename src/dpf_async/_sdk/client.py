@@ -342,6 +342,9 @@ class DPFClient(anyio.AsyncContextManagerMixin):
 
         Returns:
             What was forced, and what is left behind for somebody to clean up.
+
+        Raises:
+            WaitTimeout: somebody else's finalizer holds an object; notes say what was forced by then.
         """
         return await deletion.force_delete_dpu(self, device, patience=patience)
 
@@ -362,6 +365,9 @@ class DPFClient(anyio.AsyncContextManagerMixin):
 
         Returns:
             What was forced, and what is left behind for somebody to clean up.
+
+        Raises:
+            WaitTimeout: somebody else's finalizer holds an object; notes say what was forced by then.
         """
         return await deletion.force_delete_dpu_node(self, name, patience=patience)
 

@@ -16,7 +16,7 @@ from dpf_async.errors import Conflict, NotFound, WaitTimeout
 from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, Resource, known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from dpf_async._sdk.objects import ObjectHandle
 
@@ -79,8 +79,10 @@ async def force_delete_dpu(dpf: Site, device: str, *, patience: float) -> Forced
         report.orderly = False
         for dpu in dpus:
             await _force_dpu(dpf, dpu, report)
-        await _force_device(dpf, device, report)
+        await _strip(dpf, DPUDevice, device, known.DPUDEVICE_FINALIZER, report)
         await _forget_device(dpf, device)
+        leaving: list[tuple[type[Resource], str, str | None]] = [(DPU, dpu.name, dpu.uid) for dpu in dpus]
+        await _see_them_gone(dpf, [*leaving, (DPUDevice, device, None)], report, patience)
     return report
 
 
@@ -88,36 +90,56 @@ async def delete_dpu_node(dpf: Site, node: str, *, timeout: float | None) -> Non
     """Delete a DPUNode and what goes with it; return when the node, its DPUs, DPUDevices and maintenances are gone.
 
     Gone already is success, as long as nothing of it is left.
+
+    Deleting the DPUNode alone would leave the maintenance of a held host behind for good: services still ask for it,
+    and its controller needs the DPUNode to let go of it (dpf-facts 5, 8). So nobody asks any more before the node is
+    gone; and if the node is faster all the same, or somebody else had deleted it, the maintenance is let go from here.
     """
     deadline = Deadline(timeout)
-    belongings = await _belongings(dpf, node)
+    dpus, devices, maintenances = await _parts(dpf, node)
+    for maintenance in maintenances:
+        # It stays as long as it has requestors, and no DPU makes another one meanwhile.
+        await _delete(dpf, DPUNodeMaintenance, maintenance.name, uid=maintenance.uid)
     await _delete(dpf, DPUNode, node)
-    for kind, name, uid in belongings:
-        await dpf.handle(kind, name).until_gone(uid=uid, timeout=deadline.left)
+    for dpu in dpus:
+        # The operator would do so a moment later; from here on they ask for no maintenance.
+        await _delete(dpf, DPU, dpu.name, uid=dpu.uid)
+    for maintenance in maintenances:
+        await _modify(dpf, DPUNodeMaintenance, maintenance.name, _without_requestors)
+    for obj in (*dpus, *devices):
+        await dpf.handle(type(obj), obj.name).until_gone(uid=obj.uid, timeout=deadline.left)
     await dpf.handle(DPUNode, node).until_gone(timeout=deadline.left)
+    for maintenance in await _maintenances(dpf, node):
+        if _needs_no_undoing(maintenance):
+            await _let_go(dpf, maintenance, ForcedDeletion())
+        await dpf.handle(DPUNodeMaintenance, maintenance.name).until_gone(
+            uid=maintenance.uid, timeout=deadline.left
+        )
 
 
 async def force_delete_dpu_node(dpf: Site, node: str, *, patience: float) -> ForcedDeletion:
     """The same; after `patience` seconds take off the finalizers that still hold: the DPUNode's last."""
     report = ForcedDeletion()
-    belongings = await _belongings(dpf, node)
+    dpus, devices, maintenances = await _parts(dpf, node)
     try:
         await delete_dpu_node(dpf, node, timeout=patience)
     except WaitTimeout as error:
         log.warning("deletion_forced", node=node, reason=str(error))
         report.orderly = False
-        by_kind: dict[type[Resource], list[tuple[str, str]]] = {}
-        for kind, name, uid in belongings:
-            by_kind.setdefault(kind, []).append((name, uid))
-        for name, uid in by_kind.get(DPU, []):
-            if (dpu := await _get(dpf, DPU, name, uid)) is not None:
-                await _force_dpu(dpf, dpu, report)
-        for name, _ in by_kind.get(DPUDevice, []):
-            await _force_device(dpf, name, report)
-        for name, uid in by_kind.get(DPUNodeMaintenance, []):
-            await _force_maintenance(dpf, name, uid, report)
+        for dpu in dpus:
+            await _force_dpu(dpf, dpu, report)
+        for device in devices:
+            await _delete(dpf, DPUDevice, device.name, uid=device.uid)
+            await _strip(dpf, DPUDevice, device.name, known.DPUDEVICE_FINALIZER, report, uid=device.uid)
+        for maintenance in maintenances:
+            await _let_go(dpf, maintenance, report)
+            if not _needs_no_undoing(maintenance):
+                report.left_behind.append(
+                    f"DPUNodeMaintenance {maintenance.name}: its node effect stays in force"
+                )
         await _strip(dpf, DPUNode, node, known.DPUNODE_FINALIZER, report)
-        await dpf.handle(DPUNode, node).until_gone(timeout=patience)
+        leaving = [(type(obj), obj.name, obj.uid) for obj in (*dpus, *devices, *maintenances)]
+        await _see_them_gone(dpf, [*leaving, (DPUNode, node, None)], report, patience)
     return report
 
 
@@ -129,17 +151,26 @@ async def _dpus_of_device(dpf: Site, device: str) -> list[DPU]:
     return [dpu for dpu in listed.items if dpu.spec.dpu_device_name == device]
 
 
-async def _belongings(dpf: Site, node: str) -> list[tuple[type[Resource], str, str]]:
-    """Kind, name and uid of everything that goes with a node, in the order in which it can go."""
+async def _parts(dpf: Site, node: str) -> tuple[list[DPU], list[DPUDevice], list[DPUNodeMaintenance]]:
+    """Everything that goes with a node."""
     dpus = [dpu for dpu in (await dpf.resource(DPU).list()).items if dpu.spec.dpu_node_name == node]
-    selector = f"{known.DPUNODE_NAME_LABEL}={node}"
-    devices = (await dpf.resource(DPUDevice).list(label_selector=selector)).items
-    maintenances = [
-        maintenance
-        for maintenance in (await dpf.resource(DPUNodeMaintenance).list()).items
-        if maintenance.spec.dpu_node_name == node
-    ]
-    return [(type(obj), obj.name, obj.uid) for obj in (*dpus, *devices, *maintenances)]
+    devices = await dpf.resource(DPUDevice).list(label_selector=f"{known.DPUNODE_NAME_LABEL}={node}")
+    return dpus, list(devices.items), await _maintenances(dpf, node)
+
+
+async def _maintenances(dpf: Site, node: str) -> list[DPUNodeMaintenance]:
+    listed = await dpf.resource(DPUNodeMaintenance).list()
+    return [maintenance for maintenance in listed.items if maintenance.spec.dpu_node_name == node]
+
+
+def _needs_no_undoing(maintenance: DPUNodeMaintenance) -> bool:
+    """Its effect did nothing to anything: a hold only asks, and "no effect" is none."""
+    effect = maintenance.spec.node_effect
+    return effect is None or bool(effect.hold or effect.no_effect)
+
+
+def _without_requestors(maintenance: DPUNodeMaintenance) -> dict[str, Any] | None:
+    return {"spec": {"requestor": []}} if maintenance.spec.requestor else None
 
 
 async def _forget_device(dpf: Site, device: str) -> None:
@@ -159,32 +190,43 @@ def _without_device(node: DPUNode, device: str) -> dict[str, Any] | None:
 
 async def _force_dpu(dpf: Site, dpu: DPU, report: ForcedDeletion) -> None:
     name = dpu.name
-    for maintenance in (await dpf.resource(DPUNodeMaintenance).list()).items:
-        if name in maintenance.spec.requestor:
-            await _modify(
-                dpf,
-                DPUNodeMaintenance,
-                maintenance.name,
-                lambda current: {
-                    "spec": {"requestor": [one for one in current.spec.requestor if one != name]}
-                },
-            )
+    await _delete(dpf, DPU, name, uid=dpu.uid)
+    for maintenance in await _maintenances(dpf, dpu.spec.dpu_node_name):
+        await _modify(dpf, DPUNodeMaintenance, maintenance.name, lambda now: _without_requestor(now, name))
     if await _strip(dpf, DPU, name, known.DPU_FINALIZER, report, uid=dpu.uid):
         report.left_behind.append(
             f"DPU {name}: its Node in the DPUCluster, its secrets and its bootstrap token; the hardware still runs"
         )
 
 
-async def _force_device(dpf: Site, device: str, report: ForcedDeletion) -> None:
-    await _strip(dpf, DPUDevice, device, known.DPUDEVICE_FINALIZER, report)
+def _without_requestor(maintenance: DPUNodeMaintenance, name: str) -> dict[str, Any] | None:
+    left = [one for one in maintenance.spec.requestor if one != name]
+    return None if len(left) == len(maintenance.spec.requestor) else {"spec": {"requestor": left}}
 
 
-async def _force_maintenance(dpf: Site, name: str, uid: str, report: ForcedDeletion) -> None:
-    if await _get(dpf, DPUNodeMaintenance, name, uid) is None:
-        return
-    await _modify(dpf, DPUNodeMaintenance, name, lambda _: {"spec": {"requestor": []}})
+async def _let_go(dpf: Site, maintenance: DPUNodeMaintenance, report: ForcedDeletion) -> None:
+    name, uid = maintenance.name, maintenance.uid
     await _delete(dpf, DPUNodeMaintenance, name, uid=uid)
+    await _modify(dpf, DPUNodeMaintenance, name, _without_requestors)
     await _strip(dpf, DPUNodeMaintenance, name, known.DPUNODEMAINTENANCE_FINALIZER, report, uid=uid)
+
+
+async def _see_them_gone(
+    dpf: Site,
+    objects: Iterable[tuple[type[Resource], str, str | None]],
+    report: ForcedDeletion,
+    patience: float,
+) -> None:
+    """What was forced is gone at once, unless somebody else's finalizer holds it."""
+    try:
+        for kind, name, uid in objects:
+            await dpf.handle(kind, name).until_gone(uid=uid, timeout=patience)
+    except WaitTimeout as error:
+        for removed in report.removed:
+            error.add_note(f"taken off by force before: {removed}")
+        for left in report.left_behind:
+            error.add_note(f"left behind: {left}")
+        raise
 
 
 async def _strip(
@@ -218,14 +260,6 @@ async def _delete(dpf: Site, kind: type[T], name: str, *, uid: str | None = None
     except Conflict:
         # Another object has the name: the one that was meant is gone.
         return
-
-
-async def _get(dpf: Site, kind: type[T], name: str, uid: str) -> T | None:
-    try:
-        obj: T = await dpf.resource(kind).get(name)
-    except NotFound:
-        return None
-    return obj if obj.uid == uid else None
 
 
 async def _modify(dpf: Site, kind: type[T], name: str, change: Callable[[T], dict[str, Any] | None]) -> None:

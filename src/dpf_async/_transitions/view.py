@@ -6,7 +6,7 @@ reference (`spec.dpuNodeName`, `DPUNode.spec.dpus`), never by composing names th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -477,18 +477,22 @@ def describe_deployment(view: DeploymentView) -> str:
 
 def describe_object(view: Snapshot[Resource]) -> str:
     """The same for an object of any kind."""
-    words = (
-        "it is being deleted" if view.terminating else f"phase {view.phase}" if view.phase else "it exists"
-    )
-    waiting = next((c for c in reversed(view.conditions) if c.status == "False"), None)
-    return f"{words} ({waiting.type}: {waiting.reason})" if waiting is not None else words
+    words = f"phase {view.phase}" if view.phase else "it exists"
+    return words + _because(view) + _leaving(view)
 
 
 def _describe_dpu(view: DPUView) -> str:
     words = str(view.phase) or "without a phase"
-    waiting = next((c for c in reversed(view.conditions) if c.status == "False"), None)
-    if view.terminating and view.phase != DPUPhase.DELETING:
-        words += " (being deleted)"
-    elif waiting is not None and waiting.reason:
-        words += f" ({waiting.type}: {waiting.reason})"
-    return words
+    return words + _because(view.state) + _leaving(view.state)
+
+
+def _because(state: Snapshot[Any]) -> str:
+    waiting = next((c for c in reversed(state.conditions) if c.status == "False"), None)
+    return f" ({waiting.type}: {waiting.reason})" if waiting is not None and waiting.reason else ""
+
+
+def _leaving(state: Snapshot[Any]) -> str:
+    if not state.terminating:
+        return ""
+    held = ", ".join(state.record.metadata.finalizers or ())
+    return f", being deleted, held by {held}" if held else ", being deleted"

@@ -1,0 +1,356 @@
+"""Whole roads on the simulated site: hosts from unknown to Ready, and from Ready to Ready again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import anyio
+import pytest
+
+from dpf_async import (
+    DPFClient,
+    DPUFailed,
+    ExternalRebootDone,
+    ExternalRebootRequired,
+    HostSpec,
+    NodeEffectHeld,
+    NodeEffectReleased,
+    NodeView,
+    Transition,
+    WaitTimeout,
+    external_reboot_required,
+    node_effect_held,
+    provision,
+    reprovision,
+)
+from dpf_async.models import DPUDeployment
+from dpf_async.sim import Simulator
+from dpf_async.sim.simulator import minimal_site
+
+
+class Carbide:
+    """What a bare-metal manager does to hosts, counted; and anything a test wants to happen in between."""
+
+    def __init__(self, dpf: DPFClient) -> None:
+        self.dpf = dpf
+        self.done: list[tuple[str, str]] = []
+        self.when: Callable[[str], Awaitable[object]] | None = None
+
+    async def reboot(self, node: str) -> None:
+        if self.when is not None:
+            await self.when("reboot")
+        self.done.append(("reboot", node))
+
+    async def drain(self, node: str) -> None:
+        if self.when is not None:
+            await self.when("drain")
+        self.done.append(("drain", node))
+
+    def times(self, what: str) -> int:
+        return sum(done == what for done, _ in self.done)
+
+    async def provision(self, host: HostSpec, *, timeout: float = 20) -> NodeView:
+        return await provision(self.dpf, host, reboot=self.reboot, node_effect=self.drain, timeout=timeout)
+
+    async def reprovision(self, node: str, replacing: dict[str, str], *, timeout: float = 20) -> NodeView:
+        return await reprovision(
+            self.dpf, node, reboot=self.reboot, node_effect=self.drain, replacing=replacing, timeout=timeout
+        )
+
+
+@pytest.mark.parametrize("devices", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("troubles", "reboots"), [(["no_reboot"], 0), ([], 1), (["reboots=3"], 3)], ids=["none", "one", "three"]
+)
+async def test_a_host_comes_to_ready_with_as_many_reboots_as_dpf_asks_for(
+    devices: int, troubles: list[str], reboots: int
+) -> None:
+    async with Simulator(troubles=troubles) as sim, sim.client() as dpf:
+        await sim.define_site()
+        carbide = Carbide(dpf)
+
+        view = await carbide.provision(sim.host(devices=devices))
+
+        assert view.ready
+        assert len(view.dpus) == devices
+        assert carbide.times("reboot") == reboots
+        assert carbide.times("drain") == 1, "the hold of a host is shared by its DPUs"
+
+
+async def test_one_power_cycle_per_request_even_when_the_watch_lags() -> None:
+    async with Simulator(troubles=["reboots=2"], watch_lag=0.05) as sim, sim.client() as dpf:
+        await sim.define_site()
+        carbide = Carbide(dpf)
+
+        await carbide.provision(sim.host(devices=2))
+
+        assert (carbide.times("drain"), carbide.times("reboot")) == (1, 2)
+
+
+async def test_two_workers_on_one_host_do_its_work_once_and_both_see_it_ready() -> None:
+    async with Simulator(troubles=["reboots=2"]) as sim, sim.client() as dpf:
+        await sim.define_site()
+        carbide = Carbide(dpf)
+        host = sim.host(devices=2)
+        views: list[NodeView] = []
+
+        async def worker() -> None:
+            views.append(await carbide.provision(host))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker)
+            tasks.start_soon(worker)
+
+        assert [view.ready for view in views] == [True, True]
+        assert (carbide.times("drain"), carbide.times("reboot")) == (1, 2)
+
+
+async def test_a_dpu_that_comes_late_to_its_reboot_has_the_host_rebooted_again() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        await sim.define_site()
+        host = sim.host(devices=2)
+        sim.trouble("late_sibling", device=host.devices[1].name)
+        carbide = Carbide(dpf)
+
+        view = await carbide.provision(host)
+
+        assert view.ready
+        assert carbide.times("reboot") == 2
+
+
+async def test_a_group_without_a_hold_is_not_drained() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        await sim.define_site()
+        effect = {"hold": None, "noEffect": True}
+        await dpf.resource(DPUDeployment).patch("compute", {"spec": {"dpus": {"nodeEffect": effect}}})
+        await dpf.site_accepted(minimal_site(), timeout=10)
+        carbide = Carbide(dpf)
+
+        view = await carbide.provision(sim.host())
+
+        assert view.ready
+        assert carbide.times("drain") == 0
+
+
+async def test_without_a_drain_of_its_own_the_flow_releases_the_hold() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        await sim.define_site()
+        carbide = Carbide(dpf)
+
+        view = await provision(dpf, sim.host(), reboot=carbide.reboot, timeout=20)
+
+        assert view.ready
+
+
+async def test_provisioning_a_ready_host_again_returns_at_once_and_does_nothing() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        await sim.define_site()
+        carbide = Carbide(dpf)
+        host = sim.host()
+        first = await carbide.provision(host)
+
+        again = await carbide.provision(host)
+
+        assert again.uids == first.uids
+        assert len(carbide.done) == 2
+
+
+async def test_a_failed_power_cycle_ends_the_flow_and_the_next_call_goes_on_from_there() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        await sim.define_site()
+        carbide = Carbide(dpf)
+        host = sim.host()
+
+        async def refuse(what: str) -> None:
+            if what == "reboot":
+                raise OSError("the BMC does not answer")
+
+        carbide.when = refuse
+        with pytest.raises(OSError, match="BMC does not answer"):
+            await carbide.provision(host)
+        still_asked = await dpf.is_dpu_node_waiting_for_reboot(host.name)
+        carbide.when = None
+        view = await carbide.provision(host)
+
+        assert still_asked
+        assert view.ready
+        assert carbide.done == [("drain", host.name), ("reboot", host.name)]
+
+
+async def test_the_flows_deadline_does_not_cut_a_power_cycle_short() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        await sim.define_site()
+        carbide = Carbide(dpf)
+        host = sim.host()
+        await dpf.create_dpu_node(host.name, host.devices, labels=host.labels)
+        await dpf.node(host.name).until(node_effect_held, timeout=10)
+        expired = anyio.Event()
+
+        async def outlast(what: str) -> None:
+            with anyio.move_on_after(0.3):
+                await anyio.sleep_forever()
+            expired.set()
+
+        carbide.when = outlast
+        with pytest.raises(WaitTimeout):
+            await carbide.provision(host, timeout=0.2)
+
+        assert expired.is_set()
+        assert carbide.done == [("drain", host.name)]
+        assert await dpf.mark_dpu_node_ready_for_maintenance(host.name) is False, "the answer was written"
+
+
+async def test_a_dpu_in_error_ends_the_flow_with_its_name_and_the_reason() -> None:
+    async with Simulator(troubles=["install_failed"]) as sim, sim.client() as dpf:
+        await sim.define_site()
+        carbide = Carbide(dpf)
+
+        with pytest.raises(
+            DPUFailed, match=r"DPU node-.* is in phase Error: BFBTransferred is False"
+        ) as caught:
+            await carbide.provision(sim.host())
+
+        assert caught.value.reason == "FailToInstall"
+
+
+async def test_a_host_that_gets_nowhere_is_a_timeout_that_says_where_each_dpu_is() -> None:
+    async with Simulator(troubles=["bmc_password_wrong"]) as sim, sim.client() as dpf:
+        await sim.define_site()
+        carbide = Carbide(dpf)
+
+        with pytest.raises(
+            WaitTimeout, match=r"Initialize Interface \(InterfaceInitialized: DPUDeviceNotReady\)"
+        ):
+            await carbide.provision(sim.host(), timeout=1.5)
+
+
+async def test_a_phase_of_a_newer_release_on_the_way_is_no_obstacle() -> None:
+    async with Simulator(troubles=["newer_phase"]) as sim, sim.client() as dpf:
+        await sim.define_site()
+
+        assert (await Carbide(dpf).provision(sim.host())).ready
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+async def test_reprovisioning_makes_every_dpu_anew_and_never_takes_the_old_ones_ready_for_the_new_ones(
+    devices: int,
+) -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        before = await sim.ready_node(devices)
+        carbide = Carbide(dpf)
+
+        after = await carbide.reprovision(before.name, dict(before.uids))
+
+        assert after.ready
+        assert after.uids.keys() == before.uids.keys()
+        assert not set(after.uids.values()) & set(before.uids.values())
+        assert (carbide.times("drain"), carbide.times("reboot")) == (1, 1)
+
+
+async def test_one_dpu_of_a_host_can_be_made_anew_and_the_other_stays() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        before = await sim.ready_node(2)
+        old, other = before.dpus
+        carbide = Carbide(dpf)
+
+        after = await carbide.reprovision(before.name, {old.name: old.uid})
+
+        assert after.uids[other.name] == other.uid
+        assert after.uids[old.name] != old.uid
+
+
+async def test_reprovisioning_again_with_the_same_uids_makes_nothing_anew() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        before = await sim.ready_node()
+        carbide = Carbide(dpf)
+        first = await carbide.reprovision(before.name, dict(before.uids))
+
+        again = await carbide.reprovision(before.name, dict(before.uids))
+
+        assert again.uids == first.uids
+        assert len(carbide.done) == 2
+
+
+async def test_a_dpu_in_error_is_brought_to_ready_by_reprovisioning_it() -> None:
+    async with Simulator(troubles=["install_failed"]) as sim, sim.client() as dpf:
+        await sim.define_site()
+        carbide = Carbide(dpf)
+        host = sim.host()
+        with pytest.raises(DPUFailed):
+            await carbide.provision(host)
+        failed = await dpf.node(host.name).view()
+
+        sim.heal()
+        after = await carbide.reprovision(host.name, dict(failed.uids))
+
+        assert after.ready
+
+
+KILL_POINTS = range(1, 8)
+
+
+@pytest.mark.parametrize("point", KILL_POINTS)
+@pytest.mark.parametrize("flow", ["provision", "reprovision"])
+async def test_a_worker_killed_at_any_point_and_started_again_answers_each_request_once_and_forgets_none(
+    flow: str, point: int
+) -> None:
+    async with Simulator(troubles=["reboots=2"]) as sim, sim.client() as watcher:
+        if flow == "provision":
+            await sim.define_site()
+            host = sim.host(devices=2)
+            replacing: dict[str, str] = {}
+        else:
+            ready = await sim.ready_node(2)
+            host = HostSpec(name=ready.name, devices=sim.host(devices=2).devices)
+            replacing = dict(ready.uids)
+        kinds: Counter[type[Transition]] = Counter()
+
+        async with anyio.create_task_group() as tasks, watcher.transitions() as stream:
+
+            async def follow() -> None:
+                async for transition in stream:
+                    kinds[type(transition)] += 1
+
+            tasks.start_soon(follow)
+            finished = await _run_with_a_kill(sim, flow, host, replacing, point)
+            await sim.settled()
+            await watcher.node(host.name).until(~(node_effect_held | external_reboot_required), timeout=5)
+            tasks.cancel_scope.cancel()
+
+        assert finished.ready
+        assert not set(finished.uids.values()) & set(replacing.values())
+        assert kinds[ExternalRebootRequired] == kinds[ExternalRebootDone] == 2
+        assert kinds[NodeEffectHeld] == kinds[NodeEffectReleased] == 1
+
+
+async def _run_with_a_kill(
+    sim: Simulator, flow: str, host: HostSpec, replacing: dict[str, str], point: int
+) -> NodeView:
+    """Run a flow, kill its worker the point-th time something happens to the host, and run it again to its end."""
+
+    async def run(dpf: DPFClient) -> NodeView:
+        carbide = Carbide(dpf)
+        if flow == "provision":
+            return await carbide.provision(host)
+        return await carbide.reprovision(host.name, replacing)
+
+    async with sim.client() as first, anyio.create_task_group() as tasks:
+        counted = 0
+
+        async def worker() -> None:
+            await run(first)
+
+        async def killer() -> None:
+            nonlocal counted
+            async with sim.client() as other, other.transitions() as stream:
+                async for _ in stream:
+                    counted += 1
+                    if counted >= point * 6:
+                        break
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(worker)
+        tasks.start_soon(killer)
+    async with sim.client() as second:
+        return await run(second)
