@@ -214,6 +214,9 @@ async def ours_burst(host: str, meter: EventMeter) -> None:
         def undecodable(self, obj: Any) -> None:
             raise AssertionError(obj)
 
+        def vanished(self, obj: Any) -> None:
+            raise AssertionError(obj)
+
         def interrupted(self, reason: str) -> None:
             raise AssertionError(reason)
 

@@ -298,7 +298,6 @@ async def test_a_server_that_asks_to_slow_down_is_asked_again_after_the_time_it_
     assert took == pytest.approx(14, abs=0.1)
 
 
-@pytest.mark.xfail(reason="a list that is throttled is not read again", strict=True)
 @jumping
 async def test_a_list_that_is_throttled_is_read_again_like_everything_else() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:

@@ -84,6 +84,6 @@ async def standing(stream: AsyncIterator[WatchEvent[DPU]]) -> list[str]:
     return heard
 
 
-def _object(state: Snapshot[DPU]) -> str:
+def _object(state: Snapshot[DPU] | Undecodable) -> str:
     uid = "" if state.uid == f"uid-of-{state.name}" else f"#{state.uid}"
     return f"{state.name}{uid}@{state.resource_version}"

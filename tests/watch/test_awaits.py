@@ -356,7 +356,6 @@ async def test_h15_a_wait_without_time_looks_once(timeout: float) -> None:
     assert there.ready
 
 
-@pytest.mark.xfail(reason="a handshake without time gives up before it has looked for the lock", strict=True)
 @jumping
 async def test_h15_a_handshake_without_time_takes_the_request_that_stands() -> None:
     async with Scripted(node("node-1", 10, reboot=True)) as server, server.client() as dpf:
@@ -422,7 +421,6 @@ async def test_g17_a_timeout_says_what_is_wrong_with_the_watch() -> None:
     assert "cannot be reached" in str(wait.error)
 
 
-@pytest.mark.xfail(reason="a wait that never could look claims that nothing exists", strict=True)
 @jumping
 async def test_a_timeout_before_anything_could_be_read_does_not_claim_that_nothing_exists() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:

@@ -287,9 +287,6 @@ async def test_j9_who_reads_a_stream_while_it_is_left_comes_to_its_end() -> None
         await ended.wait()
 
 
-@pytest.mark.xfail(
-    reason="a stream of transitions that was not entered, or was left, waits for ever", strict=True
-)
 @jumping
 async def test_j9_a_stream_of_transitions_is_read_inside_its_block_only() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:

@@ -53,7 +53,8 @@ class Told:
 
     @property
     def undecodable(self) -> Undecodable:
-        return Undecodable(DPU, self.name, "dpf", self.uid, str(FIRST + self.version), "phase", b"{}")
+        version = str(FIRST + self.version)
+        return Undecodable(DPU, self.name, "dpf", self.uid, version, "phase", b"{}", self.type == "DELETED")
 
 
 @dataclass
@@ -69,8 +70,8 @@ class Server:
         if now is None:
             self.lives += 1
             self.history.append(Told("ADDED", version, name, f"u{self.lives}", kind != "spoil"))
-        elif kind == "delete":
-            self.history.append(Told("DELETED", version, name, now.uid))
+        elif kind.endswith("delete"):
+            self.history.append(Told("DELETED", version, name, now.uid, kind == "delete"))
         else:
             self.history.append(Told("MODIFIED", version, name, now.uid, kind != "spoil"))
 
@@ -112,6 +113,10 @@ class Witness:
         self.newest[obj.uid] = int(obj.resource_version)
         self.shown.pop(obj.name, None)
 
+    def vanished(self, obj: Undecodable) -> None:
+        assert obj.uid not in self.dead, "nobody dies twice"
+        self.dead.add(obj.uid)
+
     def interrupted(self, reason: str) -> None:
         """Nothing to check."""
 
@@ -125,6 +130,8 @@ class Reader:
     def __init__(self, server: Server, store: Store[DPU]) -> None:
         self.server = server
         self.shown: dict[str, Snapshot[DPU]] = {}
+        self.alive: dict[str, str] = {}
+        """Uid by name, of what can be read and of what cannot."""
         self.dead: set[str] = set()
         self._stream: EventStream[DPU] = EventStream(_Picture(store))  # type: ignore[arg-type]
 
@@ -142,7 +149,9 @@ class Reader:
             case Added(obj):
                 assert obj.name not in self.shown
                 assert obj.uid not in self.dead, "nothing is told of the dead"
+                assert self.alive.get(obj.name) in (None, obj.uid), "one life ends before the next begins"
                 self.shown[obj.name] = obj
+                self.alive[obj.name] = obj.uid
             case Updated(before, after, _, contiguous, _):
                 assert self.shown[after.name] is before
                 assert before.uid == after.uid
@@ -150,13 +159,16 @@ class Reader:
                 assert not (contiguous and between), "contiguous means that nothing lies between"
                 self.shown[after.name] = after
             case Deleted(last, _, final, _):
-                assert self.shown.pop(last.name).uid == last.uid
+                assert self.alive.pop(last.name) == last.uid, "each life ends once"
+                self.shown.pop(last.name, None)
                 died_at = [
                     str(FIRST + told.version) for told in self.server.history if told.type == "DELETED"
                 ]
                 assert not final or last.resource_version in died_at
                 self.dead.add(last.uid)
-            case Undecodable(name=name):
+            case Undecodable(name=name, uid=uid):
+                assert self.alive.get(name) in (None, uid), "one life ends before the next begins"
+                self.alive[name] = uid
                 self.shown.pop(name, None)
             case Gap() | Resumed() | Synced():
                 pass
@@ -233,9 +245,15 @@ class Client:
         )
 
 
+KINDS = ["update", "delete", "spoil", "spoil and delete"]
+
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("write"), st.sampled_from(NAMES), st.sampled_from(["update", "delete", "spoil"])),
+        st.tuples(
+            st.just("write"),
+            st.sampled_from(NAMES),
+            st.sampled_from(KINDS),
+        ),
         st.tuples(st.just("tell"), st.sampled_from([0, -1]), st.integers(1, 4)),
         st.tuples(st.just("read"), st.integers(1, 3)),
         st.tuples(st.sampled_from(["rotate", "list", "relist"])),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import anyio
 import pytest
 
-from dpf_async import DPUView, NodeAppeared
+from dpf_async import DecodeError, DPUView, NodeAppeared
 from dpf_async.models import DPU, DPUNode
 from tests.support.clock import jumping
 from tests.support.objects import Obj, bookmark, dpu, event, node
@@ -56,7 +58,12 @@ async def test_g19_any_newer_version_shows_that_the_write_has_been_told(news: by
         watch = await server.watch()
         server.on_other = stored(dpu("a", 101))
         await dpf.resource(DPU).patch("a", {"metadata": {"annotations": {"x": "y"}}})
-        tasks.start_soon(dpf.dpu("a").look)
+
+        async def look() -> None:
+            with suppress(DecodeError):
+                await dpf.dpu("a").look()
+
+        tasks.start_soon(look)
         await anyio.sleep(1)
         began = anyio.current_time()
         await watch.send(news)
@@ -77,9 +84,6 @@ async def test_g19_a_write_that_changed_nothing_is_waited_for_by_nobody() -> Non
     assert view.state.resource_version == "10"
 
 
-@pytest.mark.xfail(
-    reason="a deletion answered with a Status tells no version, and is not waited for", strict=True
-)
 @jumping
 async def test_g19_a_look_after_a_deletion_does_not_see_the_object_any_more() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
@@ -100,7 +104,6 @@ async def test_g19_a_look_after_a_deletion_does_not_see_the_object_any_more() ->
     assert seen == [None]
 
 
-@pytest.mark.xfail(reason="the version of a write that a restored backup undid is waited for", strict=True)
 @jumping
 async def test_g19_e1_a_write_that_a_restored_backup_undid_is_waited_for_by_nobody() -> None:
     async with Scripted(dpu("a", 10), version=500) as server, server.client() as dpf:
@@ -119,7 +122,6 @@ async def test_g19_e1_a_write_that_a_restored_backup_undid_is_waited_for_by_nobo
     assert view.state.resource_version == "10"
 
 
-@pytest.mark.xfail(reason="a picture of a selection waits for writes to objects outside of it", strict=True)
 @jumping
 async def test_g19_a_selection_waits_for_no_write_to_an_object_outside_of_it() -> None:
     outside = node("node-2", 150, labels={"rack": "2"})

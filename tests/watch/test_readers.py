@@ -6,9 +6,8 @@ A fast reader beside the slow one shows when the picture has taken everything in
 from __future__ import annotations
 
 import anyio
-import pytest
 
-from dpf_async import Added, Deleted, Updated
+from dpf_async import Added, Deleted, Snapshot, Updated
 from dpf_async.models import DPU
 from tests.support.clock import jumping
 from tests.support.objects import dpu, event
@@ -222,6 +221,7 @@ async def test_i2_the_final_state_of_what_the_reader_knew_is_told_even_after_oth
         gone = await anext(slow)
 
     assert isinstance(gone, Deleted)
+    assert isinstance(gone.last, Snapshot)
     assert (gone.last.uid, gone.last.resource_version, gone.last.phase) == ("uid-of-a", "101", "Deleting")
     assert gone.final_state_known
 
@@ -245,7 +245,6 @@ async def test_two_selections_are_two_watches_and_each_reader_hears_its_own() ->
     assert [one.obj.name for one in heard if isinstance(one, Added)] == ["c", "b"]
 
 
-@pytest.mark.xfail(reason="two selections of one kind share one line of the health", strict=True)
 @jumping
 async def test_g16_each_selection_has_a_health_of_its_own() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:

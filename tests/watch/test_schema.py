@@ -7,11 +7,24 @@ from typing import Any
 import anyio
 import pytest
 
-from dpf_async import Added, DecodeError, DPUView, Undecodable, Updated, WaitError, ready
+from dpf_async import (
+    Added,
+    DecodeError,
+    DPUAppeared,
+    DPUView,
+    PhaseChanged,
+    Transition,
+    Undecodable,
+    Updated,
+    WaitError,
+    WaitTimeout,
+    external_reboot_required,
+    ready,
+)
 from dpf_async.models import DPU
 from tests.support.clock import jumping
-from tests.support.objects import Obj, condition, dpu, event, node
-from tests.support.scripted import Scripted, status
+from tests.support.objects import Obj, condition, dpu, event, maintenance, node
+from tests.support.scripted import Scripted, saying, status
 from tests.support.telling import following, standing, told
 
 EXPIRED = event("ERROR", status(410, "Expired"))
@@ -182,7 +195,6 @@ async def test_g10_200_kb_of_managed_fields_are_no_obstacle() -> None:
     assert heard == ["a@101 added (watch)"]
 
 
-@pytest.mark.xfail(reason="an object that cannot be read is taken for one that is gone", strict=True)
 @jumping
 async def test_g3_an_object_that_cannot_be_read_is_neither_gone_nor_replaced() -> None:
     gone: list[str] = []
@@ -216,9 +228,6 @@ async def test_g3_an_object_that_cannot_be_read_is_neither_gone_nor_replaced() -
     assert [type(outcome) for outcome in ended] == [DPUView]
 
 
-@pytest.mark.xfail(
-    reason="a node keeps the last readable state of a DPU that cannot be read any more", strict=True
-)
 @jumping
 async def test_g3_a_node_is_not_ready_by_what_an_unreadable_dpu_was_before() -> None:
     host = node("node-1", 12, devices=["device-of-a"])
@@ -234,3 +243,103 @@ async def test_g3_a_node_is_not_ready_by_what_an_unreadable_dpu_was_before() -> 
     assert before.ready
     assert heard == ["a unreadable"]
     assert not after.ready
+
+
+def spoilt(obj: Obj) -> Obj:
+    """The same object with a status that no release could mean."""
+    return obj | {"status": {"phase": 7}}
+
+
+@jumping
+async def test_g3_the_deletion_of_an_object_that_cannot_be_read_ends_the_wait_for_it() -> None:
+    async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
+        await dpf.dpu("a").view()
+        watch = await server.watch()
+        await watch.send(server.modified(spoilt(dpu("a", 101))))
+        await anyio.sleep(1)
+        with pytest.raises(DecodeError, match="DPU a cannot be read"):
+            await dpf.dpu("a").view()
+        with pytest.raises(WaitTimeout, match="it exists but cannot be read"):
+            await dpf.dpu("a").until_gone(timeout=0)
+        tasks.start_soon(watch.send, event("DELETED", spoilt(dpu("a", 102))))
+        await dpf.dpu("a").until_gone()
+        looked = await dpf.dpu("a").look()
+
+    assert looked is None
+
+
+@jumping
+async def test_g3_of_what_cannot_be_read_no_transition_is_told_until_it_can_be_read_again() -> None:
+    host = node("node-1", 12, devices=["device-of-a"])
+
+    async with (
+        Scripted(dpu("a", 10), host) as server,
+        server.client() as dpf,
+        dpf.dpu("a").transitions() as of_dpu,
+        dpf.node("node-1").transitions() as of_node,
+    ):
+        heard: list[Transition] = []
+        while not any(isinstance(one, DPUAppeared) for one in heard):
+            heard.append(await anext(of_node))
+        heard.append(await anext(of_dpu))
+        with anyio.move_on_after(1):
+            heard += [one async for one in of_node]
+        watch = await server.watch("dpus")
+        await watch.send(server.modified(spoilt(dpu("a", 101))))
+        with anyio.move_on_after(5):
+            pytest.fail(f"{await anext(of_node)} was told")
+        with anyio.move_on_after(5):
+            pytest.fail(f"{await anext(of_dpu)} was told")
+        await watch.send(server.modified(dpu("a", 102, "Ready")))
+        told_of = [await anext(of_dpu), await anext(of_node)]
+
+    for one in told_of:
+        assert isinstance(one, PhaseChanged)
+        assert (one.before, one.after, one.contiguous) == ("Pending", "Ready", False)
+
+
+@jumping
+async def test_g3_a_node_that_cannot_be_read_is_there_all_the_same() -> None:
+    ended: list[object] = []
+    host = node("node-1", 12)
+
+    async with Scripted(host) as server, server.client() as dpf, anyio.create_task_group() as tasks:
+
+        async def reboot() -> None:
+            async with dpf.node("node-1").external_reboot() as request:
+                ended.append(request.node)
+
+        await dpf.node("node-1").view()
+        server.on_other = saying(200, node("node-1", 103))
+        watch = await server.watch("dpunodes")
+        tasks.start_soon(reboot)
+        await anyio.sleep(1)
+        await watch.send(server.modified(spoilt(node("node-1", 101)) | {"spec": 7}))
+        await anyio.sleep(1)
+        believed_over = list(ended)
+        view = await dpf.node("node-1").view()
+        with pytest.raises(WaitTimeout, match="DPUNode node-1 cannot be read"):
+            await dpf.node("node-1").until(external_reboot_required, timeout=0)
+        await watch.send(server.modified(node("node-1", 102, reboot=True)))
+
+    assert view.exists
+    assert view.uid == "uid-of-node-1"
+    assert believed_over == []
+    assert ended == ["node-1"]
+
+
+@jumping
+async def test_g3_a_hold_that_cannot_be_read_for_a_moment_is_released_all_the_same() -> None:
+    objects = [node("node-1", 12), maintenance("hold", 13)]
+
+    async with Scripted(*objects) as server, server.client() as dpf:
+        server.on_other = saying(200, maintenance("hold", 103))
+        async with dpf.node("node-1").node_effect_hold():
+            watch = await server.watch("dpunodemaintenances")
+            await watch.send(server.modified(maintenance("hold", 101) | {"spec": 7}))
+            await anyio.sleep(1)
+            unreadable = (await dpf.node("node-1").view()).unreadable
+        written = [request for request in server.requests if request.method == "PATCH"]
+
+    assert [obj.name for obj in unreadable] == ["hold"]
+    assert len(written) == 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from dpf_async import Snapshot, Undecodable
@@ -47,6 +48,9 @@ class Heard:
 
     def undecodable(self, obj: Undecodable) -> None:
         self.lines.append(f"{obj.name} unreadable@{obj.resource_version}")
+
+    def vanished(self, obj: Undecodable) -> None:
+        self.lines.append(f"{obj.name} unreadable@{obj.resource_version} gone")
 
     def interrupted(self, reason: str) -> None:
         self.lines.append("interrupted")
@@ -265,8 +269,47 @@ def test_g3_a_list_forgets_the_unreadable_objects_that_it_does_not_show() -> Non
 
     replace(store, 30, bad=(unreadable("b", 13),))
 
-    assert heard.take() == ["listed@30"]
+    assert heard.take() == ["a unreadable@12 gone", "listed@30"]
     assert list(store.unreadable) == ["b", "later"]
+
+
+@pytest.mark.parametrize("was_readable", [True, False])
+def test_g3_a_deletion_whose_final_state_cannot_be_read_is_a_deletion(was_readable: bool) -> None:
+    store, heard = having(state("a", 10))
+    if not was_readable:
+        store.put_undecodable(unreadable("a", 11))
+    heard.take()
+
+    store.put_undecodable(msgspec.structs.replace(unreadable("a", 12), deleted=True))
+    store.put_undecodable(msgspec.structs.replace(unreadable("a", 12), deleted=True))
+
+    assert heard.take() == ["a u1@10 gone@? watch" if was_readable else "a unreadable@11 gone"]
+    assert not store.unreadable
+    assert shown(store) == {}
+
+
+def test_g3_the_deletion_of_an_object_that_could_not_be_read_is_told() -> None:
+    store, heard = having(state("a", 10))
+    store.put_undecodable(unreadable("a", 11))
+    heard.take()
+
+    store.apply("DELETED", state("a", 12))
+    store.apply("MODIFIED", state("a", 11))
+
+    assert heard.take() == ["a unreadable@11 gone"]
+    assert store.duplicates == 1
+
+
+def test_g3_after_a_rewind_an_unreadable_object_that_is_not_listed_is_gone() -> None:
+    store, heard = having()
+    store.put_undecodable(unreadable("a", 92))
+    store.put_undecodable(unreadable("b", 93))
+    heard.take()
+
+    replace(store, 50, bad=(unreadable("b", 40),), rewound=True)
+
+    assert heard.take() == ["b unreadable@40", "a unreadable@92 gone", "listed@50 rewound"]
+    assert list(store.unreadable) == ["b"]
 
 
 def test_g3_a_readable_state_that_is_told_again_does_not_displace_a_newer_unreadable_one() -> None:

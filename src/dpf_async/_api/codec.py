@@ -121,7 +121,10 @@ class Snapshot(msgspec.Struct, Generic[T_co], gc=False, frozen=True):
 
 
 class Undecodable(msgspec.Struct, frozen=True):
-    """An object whose bytes are not what its kind says. `uid` and `name` are empty if not even they could be read."""
+    """An object whose bytes are not what its kind says. `uid` and `name` are empty if not even they could be read.
+
+    `deleted`: these bytes are the final state of an object that is gone.
+    """
 
     kind: type[Resource]
     name: str
@@ -130,6 +133,7 @@ class Undecodable(msgspec.Struct, frozen=True):
     resource_version: str
     error: str
     raw: bytes
+    deleted: bool = False
 
     def __repr__(self) -> str:
         return f"<Undecodable {self.kind.KIND} {self.name!r} at {self.resource_version}: {self.error}>"
@@ -279,9 +283,9 @@ class Codec(Generic[T]):
             return Malformed("a watch event without an object")
         if envelope.type == "ERROR":
             return read_status(document)
-        return self._undecodable(document, error)
+        return self._undecodable(document, error, deleted=envelope.type == "DELETED")
 
-    def _undecodable(self, raw: bytes, error: Exception | None) -> Undecodable:
+    def _undecodable(self, raw: bytes, error: Exception | None, *, deleted: bool = False) -> Undecodable:
         try:
             identity = msgspec.json.decode(raw, type=_Identified).metadata
         except UNREADABLE:
@@ -294,6 +298,7 @@ class Codec(Generic[T]):
             resource_version=identity.resource_version,
             error=str(error),
             raw=raw,
+            deleted=deleted,
         )
 
 

@@ -45,6 +45,9 @@ class Feed(Generic[T]):
         self._path = paths.collection(kind, namespace)
         self._selectors = paths.selectors(label_selector, field_selector)
         self.words = paths.words(kind, namespace)
+        """What it is, for messages and for operators: "dpus in namespace dpf-operator-system"."""
+        if self._selectors:
+            self.words += f" with {' and '.join(f'{name} {value}' for name, value in self._selectors)}"
 
     async def page(self, *, limit: int = PAGE_SIZE, continue_: str = "") -> Page[T]:
         """One page of the list, from the most recent state; the next one with the token of the last.

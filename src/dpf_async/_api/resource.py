@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import anyio
@@ -30,7 +31,7 @@ from dpf_async.errors import (
 from dpf_async.models import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from dpf_async._api.transport import Answer, Transport
 
@@ -219,6 +220,11 @@ class ResourceClient(Generic[T]):
             NotFound: there is none of that name.
             Conflict: the one of that name has another uid.
         """
+        left, _ = await self._delete(name, uid=uid, dry_run=dry_run)
+        return left
+
+    async def _delete(self, name: str, *, uid: str | None, dry_run: bool) -> tuple[T | None, str]:
+        """The object on its way out, or None; and its uid, as far as the server tells."""
         options: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1"}
         if uid is not None:
             options["preconditions"] = {"uid": uid}
@@ -226,8 +232,11 @@ class ResourceClient(Generic[T]):
             # In the body: with one, the server does not look at the query (apiserver, handlers/delete.go).
             options["dryRun"] = ["All"]
         answer = await self._call("DELETE", name, body=msgspec.json.encode(options))
-        kind = _decode(answer.body, _TypeMeta, f"deletion of {self.kind.KIND} {name}").kind
-        return None if kind == "Status" else self._model(answer)
+        told = _decode(answer.body, _Deletion, f"deletion of {self.kind.KIND} {name}")
+        if told.kind == "Status":
+            return None, told.details.uid if told.details is not None else ""
+        left = self._model(answer)
+        return left, left.uid
 
     async def server_version(self) -> str:
         """The version of the API server, such as "v1.34.1".
@@ -278,21 +287,20 @@ class ResourceClient(Generic[T]):
             else paths.collection(self.kind, self.namespace)
         )
         target = paths.words(self.kind, self.namespace, name or about)
-        for attempt in range(_THROTTLED_TRIES):
+
+        async def call() -> Answer:
             answer = await self._transport.request(
                 method, path, query=query, body=body, content_type=content_type
             )
-            if answer.status < 300:
-                if not is_json(answer.headers):
-                    raise ConnectionFailed(f"{method} {target}: answered with something that is not JSON")
-                return answer
-            error = error_of(
-                answer.status, answer.headers, answer.body, method=method, path=path, target=target
-            )
-            if not isinstance(error, TooManyRequests) or attempt == _THROTTLED_TRIES - 1:
-                raise error
-            await anyio.sleep(error.retry_after or 1.0)
-        raise AssertionError("unreachable: the last try returns or raises")
+            if answer.status >= 300:
+                raise error_of(
+                    answer.status, answer.headers, answer.body, method=method, path=path, target=target
+                )
+            if not is_json(answer.headers):
+                raise ConnectionFailed(f"{method} {target}: answered with something that is not JSON")
+            return answer
+
+        return await _patiently(call)
 
     def _wire(self, obj: T) -> bytes:
         wire = obj.to_wire()
@@ -307,11 +315,19 @@ class _Version(msgspec.Struct, rename="camel"):
     git_version: str = ""
 
 
-class _TypeMeta(msgspec.Struct):
+class _DeletionDetails(msgspec.Struct):
+    uid: str = ""
+
+
+class _Deletion(msgspec.Struct):
+    """The object, if finalizers hold it; else a Status whose details name it."""
+
     kind: str = ""
+    details: _DeletionDetails | None = None
 
 
 S = TypeVar("S", bound=msgspec.Struct)
+A = TypeVar("A")
 
 
 def _decode(body: bytes, type_: type[S], what: str) -> S:
@@ -325,12 +341,22 @@ def _dry(dry_run: bool) -> Sequence[tuple[str, str]]:
     return [("dryRun", "All")] if dry_run else []
 
 
+async def _patiently(request: Callable[[], Awaitable[A]]) -> A:
+    """Do what the server asks for when it is busy: wait as long as it says, and ask again; a few times."""
+    for _ in range(_THROTTLED_TRIES - 1):
+        try:
+            return await request()
+        except TooManyRequests as error:
+            await anyio.sleep(error.retry_after or 1.0)
+    return await request()
+
+
 async def _read_all(feed: Feed[T], *, limit: int) -> ResourceList[T]:
     items: list[T] = []
     undecodable: list[Undecodable] = []
     continue_ = ""
     while True:
-        page = await feed.page(limit=limit, continue_=continue_)
+        page = await _patiently(partial(feed.page, limit=limit, continue_=continue_))
         undecodable += page.undecodable
         for snapshot in page.items:
             try:

@@ -458,8 +458,13 @@ class _Connection:
         @asynccontextmanager
         async def choosing(site: Site) -> AsyncIterator[None]:
             async with self.pictures.of(DPUNode, self._namespace, label_selector=label_selector) as reflector:
-                await self.fresh(reflector)
-                membership: Told[DPUNode] = Told(lambda change: site.hub.stir(change.name, change.origin))
+                # Not past our own writes: one to a host outside the selection would never be seen here. Whatever a
+                # write of ours changes about who matches is told when it is known.
+                await reflector.synced()
+                membership: Told[DPUNode] = Told(
+                    lambda change: site.hub.stir(change.name, change.origin),
+                    lambda obj: site.hub.stir(obj.name, "watch"),
+                )
                 selected.append(reflector)
                 reflector.store.listen(membership)
                 try:
@@ -468,7 +473,8 @@ class _Connection:
                     reflector.store.unlisten(membership)
 
         def matches(view: NodeView) -> bool:
-            return selected[-1].store.get(view.name) is not None
+            store = selected[-1].store
+            return store.get(view.name) is not None or view.name in store.unreadable
 
         return transition_stream(self.node_services, key=None, select=matches, beside=choosing)
 
@@ -510,6 +516,7 @@ class DPUHandle(ObjectHandle[DPUView]):
             key=self.name,
             keys=keys,
             select=lambda view: view is not None,
+            settle=lambda _, view: view,
         )
 
 

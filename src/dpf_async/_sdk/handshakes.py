@@ -127,19 +127,28 @@ async def asked(
     deadline = Deadline(timeout)
     level = question.stands if unless is None else question.stands | unless
     while True:
-        view = await node.until(level, timeout=deadline.left)
+        view = await node.until(level, timeout=0 if deadline.is_one_look else deadline.left)
         if question.read(view) is None:
             yield None
             return
         async with AsyncExitStack() as stack:
-            request = None
             with anyio.move_on_after(deadline.left) as patience:
                 await stack.enter_async_context(locks.holding(question.name, node.name))
-                # Another worker may have answered while we waited for the lock: look again, past its write.
-                request = question.read(await node.view())
             if patience.cancelled_caught:
                 raise WaitTimeout(
                     f"DPUNode {node.name}: another worker is still busy with its {question.name}; {describe(view)}",
+                    condition=question.stands.name,
+                    view=view,
+                    waited=timeout or 0.0,
+                )
+            # Another worker may have answered while we waited for the lock: look again, past its write.
+            request = None
+            with anyio.move_on_after(deadline.for_a_look) as patience:
+                request = question.read(await node.view())
+            if patience.cancelled_caught:
+                raise WaitTimeout(
+                    f"DPUNode {node.name}: it could not be seen whether its {question.name} still stands;"
+                    f" {describe(view)}",
                     condition=question.stands.name,
                     view=view,
                     waited=timeout or 0.0,

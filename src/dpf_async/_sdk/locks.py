@@ -16,13 +16,22 @@ class Locks:
 
     @asynccontextmanager
     async def holding(self, question: str, node: str) -> AsyncIterator[None]:
-        """Hold the lock of one question about one node for as long as the block lasts."""
+        """Hold the lock of one question about one node for as long as the block lasts.
+
+        A free lock is taken without waiting for anything, be there ever so little time.
+        """
         key = (question, node)
         lock, users = self._locks.setdefault(key, (anyio.Lock(), []))
         users.append(None)
         try:
-            async with lock:
+            try:
+                lock.acquire_nowait()
+            except anyio.WouldBlock:
+                await lock.acquire()
+            try:
                 yield
+            finally:
+                lock.release()
         finally:
             users.pop()
             if not users:

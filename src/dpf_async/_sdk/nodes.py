@@ -16,7 +16,7 @@ from dpf_async._transitions.hub import Hub, Objection, Wait
 from dpf_async._transitions.levels import Level, external_reboot_required, node_effect_held
 from dpf_async._transitions.site import Site
 from dpf_async._transitions.transitions import Transition
-from dpf_async._transitions.view import DPUView, NodeView, describe
+from dpf_async._transitions.view import DPUView, NodeView, as_last_read, describe
 from dpf_async.errors import Conflict, DPUFailed, NotFound, ObjectReplaced, WaitError
 from dpf_async.models import DPUNode, DPUNodeMaintenance, DPUPhase, known
 
@@ -96,7 +96,7 @@ class NodeHandle:
             fresh=fresh,
             objection=lambda first, began: self._objection(condition, first, began),
             timeout=timeout,
-            words=lambda last, waited: self._words(condition, last, waited),
+            words=lambda last, waited, looked: self._words(condition, last, waited, looked=looked),
         )
 
     def transitions(self) -> TransitionStream[NodeView]:
@@ -243,8 +243,12 @@ class NodeHandle:
 
         return object_to
 
-    def _words(self, condition: Level[NodeView], last: NodeView | None, waited: float) -> str:
-        state = describe(last) if last is not None else "its state could not be read"
+    def _words(self, condition: Level[NodeView], last: NodeView, waited: float, *, looked: bool) -> str:
+        state = (
+            describe(last)
+            if looked or last.exists
+            else "nothing is known of it: it could not be looked for yet"
+        )
         troubles = sorted({health.reason for health in self._services.health() if health.reason})
         trouble = f"; the watch is interrupted: {'; '.join(troubles)}" if troubles else ""
         return f"DPUNode {self.name}: not {condition.name} after {waited:g} s; {state}{trouble}"
@@ -289,14 +293,15 @@ def transition_stream(
         return [key] if key is not None else sorted(entered[-1].names())
 
     def between(before: NodeView | None, after: NodeView | None, contiguous: bool) -> Iterator[Transition]:
-        return derive(before, after, contiguous=contiguous)
+        readable = before is None or not before.unreadable
+        return derive(before, after, contiguous=contiguous and readable)
 
-    return TransitionStream(enter, between, key=key, keys=keys, select=select)
+    return TransitionStream(enter, between, key=key, keys=keys, select=select, settle=as_last_read)
 
 
 def is_something(view: NodeView) -> bool:
     """There is anything to tell about the node: it exists, or something refers to it."""
-    return view.exists or bool(view.dpus) or bool(view.maintenances)
+    return view.exists or bool(view.dpus or view.maintenances or view.unreadable)
 
 
 def _read_reboot(view: NodeView) -> RebootRequest | None:
@@ -313,8 +318,7 @@ def _reboot_withdrawn(request: RebootRequest) -> Level[NodeView]:
         "request withdrawn",
         lambda view: (
             view.uid != uid
-            or view.node is None
-            or known.EXTERNAL_REBOOT_REQUIRED not in view.node.annotations
+            or (view.node is not None and known.EXTERNAL_REBOOT_REQUIRED not in view.node.annotations)
         ),
     )
 
@@ -333,6 +337,8 @@ def _hold_withdrawn(request: HoldRequest) -> Level[NodeView]:
     uid = held.uid if held is not None else ""
 
     def withdrawn(view: NodeView) -> bool:
-        return not any(maintenance.uid == uid and maintenance.held for maintenance in view.maintenances)
+        return not any(held.uid == uid and held.held for held in view.maintenances) and not any(
+            obj.uid == uid for obj in view.unreadable
+        )
 
     return Level("hold withdrawn", withdrawn)

@@ -14,7 +14,7 @@ import anyio
 from dpf_async._sdk.waiting import wait_for
 from dpf_async._transitions.hub import Hub, Objection
 from dpf_async._transitions.levels import Level
-from dpf_async.errors import NotFound, ObjectReplaced, WaitError
+from dpf_async.errors import DecodeError, NotFound, ObjectReplaced, WaitError
 from dpf_async.models import Resource
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class ObjectPicture(Generic[T, View]):
 
     def __init__(self, reflector: Reflector[T], view_of: Callable[[Snapshot[T]], View]) -> None:
         self.reflector = reflector
-        self.hub: Hub[View | None] = Hub(self.look)
+        self.hub: Hub[View | None] = Hub(self.look, self.hidden)
         self._view_of = view_of
         reflector.store.listen(self)
 
@@ -51,6 +51,10 @@ class ObjectPicture(Generic[T, View]):
         """The view of the object of this name; None if there is none."""
         state = self.reflector.store.get(name)
         return None if state is None else self._view_of(state)
+
+    def hidden(self, name: str) -> bool:
+        """An object of this name exists and cannot be read."""
+        return name in self.reflector.store.unreadable
 
     # What the store tells.
 
@@ -60,6 +64,10 @@ class ObjectPicture(Generic[T, View]):
 
     def undecodable(self, obj: Undecodable) -> None:
         """An object exists and cannot be read: there is no view of it."""
+        self.hub.stir(obj.name, "watch")
+
+    def vanished(self, obj: Undecodable) -> None:
+        """An object that could not be read is gone."""
         self.hub.stir(obj.name, "watch")
 
     def interrupted(self, reason: str) -> None:
@@ -98,6 +106,7 @@ class ObjectHandle(Generic[View]):
 
         Raises:
             NotFound: there is no object of this name.
+            DecodeError: there is one, and it cannot be read.
         """
         view = await self.look()
         if view is None:
@@ -110,9 +119,17 @@ class ObjectHandle(Generic[View]):
         return view
 
     async def look(self) -> View | None:
-        """The same, and None if there is no object of this name."""
+        """The same, and None if there is no object of this name.
+
+        Raises:
+            DecodeError: there is one, and it cannot be read.
+        """
         picture = await self._picture()
         await self._fresh(picture.reflector)
+        if (unreadable := picture.reflector.store.unreadable.get(self.name)) is not None:
+            raise DecodeError(
+                f"{self.kind} {self.name} cannot be read: {unreadable.error}", kind=self.kind, name=self.name
+            )
         return picture.look(self.name)
 
     async def until(self, condition: Level[View], *, timeout: float | None = None) -> View:
@@ -182,7 +199,7 @@ class ObjectHandle(Generic[View]):
             fresh=fresh,
             objection=lambda first, began: self._objection(level, first, began, bound=bound),
             timeout=timeout,
-            words=lambda last, waited: self._words(level, last, waited, picture),
+            words=lambda last, waited, looked: self._words(level, last, waited, picture, looked=looked),
         )
 
     def _objection(
@@ -211,13 +228,21 @@ class ObjectHandle(Generic[View]):
         return object_to
 
     def _words(
-        self, level: Level[Any], last: View | None, waited: float, picture: ObjectPicture[Any, View]
+        self,
+        level: Level[Any],
+        last: View | None,
+        waited: float,
+        picture: ObjectPicture[Any, View],
+        *,
+        looked: bool,
     ) -> str:
         state = f"it never existed or is gone: there is no {self.kind} of this name"
         if last is not None:
             state = self._describe(last)
         elif unreadable := picture.reflector.store.unreadable.get(self.name):
             state = f"it exists but cannot be read: {unreadable.error}"
+        elif not looked:
+            state = "nothing is known of it: it could not be looked for yet"
         health = picture.reflector.health
         trouble = f"; the watch is {health.state}: {health.reason}" if health.reason else ""
         return f"{self.kind} {self.name}: not {level.name} after {waited:g} s; {state}{trouble}"

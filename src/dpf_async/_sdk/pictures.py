@@ -18,7 +18,7 @@ from dpf_async._watch.versions import newest
 from dpf_async.models import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from anyio.abc import TaskGroup
 
@@ -30,6 +30,7 @@ T = TypeVar("T", bound=Resource)
 LINGER: Final = 5.0
 """Seconds a picture is kept when nobody wants it: workers that come and go share one list (reliability 4.2)."""
 
+_Scope = tuple[type[Resource], str]
 _Selection = tuple[type[Resource], str, str, str]
 
 
@@ -53,7 +54,10 @@ class Pictures:
         self._policy = policy
         self._linger = linger
         self._kept: dict[_Selection, _Kept] = {}
-        self._written: dict[tuple[type[Resource], str], str] = {}
+        self._written: dict[_Scope, str] = {}
+        """The newest version that we wrote."""
+        self._deleted: dict[_Scope, dict[str, str]] = {}
+        """What we deleted: the name, by uid; for as long as a picture may still show it."""
 
     @asynccontextmanager
     async def of(
@@ -70,7 +74,10 @@ class Pictures:
                 label_selector=label_selector,
                 field_selector=field_selector,
             )
-            kept = self._kept[key] = _Kept(Reflector(feed, self._policy))
+            reflector = Reflector(
+                feed, self._policy, on_rewind=lambda: self._forget_writes((kind, namespace))
+            )
+            kept = self._kept[key] = _Kept(reflector)
             self._tasks.start_soon(self._keep, key, kept)
         kept.users += 1
         try:
@@ -85,20 +92,42 @@ class Pictures:
         key = (kind, namespace)
         self._written[key] = newest(self._written.get(key, ""), resource_version)
 
+    def note_deletion(self, kind: type[Resource], namespace: str, name: str, uid: str) -> None:
+        """An object of this kind was deleted by us and is gone; no version tells since when."""
+        scope = (kind, namespace)
+        noted = self._deleted.setdefault(scope, {})
+        noted[uid] = name
+        for known, of in list(noted.items()):
+            if not any(kept.reflector.may_show(of, known) for kept in self._of_scope(scope)):
+                del noted[known]
+
     async def fresh(self, reflector: Reflector[Any], namespace: str) -> None:  # Any: of any kind
-        """Wait until a picture is there and shows everything that we wrote.
+        """Wait until the picture of a whole kind is there and shows everything that we wrote.
+
+        Not for a selection: what was written to an object outside of it is never shown by it.
 
         Raises:
             Unauthorized, Forbidden, KindNotServed: it cannot be read until somebody repairs something.
         """
+        scope = (reflector.feed.kind, namespace)
         await reflector.synced()
-        if version := self._written.get((reflector.feed.kind, namespace)):
+        if version := self._written.get(scope):
             await reflector.reached(version)
+        for uid, name in list(self._deleted.get(scope, {}).items()):
+            await reflector.without(name, uid)
 
     @property
     def health(self) -> Mapping[str, Health]:
         """How each picture is kept, by what it shows."""
         return {kept.reflector.feed.words: kept.reflector.health for kept in self._kept.values()}
+
+    def _of_scope(self, scope: _Scope) -> Iterator[_Kept]:
+        return (kept for key, kept in self._kept.items() if key[:2] == scope)
+
+    def _forget_writes(self, scope: _Scope) -> None:
+        """The server's history went back, to before we wrote."""
+        self._written.pop(scope, None)
+        self._deleted.pop(scope, None)
 
     async def _keep(self, key: _Selection, kept: _Kept) -> None:
         async with anyio.create_task_group() as tasks:

@@ -37,9 +37,13 @@ class Resources(ResourceClient[T]):
     async def apply(self, obj: T, *, force: bool = True, dry_run: bool = False) -> T:
         return self._noted(await super().apply(obj, force=force, dry_run=dry_run), dry_run=dry_run)
 
-    async def delete(self, name: str, *, uid: str | None = None, dry_run: bool = False) -> T | None:
-        left = await super().delete(name, uid=uid, dry_run=dry_run)
-        return None if left is None else self._noted(left, dry_run=dry_run)
+    async def _delete(self, name: str, *, uid: str | None, dry_run: bool) -> tuple[T | None, str]:
+        left, uid_of_it = await super()._delete(name, uid=uid, dry_run=dry_run)
+        if left is not None:
+            self._noted(left, dry_run=dry_run)
+        elif uid_of_it and not dry_run:
+            self._pictures.note_deletion(self.kind, self.namespace, name, uid_of_it)
+        return left, uid_of_it
 
     async def _patch(
         self,

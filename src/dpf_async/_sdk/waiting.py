@@ -27,15 +27,22 @@ FIRST_LOOK: Final = 60.0
 class Deadline:
     """A point in time from which several waits in a row take what is left. None means no end."""
 
-    __slots__ = ("_at",)
+    __slots__ = ("_at", "is_one_look")
 
     def __init__(self, timeout: float | None) -> None:
+        self.is_one_look = timeout is not None and timeout <= 0
+        """There never was any time to wait, only to look."""
         self._at = math.inf if timeout is None else anyio.current_time() + timeout
 
     @property
     def left(self) -> float | None:
         """Seconds that are left, not below 0; None if there is no end."""
         return None if math.isinf(self._at) else max(0.0, self._at - anyio.current_time())
+
+    @property
+    def for_a_look(self) -> float | None:
+        """Seconds that a look may take: what is left, but a request's time where there never was any time at all."""
+        return FIRST_LOOK if self.is_one_look else self.left
 
 
 async def wait_for(
@@ -46,7 +53,7 @@ async def wait_for(
     fresh: Callable[[], Awaitable[None]],
     objection: Callable[[V, float], Objection[V]],
     timeout: float | None,
-    words: Callable[[V | None, float], str],
+    words: Callable[[V, float, bool], str],
 ) -> V:
     """Wait until level holds for key; return the view in which it did.
 
@@ -57,28 +64,28 @@ async def wait_for(
         fresh: makes sure that the first look sees everything we wrote ourselves.
         objection: given the first view and the time it began, looks at views in which the level does not hold.
         timeout: seconds; None waits for ever, 0 or less looks once.
-        words: the message of a timeout, from the last view and the seconds waited.
+        words: the message of a timeout, from the last view, the seconds waited, and whether it ever could look.
 
     Raises:
         WaitTimeout: the time is over; with the last view.
         WaitError: it never will hold.
     """
     began = anyio.current_time()
-    once = timeout is not None and timeout <= 0
-    last: V | None = None
-    with anyio.move_on_after(FIRST_LOOK if once else timeout):
+    deadline = Deadline(timeout)
+    looked = False
+    with anyio.move_on_after(deadline.for_a_look):
         await fresh()
+        looked = True
         first = hub.look(key)
         wait = Wait(level, objection(first, began))
-        if wait.judge(first):
+        if not hub.hidden(key) and wait.judge(first):
             return await wait.over()
-        if not once:
+        if not deadline.is_one_look:
             hub.add_wait(key, wait)
             try:
                 return await wait.over()
             finally:
                 hub.remove_wait(key, wait)
-                last = hub.look(key)
-        last = first
     waited = anyio.current_time() - began
-    raise WaitTimeout(words(last, waited), condition=level.name, view=last, waited=waited)
+    last = hub.look(key)
+    raise WaitTimeout(words(last, waited, looked), condition=level.name, view=last, waited=waited)

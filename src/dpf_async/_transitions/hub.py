@@ -72,10 +72,12 @@ class Wait(Generic[V]):
 class Hub(Generic[V]):
     """The waits and the readers of one kind of view, by key."""
 
-    __slots__ = ("_look", "_readers", "_waits")
+    __slots__ = ("_hidden", "_look", "_readers", "_waits")
 
-    def __init__(self, look: Callable[[str], V]) -> None:
+    def __init__(self, look: Callable[[str], V], hidden: Callable[[str], bool] = lambda _: False) -> None:
+        """Args: look at a key; and whether what is there cannot be looked at now: no wait is decided by that."""
         self._look = look
+        self._hidden = hidden
         self._waits: dict[str, list[Wait[V]]] = {}
         self._readers: dict[str | None, list[Cursor[str]]] = {}
 
@@ -83,9 +85,13 @@ class Hub(Generic[V]):
         """What is true of key now."""
         return self._look(key)
 
+    def hidden(self, key: str) -> bool:
+        """Something has this key, and nothing can be said of it."""
+        return self._hidden(key)
+
     def stir(self, key: str, origin: str) -> None:
         """Something about key changed: ask its waits, mark its readers."""
-        if (waits := self._waits.get(key)) is not None:
+        if (waits := self._waits.get(key)) is not None and not self._hidden(key):
             view = self._look(key)
             for wait in waits:
                 wait.judge(view)

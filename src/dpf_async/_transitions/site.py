@@ -48,12 +48,13 @@ class Site:
         )
         for node in nodes:
             self._carry(node)
-        nodes.listen(Told(self._node_changed))
-        devices.listen(Told(self._device_changed))
+        nodes.listen(Told(self._node_changed, self._node_unreadable))
+        devices.listen(Told(self._device_changed, self._device_unreadable))
 
     def names(self) -> Iterable[str]:
         """Every node that exists or is referred to."""
-        return {node.name for node in self._nodes} | self._dpus.names() | self._maintenances.names()
+        nodes = {node.name for node in self._nodes} | set(self._nodes.unreadable)
+        return nodes | self._dpus.names() | self._maintenances.names()
 
     def view(self, name: str) -> NodeView:
         """What is true of this node now, whether it exists or not."""
@@ -67,11 +68,20 @@ class Site:
             ),
             dpus=tuple(DPUView(state) for state in self._dpus.of(name)),
             maintenances=tuple(MaintenanceView(state) for state in self._maintenances.of(name)),
+            unreadable=self._unreadable(name, listed),
         )
 
     def _device(self, listed_name: str) -> Snapshot[DPUDevice] | None:
         # Objects' names are lower case (Kubernetes object names); the list in a DPUNode need not be.
         return self._devices.get(listed_name) or self._devices.get(listed_name.lower())
+
+    def _unreadable(self, name: str, listed: Iterable[str]) -> tuple[Undecodable, ...]:
+        found = [*self._dpus.unreadable_of(name), *self._maintenances.unreadable_of(name)]
+        if (node := self._nodes.unreadable.get(name)) is not None:
+            found.append(node)
+        if devices := self._devices.unreadable:
+            found += (devices[device.lower()] for device in listed if device.lower() in devices)
+        return tuple(found)
 
     def _stir(self, node: str, origin: str) -> None:
         if node:
@@ -91,6 +101,13 @@ class Site:
             self._carry(after)
         self._stir(change.name, change.origin)
 
+    def _node_unreadable(self, obj: Undecodable) -> None:
+        # Which devices it carries is not forgotten: they may well be the same.
+        self._stir(obj.name, "watch")
+
+    def _device_unreadable(self, obj: Undecodable) -> None:
+        self._stir(self._carriers.get(obj.name.lower(), ""), "watch")
+
     def _device_changed(self, change: Change[DPUDevice]) -> None:
         if node := self._carriers.get(change.name.lower()):
             self._stir(node, change.origin)
@@ -105,9 +122,11 @@ class _References(Generic[T]):
         self._node_of = node_of
         self._stir = stir
         self._by_node: dict[str, dict[str, Snapshot[T]]] = {}
+        self._unreadable: dict[str, tuple[str, Undecodable]] = {}
+        """By name: the node an object referred to when it could be read last, and what it is now."""
         for state in store:
             self._by_node.setdefault(node_of(state), {})[state.name] = state
-        store.listen(Told(self._changed))
+        store.listen(Told(self._changed, self._became_unreadable, self._vanished))
 
     def names(self) -> set[str]:
         """The nodes that are referred to."""
@@ -120,8 +139,30 @@ class _References(Generic[T]):
             return []
         return [found[name] for name in sorted(found)] if len(found) > 1 else list(found.values())
 
+    def unreadable_of(self, node: str) -> list[Undecodable]:
+        """The objects that referred to node when they could be read last."""
+        return [obj for of, obj in self._unreadable.values() if of == node] if self._unreadable else []
+
+    def _became_unreadable(self, obj: Undecodable) -> None:
+        name = obj.name
+        if name in self._unreadable:
+            node, _ = self._unreadable[name]
+        else:
+            node = next((of for of, known in self._by_node.items() if name in known), "")
+        if node:
+            self._forget(node, name)
+            self._unreadable[name] = (node, obj)
+            self._stir(node, "watch")
+
+    def _vanished(self, obj: Undecodable) -> None:
+        node, _ = self._unreadable.pop(obj.name, ("", obj))
+        self._stir(node, "watch")
+
     def _changed(self, change: Change[T]) -> None:
         before, after = change.before, change.after
+        if self._unreadable:
+            of, _ = self._unreadable.pop(change.name, ("", None))
+            self._stir(of, change.origin)
         node = self._node_of(after) if after is not None else ""
         if before is not None:
             old = self._node_of(before)
@@ -141,15 +182,20 @@ class _References(Generic[T]):
 
 
 class Told(Generic[T]):
-    """A listener that cares for changes only: a list that changed nothing changes nothing here either."""
+    """A listener that cares for objects only: a list that changed nothing changes nothing here either."""
 
-    __slots__ = ("changed",)
+    __slots__ = ("changed", "undecodable", "vanished")
 
-    def __init__(self, changed: Callable[[Change[T]], None]) -> None:
+    def __init__(
+        self,
+        changed: Callable[[Change[T]], None],
+        undecodable: Callable[[Undecodable], None],
+        vanished: Callable[[Undecodable], None] | None = None,
+    ) -> None:
+        """Args: see Listener; an object that vanished is told like one that became unreadable if not otherwise said."""
         self.changed = changed
-
-    def undecodable(self, obj: Undecodable) -> None:
-        """Nothing: what cannot be read is in no view."""
+        self.undecodable = undecodable
+        self.vanished = vanished or undecodable
 
     def interrupted(self, reason: str) -> None:
         """Nothing."""

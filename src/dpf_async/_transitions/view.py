@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from dpf_async._api.codec import Snapshot, find_condition
+from dpf_async._api.codec import Snapshot, Undecodable, find_condition
 from dpf_async._api.records import ConditionRecord, DPUNodeRecord, DPURecord, MaintenanceRecord
+from dpf_async._api.text import printable
 from dpf_async.models import (
     BFB,
     DPU,
@@ -331,6 +332,8 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
         devices: the DPUDevices that its spec lists and that exist, in the order of the list.
         dpus: the DPUs whose spec.dpuNodeName it is, by name.
         maintenances: the DPUNodeMaintenances whose spec.dpuNodeName it is, by name.
+        unreadable: those of all these that exist and cannot be read; they are in none of the other fields. A DPU or
+            DPUNodeMaintenance that never could be read is not known to be of this node.
     """
 
     name: str
@@ -338,16 +341,19 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
     devices: tuple[Snapshot[DPUDevice], ...]
     dpus: tuple[DPUView, ...]
     maintenances: tuple[MaintenanceView, ...]
+    unreadable: tuple[Undecodable, ...] = ()
 
     @property
     def exists(self) -> bool:
-        """There is a DPUNode of that name."""
-        return self.node is not None
+        """There is a DPUNode of that name, be it one that cannot be read."""
+        return self.uid != ""
 
     @property
     def uid(self) -> str:
         """metadata.uid of the DPUNode; empty if there is none."""
-        return self.node.uid if self.node is not None else ""
+        if self.node is not None:
+            return self.node.uid
+        return next((obj.uid for obj in self.unreadable if obj.kind is DPUNode), "")
 
     @property
     def terminating(self) -> bool:
@@ -368,7 +374,7 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
     def ready(self) -> bool:
         """Every device of the node has a DPU, and every one of them is ready."""
         node = self.node
-        if node is None or node.terminating:
+        if node is None or node.terminating or self.unreadable:
             return False
         wanted = {name.lower() for name in device_names(node)}
         ready = {dpu.device.lower() for dpu in self.dpus if dpu.ready}
@@ -430,6 +436,21 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
         return self.node.object if self.node is not None else None
 
 
+def as_last_read(before: NodeView | None, after: NodeView) -> NodeView:
+    """The later view, with what cannot be read in it standing as it did before: nothing is known to have happened."""
+    if before is None or not after.unreadable:
+        return after
+    uids = {obj.uid for obj in after.unreadable}
+    return NodeView(
+        name=after.name,
+        node=before.node if before.uid in uids else after.node,
+        devices=(*after.devices, *(device for device in before.devices if device.uid in uids)),
+        dpus=(*after.dpus, *(dpu for dpu in before.dpus if dpu.uid in uids)),
+        maintenances=(*after.maintenances, *(one for one in before.maintenances if one.uid in uids)),
+        unreadable=after.unreadable,
+    )
+
+
 def node_of_dpu(state: Snapshot[DPU]) -> str:
     """The node a DPU refers to; empty if it refers to none."""
     record = state.record
@@ -455,10 +476,12 @@ def describe(view: NodeView | DPUView) -> str:
     """One clause for messages: what a person on call wants to know first."""
     if isinstance(view, DPUView):
         return _describe_dpu(view)
-    if view.node is None:
+    if not view.exists:
         return f"there is no DPUNode {view.name}"
     phases = ", ".join(f"{dpu.name} {_describe_dpu(dpu)}" for dpu in view.dpus) or "no DPUs yet"
-    extra = ""
+    extra = "".join(
+        f"; {obj.kind.KIND} {obj.name} cannot be read: {printable(obj.error, 200)}" for obj in view.unreadable
+    )
     if view.hold is not None:
         extra += "; held, waiting for a release"
     if view.external_reboot_required:

@@ -20,7 +20,7 @@ Origin = Literal["initial", "watch", "relist", "audit"]
 
 @dataclass(frozen=True, slots=True)
 class Added(Generic[T]):
-    """An object that this reader was not told of before."""
+    """An object that this reader was not told of before, or that can be read again."""
 
     obj: Snapshot[T]
     origin: str
@@ -47,12 +47,13 @@ class Deleted(Generic[T]):
     """An object is gone. With a selector it may merely have stopped matching; the server says the same then.
 
     Attributes:
-        last: its final state if that is known, else the last one this reader was told.
+        last: its final state if that is known, else the last one this reader was told; Undecodable if it was told that
+            the object cannot be read.
         final_state_known: the server told the final state.
         reason: "deleted", or "replaced" if another object has its name now.
     """
 
-    last: Snapshot[T]
+    last: Snapshot[T] | Undecodable
     origin: str
     final_state_known: bool
     reason: str

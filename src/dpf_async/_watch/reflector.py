@@ -52,7 +52,7 @@ from dpf_async._watch.versions import is_older, newest
 from dpf_async.models import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from dpf_async._api.codec import Snapshot
     from dpf_async._api.feed import Feed
@@ -125,8 +125,14 @@ class Reflector(Generic[T]):
     """The picture of one feed, kept true while `run` runs."""
 
     def __init__(
-        self, feed: Feed[T], policy: WatchPolicy | None = None, chance: Random | None = None
+        self,
+        feed: Feed[T],
+        policy: WatchPolicy | None = None,
+        chance: Random | None = None,
+        *,
+        on_rewind: Callable[[], None] | None = None,
     ) -> None:
+        """`on_rewind` is told when the server's history went back: versions seen until then mean nothing any more."""
         self.feed = feed
         self.store: Store[T] = Store()
         self._policy = policy or WatchPolicy()
@@ -136,7 +142,10 @@ class Reflector(Generic[T]):
         self._collected: dict[Connection, tuple[list[Snapshot[T]], list[Undecodable], str]] = {}
         self._rearm = anyio.Event()
         self._news = anyio.Event()
-        self._versions_awaited = 0
+        self._on_rewind = on_rewind
+        self._own_awaited = 0
+        """How many wait to see what they wrote."""
+        self._rewinds = 0
         self._synced = False
         self._error: errors.DPFError | None = None
         self._heard_at = 0.0
@@ -174,13 +183,29 @@ class Reflector(Generic[T]):
             await self._news.wait()
 
     async def reached(self, resource_version: str) -> None:
-        """Wait until the picture is at least as new as this version: what we wrote ourselves, for instance (G19)."""
-        self._versions_awaited += 1
+        """Wait until the picture is at least as new as this version: what we wrote ourselves, for instance (G19).
+
+        If the server's history goes back meanwhile, nothing will show that version: the wait is over.
+        """
+        await self._until_own(lambda: not is_older(self._machine.resume, than=resource_version))
+
+    async def without(self, name: str, uid: str) -> None:
+        """Wait until the picture does not have this very object any more: one that we deleted."""
+        await self._until_own(lambda: not self.may_show(name, uid))
+
+    def may_show(self, name: str, uid: str) -> bool:
+        """The picture has this very object, or there is no picture yet, and a list under way may have it."""
+        found = self.store.get(name) or self.store.unreadable.get(name)
+        return not self._synced or (found is not None and found.uid == uid)
+
+    async def _until_own(self, is_shown: Callable[[], bool]) -> None:
+        rewinds = self._rewinds
+        self._own_awaited += 1
         try:
-            while is_older(self._machine.resume, than=resource_version) or not self._synced:
+            while not (self._synced and (is_shown() or self._rewinds != rewinds)):
                 await self._news.wait()
         finally:
-            self._versions_awaited -= 1
+            self._own_awaited -= 1
 
     @property
     def health(self) -> Health:
@@ -260,6 +285,9 @@ class Reflector(Generic[T]):
             log.warning("lost_events_repaired", feed=self.feed.words, changes=self.store.repairs - repairs)
         if rewound:
             log.warning("server_history_rewound", feed=self.feed.words, resource_version=resource_version)
+            self._rewinds += 1
+            if self._on_rewind is not None:
+                self._on_rewind()
         self._synced = True
 
     def _tell_waiting(self) -> None:
@@ -323,7 +351,7 @@ class Reflector(Generic[T]):
                 if event.__class__ is Envelope and event.type in LIVE and event.object.metadata.uid:
                     apply(event.type, snapshot(event.object, line))
                     machine.resume = newest(machine.resume, event.object.metadata.resource_version)
-                    if self._versions_awaited:
+                    if self._own_awaited:
                         self._tell_waiting()
                 elif (fault := self._other(event)) is not None:
                     return fault

@@ -56,6 +56,9 @@ class Listener(Protocol[T]):
     def undecodable(self, obj: Undecodable) -> None:
         """An object exists and cannot be read; it is in the picture no longer."""
 
+    def vanished(self, obj: Undecodable) -> None:
+        """An object that could not be read is gone."""
+
     def interrupted(self, reason: str) -> None:
         """From here to the next list, changes may have been missed."""
 
@@ -111,7 +114,9 @@ class Store(Generic[T]):
         if self.unreadable and not self._is_past(state):
             unreadable = self.unreadable.pop(meta.name, None)
             if unreadable is not None and (type_ == "DELETED" or unreadable.uid != meta.uid):
-                self._bury(unreadable.uid, meta.resource_version)
+                self._vanish(unreadable, meta.resource_version)
+                if type_ == "DELETED":
+                    return
         if type_ == "DELETED":
             # Older: the object left the selection, came back, and is now told of a second time.
             if (
@@ -163,13 +168,14 @@ class Store(Generic[T]):
         A watch may be running beside an audit; whatever it has shown after the list was made stays. After a rewind
         the list is the truth, however old its versions are.
         """
+        unreadable_before = dict(self.unreadable)
         if rewound:
             self._graves.clear()
             self.unreadable.clear()
         missing = dict(self._objects)
         for state in items:
             self._compare(missing.pop(state.name, None), state, resource_version, origin, rewound=rewound)
-        self._compare_unreadable(undecodable, missing, resource_version, rewound=rewound)
+        self._compare_unreadable(undecodable, unreadable_before, missing, resource_version, rewound=rewound)
         for known in missing.values():
             if rewound or not is_older(resource_version, than=known.resource_version):
                 self._count_repair(origin)
@@ -198,13 +204,13 @@ class Store(Generic[T]):
     def _compare_unreadable(
         self,
         undecodable: Iterable[Undecodable],
+        gone: dict[str, Undecodable],
         missing: dict[str, Snapshot[T]],
         listed_at: str,
         *,
         rewound: bool,
     ) -> None:
-        """The objects of a list that cannot be read; those known so before and not listed any more are forgotten."""
-        gone = dict(self.unreadable)
+        """The objects of a list that cannot be read; those known so before and not listed any more are gone."""
         for obj in undecodable:
             gone.pop(obj.name, None)
             missing.pop(obj.name, None)
@@ -212,11 +218,11 @@ class Store(Generic[T]):
                 self._objects.pop(obj.name, None)
             self.put_undecodable(obj)
         for obj in gone.values():
-            if not is_older(listed_at, than=obj.resource_version):
+            if rewound or not is_older(listed_at, than=obj.resource_version):
                 self.unreadable.pop(obj.name, None)
                 readable = self._objects.get(obj.name)
                 if readable is None or readable.uid != obj.uid:
-                    self._bury(obj.uid, listed_at)
+                    self._vanish(obj, listed_at)
 
     def put_undecodable(self, obj: Undecodable) -> None:
         """An object cannot be read: it leaves the picture, since its last known state is not its state any more."""
@@ -226,10 +232,24 @@ class Store(Generic[T]):
         ):
             self.duplicates += 1
             return
+        if obj.deleted:
+            self._unreadably_gone(obj, readable)
+            return
         self.unreadable[obj.name] = obj
         self._objects.pop(obj.name, None)
         for listener in tuple(self._listeners):
             listener.undecodable(obj)
+
+    def _unreadably_gone(self, obj: Undecodable, readable: Snapshot[T] | None) -> None:
+        """The final state of an object cannot be read. That it is gone is plain."""
+        unreadable = self.unreadable.get(obj.name)
+        if unreadable is not None and unreadable.uid == obj.uid:
+            del self.unreadable[obj.name]
+            self._vanish(unreadable, obj.resource_version)
+        elif readable is not None and readable.uid == obj.uid:
+            self._remove(readable, None, "watch", obj.resource_version)
+        else:
+            self.duplicates += 1
 
     def interrupt(self, reason: str) -> None:
         """Tell that changes may be missed from here to the next list."""
@@ -256,6 +276,11 @@ class Store(Generic[T]):
         change = Change(known, None, last, origin)
         for listener in self._listeners:
             listener.changed(change)
+
+    def _vanish(self, obj: Undecodable, gone_by: str) -> None:
+        self._bury(obj.uid, newest(obj.resource_version, gone_by))
+        for listener in tuple(self._listeners):
+            listener.vanished(obj)
 
     def _bury(self, uid: str, version: str) -> None:
         if len(self._graves) >= _GRAVES:

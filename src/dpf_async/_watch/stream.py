@@ -32,7 +32,7 @@ class EventStream(Generic[T]):
         self._reflector = reflector
         self._cursor: Cursor[str] = Cursor()
         self._markers: dict[str, _Marker] = {}
-        self._told: dict[str, Snapshot[T]] = {}
+        self._told: dict[str, Snapshot[T] | Undecodable] = {}
         self._ready: deque[WatchEvent[T]] = deque()
         self._rewound = False
         """A gap that became part of the present one had a rewind in it."""
@@ -86,6 +86,10 @@ class EventStream(Generic[T]):
         """An object exists and cannot be read."""
         self._cursor.mark(obj.name, "watch")
 
+    def vanished(self, obj: Undecodable) -> None:
+        """An object that could not be read is gone."""
+        self._cursor.mark(obj.name, "watch")
+
     def interrupted(self, reason: str) -> None:
         """From here to the next list, changes may have been missed."""
         ended = self._markers.pop("/resumed", None)
@@ -109,12 +113,9 @@ class EventStream(Generic[T]):
     def _derive(self, name: str, missed: Missed) -> list[WatchEvent[T]]:
         """What the reader has not heard of this name: from what it was told last, and what is true now."""
         store = self._reflector.store
-        before, after, unreadable = self._told.get(name), store.get(name), store.unreadable.get(name)
-        if after is not None:
-            self._told[name] = after
-        elif before is not None:
-            del self._told[name]
-        now = after or unreadable
+        before, now = self._told.pop(name, None), store.get(name) or store.unreadable.get(name)
+        if now is not None:
+            self._told[name] = now
         events: list[WatchEvent[T]] = []
         if before is not None and (now is None or now.uid != before.uid):
             final: Snapshot[T] | None = missed.last if isinstance(missed.last, Snapshot) else None
@@ -127,17 +128,17 @@ class EventStream(Generic[T]):
                 )
             )
             before = None
-        if unreadable is not None:
-            events.append(unreadable)
-        if after is None:
-            return events
-        if before is None:
-            events.append(Added(after, missed.origin))
-        elif before.resource_version != after.resource_version:
+        if isinstance(now, Undecodable):
+            events.append(now)
+        elif now is None:
+            pass
+        elif not isinstance(before, Snapshot):
+            events.append(Added(now, missed.origin))
+        elif before.resource_version != now.resource_version:
             events.append(
                 Updated(
                     before,
-                    after,
+                    now,
                     missed.origin,
                     contiguous=missed.contiguous and missed.changes == 1,
                     coalesced=missed.changes - 1,
