@@ -17,7 +17,7 @@ import anyio
 
 from dpf_async._api.text import printable
 from dpf_async._log import log
-from dpf_async.errors import Unauthorized, UsageError
+from dpf_async.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -205,7 +205,11 @@ def _configuration() -> Configuration:
 def _unreadable(words: str, context: str | None, error: Exception) -> UsageError:
     # Whatever a damaged kubeconfig makes the loader raise (KeyError, AssertionError, YAML errors, OSError of an exec
     # plugin) is one thing to the user.
+    import yaml  # noqa: PLC0415  see the top
+
     first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        first_line = f"it is not YAML, line {error.problem_mark.line + 1}: {error.problem}"
     if _presentable(error) is None:
         first_line = "its exec plugin failed; run the plugin by hand to see why"
     wanted = f" (context {context})" if context else ""
@@ -238,16 +242,3 @@ def _tls(configuration: Configuration) -> ssl.SSLContext:
         tls.check_hostname = False
         tls.verify_mode = ssl.CERT_NONE
     return tls
-
-
-def expired(error: Unauthorized, origin: str) -> Unauthorized:
-    """The same refusal, naming the place where the credentials have to be renewed."""
-    return Unauthorized(
-        f"{error}; they came from {origin}",
-        status=error.status,
-        reason=error.reason,
-        method=error.method,
-        path=error.path,
-        object=error.object,
-        server_message=error.server_message,
-    )

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from dpf_async._api import paths
 from dpf_async._api.codec import Codec, Page
-from dpf_async._api.status import error_of
 from dpf_async._api.text import printable
 from dpf_async._api.transport import Stream, encoding, is_json
 from dpf_async.errors import ConnectionFailed, DecodeError
@@ -67,7 +66,7 @@ class Feed(Generic[T]):
             query.append(("continue", continue_))
         answer = await self._transport.request("GET", self._path, query=query)
         if answer.status >= 300:
-            raise error_of(
+            raise self._transport.refusal(
                 answer.status, answer.headers, answer.body, method="GET", path=self._path, target=self.words
             )
         if not is_json(answer.headers):
@@ -97,7 +96,7 @@ class Feed(Generic[T]):
         async with self._transport.stream(self._path, query=query) as stream:
             if stream.status >= 300:
                 body = await stream.read_rest()
-                raise error_of(
+                raise self._transport.refusal(
                     stream.status,
                     stream.headers,
                     body,

@@ -17,7 +17,6 @@ import msgspec
 from dpf_async._api import paths
 from dpf_async._api.codec import UNREADABLE, Codec, Snapshot, Undecodable, decode_model, undecodable_of
 from dpf_async._api.feed import PAGE_SIZE, Feed
-from dpf_async._api.status import error_of
 from dpf_async._api.transport import is_json
 from dpf_async.errors import (
     Conflict,
@@ -247,7 +246,7 @@ class ResourceClient(Generic[T]):
         path = "/version"
         answer = await self._transport.request("GET", path)
         if answer.status >= 300:
-            raise error_of(
+            raise self._transport.refusal(
                 answer.status, answer.headers, answer.body, method="GET", path=path, target="version"
             )
         if not is_json(answer.headers):
@@ -293,7 +292,7 @@ class ResourceClient(Generic[T]):
                 method, path, query=query, body=body, content_type=content_type
             )
             if answer.status >= 300:
-                raise error_of(
+                raise self._transport.refusal(
                     answer.status, answer.headers, answer.body, method=method, path=path, target=target
                 )
             if not is_json(answer.headers):

@@ -86,7 +86,14 @@ class _Status(_BareStatus):
 
 
 def error_of(
-    status: int, headers: Mapping[str, str], body: bytes, *, method: str, path: str, target: str
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    method: str,
+    path: str,
+    target: str,
+    origin: str = "",
 ) -> errors.APIError:
     """The error that an HTTP answer of 400 and above means.
 
@@ -97,6 +104,7 @@ def error_of(
         method: of the request.
         path: of the request, without the query.
         target: what was asked for, in words: "DPU dpu-1", "dpus in namespace x".
+        origin: where our credentials came from, in words.
     """
     answer = _read(body)
     if answer is None:
@@ -114,6 +122,8 @@ def error_of(
     parts = [f"{method} {target}: {message or f'HTTP {status}'}"]
     if advice := _ADVICE.get(cls):
         parts.append(advice)
+    if cls is errors.Unauthorized and origin:
+        parts.append(f"they came from {origin}")
     return cls(
         "; ".join(parts),
         status=status,

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 import anyio
 
+from dpf_async._api.status import error_of
 from dpf_async._api.text import printable
-from dpf_async.errors import ConnectionFailed, UsageError
+from dpf_async.errors import APIError, ConnectionFailed, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -228,7 +229,9 @@ class Transport:
         # Our own deadline raises a TimeoutError that says nothing; aiohttp's and the system's say what took too long.
         if type(error) is TimeoutError and not error.args:
             return ConnectionFailed(f"{self._where()} {late}")
-        return ConnectionFailed(f"{self._where()} cannot be reached: {_words(error)}")
+        return ConnectionFailed(
+            f"{self._where()} cannot be reached: {_words(error)}; its address comes from {self.credentials.origin}"
+        )
 
     async def _renewed(self, rejected: Mapping[str, str]) -> bool:
         try:
@@ -236,6 +239,20 @@ class Transport:
         except UsageError:
             # The file is being replaced, or gone: the 401 itself is what the caller has to hear.
             return False
+
+    def refusal(
+        self, status: int, headers: Mapping[str, str], body: bytes, *, method: str, path: str, target: str
+    ) -> APIError:
+        """The error that an answer of 400 and above means; see error_of."""
+        return error_of(
+            status,
+            headers,
+            body,
+            method=method,
+            path=path,
+            target=target,
+            origin=self.credentials.origin,
+        )
 
     def _session(self, *, connections: int) -> aiohttp.ClientSession:
         import aiohttp  # noqa: PLC0415  150 ms that a program which never connects need not pay

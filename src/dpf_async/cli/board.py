@@ -68,6 +68,8 @@ class Board:
         self.runs: list[Run] = []
         self.doing: dict[str, str] = {}
         """What is being done to a host right now, by node."""
+        self._asked: set[str] = set()
+        """Nodes with a request for a reboot: it counts for every DPU that waits for it then, or joins it later."""
 
     def tell(self, transition: Transition) -> str | None:
         """Take a transition; return a line for those who have no screen, None if it is not worth one."""
@@ -83,21 +85,32 @@ class Board:
             case DPUGone(dpu=dpu):
                 self._end(dpu, now)
                 return f"{dpu}: gone"
-            case PhaseChanged(uid=uid, dpu=dpu, after=after):
+            case PhaseChanged(node=node, uid=uid, dpu=dpu, after=after):
                 for run in self._current(uid=uid):
                     run.enter(after, now)
+                    run.reboots += after == DPUPhase.REBOOTING and node in self._asked
                 return f"{dpu}: {after}"
+            case _:
+                return self._tell_of_host(transition)
+
+    def _tell_of_host(self, transition: Transition) -> str | None:
+        match transition:
             case ExternalRebootRequired(node=node, dpus=dpus):
                 self.doing[node] = "reboot requested"
+                self._asked.add(node)
                 for run in self.runs:
                     run.reboots += not run.over and run.node == node and run.dpu in dpus
                 return f"{node}: DPF asks for a reboot"
             case NodeEffectHeld(node=node):
                 self.doing[node] = "held"
                 return f"{node}: DPF asks whether it may be disturbed"
-            case ExternalRebootDone(node=node) | NodeEffectReleased(node=node):
+            case ExternalRebootDone(node=node):
+                self._asked.discard(node)
                 self.doing.pop(node, None)
-                return f"{node}: answered"
+                return f"{node}: rebooted"
+            case NodeEffectReleased(node=node):
+                self.doing.pop(node, None)
+                return f"{node}: may be disturbed"
             case _:
                 return None
 

@@ -41,6 +41,8 @@ async def status(client: DPFClient, *, as_json: bool) -> None:
                     _yes(dpu.services_ready),
                     asked,
                 )
+            for obj in view.unreadable:
+                table.add_row(view.name, f"{obj.kind.KIND} {obj.name}", "cannot be read", "no", "no", "")
         out.print(table)
 
 

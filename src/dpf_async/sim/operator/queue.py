@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _OVERTAKEN: Final = (AlreadyExists, Conflict, NotFound)
 """Somebody else was faster. What there is now has been read by then: look again."""
 
-_QUIET_RETRIES: Final = 3
+_QUIET_RETRIES: Final = 20
 """Times in a row that being overtaken is nothing to speak of."""
 
 MAX_PARALLEL: Final = 16

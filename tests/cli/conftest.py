@@ -1,0 +1,42 @@
+"""dpfctl as its users have it: a process, its output, its exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import pytest
+
+DPFCTL = Path(sys.executable).with_name("dpfctl")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A verb that came to its end."""
+
+    status: int
+    out: str
+    err: str
+
+
+Dpfctl = Callable[..., Awaitable[Ended]]
+
+
+@pytest.fixture
+def dpfctl(tmp_path: Path) -> Dpfctl:
+    """Runs dpfctl where there is no kubeconfig but a named one."""
+
+    async def run(*arguments: str | Path) -> Ended:
+        environment = {key: value for key, value in os.environ.items() if key != "KUBECONFIG"}
+        environment |= {"HOME": str(tmp_path), "COLUMNS": "200"}
+        with anyio.fail_after(60):
+            done = await anyio.run_process(
+                [str(DPFCTL), *map(str, arguments)], check=False, cwd=tmp_path, env=environment
+            )
+        return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run

@@ -1,0 +1,175 @@
+"""What the verbs show, and that they leave nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import pytest
+from anyio.abc import Process
+from anyio.streams.text import TextReceiveStream
+
+from dpf_async import DPFClient, DPUPhase, node_effect_held
+from dpf_async.sim import Simulator
+from tests.cli.conftest import DPFCTL, Dpfctl
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+class Verb:
+    """A verb that runs."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.said = ""
+        self._more = anyio.Event()
+
+    async def listen(self) -> None:
+        assert self.process.stdout is not None
+        async for text in TextReceiveStream(self.process.stdout):
+            self.said += text
+            self._more.set()
+            self._more = anyio.Event()
+
+    async def has_said(self, words: str) -> None:
+        with anyio.fail_after(40):
+            while words not in self.said:
+                await self._more.wait()
+
+    def interrupt(self) -> None:
+        """As Ctrl-C does: the whole group is told."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+
+@asynccontextmanager
+async def running(*arguments: str | Path) -> AsyncIterator[Verb]:
+    """The verb, in a process group of its own; the block is left when it has ended."""
+    command = [str(DPFCTL), *map(str, arguments)]
+    environment = os.environ | {"COLUMNS": "200"}
+    async with (
+        await anyio.open_process(command, env=environment, start_new_session=True) as process,
+        anyio.create_task_group() as tasks,
+    ):
+        verb = Verb(process)
+        tasks.start_soon(verb.listen)
+        try:
+            yield verb
+            with anyio.fail_after(20):
+                await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+
+def in_group(group: int) -> list[str]:
+    """The processes that are left in a process group."""
+    left = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, fields = stat.read_text().rpartition(")")
+        except OSError:
+            continue
+        if int(fields.split()[2]) == group and fields.split()[0] != "Z":
+            left.append(name)
+    return left
+
+
+async def test_the_demo_brings_every_dpu_to_ready_makes_one_anew_and_shows_what_it_took(
+    dpfctl: Dpfctl,
+) -> None:
+    ended = await dpfctl("demo", EXAMPLES / "site.yaml", EXAMPLES / "hosts.yaml")
+
+    assert ended.status == 0, ended.err
+    assert ended.err == ""
+    total = re.search(r"(\d+) hosts with (\d+) DPUs", ended.out)
+    assert total is not None
+    rows = {line.strip().rpartition("  ")[0].split("  ")[0]: line.split() for line in ended.out.splitlines()}
+    runs = int(total[2]) + 1
+    assert len(rows["until Ready"]) == 2 + runs, "each DPU, and the one that was made anew once more"
+    assert rows["services ready"][2:] == ["yes"] * runs
+    assert rows["reboots answered"][2:] == ["1"] * runs
+    assert "OS Installing" in rows
+    assert "made anew" in ended.out
+    assert "nothing is left running" in ended.out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_an_interrupted_demo_ends_at_once_and_leaves_nothing_running() -> None:
+    async with running("demo", EXAMPLES / "site.yaml", EXAMPLES / "hosts.yaml") as demo:
+        await demo.has_said("OS Installing")
+        url = re.search(r"http://127\.0\.0\.1:(\d+)", demo.said)
+        assert url is not None
+        demo.interrupt()
+
+    assert demo.process.returncode == 130
+    assert in_group(demo.process.pid) == []
+    with pytest.raises(OSError, match=r"\S"):
+        await anyio.connect_tcp("127.0.0.1", int(url[1]))
+
+
+async def test_a_simulated_site_serves_other_processes_until_it_is_interrupted(
+    tmp_path: Path, dpfctl: Dpfctl
+) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    async with running("sim", "up", "--kubeconfig", kubeconfig, "--site", EXAMPLES / "site.yaml") as site:
+        await site.has_said("Ctrl-C ends it")
+        ended = await dpfctl("status", "--kubeconfig", kubeconfig)
+        async with DPFClient(kubeconfig=kubeconfig) as dpf:
+            version = await dpf.server_version()
+        site.interrupt()
+
+    assert "groups defined and accepted" in site.said
+    assert f"export KUBECONFIG={kubeconfig}" in site.said
+    assert ended.status == 0
+    assert version.startswith("v1.")
+    assert site.process.returncode == 130
+
+
+async def test_status_shows_every_dpu_and_what_dpf_waits_for(tmp_path: Path, dpfctl: Dpfctl) -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        sim.write_kubeconfig(tmp_path / "kubeconfig")
+        host = await sim.node_waiting_for_external_reboot(devices=2)
+        held = await sim.node_waiting_for_hold()
+        await dpf.node(held.name).view()
+        table = await dpfctl("status", "--kubeconfig", "kubeconfig")
+        document = await dpfctl("status", "--kubeconfig", "kubeconfig", "--output", "json")
+
+    rows = [line.split() for line in table.out.splitlines()]
+    assert [row[-1] for row in rows if row[0] == host.name] == ["reboot"] * 2
+    assert [row[-1] for row in rows if row[0] == held.name] == ["release"]
+    told = {node["node"]: node for node in json.loads(document.out)}
+    assert told[host.name]["externalRebootRequired"] is True
+    assert [dpu["phase"] for dpu in told[host.name]["dpus"]] == [DPUPhase.REBOOTING] * 2
+    assert told[held.name]["held"] is True
+    assert {dpu["ready"] for node in told.values() for dpu in node["dpus"]} == {False}
+
+
+async def test_watch_tells_what_stands_and_then_each_transition_of_the_hosts_chosen(tmp_path: Path) -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        sim.write_kubeconfig(tmp_path / "kubeconfig")
+        await sim.define_site()
+        chosen, other = sim.host(), sim.host()
+        await dpf.create_dpu_node(chosen.name, chosen.devices, labels={**chosen.labels, "rack": "1"})
+        await dpf.create_dpu_node(other.name, other.devices, labels=other.labels)
+        await dpf.node(chosen.name).until(node_effect_held, timeout=20)
+        command = ("watch", "--kubeconfig", tmp_path / "kubeconfig", "--selector", "rack=1")
+        async with running(*command) as watch:
+            await watch.has_said("NodeEffectHeld")
+            await dpf.mark_dpu_node_ready_for_maintenance(chosen.name)
+            await watch.has_said("ExternalRebootRequired")
+            watch.interrupt()
+
+    lines = watch.said.splitlines()
+    names = [line.split()[0] for line in lines]
+    assert names.index("DPUAppeared") < names.index("NodeEffectHeld") < names.index("ExternalRebootRequired")
+    assert any("after=Rebooting" in line for line in lines)
+    assert other.name not in watch.said
+    assert watch.process.returncode == 130
