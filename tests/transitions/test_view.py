@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from dpf_async import Undecodable
 from dpf_async._transitions.view import DPUView, MaintenanceView, describe
-from dpf_async.models import DPUPhase, known
+from dpf_async.models import DPU, DPUPhase, known
 from tests.support.states import condition, device, dpu, maintenance, node, view
 
 DELETED = {"deletionTimestamp": "2026-06-01T10:59:00Z"}
@@ -154,6 +156,17 @@ def test_a_node_that_is_gone_going_or_lists_nothing_is_not_ready() -> None:
     assert not view(None, dpu()).ready
     assert not view(node(metadata=DELETED), dpu()).ready
     assert not view(node(devices=())).ready
+
+
+def test_a_node_with_a_dpu_that_cannot_be_read_is_not_ready_whatever_the_others_are() -> None:
+    ready = view(node(), dpu())
+    unreadable = Undecodable(DPU, "c", "dpf", "u3", "7", "phase: expected str", b"{}")
+
+    spoilt = msgspec.structs.replace(ready, unreadable=(unreadable,))
+
+    assert ready.ready
+    assert not spoilt.ready
+    assert "DPU c cannot be read: phase: expected str" in describe(spoilt)
 
 
 def test_a_description_says_what_a_person_on_call_wants_to_know_first() -> None:

@@ -123,6 +123,36 @@ async def test_g19_e1_a_write_that_a_restored_backup_undid_is_waited_for_by_nobo
 
 
 @jumping
+async def test_g19_e1_a_look_that_waits_when_the_history_goes_back_waits_no_longer() -> None:
+    async with (
+        Scripted(dpu("a", 10), version=500) as server,
+        server.client() as dpf,
+        anyio.create_task_group() as tasks,
+    ):
+        await dpf.dpu("a").view()
+        watch = await server.watch()
+        server.on_other = stored(dpu("a", 501))
+        await dpf.resource(DPU).patch("a", {"metadata": {"annotations": {"x": "y"}}})
+        seen: list[str] = []
+
+        async def look() -> None:
+            seen.append((await dpf.dpu("a").view()).state.resource_version)
+
+        tasks.start_soon(look)
+        await anyio.sleep(1)
+        before = list(seen)
+        server.objects, server.version = [dpu("a", 10, "Ready")], "60"
+        watch.reset()
+        await server.watch()
+        await anyio.sleep(1)
+        after = list(seen)
+        tasks.cancel_scope.cancel()
+
+    assert before == []
+    assert after == ["10"]
+
+
+@jumping
 async def test_g19_a_selection_waits_for_no_write_to_an_object_outside_of_it() -> None:
     outside = node("node-2", 150, labels={"rack": "2"})
 

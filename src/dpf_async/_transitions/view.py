@@ -374,7 +374,7 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
     def ready(self) -> bool:
         """Every device of the node has a DPU, and every one of them is ready."""
         node = self.node
-        if node is None or node.terminating or self.unreadable:
+        if node is None or node.terminating or any(obj.kind is DPU for obj in self.unreadable):
             return False
         wanted = {name.lower() for name in device_names(node)}
         ready = {dpu.device.lower() for dpu in self.dpus if dpu.ready}

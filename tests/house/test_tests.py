@@ -1,0 +1,35 @@
+"""What tests may not do."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+
+
+def all_tests() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for path in sorted(TESTS.rglob("test_*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                yield f"{path.relative_to(TESTS)}::{node.name}", node
+
+
+def test_no_test_sleeps_but_on_a_clock_that_jumps() -> None:
+    sleeping = [
+        name
+        for name, test in all_tests()
+        if not any("jumping" in ast.unparse(decorator) for decorator in test.decorator_list)
+        and any(
+            isinstance(call, ast.Call) and ast.unparse(call.func).endswith("sleep") for call in ast.walk(test)
+        )
+    ]
+
+    assert sleeping == []
+
+
+def test_no_name_of_a_test_is_given_twice_in_a_module() -> None:
+    names = [name for name, _ in all_tests()]
+
+    assert sorted({name for name in names if names.count(name) > 1}) == []
