@@ -11,7 +11,7 @@ It judges the client library, so it shares no code with it: definitions come in 
 
 Differs from kube-apiserver knowingly: no CEL cost budgets and static types, no URL/IP/quantity functions in CEL;
 definitions are checked lightly; no conversion webhooks, scale subresource, admission plugins or RBAC objects; no
-Table or OpenAPI; core kinds are not validated beyond their metadata.
+OpenAPI; core kinds are not validated beyond their metadata, and have Name and Age for columns in a Table.
 """
 
 from .faults import Faults

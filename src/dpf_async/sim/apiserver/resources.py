@@ -30,9 +30,10 @@ from .patches import (
     merge_patch,
     strategic_patch,
 )
-from .requests import Body, Target
+from .requests import Body, Target, WriteOptions
 from .responses import headers_with, json_response, object_response
 from .status import StatusError
+from .tables import Tables, wants_table
 from .watches import Watch, WatchSettings
 
 # Watches without timeoutSeconds live this long, up to twice. Source: --min-request-timeout.
@@ -101,12 +102,12 @@ class Resources:
         if version not in ("", "0"):
             await self._wait_for(options.parse_resource_version(version))
         shown = self._cluster.show(target, self._cluster.read(target))
-        return object_response(request, shown, 200)
+        return self._answer(request, target, shown, 200)
 
     async def _list(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         asked = options.list_options(request.query)
         await self._wait_for(wanted_version(asked))
-        return object_response(request, list_objects(self._cluster, target, asked), 200)
+        return self._answer(request, target, list_objects(self._cluster, target, asked), 200, many=True)
 
     async def _wait_for(self, version: int) -> None:
         """Wait until a resourceVersion exists, as the watch cache would.
@@ -136,13 +137,13 @@ class Resources:
         raw = await read_object_body(request, target)
         how = options.write_options(request.query, _user_agent(request), what="CreateOptions")
         created = self._cluster.create(target, decode_object(raw, target), how)
-        return object_response(request, self._cluster.show(target, created), 201, how)
+        return self._answer(request, target, self._cluster.show(target, created), 201, how)
 
     async def _update(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         raw = await read_object_body(request, target)
         how = options.write_options(request.query, _user_agent(request), what="UpdateOptions")
         updated = self._cluster.update(target, decode_object(raw, target), how)
-        return object_response(request, self._cluster.show(target, updated), 200, how)
+        return self._answer(request, target, self._cluster.show(target, updated), 200, how)
 
     async def _patch(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         accepted = [JSON_PATCH, MERGE_PATCH, APPLY_PATCH]
@@ -166,13 +167,13 @@ class Resources:
             document = decode_patch(decode_json, data, "error decoding patch: ")
             change = _change(patch_type, document.value)
             changed = self._cluster.patch(target, change, how, strict_errors=document.strict_errors)
-        return object_response(request, self._cluster.show(target, changed), code, how)
+        return self._answer(request, target, self._cluster.show(target, changed), code, how)
 
     async def _delete(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         how = options.delete_options(request.query, await read_delete_options(request))
         obj, gone = self._cluster.delete(target, how)
         if not gone:
-            return object_response(request, self._cluster.show(target, obj), 200)
+            return self._answer(request, target, self._cluster.show(target, obj), 200)
         details = {"name": target.name, "group": target.kind.group, "kind": target.kind.plural}
         details = {name: value for name, value in details.items() if value}
         details["uid"] = obj["metadata"]["uid"]
@@ -186,7 +187,28 @@ class Resources:
             meta = item["metadata"]
             one = Target(target.kind, target.version, meta.get("namespace", ""), meta["name"])
             self._cluster.delete(one, how)
-        return object_response(request, listed, 200)
+        return self._answer(request, target, listed, 200, many=True)
+
+    def _answer(
+        self,
+        request: web.BaseRequest,
+        target: Target,
+        shown: Obj,
+        code: int,
+        how: WriteOptions | None = None,
+        *,
+        many: bool = False,
+    ) -> web.Response:
+        """Answer with an object or a list of them, as a Table if that is what the client prefers."""
+        if (tables := self._tables(request, target)) is not None:
+            table = tables.of_list(shown) if many else tables.of_object(shown)
+            return json_response(request, encode_in_order(table), code)
+        return object_response(request, shown, code, how)
+
+    def _tables(self, request: web.BaseRequest, target: Target) -> Tables | None:
+        if not wants_table(request.headers.get("Accept", "")):
+            return None
+        return Tables(target.version.columns, request.query, self._cluster.now)
 
     # Watching
 
@@ -211,6 +233,7 @@ class Resources:
             faults=self._faults,
             request=asked,
             on_idle=self._notify_idle,
+            tables=self._tables(request, target),
         )
         response = web.StreamResponse(headers=headers_with({"Content-Type": JSON}))
         response.enable_chunked_encoding()

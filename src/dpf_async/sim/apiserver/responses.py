@@ -20,7 +20,7 @@ _GZIP_FROM_BYTES = 128 * 1024
 
 
 def check_accept(request: web.BaseRequest) -> None:
-    """Refuse clients that take neither JSON nor YAML; a Table is not offered yet, so the object is."""
+    """Refuse clients that take neither JSON nor YAML."""
     accept = request.headers.get("Accept", "")
     types = [part.split(";")[0].strip() for part in accept.split(",") if part.strip()]
     if types and not any(kind in (JSON, YAML, "*/*", "application/*") for kind in types):

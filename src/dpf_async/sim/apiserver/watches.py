@@ -20,6 +20,7 @@ from .options import ListOptions
 from .requests import Target
 from .selectors import Selection
 from .store import Event
+from .tables import Tables
 
 # Kubernetes sends a last bookmark this many seconds before a deadline it knows. Source: cacher.go.
 _LAST_BOOKMARK = 2.0
@@ -49,6 +50,7 @@ class Watch:
         faults: Faults,
         request: Request,
         on_idle: Callable[[], None],
+        tables: Tables | None = None,
     ) -> None:
         self._cluster = cluster
         self._target = target
@@ -58,6 +60,7 @@ class Watch:
         self._faults = faults
         self._request = request
         self._on_idle = on_idle
+        self._tables = tables
         self._collection = cluster.store.collection(target.resource)
         self._position = self._collection.end
         self._after = 0  # events up to this resourceVersion are not sent
@@ -124,7 +127,7 @@ class Watch:
         for _, obj in state:
             shown = self._shown(obj)
             if self._selection.matches(shown):
-                await self._send(send, _frame("ADDED", encode(shown)))
+                await self._send(send, self._frame("ADDED", shown))
         self._after = version
         if self._options.send_initial_events and self._options.bookmarks:
             await self._send(send, self._bookmark(version, _INITIAL_EVENTS_END))
@@ -182,14 +185,16 @@ class Watch:
     def _encoded(self, event: Event, kind: str) -> bytes:
         """Encode once for all watches that send the same thing."""
         key = (kind, self._api_version)
-        frame = event.encoded.get(key)
+        frame = event.encoded.get(key) if self._tables is None else None
         if frame is None:
             obj = event.obj
             if kind == "DELETED" and event.type != "DELETED" and event.old is not None:
                 # It stopped matching: the client is shown what matched, at the version that ended it.
                 meta = {**event.old["metadata"], "resourceVersion": str(event.version)}
                 obj = {**event.old, "metadata": meta}
-            frame = event.encoded[key] = _frame(kind, encode(self._shown(obj)))
+            frame = self._frame(kind, self._shown(obj))
+            if self._tables is None:
+                event.encoded[key] = frame
         return frame
 
     def _shown(self, obj: Obj) -> Obj:
@@ -200,7 +205,12 @@ class Watch:
         if annotations:
             meta["annotations"] = annotations
         obj = {"apiVersion": self._api_version, "kind": self._target.kind.kind, "metadata": meta}
-        return _frame("BOOKMARK", encode(obj))
+        return self._frame("BOOKMARK", obj)
+
+    def _frame(self, kind: str, shown: Obj) -> bytes:
+        if self._tables is not None:
+            return _frame(kind, encode_in_order(self._tables.of_object(shown)))
+        return _frame(kind, encode(shown))
 
     async def _send(self, send: Callable[[bytes], Awaitable[None]], frame: bytes) -> None:
         self._sending = True

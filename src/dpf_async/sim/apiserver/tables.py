@@ -1,0 +1,154 @@
+"""Objects as rows, for clients that print them: the columns of a definition, filled by its JSON paths.
+
+Source: Kubernetes API concepts, "Receiving resources as Tables"; apiextensions customresource/tableconvertor;
+apimachinery util/duration HumanDuration for the column of type date.
+Core kinds have Name and Age only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import jsonpath
+
+from . import status
+from .codec import Obj, encode_plain
+
+_AGE: Final[Obj] = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
+_AGE_WORDS: Final = "When the object was created, by the clock of the API server."
+_NAME: Final[Obj] = {
+    "name": "Name",
+    "type": "string",
+    "format": "name",
+    "description": "The name of the object; at any time there is one object of this kind and name in a namespace.",
+    "priority": 0,
+}
+_INCLUDE: Final = ("Metadata", "None", "Object")
+
+_SECOND, _MINUTE, _HOUR, _DAY, _YEAR = 1, 60, 3600, 86400, 365 * 86400
+
+
+def wants_table(accept: str) -> bool:
+    """Whether a client prefers a Table to the object: the first type that this server has, decides."""
+    for part in accept.split(","):
+        kind, *rest = (word.strip() for word in part.split(";"))
+        parameters = {word for word in rest if not word.startswith("q=")}
+        if kind != "application/json":
+            continue
+        if not parameters:
+            return False
+        if {"as=Table", "v=v1", "g=meta.k8s.io"} <= parameters:
+            return True
+    return False
+
+
+class Tables:
+    """Makes Tables of objects of one kind, for one request. Only the first of a watch has the columns' definitions."""
+
+    def __init__(self, columns: Iterable[Obj], query: Mapping[str, str], now: Callable[[], str]) -> None:
+        """Args: the additional printer columns, the request's query, and the server's clock.
+
+        Raises:
+            StatusError: 400, includeObject is none of its values.
+        """
+        self._columns = tuple(columns) or (_AGE | {"description": _AGE_WORDS},)
+        self._paths = [jsonpath.compile(f"${column['jsonPath']}") for column in self._columns]
+        self._now = now
+        self._include = query.get("includeObject") or "Metadata"
+        self._headed = False
+        if self._include not in _INCLUDE:
+            text = f'unrecognized includeObject value: "{self._include}"'
+            raise status.bad_request(text)
+
+    def of_object(self, obj: Obj) -> Obj:
+        """One object as a Table of one row."""
+        return self._table({"resourceVersion": obj["metadata"].get("resourceVersion", "")}, [obj])
+
+    def of_list(self, listed: Obj) -> Obj:
+        """A list as a Table with its metadata."""
+        kind = listed["kind"].removesuffix("List")
+        typed = {"apiVersion": listed["apiVersion"], "kind": kind}
+        return self._table(listed["metadata"], [typed | item for item in listed["items"]])
+
+    def _table(self, metadata: Obj, objects: list[Obj]) -> Obj:
+        definitions = [] if self._headed else [_NAME, *map(_definition, self._columns)]
+        self._headed = True
+        return {
+            "kind": "Table",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": metadata,
+            "columnDefinitions": definitions,
+            "rows": [self._row(obj) for obj in objects],
+        }
+
+    def _row(self, obj: Obj) -> Obj:
+        cells = [obj["metadata"].get("name", "")]
+        for column, path in zip(self._columns, self._paths, strict=True):
+            found = path.match(obj)
+            cells.append(None if found is None else self._cell(column["type"], found.obj))
+        row: Obj = {"cells": cells}
+        if self._include == "Object":
+            row["object"] = obj
+        elif self._include == "Metadata":
+            partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
+            row["object"] = {**partial, "metadata": obj["metadata"]}
+        return row
+
+    def _cell(self, type_: str, value: Any) -> Any:
+        """A value as its column shows it; None where it is not of the column's type."""
+        match type_, value:
+            case "string", str():
+                return value
+            case "string", _ if value is not None:
+                return encode_plain(value)
+            case "boolean", bool():
+                return value
+            case "integer", int() | float() if not isinstance(value, bool):
+                return int(value)
+            case "number", int() | float() if not isinstance(value, bool):
+                return value
+            case "date", str():
+                return self._age(value)
+        return None
+
+    def _age(self, timestamp: str) -> str:
+        try:
+            then, now = datetime.fromisoformat(timestamp), datetime.fromisoformat(self._now())
+        except ValueError:
+            return "<invalid>"
+        return human_duration(int((now.astimezone(UTC) - then.astimezone(UTC)).total_seconds()))
+
+
+def human_duration(seconds: int) -> str:
+    """Whole seconds in the two units that matter: "45s", "3m20s", "7h5m", "5d3h", "2y14d"."""
+    if seconds < -1:
+        return "<invalid>"
+    seconds = max(0, seconds)
+    for end, unit, part, letters in (
+        (2 * _MINUTE, _SECOND, 0, "s"),
+        (10 * _MINUTE, _MINUTE, _SECOND, "ms"),
+        (3 * _HOUR, _MINUTE, 0, "m"),
+        (8 * _HOUR, _HOUR, _MINUTE, "hm"),
+        (2 * _DAY, _HOUR, 0, "h"),
+        (8 * _DAY, _DAY, _HOUR, "dh"),
+        (2 * _YEAR, _DAY, 0, "d"),
+        (8 * _YEAR, _YEAR, _DAY, "yd"),
+    ):
+        if seconds < end:
+            rest = seconds % unit // part if part else 0
+            return f"{seconds // unit}{letters[0]}" + (f"{rest}{letters[1]}" if rest else "")
+    return f"{seconds // _YEAR}y"
+
+
+def _definition(column: Obj) -> Obj:
+    """A column of a definition as a Table describes it."""
+    return {
+        "name": column["name"],
+        "type": column["type"],
+        "format": column.get("format", ""),
+        "description": column.get("description")
+        or f"Custom resource definition column (in JSONPath format): {column['jsonPath']}",
+        "priority": column.get("priority", 0),
+    }
