@@ -20,7 +20,12 @@ async def test_discovery_tells_groups_versions_and_resources() -> None:
 
         assert versions["versions"] == ["v1"]
         names = [entry["name"] for entry in groups["groups"]]
-        assert names == ["apiextensions.k8s.io", "coordination.k8s.io", "example.com"]
+        assert names == [
+            "apiextensions.k8s.io",
+            "authorization.k8s.io",
+            "coordination.k8s.io",
+            "example.com",
+        ]
         version = {"groupVersion": "example.com/v1", "version": "v1"}
         assert group == {
             "kind": "APIGroup",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import aiohttp
 import anyio
 import pytest
 
-from tests.sim.apiserver.api import ALL_WIDGETS, WIDGETS, serving, widget
+from tests.sim.apiserver.api import ALL_WIDGETS, GROUP, WIDGETS, serving, widget
 
 TOKENS = {"t-alice": "alice", "t-bob": "bob"}
 ALICE = {"Authorization": "Bearer t-alice"}
@@ -222,3 +224,46 @@ async def test_a_stalled_server_can_still_be_stopped() -> None:
                 await anyio.lowlevel.checkpoint()
 
     assert codes == [200]
+
+
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+def may(verb: str, resource: str, **more: str) -> dict[str, Any]:
+    return {
+        "spec": {"resourceAttributes": {"group": GROUP, "verb": verb, "resource": resource, **more}},
+    }
+
+
+async def test_whoever_asks_is_told_what_they_may_do_as_it_is_now() -> None:
+    async with serving() as api:
+        before = await api.create(REVIEWS, may("delete", "widgets", namespace="default"))
+        api.server.faults.deny(verb="delete", resource="widgets", namespace="default")
+        after = await api.create(REVIEWS, may("delete", "widgets", namespace="default"))
+        elsewhere = await api.create(REVIEWS, may("delete", "widgets", namespace="other"))
+        api.server.faults.deny(resource="widgets/status")
+        status = await api.create(REVIEWS, may("patch", "widgets", subresource="status"))
+
+        assert [reply.code for reply in (before, after, elsewhere, status)] == [201] * 4
+        assert [reply.body["status"]["allowed"] for reply in (before, after, elsewhere, status)] == [
+            True,
+            False,
+            True,
+            False,
+        ]
+        assert after.body["kind"] == "SelfSubjectAccessReview"
+        assert after.body["spec"]["resourceAttributes"]["verb"] == "delete"
+
+
+async def test_a_review_of_nothing_or_of_two_things_is_refused_and_none_is_stored() -> None:
+    async with serving() as api:
+        nothing = await api.create(REVIEWS, {"spec": {}})
+        both = may("get", "widgets")
+        both["spec"]["nonResourceAttributes"] = {"path": "/version", "verb": "get"}
+        two = await api.create(REVIEWS, both)
+        listed = await api.get(REVIEWS)
+        discovered = await api.get("/apis/authorization.k8s.io/v1")
+
+        assert [reply.code for reply in (nothing, two, listed)] == [422, 422, 405]
+        assert "exactly one of" in nothing.message
+        assert discovered.body["resources"][0]["verbs"] == ["create"]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import status
+from . import field_errors, status
+from .codec import Obj
 from .faults import Faults, Request
 from .status import GroupResource, StatusError
 
@@ -58,6 +59,42 @@ class Access:
         """
         if self._faults.denies(request):
             raise _refusal(request, group, path)
+
+
+def reviewed(review: Obj, user: str, faults: Faults) -> Obj:
+    """A SelfSubjectAccessReview with its answer: whether this user may do what its spec says.
+
+    Source: Kubernetes authorization.k8s.io/v1.
+
+    Raises:
+        StatusError: 422, it asks about nothing, or about two things.
+    """
+    spec = review.get("spec") or {}
+    asked, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if (asked is None) == (path is None):
+        text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        value = {"resourceAttributes": asked, "nonResourceAttributes": path}
+        kind = GroupResource("authorization.k8s.io", "SelfSubjectAccessReview")
+        raise status.invalid_object(
+            kind, "", [field_errors.invalid("spec.resourceAttributes", value if asked else None, text)]
+        )
+    if asked is None:
+        request = Request(user, (path or {}).get("verb", ""), "")
+    else:
+        resource = asked.get("resource", "")
+        if asked.get("subresource"):
+            resource += f"/{asked['subresource']}"
+        request = Request(
+            user, asked.get("verb", ""), resource, asked.get("namespace", ""), asked.get("name", "")
+        )
+    allowed = not faults.denies(request)
+    return {
+        "kind": "SelfSubjectAccessReview",
+        "apiVersion": "authorization.k8s.io/v1",
+        "metadata": {},
+        "spec": spec,
+        "status": {"allowed": allowed},
+    }
 
 
 def _refusal(request: Request, group: str, path: str) -> StatusError:

@@ -85,6 +85,8 @@ def resource_list(registry: Registry, name: str, version: str) -> Obj | None:
 
 
 def _verbs(kind: Kind) -> list[str]:
+    if kind.verbs:
+        return list(kind.verbs)
     if kind.custom:
         return _CUSTOM_VERBS
     return _NAMESPACE_VERBS if kind.plural == "namespaces" else _CORE_VERBS

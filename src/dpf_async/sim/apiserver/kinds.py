@@ -76,6 +76,8 @@ class Kind:
     custom: bool = False
     has_generation: bool = False
     terminating: bool = False
+    verbs: tuple[str, ...] = ()
+    """The only ones there are, for a kind whose objects are answered and not stored; empty for all."""
 
     @cached_property
     def resource(self) -> GroupResource:
@@ -167,6 +169,7 @@ def _core(plural: str, kind: str, group: str = "", *, status: bool = False, **mo
 DEFINITIONS = GroupResource("apiextensions.k8s.io", "customresourcedefinitions")
 NAMESPACES = GroupResource("", "namespaces")
 SECRETS = GroupResource("", "secrets")
+ACCESS_REVIEWS = GroupResource("authorization.k8s.io", "selfsubjectaccessreviews")
 
 
 def core_kinds() -> list[Kind]:
@@ -179,6 +182,13 @@ def core_kinds() -> list[Kind]:
         _core("secrets", "Secret"),
         _core("serviceaccounts", "ServiceAccount", short_names=("sa",)),
         _core("leases", "Lease", "coordination.k8s.io"),
+        _core(
+            ACCESS_REVIEWS.resource,
+            "SelfSubjectAccessReview",
+            ACCESS_REVIEWS.group,
+            namespaced=False,
+            verbs=("create",),
+        ),
         _core(
             "customresourcedefinitions",
             "CustomResourceDefinition",

@@ -16,10 +16,12 @@ from aiohttp import web
 from aiohttp.client_exceptions import ClientConnectionResetError
 
 from . import options, status
+from .access import reviewed
 from .bodies import JSON, decode_object, decode_patch, read_body, read_delete_options, read_object_body
 from .cluster import Cluster
 from .codec import Obj, decode_json, decode_yaml, encode_in_order
 from .faults import Faults, Request
+from .kinds import ACCESS_REVIEWS
 from .lists import list_objects, selection_of, wanted_version
 from .patches import (
     APPLY_PATCH,
@@ -87,7 +89,7 @@ class Resources:
             case "watch":
                 return await self._watch(request, target, asked)
             case "create":
-                return await self._create(request, target)
+                return await self._create(request, target, asked)
             case "update":
                 return await self._update(request, target)
             case "patch":
@@ -133,8 +135,11 @@ class Resources:
             store.listeners.remove(check)
         raise status.too_large_resource_version(version, store.revision)
 
-    async def _create(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
+    async def _create(self, request: web.BaseRequest, target: Target, asked: Request) -> web.StreamResponse:
         raw = await read_object_body(request, target)
+        if target.resource == ACCESS_REVIEWS:
+            review = decode_object(raw, target).value
+            return json_response(request, encode_in_order(reviewed(review, asked.user, self._faults)), 201)
         how = options.write_options(request.query, _user_agent(request), what="CreateOptions")
         created = self._cluster.create(target, decode_object(raw, target), how)
         return self._answer(request, target, self._cluster.show(target, created), 201, how)

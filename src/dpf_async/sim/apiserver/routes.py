@@ -78,6 +78,8 @@ def resolve(registry: Registry, route: Route) -> Target | StatusError | None:
         return None
     if bool(route.namespace) != kind.namespaced and (route.namespace or route.verb not in _ACROSS_NAMESPACES):
         return None
-    if not route.verb or (route.verb == "deletecollection" and kind.plural == "namespaces"):
+    if not route.verb or (kind.verbs and route.verb not in kind.verbs):
+        return status.method_not_allowed()
+    if route.verb == "deletecollection" and kind.plural == "namespaces":
         return status.method_not_allowed()
     return Target(kind, version, route.namespace, route.name, route.subresource)
