@@ -87,6 +87,25 @@ def test_what_cannot_be_read_is_an_error(data: bytes) -> None:
         decode_protobuf(data)
 
 
+def test_a_review_is_read_with_what_it_asks() -> None:
+    attributes = field(1, "dpf") + field(2, "list") + field(3, "g") + field(4, "*") + field(5, "dpus")
+    review = enveloped(
+        "SelfSubjectAccessReview",
+        "authorization.k8s.io/v1",
+        field(1, b"") + field(2, field(1, attributes + field(6, "status") + field(7, "a"))),
+    )
+
+    assert decode_protobuf(review)["spec"]["resourceAttributes"] == {
+        "namespace": "dpf",
+        "verb": "list",
+        "group": "g",
+        "version": "*",
+        "resource": "dpus",
+        "subresource": "status",
+        "name": "a",
+    }
+
+
 async def test_core_kinds_are_created_from_protobuf_and_answered_in_json() -> None:
     async with serving() as api:
         headers = {"Content-Type": "application/vnd.kubernetes.protobuf"}

@@ -1,7 +1,7 @@
 """Kubernetes' protobuf, read only, for the core kinds whose clients send it: kubectl create secret and the like.
 
 Answers are JSON, which those clients accept too. Source: the generated.proto of core/v1, coordination/v1,
-meta/v1 and runtime.
+authorization/v1, meta/v1 and runtime.
 """
 
 from __future__ import annotations
@@ -73,6 +73,27 @@ _KINDS: Mapping[str, _Message] = {
                 3: ("acquireTime", "micro time"),
                 4: ("renewTime", "micro time"),
                 5: ("leaseTransitions", "int"),
+            },
+        ),
+    },
+    "SelfSubjectAccessReview": {
+        1: ("metadata", _META),
+        2: (
+            "spec",
+            {
+                1: (
+                    "resourceAttributes",
+                    {
+                        1: ("namespace", "string"),
+                        2: ("verb", "string"),
+                        3: ("group", "string"),
+                        4: ("version", "string"),
+                        5: ("resource", "string"),
+                        6: ("subresource", "string"),
+                        7: ("name", "string"),
+                    },
+                ),
+                2: ("nonResourceAttributes", {1: ("path", "string"), 2: ("verb", "string")}),
             },
         ),
     },
