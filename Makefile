@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench clean
+.PHONY: help setup demo test test-apiserver apiserver check format bench clean
 
 help:  ## list the verbs
-	@awk -F':.*##' '/^[a-z-]+:.*##/ { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*##' '/^[a-z-]+:.*##/ { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## virtual environment with everything but the benchmarked peers
 
@@ -26,6 +26,12 @@ demo: $(READY)  ## provision a simulated site from examples/, live, in under a m
 
 test: $(READY)  ## the tests
 	@$(BIN)/pytest -q -n 2 --dist worksteal
+
+apiserver: $(READY)  ## build kube-apiserver, etcd and kubectl for the tests, once; needs Go
+	@$(BIN)/python tests/apiserver/build.py
+
+test-apiserver: apiserver  ## the tests that need a real API server
+	@$(BIN)/pytest -q -m apiserver tests/apiserver
 
 check: $(READY)  ## format, lint, types, layers
 	@$(BIN)/ruff format --check .

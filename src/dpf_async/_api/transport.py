@@ -161,11 +161,11 @@ class Transport:
         response = await self._open(path, query, headers)
         try:
             if response.status == 401 and await self._renewed(headers):
-                response.close()
+                _hang_up(response)
                 response = await self._open(path, query, await self.credentials.headers())
             yield Stream(response)
         finally:
-            response.close()
+            _hang_up(response)
 
     async def _request(
         self,
@@ -330,3 +330,12 @@ def _socket(address: aiohappyeyeballs.AddrInfoType) -> socket.socket:
         if hasattr(socket, option):  # Linux; elsewhere the system's own numbers stand
             made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
     return made
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    """Close the connection of an answer at once, whatever is still to come."""
+    # Closing alone would have TLS say goodbye and wait for an answer that a server in the middle of a watch does not
+    # give: the connection would outlive the client, for as long as asyncio waits (30 s).
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()
+    response.close()

@@ -17,7 +17,7 @@ from dpf_async.models import (
     NodeSelector,
     known,
 )
-from dpf_async.sim.operator import agent, conditions, hold, reboot, rollout
+from dpf_async.sim.operator import agent, conditions, hold, naming, reboot, rollout
 from dpf_async.sim.operator.fitting import misfit, quantity
 from dpf_async.sim.operator.profiles import REALISTIC
 from dpf_async.sim.operator.selectors import matches, matches_node
@@ -91,15 +91,23 @@ def test_too_many_disturbed_nodes_hold_back_all_but_force() -> None:
     assert forced.started
 
 
+@pytest.mark.parametrize("reason", ["NodeEffectIsProcessing", "Error"])
+def test_an_effect_that_has_begun_is_not_taken_back_for_the_sake_of_the_limit(reason: str) -> None:
+    begun = [said("NodeEffectApplied", "False", reason)]
+
+    assert _effect(unavailable=50, conditions=begun).started
+    assert not _effect(unavailable=50, conditions=[said("NodeEffectApplied", "False", "Pending")]).started
+
+
 def test_hold_false_counts_as_an_effect_that_asks_nobody() -> None:
     assert _effect(effect={"hold": False}).status.conditions[0].status == "True"
 
 
 def _effect(
-    *, devices: int = 1, unavailable: int = 0, metadata: Any = None, effect: Any = None
+    *, devices: int = 1, unavailable: int = 0, metadata: Any = None, effect: Any = None, **status: Any
 ) -> hold.Effect:
     return hold.step(
-        a_maintenance(metadata=metadata, effect=effect),
+        a_maintenance(metadata=metadata, effect=effect, **status),
         devices=devices,
         unavailable=unavailable,
         action_left=0.0,
@@ -192,6 +200,14 @@ def test_a_look_that_was_cut_short_after_the_annotation_asks_again_and_never_tak
     assert neither.annotate
 
 
+def test_an_answer_that_came_before_the_condition_was_written_counts() -> None:
+    told = in_reboot(1, "False")
+
+    plan = reboot.plan(a_node(), [told], asking=True)
+
+    assert plan == reboot.Plan(rebooted=(told,), verdict=reboot.Verdict("False", "DPUNodeRebootInProgress"))
+
+
 def test_a_node_without_dpus_has_no_reboot_in_progress() -> None:
     assert reboot.plan(a_node(**progress()), []) == reboot.Plan(forget=True)
 
@@ -271,13 +287,14 @@ def plan_of(dpu_set: DPUSet, dpus: list[DPU], expected: int | None = None) -> ro
     return rollout.plan(dpu_set, template, pairs, dpus, {})
 
 
-def a_member(number: int, phase: str = "Ready", bfb: str = "old") -> DPU:
+def a_member(number: int, phase: str = "Ready", bfb: str = "old", is_ready: str = "") -> DPU:
     spec = {
         "bfb": bfb,
         "dpuNodeName": f"node-{number}",
         "cluster": {"nodeLabels": {known.DPUNODE_NAME_LABEL: f"node-{number}"}},
     }
-    return a_dpu(f"node-{number}-device", phase, spec=spec)
+    ready = is_ready or ("True" if phase == "Ready" else "False")
+    return a_dpu(f"node-{number}-device", phase, spec=spec, conditions=[said("Ready", ready)])
 
 
 def test_on_delete_leaves_dpus_as_they_are() -> None:
@@ -286,7 +303,7 @@ def test_on_delete_leaves_dpus_as_they_are() -> None:
     assert plan == rollout.Rollout((), (), ())
 
 
-@pytest.mark.parametrize(("most", "gone"), [(None, [1]), (2, [1, 2]), ("50%", [1, 2]), ("10%", [])])
+@pytest.mark.parametrize(("most", "gone"), [(None, [1]), (0, [1]), (2, [1, 2]), ("30%", [1, 2]), ("0%", [1])])
 def test_a_rolling_update_replaces_as_many_ready_dpus_as_may_be_missing(
     most: int | str | None, gone: list[int]
 ) -> None:
@@ -301,6 +318,14 @@ def test_a_rolling_update_replaces_dpus_that_are_not_ready_at_once() -> None:
     plan = plan_of(a_set("RollingUpdate"), members)
 
     assert [dpu.name for dpu in plan.delete] == ["node-2-device", "node-3-device"]
+
+
+def test_a_rolling_update_takes_the_condition_ready_for_its_word_and_not_the_phase() -> None:
+    members = [a_member(1), a_member(2, is_ready="False"), a_member(3, "Node Effect", is_ready="True")]
+
+    plan = plan_of(a_set("RollingUpdate"), members)
+
+    assert [dpu.name for dpu in plan.delete] == ["node-2-device"]
 
 
 def test_a_rolling_update_waits_for_the_one_it_has_replaced() -> None:
@@ -319,12 +344,44 @@ def test_dpus_that_are_being_deleted_are_not_counted() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("dpu", "expected"),
+    [
+        ({}, True),
+        ({"phase": "Node Effect Removal"}, False),
+        ({"observedGeneration": 0}, False),
+        ({"metadata": {"labels": {known.DPUSET_TEMPLATE_HASH_LABEL: "before"}}}, False),
+        ({"phase": "Deleting", "metadata": {"deletionTimestamp": "2026-06-01T10:00:00Z"}}, True),
+    ],
+)
+def test_a_set_is_done_when_all_dpus_that_stay_are_ready_and_made_from_its_template(
+    dpu: dict[str, Any], expected: bool
+) -> None:
+    labels = {"labels": {known.DPUSET_TEMPLATE_HASH_LABEL: "now"}}
+    dpu_set = a_set().model_copy(update={"metadata": a_dpu(metadata=labels).metadata})
+
+    assert (
+        rollout.is_done(dpu_set, [a_dpu(**{"metadata": labels, "observedGeneration": 1, **dpu})]) is expected
+    )
+
+
+def test_a_dpu_that_is_changed_in_place_bears_the_hash_of_the_template_from_then_on() -> None:
+    dpu_set = a_set(nodeEffect={"noEffect": True})
+
+    (change,) = plan_of(dpu_set, [a_member(1)]).update
+
+    template = dpu_set.spec.dpu_template.spec
+    assert template is not None
+    hash_ = naming.template_hash(template.to_wire())
+    assert change[1]["metadata"] == {"labels": {known.DPUSET_TEMPLATE_HASH_LABEL: hash_}}
+
+
 def test_a_change_of_the_effect_reaches_ready_dpus_only() -> None:
     waiting, there = a_member(1, "Node Effect"), a_member(2)
 
     plan = plan_of(a_set(nodeEffect={"noEffect": True, "applyOnLabelChange": True}), [waiting, there])
 
-    changes = {str(dpu.name): patch["nodeEffect"] for dpu, patch in plan.update}
+    changes = {str(dpu.name): patch["spec"]["nodeEffect"] for dpu, patch in plan.update}
     assert changes["node-1-device"] == {"applyOnLabelChange": True}
     assert changes["node-2-device"] == {"hold": None, "noEffect": True, "applyOnLabelChange": True}
 

@@ -18,7 +18,8 @@ from dpf_async.models import (
     known,
 )
 from dpf_async.sim import Simulator
-from dpf_async.sim.operator import INSTANT
+from dpf_async.sim.operator import INSTANT, Troubles
+from dpf_async.sim.operator.hardware import Hardware
 from tests.sim.operator.site import (
     a_site,
     conditions,
@@ -30,6 +31,7 @@ from tests.sim.operator.site import (
     registered,
     the_dpu,
 )
+from tests.sim.operator.things import a_dpu
 
 
 async def test_a_device_stays_terminating_as_long_as_its_dpu_lives() -> None:
@@ -201,6 +203,16 @@ async def test_a_dpu_whose_cluster_does_not_answer_stays_deleting_and_everything
         assert await exists(dpf, DPUNode, host.name)
         sim.heal("stuck_finalizer")
         await dpf.handle(DPUNode, host.name).until_gone(timeout=5)
+
+
+def test_hardware_that_was_forgotten_can_be_cleaned_up_after() -> None:
+    hardware, dpu = Hardware(INSTANT, Troubles(), clock=lambda: 0.0), a_dpu(phase="Deleting")
+    assert hardware.board(dpu, None).remains
+    hardware.forget(dpu.uid)
+
+    hardware.clean_up(dpu)
+
+    assert hardware.board(dpu, None).remains
 
 
 async def test_deletion_goes_on_where_it_stood_when_finalizers_are_taken_off_by_hand() -> None:

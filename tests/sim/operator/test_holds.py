@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import anyio
+
 from dpf_async import DPFClient, HostSpec, Level, Snapshot, phase_is
 from dpf_async.models import (
     DPU,
@@ -190,6 +192,19 @@ async def test_a_maintenance_that_is_being_deleted_is_waited_for() -> None:
         )
 
 
+async def test_a_hold_that_is_deleted_by_hand_keeps_its_dpu_waiting() -> None:
+    async with a_site() as (sim, dpf):
+        host = await registered(sim)
+
+        await dpf.resource(DPUNodeMaintenance).delete(f"{host.name}-hold")
+        await sim.settled()
+
+        dpu, hold = await the_dpu(dpf, host.name), await hold_of(dpf, host.name)
+        assert conditions(dpu)["NodeEffectReady"] == ("False", "DPUNodeMaintenanceDeleting")
+        assert hold.terminating
+        assert dpu.name in hold.spec.requestor
+
+
 async def test_a_maintenance_without_its_node_stays_terminating_until_there_is_one_again() -> None:
     async with a_site() as (sim, dpf):
         node = await sim.node_waiting_for_hold()
@@ -236,6 +251,48 @@ async def test_no_more_hosts_are_disturbed_than_may_be() -> None:
         await answer_reboots(dpf, first.name)
         await sim.settled()
         assert (await hold_of(dpf, second.name)).metadata.annotations[HOLD] == "true"
+
+
+async def test_of_the_hosts_that_wait_no_more_begin_at_once_than_may_be() -> None:
+    async with a_site() as (sim, dpf):
+        await configure(dpf, maxUnavailableDPUNodes=1)
+        await sim.settled()
+        first = await registered(sim)
+        others = [await registered(sim) for _ in range(4)]
+
+        await released(sim, dpf, first.name)
+        await answer_reboots(dpf, first.name)
+        await sim.settled()
+
+        holds = [await hold_of(dpf, host.name) for host in others]
+        assert sum(HOLD in one.metadata.annotations for one in holds) == 1
+        assert sum(conditions(one)["NodeEffectApplied"] == ("False", "Pending") for one in holds) == 3
+
+
+async def test_holds_that_stand_can_be_released_though_fewer_hosts_may_be_disturbed_by_now() -> None:
+    async with a_site() as (sim, dpf):
+        hosts = [await registered(sim), await registered(sim)]
+        await configure(dpf, maxUnavailableDPUNodes=1)
+        await sim.settled()
+
+        for host in hosts:
+            await released(sim, dpf, host.name)
+
+        assert [(await the_dpu(dpf, host.name)).status.phase for host in hosts] == ["Rebooting", "Rebooting"]
+
+
+async def test_no_more_dpus_are_installed_at_once_than_may_be() -> None:
+    async with a_site() as (sim, dpf):
+        await configure(dpf, maxDPUParallelInstallations=2)
+        await sim.settled()
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(6):
+                tasks.start_soon(sim.register_host)
+        await sim.settled()
+
+        found = (await dpf.resource(DPU).list()).items
+        assert sorted(str(dpu.status.phase) for dpu in found) == ["Node Effect"] * 2 + ["Pending"] * 4
 
 
 async def test_no_effect_asks_nobody_and_still_waits_for_services() -> None:

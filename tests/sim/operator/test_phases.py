@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dpf_async.models import BFB, DPUCluster
-from dpf_async.sim.operator import phases
+from dpf_async.sim.operator import INSTANT, phases
 from dpf_async.sim.operator.board import Board, ClusterNode
 from dpf_async.sim.operator.world import (
     CleanUp,
@@ -130,12 +130,23 @@ def test_a_maintenance_nobody_asks_for_any_more_is_not_joined() -> None:
     assert reasons(step)["NodeEffectReady"] == ("False", "DPUNodeMaintenanceDeleting")
 
 
-def test_a_dpu_leaves_a_maintenance_that_goes_down_under_it() -> None:
+def test_a_dpu_waits_for_a_maintenance_that_is_being_deleted_and_does_not_leave_it() -> None:
     going = a_maintenance("node-1-device-1", metadata=DELETED)
 
     step = phases.step(a_world(a_dpu(phase="Node Effect"), maintenance=going))
 
-    assert step.actions == (LeaveMaintenance(services_too=True),)
+    assert step.actions == ()
+    assert reasons(step)["NodeEffectReady"] == ("False", "DPUNodeMaintenanceDeleting")
+
+
+def test_leaving_nic_mode_takes_the_time_of_the_profile() -> None:
+    dpu, profile = a_dpu(phase="Initialize Interface"), replace(INSTANT, mode_change=5.0)
+
+    early = phases.step(a_world(dpu, board=Board(mode="nic", worked=2.0), profile=profile))
+    late = phases.step(a_world(dpu, board=Board(mode="nic", worked=5.0), profile=profile))
+
+    assert (early.status.phase, early.wait) == ("Initialize Interface", 3.0)
+    assert late.status.phase == "Rebooting"
 
 
 def test_a_second_dpu_joins_an_applied_effect_and_passes_in_the_same_look() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby
 
-from dpf_async import external_reboot_required, phase_is, ready
+from dpf_async import Level, NodeView, external_reboot_required, phase_is, ready
 from dpf_async.models import DPU, DPUNode, known
 from dpf_async.sim import Simulator
 from dpf_async.sim.operator import INSTANT
@@ -21,6 +22,11 @@ from tests.sim.operator.site import (
     released,
     saying,
     the_dpu,
+)
+
+_is_asked_for = Level[NodeView](
+    "asked for a reboot",
+    lambda view: view.node is not None and known.EXTERNAL_REBOOT_REQUIRED in view.node.annotations,
 )
 
 
@@ -109,6 +115,21 @@ async def test_the_condition_goes_when_the_node_has_no_dpus_and_the_question_sta
         assert known.EXTERNAL_REBOOT_REQUIRED in left.metadata.annotations
 
 
+async def test_an_answer_that_overtakes_the_condition_of_the_node_is_not_asked_for_again() -> None:
+    async with a_site() as (sim, dpf):
+        host = await registered(sim)
+        with sim.server.faults.stalled(verb="patch", resource="dpunodes/status"):
+            await dpf.mark_dpu_node_ready_for_maintenance(host.name)
+            await dpf.node(host.name).until(_is_asked_for, timeout=5)
+
+            await annotate(dpf, DPUNode, host.name, known.EXTERNAL_REBOOT_REQUIRED, None)
+        await sim.settled()
+
+        assert (await the_dpu(dpf, host.name)).status.phase == "Ready"
+        asked = [known.EXTERNAL_REBOOT_REQUIRED in change.annotations for change in history(sim, DPUNode)]
+        assert [one for one, _ in groupby(asked)].count(True) == 1
+
+
 async def test_a_host_that_reboots_by_itself_asks_nobody() -> None:
     async with a_site(profile=replace(INSTANT, host_reboot=0.05)) as (sim, dpf):
         host = await registered(sim)
@@ -129,6 +150,11 @@ async def test_a_host_that_reboots_by_itself_asks_nobody() -> None:
         assert all(
             known.EXTERNAL_REBOOT_REQUIRED not in change.annotations for change in history(sim, DPUNode)
         )
+        unlabelled = {"metadata": {"labels": {known.CARBIDE_CONTROLLED_NODE_LABEL: None}}}
+        await dpf.resource(DPUNode).patch(host.name, unlabelled)
+        await sim.settled()
+        left = await dpf.resource(DPUNode).get(host.name)
+        assert "DPUNodeRebootInProgress" not in conditions(left), "it has no DPUs any more"
 
 
 async def test_a_dpu_in_nic_mode_needs_a_reboot_before_it_is_installed() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, DPUSet, known
 from tests.sim.operator.conftest import Story
@@ -230,6 +230,16 @@ def test_a_dpuset_counts_its_dpus_by_phase(one_dpu: Story) -> None:
     assert {"Node Effect": 1} in counted
     assert counted[-1] == {"Ready": 1}
     assert all(sum(one.values()) <= 1 for one in counted)
+
+
+def test_a_dpuset_says_that_it_makes_its_dpus_and_then_that_they_are_not_ready(one_dpu: Story) -> None:
+    said = [one for change in one_dpu.of(DPUSet) for one in change.status.get("conditions", [])]
+    messages = [one["message"] for one in said if one["type"] == "Ready"]
+
+    assert [one for one, _ in groupby(messages) if one] == [
+        "DPUs are being reconciled",
+        "Some DPUs are not ready",
+    ]
 
 
 def test_a_dpuset_says_only_what_is_wrong_about_its_prerequisites(one_dpu: Story) -> None:

@@ -67,8 +67,8 @@ async def define(sim: Simulator, dpf: DPFClient, site: SiteSpec) -> None:
     await sim.settled()
 
 
-async def change_the_service(sim: Simulator, dpf: DPFClient) -> None:
-    chart = {"spec": {"helmChart": {"source": {"version": "2.0.0"}}}}
+async def change_the_service(sim: Simulator, dpf: DPFClient, version: str = "2.0.0") -> None:
+    chart = {"spec": {"helmChart": {"source": {"version": version}}}}
     await dpf.resource(DPUServiceTemplate).patch("dts", chart)
     await sim.settled()
 
@@ -242,6 +242,20 @@ async def test_a_disruptive_change_asks_again_and_installs_nothing() -> None:
         assert road == ["Ready", "Node Effect", "DPU Cluster Config", "Node Effect Removal", "Ready"]
         assert (await the_dpu(dpf, node.name)).status.post_provisioning_node_effect is None
         assert (await the_service(dpf)).name != old.name
+
+
+async def test_a_second_disruptive_change_while_the_first_is_held_keeps_nobody_from_being_ready() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        await define(sim, dpf, a_site_with({"disruptive": True}))
+        node = await sim.ready_node()
+        await change_the_service(sim, dpf)
+
+        await change_the_service(sim, dpf, "3.0.0")
+        assert len((await dpf.resource(DPUService).list()).items) == 3
+        await released(sim, dpf, node.name)
+
+        assert (await the_dpu(dpf, node.name)).status.phase == "Ready"
+        assert (await the_service(dpf)).spec.helm_chart.source.version == "3.0.0"
 
 
 async def test_a_change_that_is_not_disruptive_is_made_in_place() -> None:

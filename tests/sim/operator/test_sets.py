@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dpf_async import DeploymentView, DPFClient, Level
+from dpf_async import DeploymentView, DPFClient, Level, Snapshot
 from dpf_async.models import (
     BFB,
     DPU,
@@ -23,6 +23,7 @@ from dpf_async.sim import Simulator
 from dpf_async.sim.operator import INSTANT
 from dpf_async.sim.simulator import minimal_site
 from tests.sim.operator.site import (
+    Change,
     a_site,
     answer_reboots,
     conditions,
@@ -32,8 +33,11 @@ from tests.sim.operator.site import (
     message,
     phases,
     registered,
+    released,
     the_dpu,
 )
+
+FORCED = {"hold": True, "force": True}
 
 
 async def use_another_bfb(sim: Simulator, dpf: DPFClient, name: str = "new") -> None:
@@ -51,6 +55,22 @@ def _prerequisites(view: DeploymentView) -> str:
 _waits_for_its_bfb = Level[DeploymentView](
     "waiting for its BFB", lambda view: "BFB is not ready" in _prerequisites(view)
 )
+
+
+def _says(words: str) -> Level[Snapshot[DPUSet]]:
+    """The message of the DPUSet's condition Ready."""
+
+    def holds(state: Snapshot[DPUSet]) -> bool:
+        condition = state.condition("Ready")
+        return condition is not None and condition.message == words
+
+    return Level(words, holds)
+
+
+def _speaks_of_its_spec(change: Change) -> bool:
+    said = [one for one in change.status["conditions"] if one["type"] == "Ready"]
+    generation: int = change.obj["metadata"]["generation"]
+    return [one["observedGeneration"] for one in said] == [generation]
 
 
 async def use_strategy(sim: Simulator, dpf: DPFClient, strategy: str) -> None:
@@ -95,6 +115,51 @@ async def test_with_rolling_update_dpus_that_are_not_ready_are_replaced_at_once(
         await use_another_bfb(sim, dpf)
 
         assert [(await the_dpu(dpf, host.name)).spec.bfb for host in hosts] == ["new", "new"]
+
+
+async def test_a_dpuset_never_calls_itself_ready_of_dpus_it_is_about_to_replace() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        await sim.ready_node()
+        await sim.ready_node()
+        await use_strategy(sim, dpf, "RollingUpdate")
+        before = len(history(sim, DPUSet))
+
+        await use_another_bfb(sim, dpf)
+
+        after = [change for change in history(sim, DPUSet)[before:] if _speaks_of_its_spec(change)]
+        assert {change.said("Ready") for change in after} == {("False", "Pending")}
+
+
+async def test_with_on_delete_a_dpuset_is_not_ready_while_a_dpu_waits_to_be_deleted() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        node = await sim.ready_node()
+
+        await use_another_bfb(sim, dpf)
+
+        dpu_set = await dpf.resource(DPUSet).get("compute-default")
+        assert conditions(dpu_set)["Ready"] == ("False", "Pending")
+        assert message(dpu_set, "Ready") == "Some DPUs are not ready"
+        await dpf.reprovision_dpu((await the_dpu(dpf, node.name)).name, timeout=5)
+        await sim.settled()
+        await released(sim, dpf, node.name)
+        await answer_reboots(dpf, node.name)
+        await sim.settled()
+        dpu_set = await dpf.resource(DPUSet).get("compute-default")
+        assert conditions(dpu_set)["Ready"] == ("True", "Success")
+
+
+async def test_a_dpuset_is_ready_again_once_its_dpus_have_seen_what_was_changed_in_place() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        await sim.ready_node()
+        compute = dpf.handle(DPUSet, "compute-default")
+
+        with sim.server.faults.stalled(verb="patch", resource="dpus/status"):
+            await dpf.resource(DPUDeployment).patch("compute", {"spec": {"dpus": {"nodeEffect": FORCED}}})
+            await compute.until(_says("Some DPUs are not ready"), timeout=5)
+        await sim.settled()
+
+        dpu_set = await dpf.resource(DPUSet).get(compute.name)
+        assert conditions(dpu_set)["Ready"] == ("True", "Success")
 
 
 async def test_a_changed_flavor_changes_the_hash_of_the_template_and_new_dpus_only() -> None:

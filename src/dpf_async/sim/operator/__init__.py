@@ -10,7 +10,8 @@
                troubles.py     what goes wrong with them                   profiles.py  how long it takes
 
 It knows nothing of the embedded API server and runs against any that has DPF's CRDs. Not simulated: installing by host
-agent, Kubernetes Events, the Jobs of scripts and custom actions, and everything inside a DPU.
+agent, hosts that are Kubernetes nodes, Kubernetes Events, the Jobs of scripts and custom actions, and everything inside
+a DPU.
 """
 
 from dpf_async.sim.operator.operator import Operator

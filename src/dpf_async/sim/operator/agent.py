@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import NAMESPACE_OID, uuid5
 
-from dpf_async.models import DPU, AgentStatus, DPUPhase, find_condition, format_time, known, parse_time
+from dpf_async.models import DPU, AgentStatus, DPUPhase, format_time, known, parse_time
 from dpf_async.sim.operator import conditions
 from dpf_async.sim.operator.patches import changed
 from dpf_async.sim.operator.profiles import Profile
@@ -110,9 +110,8 @@ def _discovered(agent: AgentStatus, reboots: int, method: str, now: datetime) ->
     needed = done < reboots
     found = method if needed else known.RebootMethod.NO_ACTION
     about = known.AgentCondition.REBOOT_METHOD_DISCOVERY
-    before = find_condition(agent.conditions, about)
     # Written anew with each boot, so its time is that of the boot, as in dpf-facts 14.7g and 14.7j.
-    fresh = conditions.without(agent.conditions, about) if before is not None else agent.conditions
+    fresh = conditions.without(agent.conditions, about)
     return changed(
         agent,
         reboot_method=found,

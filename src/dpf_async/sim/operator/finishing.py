@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dpf_async.models import DPUAddress, DPUPhase, known
+from dpf_async.models import DPUAddress, DPUPhase, find_condition, known
 from dpf_async.sim.operator.board import DPU_MODE
 from dpf_async.sim.operator.conditions import is_true
 from dpf_async.sim.operator.hardware import node_labels
@@ -154,8 +154,8 @@ def _removal_timed_out(world: World) -> bool:
     timeout, about = world.settings.node_effect_removal_timeout, _Condition.NODE_EFFECT_REMOVED
     if timeout is None or world.is_true(about):
         return False
-    waited = [one for one in world.status.conditions if one.type == about]
-    return bool(waited) and world.seconds_since(about) >= timeout
+    has_waited = find_condition(world.status.conditions, about) is not None
+    return has_waited and world.seconds_since(about) >= timeout
 
 
 def _addresses(world: World) -> tuple[DPUAddress, ...]:

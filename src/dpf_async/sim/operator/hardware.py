@@ -189,7 +189,9 @@ class Hardware:
         """Take away what a DPU left in its DPUCluster."""
         if self.node(dpu) is not None:
             del self._nodes[dpu.name]
-        self._states[dpu.uid].remains = False
+        if (state := self._states.get(dpu.uid)) is not None:
+            # Otherwise it was forgotten meanwhile: somebody took its finalizers off by hand.
+            state.remains = False
 
     # Pods.
 

@@ -15,6 +15,7 @@ from dpf_async.models import (
     DPUNodeMaintenance,
     DPUNodeMaintenanceStatus,
     NodeEffect,
+    find_condition,
     format_time,
     known,
     parse_time,
@@ -73,7 +74,8 @@ def step(
     Args:
         maintenance: in its present state.
         devices: how many the node lists.
-        unavailable: other nodes that are being disturbed.
+        unavailable: other nodes that are being disturbed. They count only until this node is: an effect that has begun
+            is not taken back, whatever becomes of the limit.
         action_left: seconds until a custom action is over.
         settings: of the operator.
         now: wall clock.
@@ -85,7 +87,7 @@ def step(
         max_unavailable_dpu_nodes=settings.max_unavailable_nodes,
         multi_dpu_operations_sync_wait_time=settings.sync_wait_text,
     )
-    if not effect.force and unavailable >= settings.max_unavailable_nodes:
+    if not effect.force and not _has_begun(maintenance) and unavailable >= settings.max_unavailable_nodes:
         message = (
             f"{unavailable} nodes are unavailable, and no more than {settings.max_unavailable_nodes} may be"
         )
@@ -121,6 +123,11 @@ def _apply(
             return Effect(waiting, started=True, ask=annotation is None)
     done = conditions.said(status.conditions, _APPLIED, conditions.TRUE, _Reason.SUCCESS, now=time)
     return Effect(changed(status, conditions=done), started=True)
+
+
+def _has_begun(maintenance: DPUNodeMaintenance) -> bool:
+    said = find_condition(maintenance.conditions, _APPLIED)
+    return said is not None and said.reason in (_Reason.NODE_EFFECT_IS_PROCESSING, _Reason.ERROR)
 
 
 def _waiting(

@@ -34,6 +34,9 @@ def initialize_interface(world: World, draft: Draft) -> None:
         draft.false(about, _Reason.DPU_DEVICE_NOT_READY, message)
         return
     if world.board.mode == NIC_MODE:
+        if (left := world.profile.mode_change - world.board.worked) > 0:
+            draft.wait(left)
+            return
         draft.false(
             _Condition.HOST_POWER_CYCLE,
             _Condition.HOST_POWER_CYCLE,

@@ -18,7 +18,6 @@ from dpf_async.sim.operator.world import (
     Draft,
     GiveCluster,
     JoinMaintenance,
-    LeaveMaintenance,
     Step,
     World,
 )
@@ -158,9 +157,8 @@ def _node_effect(world: World, draft: Draft) -> None:
         missing = f'DPUNodeMaintenance.provisioning.dpu.nvidia.com "{world.maintenance_name}" not found'
         draft.false(about, _Reason.CREATED_DPU_NODE_MAINTENANCE, missing)
     elif maintenance.terminating or not maintenance.spec.requestor:
-        # One without requestors is about to be deleted: whoever joined it now would go down with it.
-        if world.dpu.name in maintenance.spec.requestor:
-            draft.do(LeaveMaintenance(services_too=True))
+        # One without requestors is about to be deleted: whoever joined it now would go down with it. One that somebody
+        # deleted by hand stays as long as this DPU asks for it, and this DPU waits for it to go: so it does with DPF.
         message = f'DPUNodeMaintenance "{maintenance.name}" is being deleted'
         draft.false(about, _Reason.DPU_NODE_MAINTENANCE_DELETING, message)
     else:

@@ -62,26 +62,25 @@ _WAITING: Final = Verdict(conditions.TRUE, _Reason.WAIT_FOR_EXTERNAL_REBOOT)
 _OVER: Final = Verdict(conditions.FALSE, _Reason.REBOOT_IN_PROGRESS)
 
 
-def plan(node: DPUNode, dpus: Iterable[DPU]) -> Plan:
+def plan(node: DPUNode, dpus: Iterable[DPU], *, asking: bool = False) -> Plan:
     """What comes next for a node that is rebooted from outside.
 
     The first look at a DPU that needs a reboot asks, the next one says that it waits. A DPU that needs one while the
     question stands shares it; one that comes later asks anew.
+
+    Args:
+        node: in its present state.
+        dpus: all of the node.
+        asking: the annotation was written, though the node's condition does not say so yet.
     """
     present = tuple(dpus)
     if not present:
         return Plan(forget=True)
-    needing = tuple(
-        dpu
-        for dpu in present
-        if dpu.status.phase == DPUPhase.REBOOTING
-        and not dpu.terminating
-        and not conditions.is_true(dpu.conditions, _REBOOTED)
-    )
+    needing = _needing(present)
     told = tuple(dpu for dpu in needing if find_condition(dpu.conditions, _REBOOTED) is not None)
     asked = known.EXTERNAL_REBOOT_REQUIRED in node.metadata.annotations
     said = find_condition(node.conditions, _IN_PROGRESS)
-    in_progress = said is not None and said.is_true
+    in_progress = asking or (said is not None and said.is_true)
     if in_progress and not asked:
         # Only those that were part of the question: one that came since must be asked for by itself.
         return Plan(rebooted=told, verdict=_OVER)
@@ -100,9 +99,13 @@ def by_itself(node: DPUNode, dpus: Iterable[DPU]) -> tuple[DPU, ...]:
     present = tuple(dpus)
     if _deferring(node, present):
         return ()
+    return _needing(present)
+
+
+def _needing(dpus: tuple[DPU, ...]) -> tuple[DPU, ...]:
     return tuple(
         dpu
-        for dpu in present
+        for dpu in dpus
         if dpu.status.phase == DPUPhase.REBOOTING
         and not dpu.terminating
         and not conditions.is_true(dpu.conditions, _REBOOTED)

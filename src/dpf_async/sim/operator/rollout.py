@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from dpf_async.models import (
     DPU,
@@ -27,11 +27,11 @@ from dpf_async.models import (
     known,
 )
 from dpf_async.sim.operator import naming
+from dpf_async.sim.operator.conditions import is_true
 from dpf_async.sim.operator.patches import changed, merge_patch
 from dpf_async.sim.operator.selectors import matches
 
-ROLLING: str = "RollingUpdate"
-DEFAULT_MAX_UNAVAILABLE: int = 1
+ROLLING: Final = "RollingUpdate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Rollout:
     Attributes:
         create: DPUs that are missing.
         delete: DPUs that must go: stale, on the wrong cluster, or made from another template.
-        update: patches of the spec of DPUs that stay.
+        update: patches of DPUs that stay.
     """
 
     create: tuple[DPU, ...]
@@ -104,9 +104,28 @@ def plan(
         staying = [dpu for dpu in live if dpu.name not in gone]
         gone |= {dpu.name: dpu for dpu in _outdated(dpu_set, template, staying, missing, len(wanted))}
     update = tuple(
-        (dpu, patch) for dpu in live if dpu.name not in gone and (patch := _changes(template, dpu))
+        (dpu, _current(template) | {"spec": patch})
+        for dpu in live
+        if dpu.name not in gone and (patch := _changes(template, dpu))
     )
     return Rollout(create, tuple(gone.values()), update)
+
+
+def is_done(dpu_set: DPUSet, dpus: Iterable[DPU]) -> bool:
+    """Whether all DPUs are Ready and bear the hash of the set's template, if any. Those being deleted do not count.
+
+    So a set is not Ready as long as a DPU waits for somebody to delete it, either.
+    Source: doca-platform, DPUSet controller.
+    """
+    key = known.DPUSET_TEMPLATE_HASH_LABEL
+    wanted = dpu_set.metadata.labels.get(key)
+    return all(
+        dpu.status.phase == DPUPhase.READY
+        and dpu.status.observed_generation == dpu.metadata.generation
+        and dpu.metadata.labels.get(key, wanted) == wanted
+        for dpu in dpus
+        if not dpu.terminating
+    )
 
 
 def statistics(dpus: Iterable[DPU]) -> dict[str, int]:
@@ -167,12 +186,15 @@ def _misplaced(template: DPUTemplateSpec, dpu: DPU, clusters: Mapping[str, DPUCl
 def _outdated(
     dpu_set: DPUSet, template: DPUTemplateSpec, dpus: Sequence[DPU], missing: int, total: int
 ) -> list[DPU]:
-    """Those made from another template: all that are not Ready, and of the Ready ones as many as may be missing."""
-    ready = [dpu for dpu in dpus if dpu.status.phase == DPUPhase.READY]
+    """Those made from another template: all that are not Ready, and of the Ready ones as many as may be missing.
+
+    Ready is what the condition says, not the phase. Source: doca-platform, DPUSet controller.
+    """
+    ready = {dpu.name for dpu in dpus if is_true(dpu.conditions, known.DPUCondition.READY)}
     differing = [dpu for dpu in dpus if _differs(template, dpu)]
     spare = _max_unavailable(dpu_set, total) - missing - (len(dpus) - len(ready))
-    of_ready = [dpu for dpu in differing if dpu.status.phase == DPUPhase.READY]
-    return [dpu for dpu in differing if dpu not in of_ready] + of_ready[: max(0, spare)]
+    of_ready = [dpu for dpu in differing if dpu.name in ready]
+    return [dpu for dpu in differing if dpu.name not in ready] + of_ready[: max(0, spare)]
 
 
 def _differs(template: DPUTemplateSpec, dpu: DPU) -> bool:
@@ -182,12 +204,20 @@ def _differs(template: DPUTemplateSpec, dpu: DPU) -> bool:
 
 
 def _max_unavailable(dpu_set: DPUSet, total: int) -> int:
+    """At least one; a percentage is rounded up. Source: doca-platform, DPUSet controller."""
     strategy = dpu_set.spec.strategy
     rolling = strategy.rolling_update if strategy is not None else None
     said = rolling.max_unavailable if rolling is not None else None
     if isinstance(said, str) and said.endswith("%") and said[:-1].isdigit():
-        return math.floor(total * int(said[:-1]) / 100)
-    return int(said) if isinstance(said, int) else DEFAULT_MAX_UNAVAILABLE
+        said = math.ceil(total * int(said[:-1]) / 100)
+    return max(1, said) if isinstance(said, int) else 1
+
+
+def _current(template: DPUTemplateSpec) -> dict[str, Any]:
+    """What says that a DPU was brought up to date, as far as that goes without making it anew."""
+    return {
+        "metadata": {"labels": {known.DPUSET_TEMPLATE_HASH_LABEL: naming.template_hash(template.to_wire())}}
+    }
 
 
 def _changes(template: DPUTemplateSpec, dpu: DPU) -> dict[str, Any]:

@@ -114,12 +114,7 @@ class JoinMaintenance:
 
 @dataclass(frozen=True, slots=True)
 class LeaveMaintenance:
-    """The DPU does not need its node disturbed any more.
-
-    `services_too`: nor do its services.
-    """
-
-    services_too: bool = False
+    """The DPU does not need its node disturbed any more. Its services ask for themselves (dpf-facts 5)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ _ORDER: Final = (
 )
 """In which the conditions stand, as in dpf-facts 14.2a."""
 
+_LABELLED: Final = (DPUPhase.NODE_EFFECT_REMOVAL, DPUPhase.READY)
+
 _CHILDREN: Final[tuple[type[Resource], ...]] = (
     DPUService,
     DPUServiceInterface,
@@ -137,10 +139,8 @@ class DPUDeploymentController(Base):
     async def _make_services(self, deployment: DPUDeployment, wanted: Children) -> None:
         """Services. Old revisions stay as long as DPUs may still run them."""
         await self._apply(wanted.services)
-        rolled_out, present = (
-            self._is_rolled_out(deployment, wanted),
-            {one.spec.service_id for one in wanted.services},
-        )
+        rolled_out = self._is_rolled_out(deployment, wanted)
+        present = {one.spec.service_id for one in wanted.services}
         await self._prune(
             deployment,
             DPUService,
@@ -299,8 +299,11 @@ class DPUDeploymentController(Base):
         return self._owner(after_ or before) if readiness_changed(before, after_) else ()
 
     def _of_dpu(self, before: DPU | None, after_: DPU | None) -> Iterable[str]:
-        """A DPU matters only when old revisions may go: when it becomes Ready, or goes."""
-        matters = after_ is None or after_.status.phase == DPUPhase.READY
+        """A DPU matters only when old revisions may go: when its Node has got its labels, or when it goes.
+
+        Not only once it is Ready: it becomes that only when the old revisions among the requestors have gone.
+        """
+        matters = after_ is None or after_.status.phase in _LABELLED
         return self._owner(after_ or before) if matters and dpu_moved(before, after_) else ()
 
     def _owner(self, obj: Resource | None) -> Iterable[str]:

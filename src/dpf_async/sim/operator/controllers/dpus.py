@@ -19,6 +19,7 @@ from dpf_async.models import (
     DPUNodeMaintenance,
     DPUNodeMaintenanceSpec,
     DPUPhase,
+    DPUStatus,
     ObjectMeta,
     Resource,
     known,
@@ -89,6 +90,7 @@ class DPUController(Base):
             log.warning("unsupported_phase", dpu=name, phase=str(dpu.status.phase))
         world = self._world(dpu, device, settings)
         step = phases.step(world)
+        self._claim(dpu, step)
         for action in step.actions:
             dpu = await self._act(dpu, world, action)
         if any(isinstance(action, Release) for action in step.actions):
@@ -104,6 +106,13 @@ class DPUController(Base):
         if device is not None:
             await self.cluster.add_finalizer(device, known.DPUDEVICE_FINALIZER)
         return await self.cluster.add_finalizer(dpu, known.DPU_FINALIZER)
+
+    def _claim(self, dpu: DPU, step: Step) -> None:
+        """Take a place before anything is written: two that wait must not find the same last one."""
+        if _has_place(step.status):
+            self._installing[dpu.uid] = None
+        elif not _has_place(dpu.status):
+            self._installing.pop(dpu.uid, None)
 
     def _later(self, step: Step) -> Later | None:
         if step.wait <= step.bound:
@@ -224,8 +233,7 @@ class DPUController(Base):
                 spec["nodeEffect"] = {"force": True}
             await self.cluster.patch(maintenance, {"metadata": {"annotations": note}, "spec": spec})
         elif isinstance(action, LeaveMaintenance) and maintenance is not None:
-            leaving = {dpu.name, *(services if action.services_too else ())}
-            left = [one for one in maintenance.spec.requestor if one not in leaving]
+            left = [one for one in maintenance.spec.requestor if one != dpu.name]
             await self.cluster.patch(maintenance, {"spec": {"requestor": left}})
 
     # Which to look at.
@@ -233,9 +241,9 @@ class DPUController(Base):
     def _of_dpu(self, before: DPU | None, after_: DPU | None) -> Iterable[str]:
         """The DPU; and those that wait for a place, if it has given one back."""
         was = before is not None and before.uid in self._installing
-        if before is not None and not (after_ is not None and _has_place(after_)):
+        if before is not None and not (after_ is not None and _has_place(after_.status)):
             self._installing.pop(before.uid, None)
-        elif after_ is not None and _has_place(after_):
+        elif after_ is not None and _has_place(after_.status):
             self._installing[after_.uid] = None
         freed = was and before is not None and before.uid not in self._installing
         return [*itself(before, after_), *(self._in(DPUPhase.PENDING) if freed else ())]
@@ -253,5 +261,5 @@ class DPUController(Base):
         return [dpu.name for dpu in self.cluster.all(DPU) if dpu.status.phase == phase]
 
 
-def _has_place(dpu: DPU) -> bool:
-    return dpu.status.phase in phases.INSTALLING and not dpu.status.post_provisioning_node_effect
+def _has_place(status: DPUStatus) -> bool:
+    return status.phase in phases.INSTALLING and not status.post_provisioning_node_effect

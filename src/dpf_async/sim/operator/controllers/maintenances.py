@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
+import anyio
+
 from dpf_async._log import log
 from dpf_async.models import DPFOperatorConfig, DPUNode, DPUNodeMaintenance, Resource, known
 from dpf_async.sim.operator import conditions, hold
@@ -25,6 +27,7 @@ class DPUNodeMaintenanceController(Base):
     def __init__(self, site: Site) -> None:
         super().__init__(site)
         self._queued: set[str] = set()
+        self._counting = anyio.Lock()
 
     @property
     def watches(self) -> Mapping[type[Resource], Mapper]:
@@ -56,18 +59,22 @@ class DPUNodeMaintenanceController(Base):
         if settings is None:
             return poll(self.profile.requeue)
         action = maintenance.spec.node_effect.custom_action if maintenance.spec.node_effect else None
-        effect = hold.step(
-            maintenance,
-            devices=len(node.spec.dpus),
-            unavailable=self._unavailable(node.name),
-            action_left=(
-                self.hardware.left(maintenance.uid, "action", self.profile.custom_action) if action else 0.0
-            ),
-            settings=settings,
-            now=self.site.clock(),
-        )
-        if effect.started:
-            await self._tell_node(node)
+        # Two that count at once would both find the same last host that may be disturbed.
+        async with self._counting:
+            effect = hold.step(
+                maintenance,
+                devices=len(node.spec.dpus),
+                unavailable=self._unavailable(node.name),
+                action_left=(
+                    self.hardware.left(maintenance.uid, "action", self.profile.custom_action)
+                    if action
+                    else 0.0
+                ),
+                settings=settings,
+                now=self.site.clock(),
+            )
+            if effect.started:
+                await self._tell_node(node)
         if effect.ask:
             annotations = {known.WAIT_FOR_EXTERNAL_NODE_EFFECT: "true"}
             maintenance = await self.cluster.patch(maintenance, {"metadata": {"annotations": annotations}})

@@ -18,7 +18,7 @@ from dpf_async.models import (
 )
 from dpf_async.sim.operator import conditions, reboot
 from dpf_async.sim.operator.cluster import of_node
-from dpf_async.sim.operator.controllers.base import Base, itself, spec_changed
+from dpf_async.sim.operator.controllers.base import Base, Site, itself, spec_changed
 from dpf_async.sim.operator.patches import changed
 from dpf_async.sim.operator.queue import Later, Mapper, after, poll
 
@@ -42,6 +42,10 @@ class DPUNodeController(Base):
 
     name: ClassVar = "dpunode"
     kind: ClassVar = DPUNode
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self._asking: set[str] = set()
 
     @property
     def watches(self) -> Mapping[type[Resource], Mapper]:
@@ -94,7 +98,7 @@ class DPUNodeController(Base):
     # Reboots.
 
     async def _reboot_by_others(self, node: DPUNode, dpus: Sequence[DPU]) -> Later | None:
-        plan = reboot.plan(node, dpus)
+        plan = reboot.plan(node, dpus, asking=node.uid in self._asking)
         if plan.deferred_by:
             log.info("reboot_deferred", node=node.name, by=[dpu.name for dpu in plan.deferred_by])
         for dpu in plan.waiting:
@@ -107,17 +111,18 @@ class DPUNodeController(Base):
             # the key is gone because the host was rebooted. DPF's own later releases do so, too (dpf-facts 3.4).
             annotations = {known.EXTERNAL_REBOOT_REQUIRED: "true"}
             node = await self.cluster.patch(node, {"metadata": {"annotations": annotations}})
+            # Whoever answers before the condition is there has answered, and is not asked again.
+            self._asking.add(node.uid)
             log.info("reboot_asked_for", node=node.name, dpus=[dpu.name for dpu in plan.waiting])
         status = node.status
         if plan.forget:
-            status = changed(
-                status, conditions=conditions.without(status.conditions, _Condition.REBOOT_IN_PROGRESS)
-            )
+            status = self._without(status, _Condition.REBOOT_IN_PROGRESS)
         if plan.verdict is not None:
             status = self._said(
                 status, _Condition.REBOOT_IN_PROGRESS, plan.verdict.status, plan.verdict.reason
             )
         await self.cluster.write_status(node, self._summarised(node, status))
+        self._asking.discard(node.uid)
         return poll(self.profile.requeue) if plan.deferred_by else None
 
     async def _reboot_by_itself(self, node: DPUNode, dpus: Sequence[DPU]) -> Later | None:
@@ -132,7 +137,9 @@ class DPUNodeController(Base):
                 reason = known.DPUReason.WAITING_FOR_SCRIPT_TO_REBOOT_NODE
                 await self._say_rebooted(dpu, conditions.FALSE, reason)
         status = node.status
-        if scripted and (rebooting or conditions.is_true(status.conditions, _Condition.REBOOT_IN_PROGRESS)):
+        if not dpus:
+            status = self._without(status, _Condition.REBOOT_IN_PROGRESS)
+        elif scripted and (rebooting or conditions.is_true(status.conditions, _Condition.REBOOT_IN_PROGRESS)):
             going_on = conditions.TRUE if left > 0 else conditions.FALSE
             status = self._said(status, _Condition.REBOOT_IN_PROGRESS, going_on, _Reason.REBOOT_IN_PROGRESS)
         await self.cluster.write_status(node, self._summarised(node, status))
@@ -154,9 +161,7 @@ class DPUNodeController(Base):
         """The status with Ready, and without a node effect that is over. It says nothing of the DPUs."""
         effects = self.cluster.all(DPUNodeMaintenance).select(of_node(node.name))
         if not effects:
-            status = changed(
-                status, conditions=conditions.without(status.conditions, _Condition.NODE_EFFECT_IN_PROGRESS)
-            )
+            status = self._without(status, _Condition.NODE_EFFECT_IN_PROGRESS)
         message = ""
         if conditions.is_true(status.conditions, _Condition.NODE_EFFECT_IN_PROGRESS):
             message = "node effect is in progress"
@@ -170,3 +175,6 @@ class DPUNodeController(Base):
     ) -> DPUNodeStatus:
         said = conditions.said(status.conditions, type_, value, reason, message, now=self.site.now)
         return changed(status, conditions=said)
+
+    def _without(self, status: DPUNodeStatus, type_: str) -> DPUNodeStatus:
+        return changed(status, conditions=conditions.without(status.conditions, type_))

@@ -11,7 +11,6 @@ from dpf_async.models import (
     DPUCluster,
     DPUDevice,
     DPUNode,
-    DPUPhase,
     DPUSet,
     DPUTemplateSpec,
     Resource,
@@ -28,11 +27,18 @@ _Condition = known.DPUSetCondition
 
 
 def _of_dpu(before: DPU | None, after_: DPU | None) -> Iterable[str]:
-    if not dpu_moved(before, after_):
+    if not (dpu_moved(before, after_) or _caught_up(before, after_)):
         return ()
     dpu = after_ or before
     name = dpu.metadata.labels.get(known.DPUSET_NAME_LABEL) if dpu is not None else None
     return [name] if name else []
+
+
+def _caught_up(before: DPU | None, after_: DPU | None) -> bool:
+    """The DPU's status speaks of another generation."""
+    if before is None or after_ is None:
+        return False
+    return before.status.observed_generation != after_.status.observed_generation
 
 
 class DPUSetController(Base):
@@ -67,19 +73,21 @@ class DPUSetController(Base):
             return None
         dpu_set = await self._mark(dpu_set, template)
         if (mistake := self._mistake(template)) is not None:
-            await self._write(dpu_set, dpus, expected=len(dpus), mistake=mistake)
+            await self._write(dpu_set, dpus, reconciled=True, mistake=mistake)
             return None
-        pairs = self._pairs(dpu_set)
-        await self._write(dpu_set, dpus, expected=len(pairs), mistake=None)
         clusters = {cluster.name: cluster for cluster in self.cluster.all(DPUCluster)}
-        await self._roll(rollout.plan(dpu_set, template, pairs, dpus, clusters))
+        plan = rollout.plan(dpu_set, template, self._pairs(dpu_set), dpus, clusters)
+        await self._roll(plan)
+        # Of what there is by now, so that what was just made and changed counts.
+        dpus = self.cluster.all(DPU).select(of_set(name))
+        await self._write(dpu_set, dpus, reconciled=not (plan.create or plan.update), mistake=None)
         return None
 
     async def _roll(self, plan: rollout.Rollout) -> None:
         for dpu in plan.delete:
             await self.cluster.delete(dpu)
         for dpu, patch in plan.update:
-            await self.cluster.patch(dpu, {"spec": patch})
+            await self.cluster.patch(dpu, patch)
         for dpu in plan.create:
             await self.cluster.create(dpu)
 
@@ -113,7 +121,7 @@ class DPUSetController(Base):
         return None
 
     async def _write(
-        self, dpu_set: DPUSet, dpus: Sequence[DPU], *, expected: int, mistake: str | None
+        self, dpu_set: DPUSet, dpus: Sequence[DPU], *, reconciled: bool, mistake: str | None
     ) -> None:
         now, generation = self.site.now, dpu_set.metadata.generation or 0
         prereqs, about = _Condition.PREREQS_RECONCILED, _Condition.READY
@@ -128,13 +136,11 @@ class DPUSetController(Base):
             said = conditions.said(
                 said, prereqs, conditions.TRUE, conditions.SUCCESS, now=now, generation=generation
             )
-        live = [dpu for dpu in dpus if not dpu.terminating]
-        if mistake is None and len(live) == expected and all(d.status.phase == DPUPhase.READY for d in live):
+        if mistake is None and reconciled and rollout.is_done(dpu_set, dpus):
             value, reason, message = conditions.TRUE, conditions.SUCCESS, ""
         else:
-            settled = len(live) == expected
             value, reason = conditions.FALSE, conditions.PENDING
-            message = "Some DPUs are not ready" if settled else "DPUs are being reconciled"
+            message = "Some DPUs are not ready" if reconciled else "DPUs are being reconciled"
         said = conditions.said(said, about, value, reason, message, now=now, generation=generation)
         status = changed(
             dpu_set.status,
