@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
 import sys
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
 import pytest
 
-from dpf_async import Added, Deleted, DPFClient, Forbidden, Unauthorized, Updated, WatchEvent, provision
+from dpf_async import (
+    Added,
+    Deleted,
+    DPFClient,
+    Forbidden,
+    Synced,
+    Unauthorized,
+    Updated,
+    WatchEvent,
+    provision,
+)
 from dpf_async.models import DPU, KINDS, DPUNode, ObjectMeta
 from dpf_async.sim.operator import Operator
 from dpf_async.sim.operator.installation import install
@@ -77,6 +89,26 @@ async def test_a_watch_may_begin_with_what_there_is_as_on_any_server_of_today(
     assert (added["type"], added["object"]["metadata"]["name"]) == ("ADDED", namespace)
     assert bookmark["type"] == "BOOKMARK"
     assert bookmark["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+
+def test_a_client_that_is_left_leaves_no_connection_of_a_running_watch(
+    own_cluster: RealCluster, namespace: str
+) -> None:
+    async def watch_and_leave() -> None:
+        async with DPFClient(kubeconfig=own_cluster.kubeconfig(), namespace=namespace) as dpf:
+            nodes = dpf.resource(DPUNode)
+            async with nodes.watch() as events:
+                assert await anext(events) == Synced()
+                await nodes.create(DPUNode(metadata=ObjectMeta(name="node-1")))
+                # Told by the watch: it runs, and over TLS.
+                assert isinstance(await anext(events), Added)
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        anyio.run(watch_and_leave)
+        gc.collect()
+
+    assert [str(each.message) for each in told] == []
 
 
 async def test_a_wrong_token_is_unauthorized(own_cluster: RealCluster, namespace: str) -> None:
