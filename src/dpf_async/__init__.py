@@ -13,8 +13,9 @@ from dpf_async._api.codec import Snapshot, Undecodable
 from dpf_async._api.records import ConditionRecord
 from dpf_async._api.resource import ResourceList
 from dpf_async._api.transport import Timeouts
-from dpf_async._sdk.client import DPFClient, DPUHandle
+from dpf_async._sdk.client import DPFClient
 from dpf_async._sdk.deletion import ForcedDeletion
+from dpf_async._sdk.dpus import DPUHandle
 from dpf_async._sdk.files import load_hosts, load_site
 from dpf_async._sdk.flows import provision, reprovision
 from dpf_async._sdk.handshakes import HoldRequest, RebootRequest

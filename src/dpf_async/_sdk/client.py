@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -12,45 +12,33 @@ from dpf_async._api.config import Kubeconfig, load
 from dpf_async._api.resource import FIELD_MANAGER
 from dpf_async._api.transport import USER_AGENT, Timeouts, Transport
 from dpf_async._sdk import deletion, deployments, questions, registration, reprovisioning, setup
+from dpf_async._sdk.connection import Connection
 from dpf_async._sdk.deletion import ForcedDeletion
-from dpf_async._sdk.locks import Locks
-from dpf_async._sdk.nodes import NodeHandle, NodeServices, dpu_failed, is_something, transition_stream
-from dpf_async._sdk.objects import ObjectHandle, ObjectPicture
+from dpf_async._sdk.dpus import DPUHandle
+from dpf_async._sdk.nodes import NodeHandle, is_something, transition_stream
+from dpf_async._sdk.objects import ObjectHandle
 from dpf_async._sdk.pictures import Pictures
 from dpf_async._sdk.resources import Resources
 from dpf_async._sdk.setup import SiteObject
 from dpf_async._sdk.streams import TransitionStream
 from dpf_async._sdk.tasks import task_group
 from dpf_async._sdk.waiting import Deadline
-from dpf_async._transitions.derive import derive_dpu
-from dpf_async._transitions.hub import Hub
 from dpf_async._transitions.levels import Level, accepted
-from dpf_async._transitions.site import Site, Told
 from dpf_async._transitions.view import (
     BFBView,
     DeploymentView,
     DPUView,
     NodeView,
-    describe,
-    describe_deployment,
-    describe_object,
 )
 from dpf_async._watch.policy import WatchPolicy
-from dpf_async._watch.reflector import Health, Reflector
-from dpf_async.errors import DPUFailed, UsageError
-from dpf_async.models import BFB, DPU, DPUDeployment, DPUDevice, DPUNode, DPUNodeMaintenance, Resource, known
+from dpf_async._watch.reflector import Health
+from dpf_async.errors import UsageError
+from dpf_async.models import BFB, DPUDeployment, Resource, known
 
 if TYPE_CHECKING:
     from dpf_async._sdk.specs import DeviceSpec, SiteSpec
 
 T = TypeVar("T", bound=Resource)
-
-_VIEWS: Mapping[type[Resource], tuple[Callable[[Any], Any], Callable[[Any], str]]] = {
-    DPU: (DPUView, describe),
-    DPUDeployment: (DeploymentView, describe_deployment),
-    BFB: (BFBView, lambda view: describe_object(view.state)),
-}
-"""Kinds that have a view of their own; the others are looked at as Snapshots. Any: the type hangs on the kind."""
 
 FORCE_PATIENCE = 60.0
 """Seconds a forced deletion gives the orderly way first (chosen: many reconciles of the operator, 5 to 30 s each)."""
@@ -92,7 +80,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         self._policy = policy or WatchPolicy()
         self._timeouts = timeouts
         self._field_manager = field_manager
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
@@ -105,7 +93,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             AsyncExitStack() as stack,
         ):
             pictures = Pictures(transport, tasks, self._policy)
-            self._connection = _Connection(
+            self._connection = Connection(
                 transport, pictures, stack, self.namespace, field_manager=self._field_manager
             )
             try:
@@ -125,7 +113,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
 
     def dpu(self, name: str) -> DPUHandle:
         """The handle on a DPU."""
-        return DPUHandle(name, self._entered)
+        return self._entered.dpu(name)
 
     def deployment(self, name: str) -> ObjectHandle[DeploymentView]:
         """The handle on a DPUDeployment."""
@@ -372,159 +360,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         return await deletion.force_delete_dpu_node(self, name, patience=patience)
 
     @property
-    def _entered(self) -> _Connection:
+    def _entered(self) -> Connection:
         if self._connection is None:
             raise UsageError("this DPFClient is not entered: use it with `async with DPFClient() as dpf:`")
         return self._connection
-
-
-class _Connection:
-    """What there is while a client is entered. Pictures start when they are first wanted and stay until it is left."""
-
-    def __init__(
-        self,
-        transport: Transport,
-        pictures: Pictures,
-        stack: AsyncExitStack,
-        namespace: str,
-        *,
-        field_manager: str,
-    ) -> None:
-        self.pictures = pictures
-        self._transport = transport
-        self._stack = stack
-        self._namespace = namespace
-        self._field_manager = field_manager
-        self._starting = anyio.Lock()
-        self._objects: dict[type[Resource], ObjectPicture[Any, Any]] = {}  # Any: by kind
-        self._site: Site | None = None
-        self._site_reflectors: list[Reflector[Any]] = []
-        self.node_services = NodeServices(
-            site=self.site,
-            fresh=self.fresh_site,
-            nodes=self.resource(DPUNode),
-            maintenances=self.resource(DPUNodeMaintenance),
-            locks=Locks(),
-            health=lambda: [reflector.health for reflector in self._site_reflectors],
-        )
-
-    def resource(self, kind: type[T]) -> Resources[T]:
-        return Resources(
-            self._transport, kind, self._namespace, self.pictures, field_manager=self._field_manager
-        )
-
-    def handle(self, kind: type[T], name: str) -> ObjectHandle[Any]:
-        if kind is DPU:
-            return DPUHandle(name, self)
-        _, words = _VIEWS.get(kind, (None, describe_object))
-        return ObjectHandle(
-            kind.KIND, name, picture=lambda: self.picture(kind), fresh=self.fresh, describe=words
-        )
-
-    async def picture(self, kind: type[T]) -> ObjectPicture[T, Any]:
-        """The picture of a kind, started if need be; it may not be synced yet."""
-        async with self._starting:
-            picture = self._objects.get(kind)
-            if picture is None:
-                reflector = await self._stack.enter_async_context(self.pictures.of(kind, self._namespace))
-                view_of, _ = _VIEWS.get(kind, (_itself, None))
-                picture = self._objects[kind] = ObjectPicture(reflector, view_of)
-            return picture
-
-    async def site(self) -> Site:
-        """The joined picture of all hosts, started if need be; it may not be synced yet."""
-        async with self._starting:
-            if self._site is None:
-                of, enter = self.pictures.of, self._stack.enter_async_context
-                nodes = await enter(of(DPUNode, self._namespace))
-                devices = await enter(of(DPUDevice, self._namespace))
-                dpus = await enter(of(DPU, self._namespace))
-                maintenances = await enter(of(DPUNodeMaintenance, self._namespace))
-                self._site_reflectors = [nodes, devices, dpus, maintenances]
-                self._site = Site(nodes.store, devices.store, dpus.store, maintenances.store)
-            return self._site
-
-    async def fresh(self, reflector: Reflector[Any]) -> None:
-        await self.pictures.fresh(reflector, self._namespace)
-
-    async def fresh_site(self) -> None:
-        for reflector in self._site_reflectors:
-            await self.fresh(reflector)
-
-    def selected_transitions(self, label_selector: str) -> TransitionStream[NodeView]:
-        """Transitions of the hosts that match: the server decides which do, in a watch of its own."""
-        selected: list[Reflector[DPUNode]] = []
-
-        @asynccontextmanager
-        async def choosing(site: Site) -> AsyncIterator[None]:
-            async with self.pictures.of(DPUNode, self._namespace, label_selector=label_selector) as reflector:
-                # Not past our own writes: one to a host outside the selection would never be seen here. Whatever a
-                # write of ours changes about who matches is told when it is known.
-                await reflector.synced()
-                membership: Told[DPUNode] = Told(
-                    lambda change: site.hub.stir(change.name, change.origin),
-                    lambda obj: site.hub.stir(obj.name, "watch"),
-                )
-                selected.append(reflector)
-                reflector.store.listen(membership)
-                try:
-                    yield
-                finally:
-                    reflector.store.unlisten(membership)
-
-        def matches(view: NodeView) -> bool:
-            store = selected[-1].store
-            return store.get(view.name) is not None or view.name in store.unreadable
-
-        return transition_stream(self.node_services, key=None, select=matches, beside=choosing)
-
-    async def server_version(self) -> str:
-        return await self.resource(DPU).server_version()
-
-
-class DPUHandle(ObjectHandle[DPUView]):
-    """One DPU by its name, whether it exists or not. Get one from DPFClient.dpu."""
-
-    def __init__(self, name: str, connection: _Connection) -> None:
-        super().__init__(
-            DPU.KIND,
-            name,
-            picture=lambda: connection.picture(DPU),
-            fresh=connection.fresh,
-            describe=describe,
-            verdict=_verdict,
-        )
-
-    def transitions(self) -> TransitionStream[DPUView | None]:
-        """What happens to this DPU, and to the ones that take its name after it.
-
-        The reader is first told of what stands; see NodeHandle.transitions.
-        """
-
-        @asynccontextmanager
-        async def enter() -> AsyncIterator[Hub[DPUView | None]]:
-            picture = await self._picture()
-            await self._fresh(picture.reflector)
-            yield picture.hub
-
-        def keys() -> Iterable[str]:
-            return [self.name]
-
-        return TransitionStream(
-            enter,
-            lambda before, after, contiguous: derive_dpu(before, after, contiguous=contiguous),
-            key=self.name,
-            keys=keys,
-            select=lambda view: view is not None,
-            settle=lambda _, view: view,
-        )
-
-
-def _verdict(view: DPUView, condition: Level[Any], waited: float) -> DPUFailed | None:
-    if view.failed and not condition.survives_failure:
-        return dpu_failed(view, condition, view, waited)
-    return None
-
-
-def _itself(state: Any) -> Any:  # Any: a Snapshot of whatever kind is its own view
-    return state

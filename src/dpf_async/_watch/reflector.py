@@ -170,16 +170,21 @@ class Reflector(Generic[T]):
                     self._step(Ticked(self._heard_at))
 
     async def synced(self) -> None:
-        """Wait until the first whole list is in.
+        """Wait until the first whole list is in, and until the server has said whether it may be watched from there.
+
+        A first watch that fails for a passing reason is not waited for: the picture is true, and will be again.
 
         Raises:
             Unauthorized, Forbidden, KindNotServed: somebody has to repair something first; the reflector goes on
                 trying meanwhile.
         """
-        while not self._synced:
+        while not self._watches:
             fault = self._machine.fault
             if fault is not None and fault.kind in _LASTING and self._error is not None:
+                # Also with a whole list: what may not be watched is never seen to change, and waits would not end.
                 raise self._error
+            if fault is not None and self._synced:
+                return
             await self._news.wait()
 
     async def reached(self, resource_version: str) -> None:

@@ -1,0 +1,150 @@
+"""Connection: what a client has while it is entered."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
+
+import anyio
+
+from dpf_async._api.transport import Transport
+from dpf_async._sdk.dpus import DPUHandle
+from dpf_async._sdk.locks import Locks
+from dpf_async._sdk.nodes import NodeServices, transition_stream
+from dpf_async._sdk.objects import ObjectHandle, ObjectPicture
+from dpf_async._sdk.pictures import Pictures
+from dpf_async._sdk.resources import Resources
+from dpf_async._sdk.streams import TransitionStream
+from dpf_async._transitions.site import Site, Told
+from dpf_async._transitions.view import (
+    BFBView,
+    DeploymentView,
+    DPUView,
+    NodeView,
+    describe,
+    describe_deployment,
+    describe_object,
+)
+from dpf_async._watch.reflector import Reflector
+from dpf_async.models import BFB, DPU, DPUDeployment, DPUDevice, DPUNode, DPUNodeMaintenance, Resource
+
+T = TypeVar("T", bound=Resource)
+
+_VIEWS: Mapping[type[Resource], tuple[Callable[[Any], Any], Callable[[Any], str]]] = {
+    DPU: (DPUView, describe),
+    DPUDeployment: (DeploymentView, describe_deployment),
+    BFB: (BFBView, lambda view: describe_object(view.state)),
+}
+"""Kinds that have a view of their own; the others are looked at as Snapshots. Any: the type hangs on the kind."""
+
+
+class Connection:
+    """Pictures, the joined site and the handles on it. Pictures start when they are first wanted and stay."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        pictures: Pictures,
+        stack: AsyncExitStack,
+        namespace: str,
+        *,
+        field_manager: str,
+    ) -> None:
+        self.pictures = pictures
+        self._transport = transport
+        self._stack = stack
+        self._namespace = namespace
+        self._field_manager = field_manager
+        self._starting = anyio.Lock()
+        self._objects: dict[type[Resource], ObjectPicture[Any, Any]] = {}  # Any: by kind
+        self._site: Site | None = None
+        self._site_reflectors: list[Reflector[Any]] = []
+        self.node_services = NodeServices(
+            site=self.site,
+            fresh=self.fresh_site,
+            nodes=self.resource(DPUNode),
+            maintenances=self.resource(DPUNodeMaintenance),
+            locks=Locks(),
+            health=lambda: [reflector.health for reflector in self._site_reflectors],
+        )
+
+    def resource(self, kind: type[T]) -> Resources[T]:
+        return Resources(
+            self._transport, kind, self._namespace, self.pictures, field_manager=self._field_manager
+        )
+
+    def handle(self, kind: type[T], name: str) -> ObjectHandle[Any]:
+        if kind is DPU:
+            return self.dpu(name)
+        _, words = _VIEWS.get(kind, (None, describe_object))
+        return ObjectHandle(
+            kind.KIND, name, picture=lambda: self.picture(kind), fresh=self.fresh, describe=words
+        )
+
+    def dpu(self, name: str) -> DPUHandle:
+        return DPUHandle(name, picture=lambda: self.picture(DPU), fresh=self.fresh)
+
+    async def picture(self, kind: type[T]) -> ObjectPicture[T, Any]:
+        """The picture of a kind, started if need be; it may not be synced yet."""
+        async with self._starting:
+            picture = self._objects.get(kind)
+            if picture is None:
+                reflector = await self._stack.enter_async_context(self.pictures.of(kind, self._namespace))
+                view_of, _ = _VIEWS.get(kind, (_itself, None))
+                picture = self._objects[kind] = ObjectPicture(reflector, view_of)
+            return picture
+
+    async def site(self) -> Site:
+        """The joined picture of all hosts, started if need be; it may not be synced yet."""
+        async with self._starting:
+            if self._site is None:
+                of, enter = self.pictures.of, self._stack.enter_async_context
+                nodes = await enter(of(DPUNode, self._namespace))
+                devices = await enter(of(DPUDevice, self._namespace))
+                dpus = await enter(of(DPU, self._namespace))
+                maintenances = await enter(of(DPUNodeMaintenance, self._namespace))
+                self._site_reflectors = [nodes, devices, dpus, maintenances]
+                self._site = Site(nodes.store, devices.store, dpus.store, maintenances.store)
+            return self._site
+
+    async def fresh(self, reflector: Reflector[Any]) -> None:
+        await self.pictures.fresh(reflector, self._namespace)
+
+    async def fresh_site(self) -> None:
+        for reflector in self._site_reflectors:
+            await self.fresh(reflector)
+
+    def selected_transitions(self, label_selector: str) -> TransitionStream[NodeView]:
+        """Transitions of the hosts that match: the server decides which do, in a watch of its own."""
+        selected: list[Reflector[DPUNode]] = []
+
+        @asynccontextmanager
+        async def choosing(site: Site) -> AsyncIterator[None]:
+            async with self.pictures.of(DPUNode, self._namespace, label_selector=label_selector) as reflector:
+                # Not past our own writes: one to a host outside the selection would never be seen here. Whatever a
+                # write of ours changes about who matches is told when it is known.
+                await reflector.synced()
+                membership: Told[DPUNode] = Told(
+                    lambda change: site.hub.stir(change.name, change.origin),
+                    lambda obj: site.hub.stir(obj.name, "watch"),
+                )
+                selected.append(reflector)
+                reflector.store.listen(membership)
+                try:
+                    yield
+                finally:
+                    reflector.store.unlisten(membership)
+
+        def matches(view: NodeView) -> bool:
+            store = selected[-1].store
+            return store.get(view.name) is not None or view.name in store.unreadable
+
+        return transition_stream(self.node_services, key=None, select=matches, beside=choosing)
+
+    async def server_version(self) -> str:
+        return await self.resource(DPU).server_version()
+
+
+def _itself(state: Any) -> Any:  # Any: a Snapshot of whatever kind is its own view
+    return state
