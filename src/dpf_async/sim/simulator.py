@@ -1,4 +1,4 @@
-"""Simulator: a whole DPF site in the caller's event loop, for tests and for whoever has no DPUs."""
+"""Simulator: a whole DPF site without hardware, for tests and for whoever has no DPUs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 import anyio
 
 from dpf_async import DPFClient, crds
+from dpf_async._api.config import Kubeconfig
 from dpf_async._sdk.specs import DeviceSpec, GroupSpec, HostSpec, ServiceSpec, SiteSpec
 from dpf_async._transitions.levels import (
     Level,
@@ -37,7 +38,8 @@ from dpf_async.models import (
     known,
 )
 from dpf_async.sim.apiserver import EmbeddedServer
-from dpf_async.sim.operator import Operator, Profile, Trouble, Troubles
+from dpf_async.sim.given import GivenServer
+from dpf_async.sim.operator import Operator, OperatorProcess, Profile, Trouble, Troubles
 from dpf_async.sim.operator.installation import install
 from dpf_async.sim.operator.profiles import profile_of
 from dpf_async.sim.operator.troubles import OF_THE_SERVER
@@ -61,14 +63,22 @@ class Simulator(anyio.AsyncContextManagerMixin):
         tokens: bearer tokens and their users; None lets everybody in.
         namespace: where DPF is.
         port: of the API server; 0 chooses a free one.
-        operator: False leaves the operator out: objects stay as they are written.
+        operator: True runs it in this event loop, "process" in a process of its own; False leaves it out: objects stay
+            as they are written.
+        crds: CustomResourceDefinition manifests to serve; by default those of `python -m dpf_async.crds`.
+        kubeconfig: path or content, of an API server to use in place of the embedded one.
+        context: context of that kubeconfig; None means its current one.
 
     It has what an installation of DPF has: CRDs, namespace, DPFOperatorConfig `dpfoperatorconfig`, and a DPUCluster.
     Entered in the body of a test, any bug in it ends the test at once.
 
+    With a kubeconfig, the CRDs (`python -m dpf_async.crds | kubectl apply -f -`) and the namespace must be there
+    already, and no other operator for it; for the trouble "newer_phase" its CRD of DPU must know that phase. All that
+    is written there stays when the block is left. What the embedded server alone can do (crds, watch_lag, tokens, port,
+    the trouble "watch_lag") is then a UsageError.
+
     Attributes:
-        server: the API server, with its faults.
-        operator: the operator, with its hardware; None without one.
+        operator: the operator, with its hardware, as far as it runs in this event loop; otherwise None.
     """
 
     def __init__(
@@ -80,23 +90,42 @@ class Simulator(anyio.AsyncContextManagerMixin):
         tokens: Mapping[str, str] | None = None,
         namespace: str = known.DPF_NAMESPACE,
         port: int = 0,
-        operator: bool = True,
+        operator: bool | Literal["process"] = True,
+        crds: Iterable[Mapping[str, Any]] | None = None,
+        kubeconfig: Kubeconfig | None = None,
+        context: str | None = None,
     ) -> None:
         self.namespace = namespace
+        self.operator: Operator | None = None
         self._troubles = Troubles(troubles)
         self._newer = self._troubles.anywhere(_NEWER)
         self._token = secrets.token_urlsafe() if tokens is not None else None
-        self.server = EmbeddedServer(
-            crds=_manifests(newer=self._newer),
-            namespaces=dict.fromkeys(("default", namespace)),
-            port=port,
-            tokens=None if tokens is None or self._token is None else {**tokens, self._token: "dpf-operator"},
-        )
+        self._server: EmbeddedServer | GivenServer
+        if kubeconfig is None:
+            self._server = EmbeddedServer(
+                crds=_manifests(crds, newer=self._newer),
+                namespaces=dict.fromkeys(("default", namespace)),
+                port=port,
+                tokens=None
+                if tokens is None or self._token is None
+                else {**tokens, self._token: "dpf-operator"},
+            )
+        else:
+            unable = {
+                "watch_lag": watch_lag,
+                "tokens": tokens is not None,
+                "port": port,
+                "crds": crds is not None,
+                f"the trouble {OF_THE_SERVER}": self._troubles.anywhere(OF_THE_SERVER),
+            }
+            for option in (option for option, wanted in unable.items() if wanted):
+                raise _only_embedded(option)
+            self._server = GivenServer(kubeconfig, context, namespace=namespace)
         self._watch_lag = watch_lag
         self._troubles.listen(self._lag)
         self._lag()
-        self.operator: Operator | None = None
         self._with_operator = operator
+        self._running: Operator | OperatorProcess | None = None
         self._profile = profile_of(profile)
         self._dpf: DPFClient | None = None
         self._hosts = 0
@@ -104,36 +133,46 @@ class Simulator(anyio.AsyncContextManagerMixin):
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.server)
+            if isinstance(self._server, EmbeddedServer):
+                await stack.enter_async_context(self._server)
             self._dpf = await stack.enter_async_context(self._client(self._token))
             await install(self._dpf, now=datetime.now(UTC))
-            if self._with_operator:
-                self.operator = await stack.enter_async_context(
-                    Operator(
-                        kubeconfig=self.kubeconfig(token=self._token),
-                        namespace=self.namespace,
-                        profile=self._profile,
-                        troubles=self._troubles,
-                    )
-                )
-                await self.operator.idle()
+            match self._with_operator:
+                case "process":
+                    process = OperatorProcess(**self._access(self._token), **self._conduct)
+                    self._running = await stack.enter_async_context(process)
+                case True:
+                    operator = Operator(**self._access(self._token), **self._conduct)
+                    self._running = self.operator = await stack.enter_async_context(operator)
+                    await self.operator.idle()
             try:
                 yield self
             finally:
-                self._dpf = self.operator = None
+                self._dpf = self.operator = self._running = None
+
+    @property
+    def server(self) -> EmbeddedServer:
+        """The embedded API server, with its faults.
+
+        Raises:
+            UsageError: the site is on another one.
+        """
+        if not isinstance(self._server, EmbeddedServer):
+            raise _only_embedded("the attribute server")
+        return self._server
 
     @property
     def url(self) -> str:
         """Where the API server is, once entered."""
-        return self.server.url
+        return self._server.url
 
     def kubeconfig(self, *, token: str | None = None) -> dict[str, Any]:
         """A kubeconfig for the site; token: of the user to be, by default the first one given."""
-        return self.server.kubeconfig(token=token, namespace=self.namespace)
+        return self._server.kubeconfig(token=token, namespace=self.namespace)
 
     def write_kubeconfig(self, path: str | os.PathLike[str], *, token: str | None = None) -> None:
         """Write the kubeconfig to a file that only its owner can read."""
-        self.server.write_kubeconfig(path, token=token, namespace=self.namespace)
+        self._server.write_kubeconfig(path, token=token, namespace=self.namespace)
 
     def client(self, *, token: str | None = None, **options: Any) -> DPFClient:
         """A client of the site, not entered yet; options are those of DPFClient."""
@@ -144,7 +183,8 @@ class Simulator(anyio.AsyncContextManagerMixin):
 
         True when it returns: the operator has seen all that was written and done what it does about it, and nothing
         will happen by itself. What waits for an answer from outside (a hold, a reboot) counts as done, and so does a
-        bound that has not run out. Watches of clients may still be on their way.
+        bound that has not run out. Watches of clients may still be on their way. Without an operator, only the embedded
+        server has anything to do.
 
         Args:
             timeout: seconds; None leaves it to the caller's cancel scope.
@@ -152,11 +192,11 @@ class Simulator(anyio.AsyncContextManagerMixin):
         Raises:
             TimeoutError: it goes on; the message says what with.
         """
-        if self.operator is None:
+        if self._running is not None:
+            await self._running.settled(timeout)
+        elif isinstance(self._server, EmbeddedServer):
             with anyio.fail_after(timeout):
-                await self.server.settled()
-        else:
-            await self.operator.settled(timeout)
+                await self._server.settled()
 
     # Troubles.
 
@@ -182,6 +222,8 @@ class Simulator(anyio.AsyncContextManagerMixin):
         said = name if value is None else f"{name}={value:g}"
         target = device or node
         trouble = Trouble.parse(said if target is None else f"{said}@{target}")
+        if isinstance(self._server, GivenServer) and trouble.name == OF_THE_SERVER:
+            raise _only_embedded(f"the trouble {trouble.name}")
         if trouble.name == _NEWER and not self._newer:
             raise UsageError(
                 "newer_phase needs the CRDs of a newer release: give it to Simulator(troubles=…) at the start"
@@ -205,7 +247,7 @@ class Simulator(anyio.AsyncContextManagerMixin):
         """
         dpf, site = self._entered, minimal_site()
         await dpf.create_initialization_objects(site, bmc_password=PASSWORD)
-        if self.operator is not None:
+        if self._running is not None:
             await dpf.site_accepted(site, timeout=60)
             label = {"metadata": {"labels": {known.CRITICAL_SERVICE_LABEL: ""}}}
             for service in (await dpf.resource(DPUService).list()).items:
@@ -282,14 +324,27 @@ class Simulator(anyio.AsyncContextManagerMixin):
             raise UsageError("this Simulator is not entered: use it with `async with Simulator() as sim:`")
         return self._dpf
 
+    def _access(self, token: str | None) -> dict[str, Any]:  # Any: arguments by name
+        """How a client gets to the API server."""
+        if isinstance(self._server, GivenServer) and token is None:
+            # As it was given: a client renews what it has from a file or a plugin.
+            return {"kubeconfig": self._server.source, "context": self._server.context}
+        return {"kubeconfig": self.kubeconfig(token=token)}
+
+    @property
+    def _conduct(self) -> dict[str, Any]:  # Any: arguments by name
+        """What an operator is told to do."""
+        return {"namespace": self.namespace, "profile": self._profile, "troubles": self._troubles}
+
     def _client(self, token: str | None, **options: Any) -> DPFClient:
         options.setdefault("namespace", self.namespace)
-        return DPFClient(kubeconfig=self.kubeconfig(token=token), **options)
+        return DPFClient(**self._access(token), **options)
 
     def _lag(self) -> None:
-        trouble = self._troubles.find(OF_THE_SERVER)
-        lag = self._watch_lag if trouble is None or trouble.value is None else trouble.value
-        self.server.faults.watch_lag = lag
+        if isinstance(self._server, EmbeddedServer):
+            trouble = self._troubles.find(OF_THE_SERVER)
+            lag = self._watch_lag if trouble is None or trouble.value is None else trouble.value
+            self._server.faults.watch_lag = lag
 
 
 def minimal_site() -> SiteSpec:
@@ -309,6 +364,12 @@ def minimal_site() -> SiteSpec:
     )
 
 
+def _only_embedded(what: str) -> UsageError:
+    return UsageError(
+        f"{what} is only for the embedded API server, and this Simulator was given the kubeconfig of another one"
+    )
+
+
 def _device(host: int, position: int) -> DeviceSpec:
     number = host * 100 + position
     return DeviceSpec(
@@ -322,9 +383,10 @@ def _device(host: int, position: int) -> DeviceSpec:
     )
 
 
-def _manifests(*, newer: bool) -> list[dict[str, Any]]:
+def _manifests(given: Iterable[Mapping[str, Any]] | None, *, newer: bool) -> list[dict[str, Any]]:
     """The CRDs, as plain JSON; with newer, the one of DPU knows a phase of a later release."""
-    manifests: list[dict[str, Any]] = json.loads(json.dumps(crds.manifests()))
+    chosen = crds.manifests() if given is None else list(given)
+    manifests: list[dict[str, Any]] = json.loads(json.dumps(chosen))
     if newer:
         for manifest in manifests:
             if manifest["spec"]["names"]["kind"] == DPU.KIND:

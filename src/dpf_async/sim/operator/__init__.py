@@ -1,6 +1,7 @@
 """The simulated DPF operator: controllers that do what DPF v26.4 does, and see the cluster through HTTP alone.
 
     Operator   operator.py     clients, pictures and queues put together; `settled`
+               process.py      the same as a process of its own, steered as steering.py says
                queue.py        one look per name at a time, later, again after errors
                cluster.py      pictures of all kinds, and writes           cache.py     one picture
     deciding   phases.py       a DPU's road, with installing.py and finishing.py; world.py: what it is decided from
@@ -15,7 +16,19 @@ a DPU.
 """
 
 from dpf_async.sim.operator.operator import Operator
+from dpf_async.sim.operator.process import OperatorEnded, OperatorProcess
 from dpf_async.sim.operator.profiles import DEMO, INSTANT, PROFILES, REALISTIC, Profile
 from dpf_async.sim.operator.troubles import Trouble, Troubles
 
-__all__ = ["DEMO", "INSTANT", "PROFILES", "REALISTIC", "Operator", "Profile", "Trouble", "Troubles"]
+__all__ = [
+    "DEMO",
+    "INSTANT",
+    "PROFILES",
+    "REALISTIC",
+    "Operator",
+    "OperatorEnded",
+    "OperatorProcess",
+    "Profile",
+    "Trouble",
+    "Troubles",
+]

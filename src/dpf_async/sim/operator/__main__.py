@@ -15,6 +15,7 @@ from dpf_async.errors import DPFError
 from dpf_async.models import known
 from dpf_async.sim.operator import PROFILES, Operator, Profile, Troubles
 from dpf_async.sim.operator.installation import install
+from dpf_async.sim.operator.steering import obey
 from dpf_async.sim.operator.troubles import KNOWN, OF_THE_SERVER
 
 
@@ -41,8 +42,16 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m dpf_a
         metavar="NAME[=VALUE][@TARGET]",
         help="what goes wrong; may be repeated",
     )
+    parser.add_argument(
+        "--steered",
+        action="store_true",
+        help="take everything from JSON documents on stdin, and end with it: for programs, see OperatorProcess",
+    )
     chosen = parser.parse_args(arguments)
     try:
+        if chosen.steered:
+            anyio.run(obey)
+            return 0
         troubles = Troubles(chosen.trouble)
         if troubles.has(OF_THE_SERVER):
             parser.error(f"{OF_THE_SERVER} is a trouble of the API server, not of the operator")

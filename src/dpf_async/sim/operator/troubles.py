@@ -115,6 +115,16 @@ class Troubles:
                 del self._on[key]
         self._tell()
 
+    def replace(self, troubles: Iterable[str | Trouble]) -> None:
+        """Switch these on, and all others off.
+
+        Raises:
+            UsageError: one is not a trouble; nothing was switched.
+        """
+        ones = [Trouble.parse(one) if isinstance(one, str) else one for one in troubles]
+        self._on = {(one.name, one.target): one for one in ones}
+        self._tell()
+
     def find(self, name: str, *targets: str) -> Trouble | None:
         """The trouble of this name that affects any of the targets; one with a target goes before a general one."""
         for target in (*targets, ""):
