@@ -24,14 +24,14 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## provision a simulated site from examples/, live, in under a minute
 	@$(BIN)/dpfctl demo examples/site.yaml examples/hosts.yaml
 
-test: $(READY)  ## the tests
-	@$(BIN)/pytest -q -n 2 --dist worksteal
+test: $(READY)  ## the tests; PYTEST="…" gives pytest more options
+	@$(BIN)/pytest -q -n 2 --dist worksteal $(PYTEST)
 
 apiserver: $(READY)  ## build kube-apiserver, etcd and kubectl for the tests, once; needs Go
 	@$(BIN)/python tests/apiserver/build.py
 
-test-apiserver: apiserver  ## the tests that need a real API server
-	@$(BIN)/pytest -q -m apiserver tests/apiserver
+test-apiserver: apiserver  ## the tests that need a real API server; PYTEST="…" gives pytest more options
+	@$(BIN)/pytest -q -n 2 --dist worksteal -m apiserver $(PYTEST)
 
 check: $(READY)  ## format, lint, types, layers
 	@$(BIN)/ruff format --check .

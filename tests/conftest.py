@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
+
+from tests.support.counts import Counts
+
+pytest_plugins = ["tests.apiserver.plugin"]
 
 # The same examples each time: a test that fails sometimes helps nobody. No deadline: machines are noisy.
 settings.register_profile("house", deadline=None, derandomize=True)
 settings.load_profile("house")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--counts", type=Path, help="add to this JSON file how many integration tests passed on which backend"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # With xdist the reports of all workers reach the controller, and only it has no workerinput.
+    if (file := config.getoption("--counts")) and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Counts(file.absolute()), "counts")

@@ -93,6 +93,10 @@ class Admin:
         items: list[JSON] = (await self.ask("GET", _CRDS))["items"]
         return items
 
+    async def replace_crd(self, manifest: JSON) -> None:
+        """Write a changed definition; it holds for all that use the cluster."""
+        await self.ask("PUT", f"{_CRDS}/{manifest['metadata']['name']}", manifest)
+
     async def grant(self, user: str, rules: list[JSON], *, namespace: str) -> None:
         """Let a user do what the rules (of a Role) say in one namespace, in addition to what was granted before.
 

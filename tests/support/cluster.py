@@ -1,20 +1,21 @@
-"""An embedded API server with a client on it, and the few words of an operator that a test says itself.
+"""An API server with a client on it, and the few words of an operator that a test says itself.
 
 For the protocol of the handshakes, where a test needs every step in its own hand; flows run on the simulated site.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from dpf_async import DPFClient, WatchPolicy, crds
 from dpf_async.models import DPU, DPUNode, DPUNodeMaintenance, NodeEffect, ObjectMeta, known
 from dpf_async.models.names import MaintenanceName, NodeName
 from dpf_async.models.node import DPUNodeMaintenanceSpec
 from dpf_async.sim.apiserver import EmbeddedServer
+from dpf_async.sim.apiserver.faults import Faults
 from tests.support.states import REBOOTING, condition
 
 IMPATIENT = WatchPolicy(silence=5.0, backoff_base=0.02, backoff_cap=0.2)
@@ -23,16 +24,37 @@ IMPATIENT = WatchPolicy(silence=5.0, backoff_base=0.02, backoff_cap=0.2)
 NODE = "node-1"
 
 
-@dataclass
-class Cluster:
-    """One embedded server, one client, and operator words."""
+class Server(Protocol):
+    """An API server that a test can make trouble on: the embedded one, or a wire to a real one."""
 
-    server: EmbeddedServer
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong on the way to it."""
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+
+    def kubeconfig(self, *, namespace: str) -> dict[str, Any]:
+        """For its clients."""
+
+    async def settled(self) -> None:
+        """Wait until its watches have sent what there is."""
+
+
+S_co = TypeVar("S_co", bound=Server, covariant=True)
+
+
+@dataclass(frozen=True)
+class Cluster(Generic[S_co]):
+    """One server, one client, and operator words."""
+
+    server: S_co
     dpf: DPFClient
 
-    def another_client(self) -> DPFClient:
-        """A client of another worker process."""
-        return DPFClient(kubeconfig=self.server.kubeconfig(), policy=IMPATIENT)
+    def another_client(self, **options: Any) -> DPFClient:
+        """A client of another worker process; options are those of DPFClient."""
+        return client_of(self.server, self.dpf.namespace, **options)
 
     async def create_node(self, name: str = NODE) -> None:
         """A DPUNode as its registration makes it."""
@@ -70,12 +92,20 @@ class Cluster:
         return held.metadata.annotations.get(known.WAIT_FOR_EXTERNAL_NODE_EFFECT)
 
 
+def client_of(server: Server, namespace: str = known.DPF_NAMESPACE, **options: Any) -> DPFClient:
+    """A client of a server, not entered yet, that is quick to try again."""
+    kubeconfig = server.kubeconfig(namespace=namespace)
+    return DPFClient(kubeconfig=kubeconfig, namespace=namespace, policy=IMPATIENT, **options)
+
+
 @asynccontextmanager
-async def cluster(*, watch_lag: float = 0.0) -> AsyncIterator[Cluster]:
-    """Enter it in the test body."""
+async def cluster(
+    *, watch_lag: float = 0.0, manifests: Iterable[Mapping[str, Any]] | None = None
+) -> AsyncIterator[Cluster[EmbeddedServer]]:
+    """The embedded server with these CRDs, by default those of the models. Enter it in the test body."""
     async with (
-        EmbeddedServer(crds=crds.manifests()) as server,
-        DPFClient(kubeconfig=server.kubeconfig(), policy=IMPATIENT) as dpf,
+        EmbeddedServer(crds=crds.manifests() if manifests is None else manifests) as server,
+        client_of(server) as dpf,
     ):
         server.faults.watch_lag = watch_lag
         yield Cluster(server, dpf)

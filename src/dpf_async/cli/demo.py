@@ -23,8 +23,13 @@ _PATIENCE = 50.0
 """Seconds for each stage: the demo promises to be over in a minute, and says where it hangs if it is not."""
 
 
-async def demo(site_file: Path, hosts_file: Path, troubles: Iterable[str]) -> None:
-    """Run it; a stage that does not succeed raises what the library raises."""
+async def demo(
+    site_file: Path, hosts_file: Path, troubles: Iterable[str], *, kubeconfig: Path | None, namespace: str
+) -> None:
+    """Run it; a stage that does not succeed raises what the library raises.
+
+    With a kubeconfig, it is played on that API server, and what it writes stays there.
+    """
     began = time.monotonic()
     site = load_site(site_file)
     hosts = load_hosts(hosts_file, site)
@@ -33,8 +38,10 @@ async def demo(site_file: Path, hosts_file: Path, troubles: Iterable[str]) -> No
         f"site: {len(site.groups)} groups ({', '.join(site.groups)}), {len(site.services)} services;"
         f" {len(hosts)} hosts with {devices} DPUs"
     )
-    async with Simulator(profile="demo", troubles=troubles) as sim, sim.client() as dpf:
-        out.print(f"simulated site: {sim.url}")
+    server = None if kubeconfig is None else str(kubeconfig)
+    simulator = Simulator(profile="demo", troubles=troubles, kubeconfig=server, namespace=namespace)
+    async with simulator as sim, sim.client() as dpf:
+        out.print(f"simulated site: {sim.url}, namespace {namespace}")
         objects = await dpf.create_initialization_objects(site, bmc_password="simulated")  # noqa: S106  it is
         await dpf.site_accepted(site, timeout=_PATIENCE)
         out.print(f"{len(objects)} objects created, every DPUDeployment accepted")

@@ -11,14 +11,15 @@ from dpf_async import (
     WaitTimeout,
 )
 from dpf_async.models import BFB, DPU, DPUDeployment, DPUFlavor, DPUNode, DPUNodeMaintenance, known
-from tests.sdk.test_setup import site_of
-from tests.support.cluster import NODE, Cluster, cluster
+from tests.integration.backends import Backend
+from tests.integration.test_setup import site_of
+from tests.support.cluster import NODE, Cluster, Server
 from tests.support.states import condition
 
 FINALIZER = {"metadata": {"finalizers": ["example.com/stays"]}}
 
 
-async def dpu_in(site: Cluster, phase: str, *, name: str = "dpu-1") -> DPU:
+async def dpu_in(site: Cluster[Server], phase: str, *, name: str = "dpu-1") -> DPU:
     """A DPU that an operator left in this phase."""
     spec = {
         "dpuNodeName": NODE,
@@ -38,8 +39,8 @@ async def dpu_in(site: Cluster, phase: str, *, name: str = "dpu-1") -> DPU:
 # IsDPUReady
 
 
-async def test_a_dpu_is_ready_when_the_server_says_so_now() -> None:
-    async with cluster() as site:
+async def test_a_dpu_is_ready_when_the_server_says_so_now(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await dpu_in(site, "Ready")
         assert await site.dpf.is_dpu_ready("dpu-1")
 
@@ -47,8 +48,10 @@ async def test_a_dpu_is_ready_when_the_server_says_so_now() -> None:
         assert not await site.dpf.is_dpu_ready("dpu-1")
 
 
-async def test_a_dpu_that_is_being_deleted_is_not_ready_and_one_that_is_not_there_is_not_found() -> None:
-    async with cluster() as site:
+async def test_a_dpu_that_is_being_deleted_is_not_ready_and_one_that_is_not_there_is_not_found(
+    backend: Backend,
+) -> None:
+    async with backend.cluster() as site:
         await dpu_in(site, "Ready")
         await site.dpf.resource(DPU).patch("dpu-1", FINALIZER)
         await site.dpf.resource(DPU).delete("dpu-1")
@@ -61,8 +64,8 @@ async def test_a_dpu_that_is_being_deleted_is_not_ready_and_one_that_is_not_ther
 # IsDPUNodeWaitingForReboot, MarkDPUNodeAsRebooted
 
 
-async def test_a_node_waits_for_a_reboot_from_the_question_to_the_answer() -> None:
-    async with cluster() as site:
+async def test_a_node_waits_for_a_reboot_from_the_question_to_the_answer(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.create_node()
         before = await site.dpf.is_dpu_node_waiting_for_reboot(NODE)
         await site.ask_for_reboot()
@@ -77,15 +80,17 @@ async def test_a_node_waits_for_a_reboot_from_the_question_to_the_answer() -> No
         assert known.EXTERNAL_REBOOT_REQUIRED not in await site.annotations()
 
 
-async def test_a_node_that_is_not_there_is_not_found() -> None:
-    async with cluster() as site:
+async def test_a_node_that_is_not_there_is_not_found(backend: Backend) -> None:
+    async with backend.cluster() as site:
         for call in (site.dpf.is_dpu_node_waiting_for_reboot, site.dpf.mark_dpu_node_rebooted):
             with pytest.raises(NotFound, match="DPUNode no-such-node"):
                 await call("no-such-node")
 
 
-async def test_a_node_that_is_being_deleted_waits_for_nothing_and_can_still_be_answered() -> None:
-    async with cluster() as site:
+async def test_a_node_that_is_being_deleted_waits_for_nothing_and_can_still_be_answered(
+    backend: Backend,
+) -> None:
+    async with backend.cluster() as site:
         await site.create_node()
         await site.ask_for_reboot()
         await site.dpf.resource(DPUNode).patch(NODE, FINALIZER)
@@ -95,8 +100,8 @@ async def test_a_node_that_is_being_deleted_waits_for_nothing_and_can_still_be_a
         assert await site.dpf.mark_dpu_node_rebooted(NODE)
 
 
-async def test_marked_with_a_timeout_it_returns_when_the_operator_has_taken_it() -> None:
-    async with cluster() as site:
+async def test_marked_with_a_timeout_it_returns_when_the_operator_has_taken_it(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.create_node()
         await site.ask_for_reboot()
 
@@ -112,8 +117,8 @@ async def test_marked_with_a_timeout_it_returns_when_the_operator_has_taken_it()
 # MarkDPUNodeAsReadyForMaintenance
 
 
-async def test_a_hold_is_released_once_and_again_is_no_mistake() -> None:
-    async with cluster() as site:
+async def test_a_hold_is_released_once_and_again_is_no_mistake(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.create_node()
         await site.hold(name="by-another-name")
 
@@ -124,8 +129,8 @@ async def test_a_hold_is_released_once_and_again_is_no_mistake() -> None:
         assert await site.hold_annotation("by-another-name") == "false"
 
 
-async def test_a_hold_is_never_released_in_advance() -> None:
-    async with cluster() as site:
+async def test_a_hold_is_never_released_in_advance(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.create_node()
         with pytest.raises(NotFound, match="is not held"):
             await site.dpf.mark_dpu_node_ready_for_maintenance(NODE)
@@ -140,8 +145,8 @@ async def test_a_hold_is_never_released_in_advance() -> None:
         assert await site.hold_annotation() is None
 
 
-async def test_a_hold_on_its_way_out_or_of_another_node_is_not_released() -> None:
-    async with cluster() as site:
+async def test_a_hold_on_its_way_out_or_of_another_node_is_not_released(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.hold(node="node-2")
         await site.hold()
         await site.dpf.resource(DPUNodeMaintenance).patch(f"{NODE}-hold", FINALIZER)
@@ -153,8 +158,8 @@ async def test_a_hold_on_its_way_out_or_of_another_node_is_not_released() -> Non
         assert await site.hold_annotation("node-2-hold") == "true"
 
 
-async def test_released_with_a_timeout_it_returns_when_the_effect_is_applied() -> None:
-    async with cluster() as site:
+async def test_released_with_a_timeout_it_returns_when_the_effect_is_applied(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.hold()
         with pytest.raises(WaitTimeout, match=r"DPUNodeMaintenance node-1-hold: not applied"):
             await site.dpf.mark_dpu_node_ready_for_maintenance(NODE, timeout=0.05)
@@ -170,8 +175,8 @@ async def test_released_with_a_timeout_it_returns_when_the_effect_is_applied() -
 # UpdateDPUDeploymentBFB, UpdateDPUDeploymentConfiguration
 
 
-async def test_a_deployment_gets_another_bfb_only_if_that_one_is_ready() -> None:
-    async with cluster() as site:
+async def test_a_deployment_gets_another_bfb_only_if_that_one_is_ready(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(site_of())
         await site.dpf.resource(BFB).create(
             BFB.model_validate({"metadata": {"name": "newer"}, "spec": {"url": "https://example.com/n.bfb"}})
@@ -187,8 +192,8 @@ async def test_a_deployment_gets_another_bfb_only_if_that_one_is_ready() -> None
         assert (await site.dpf.resource(DPUDeployment).get("compute")).spec.dpus.bfb == "newer"
 
 
-async def test_a_deployment_gets_another_flavor_only_if_there_is_one() -> None:
-    async with cluster() as site:
+async def test_a_deployment_gets_another_flavor_only_if_there_is_one(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(site_of())
 
         with pytest.raises(NotFound, match="DPUFlavor newer"):
@@ -203,8 +208,8 @@ async def test_a_deployment_gets_another_flavor_only_if_there_is_one() -> None:
         assert (await site.dpf.resource(DPUDeployment).get("compute")).spec.dpus.flavor == "newer"
 
 
-async def test_a_deployment_that_is_gone_or_going_is_not_changed() -> None:
-    async with cluster() as site:
+async def test_a_deployment_that_is_gone_or_going_is_not_changed(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(site_of())
         await site.dpf.resource(BFB).patch_status("bfb", {"status": {"phase": "Ready"}})
         await site.dpf.resource(DPUDeployment).patch("compute", FINALIZER)
@@ -219,8 +224,10 @@ async def test_a_deployment_that_is_gone_or_going_is_not_changed() -> None:
 
 
 @pytest.mark.parametrize("kind", [BFB, DPUFlavor])
-async def test_a_bfb_or_flavor_that_is_going_is_not_taken(kind: type[BFB | DPUFlavor]) -> None:
-    async with cluster() as site:
+async def test_a_bfb_or_flavor_that_is_going_is_not_taken(
+    backend: Backend, kind: type[BFB | DPUFlavor]
+) -> None:
+    async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(site_of())
         await site.dpf.resource(BFB).patch_status("bfb", {"status": {"phase": "Ready"}})
         name = "bfb" if kind is BFB else "flavor"
@@ -236,8 +243,8 @@ async def test_a_bfb_or_flavor_that_is_going_is_not_taken(kind: type[BFB | DPUFl
             await update("compute", name)
 
 
-async def test_updated_with_a_timeout_it_says_what_the_operator_waits_for() -> None:
-    async with cluster() as site:
+async def test_updated_with_a_timeout_it_says_what_the_operator_waits_for(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(site_of())
 
         with pytest.raises(

@@ -23,7 +23,7 @@ from dpf_async import (
     reprovision,
 )
 from dpf_async.models import DPU, DPUNode
-from dpf_async.sim import Simulator
+from tests.integration.backends import Backend
 
 ROAD = [
     "Node Effect",
@@ -62,8 +62,8 @@ async def answer(dpf: DPFClient, node: str) -> None:
         pass
 
 
-async def test_the_whole_road_of_a_host_is_told_in_order() -> None:
-    async with Simulator() as sim, sim.client() as dpf:
+async def test_the_whole_road_of_a_host_is_told_in_order(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
         await sim.define_site()
         host = sim.host()
         async with dpf.node(host.name).transitions() as stream, anyio.create_task_group() as tasks:
@@ -83,8 +83,8 @@ async def test_the_whole_road_of_a_host_is_told_in_order() -> None:
     assert (asked.node, len(asked.dpus)) == (host.name, 1)
 
 
-async def test_a_dpu_is_followed_through_its_replacement_without_mixing_the_two() -> None:
-    async with Simulator() as sim, sim.client() as dpf:
+async def test_a_dpu_is_followed_through_its_replacement_without_mixing_the_two(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
         (old,) = (await sim.ready_node()).dpus
         async with dpf.dpu(old.name).transitions() as stream, anyio.create_task_group() as tasks:
             first = await anext(stream)
@@ -105,8 +105,8 @@ async def _reprovision(dpf: DPFClient, node: str) -> None:
     await reprovision(dpf, node, reboot=reboot, timeout=20)
 
 
-async def test_a_selector_chooses_the_hosts_and_follows_their_labels() -> None:
-    async with Simulator(operator=False) as sim, sim.client() as dpf:
+async def test_a_selector_chooses_the_hosts_and_follows_their_labels(backend: Backend) -> None:
+    async with backend.simulator(operator=False) as sim, sim.client() as dpf:
         nodes = dpf.resource(DPUNode)
         await dpf.create_dpu_node("node-1", [], labels={"rack": "1"})
         await dpf.create_dpu_node("node-2", [], labels={"rack": "2"})
@@ -127,8 +127,8 @@ async def test_a_selector_chooses_the_hosts_and_follows_their_labels() -> None:
     assert {one.node for one in gone} == {"node-2"}
 
 
-async def test_a_slow_reader_is_told_the_newest_state_and_that_it_missed_some() -> None:
-    async with Simulator(operator=False) as sim, sim.client() as dpf:
+async def test_a_slow_reader_is_told_the_newest_state_and_that_it_missed_some(backend: Backend) -> None:
+    async with backend.simulator(operator=False) as sim, sim.client() as dpf:
         await dpf.create_dpu_node("node-1", [])
         dpu = DPU.model_validate(
             {
@@ -168,8 +168,8 @@ async def test_a_client_that_is_not_entered_says_how_to_enter_it() -> None:
         await dpf.is_dpu_ready("dpu-1")
 
 
-async def test_a_client_that_was_left_says_so_and_can_be_entered_again() -> None:
-    async with Simulator(operator=False) as sim:
+async def test_a_client_that_was_left_says_so_and_can_be_entered_again(backend: Backend) -> None:
+    async with backend.simulator(operator=False) as sim:
         dpf = sim.client()
         async with dpf:
             await dpf.server_version()
@@ -181,8 +181,8 @@ async def test_a_client_that_was_left_says_so_and_can_be_entered_again() -> None
     assert version.startswith("v1.")
 
 
-async def test_the_health_names_every_picture_and_how_it_is_kept() -> None:
-    async with Simulator(operator=False) as sim, sim.client() as dpf:
+async def test_the_health_names_every_picture_and_how_it_is_kept(backend: Backend) -> None:
+    async with backend.simulator(operator=False) as sim, sim.client() as dpf:
         before = dict(dpf.health)
         await dpf.create_dpu_node("node-1", [])
         await dpf.node("node-1").view()

@@ -6,7 +6,7 @@ import pytest
 
 from dpf_async import AlreadyExists, DeviceSpec, DPFClient, Invalid
 from dpf_async.models import DPUDevice, DPUNode, known
-from tests.support.cluster import cluster
+from tests.integration.backends import Backend
 
 DEVICE = DeviceSpec(name="device-1", serial_number="MT1", bmc_ip="10.0.0.1", labels={"kind": "a"})
 OTHER = DeviceSpec(name="device-2", serial_number="MT2", bmc_ip="10.0.0.2")
@@ -19,8 +19,10 @@ async def versions(dpf: DPFClient) -> list[str]:
     return [obj.metadata.resource_version for obj in (*nodes, *devices)]
 
 
-async def test_a_host_is_registered_with_its_devices_its_labels_and_reboots_from_outside() -> None:
-    async with cluster() as site:
+async def test_a_host_is_registered_with_its_devices_its_labels_and_reboots_from_outside(
+    backend: Backend,
+) -> None:
+    async with backend.cluster() as site:
         view = await site.dpf.create_dpu_node("node-1", [DEVICE, OTHER], labels={"group": "compute"})
 
         node = await site.dpf.resource(DPUNode).get("node-1")
@@ -38,8 +40,8 @@ async def test_a_host_is_registered_with_its_devices_its_labels_and_reboots_from
         assert [one.name for one in view.devices] == ["device-1", "device-2"]
 
 
-async def test_devices_exist_before_the_node_that_starts_everything() -> None:
-    async with cluster() as site:
+async def test_devices_exist_before_the_node_that_starts_everything(backend: Backend) -> None:
+    async with backend.cluster() as site:
         site.server.faults.deny(verb="create", resource="dpunodes")
 
         with pytest.raises(Exception, match="dpunodes"):
@@ -50,8 +52,8 @@ async def test_devices_exist_before_the_node_that_starts_everything() -> None:
         assert (await site.dpf.create_dpu_node("node-1", [DEVICE])).exists, "again goes on from there"
 
 
-async def test_registering_the_same_again_writes_nothing() -> None:
-    async with cluster() as site:
+async def test_registering_the_same_again_writes_nothing(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.dpf.create_dpu_node("node-1", [DEVICE], labels={"group": "compute"})
         before = await versions(site.dpf)
 
@@ -60,8 +62,8 @@ async def test_registering_the_same_again_writes_nothing() -> None:
         assert await versions(site.dpf) == before
 
 
-async def test_labels_of_others_stay() -> None:
-    async with cluster() as site:
+async def test_labels_of_others_stay(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.dpf.create_dpu_node("node-1", [DEVICE], labels={"group": "compute"})
         label = {known.DPUNODE_NAME_LABEL: "node-1"}
         await site.dpf.resource(DPUDevice).patch("device-1", {"metadata": {"labels": label}})
@@ -74,8 +76,8 @@ async def test_labels_of_others_stay() -> None:
         assert node.metadata.labels == {"group": "storage"}
 
 
-async def test_what_may_change_is_made_so() -> None:
-    async with cluster() as site:
+async def test_what_may_change_is_made_so(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.dpf.create_dpu_node("node-1", [DEVICE])
         moved = DEVICE.model_copy(update={"bmc_ip": OTHER.bmc_ip, "labels": {"kind": "b"}})
         other = OTHER.model_copy(update={"bmc_ip": DEVICE.bmc_ip})
@@ -88,8 +90,8 @@ async def test_what_may_change_is_made_so() -> None:
         assert [ref.name for ref in node.spec.dpus] == ["device-1", "device-2"]
 
 
-async def test_a_node_that_reboots_itself_is_made_to_ask_us() -> None:
-    async with cluster() as site:
+async def test_a_node_that_reboots_itself_is_made_to_ask_us(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.dpf.resource(DPUNode).create(
             DPUNode.model_validate({"metadata": {"name": "node-1"}, "spec": {}})
         )
@@ -101,8 +103,8 @@ async def test_a_node_that_reboots_itself_is_made_to_ask_us() -> None:
         assert method.host_agent is None
 
 
-async def test_what_may_not_change_is_refused_with_both_values() -> None:
-    async with cluster() as site:
+async def test_what_may_not_change_is_refused_with_both_values(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.dpf.create_dpu_node("node-1", [DEVICE])
         another = DEVICE.model_copy(update={"serial_number": "MT9"})
 
@@ -115,8 +117,10 @@ async def test_what_may_not_change_is_refused_with_both_values() -> None:
 
 
 @pytest.mark.parametrize("kind", [DPUDevice, DPUNode])
-async def test_an_object_on_its_way_out_is_refused_until_it_is_gone(kind: type[DPUDevice | DPUNode]) -> None:
-    async with cluster() as site:
+async def test_an_object_on_its_way_out_is_refused_until_it_is_gone(
+    backend: Backend, kind: type[DPUDevice | DPUNode]
+) -> None:
+    async with backend.cluster() as site:
         await site.dpf.create_dpu_node("node-1", [DEVICE])
         objects = site.dpf.resource(kind)
         name = "node-1" if kind is DPUNode else "device-1"
@@ -129,8 +133,8 @@ async def test_an_object_on_its_way_out_is_refused_until_it_is_gone(kind: type[D
         assert caught.value.terminating
 
 
-async def test_a_name_the_server_does_not_take_is_refused_before_anything_is_sent() -> None:
-    async with cluster() as site:
+async def test_a_name_the_server_does_not_take_is_refused_before_anything_is_sent(backend: Backend) -> None:
+    async with backend.cluster() as site:
         with pytest.raises(Exception, match="48"):
             await site.dpf.create_dpu_node("n" * 49, [])
 

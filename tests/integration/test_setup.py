@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
 
+import anyio
 import pytest
 
 from dpf_async import (
@@ -20,6 +24,8 @@ from dpf_async import (
     WaitTimeout,
     load_site,
 )
+from dpf_async._api.transport import Transport
+from dpf_async._sdk import build
 from dpf_async.models import (
     BFB,
     BFBSpec,
@@ -31,11 +37,12 @@ from dpf_async.models import (
     Grub,
     HelmChart,
     HelmSource,
+    Resource,
     Secret,
     known,
 )
+from tests.integration.backends import Backend
 from tests.sdk.test_files import EXAMPLES
-from tests.support.cluster import cluster
 
 
 def site_of(**changes: object) -> SiteSpec:
@@ -71,8 +78,8 @@ async def everything(dpf: DPFClient) -> int:
     return sum([len((await dpf.resource(kind).list()).items) for kind in kinds])
 
 
-async def test_every_object_of_the_example_site_is_created_once() -> None:
-    async with cluster() as site:
+async def test_every_object_of_the_example_site_is_created_once(backend: Backend) -> None:
+    async with backend.cluster() as site:
         spec = load_site(EXAMPLES / "site.yaml")
 
         first = await site.dpf.create_initialization_objects(spec, bmc_password="secret")
@@ -94,8 +101,8 @@ async def test_every_object_of_the_example_site_is_created_once() -> None:
         assert [one.name for one in first] == [one.name for one in again]
 
 
-async def test_the_groups_deployment_says_what_the_group_says() -> None:
-    async with cluster() as site:
+async def test_the_groups_deployment_says_what_the_group_says(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(load_site(EXAMPLES / "site.yaml"))
 
         compute = (await site.dpf.resource(DPUDeployment).get("compute")).spec
@@ -115,8 +122,8 @@ async def test_the_groups_deployment_says_what_the_group_says() -> None:
         assert compute.service_chains.upgrade_policy.apply_node_effect is False
 
 
-async def test_the_password_reaches_the_secret_and_a_new_one_replaces_it() -> None:
-    async with cluster() as site:
+async def test_the_password_reaches_the_secret_and_a_new_one_replaces_it(backend: Backend) -> None:
+    async with backend.cluster() as site:
         secrets = site.dpf.resource(Secret)
 
         await site.dpf.create_initialization_objects(site_of(), bmc_password="first")
@@ -127,15 +134,15 @@ async def test_the_password_reaches_the_secret_and_a_new_one_replaces_it() -> No
         assert (before, after) == (b"first", b"second")
 
 
-async def test_without_a_password_the_secret_is_left_alone() -> None:
-    async with cluster() as site:
+async def test_without_a_password_the_secret_is_left_alone(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(site_of())
 
         assert (await site.dpf.resource(Secret).list()).items == ()
 
 
-async def test_a_bfb_or_flavor_that_differs_is_refused_and_nothing_is_created() -> None:
-    async with cluster() as site:
+async def test_a_bfb_or_flavor_that_differs_is_refused_and_nothing_is_created(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(site_of())
         other = site_of(
             bfbs={"bfb": BFBSpec(url="https://example.com/b.bfb")},
@@ -156,13 +163,14 @@ async def test_a_bfb_or_flavor_that_differs_is_refused_and_nothing_is_created() 
         assert await everything(site.dpf) == before
 
 
-async def test_what_the_server_refuses_is_told_for_all_objects_and_nothing_is_created() -> None:
-    async with cluster() as site:
+async def test_what_the_server_refuses_is_told_for_all_objects_and_nothing_is_created(
+    backend: Backend,
+) -> None:
+    async with backend.cluster() as site:
         # Rules that only a newer server has: our models let these through.
-        await tighten(site.dpf)
-
-        with pytest.raises(Invalid) as caught:
-            await site.dpf.create_initialization_objects(site_of())
+        async with tightened(site.dpf):
+            with pytest.raises(Invalid) as caught:
+                await site.dpf.create_initialization_objects(site_of())
 
         message = str(caught.value)
         assert "nothing was created" in message
@@ -172,8 +180,8 @@ async def test_what_the_server_refuses_is_told_for_all_objects_and_nothing_is_cr
         assert await everything(site.dpf) == 0
 
 
-async def test_a_failure_on_the_way_says_what_exists_by_then() -> None:
-    async with cluster() as site:
+async def test_a_failure_on_the_way_says_what_exists_by_then(backend: Backend) -> None:
+    async with backend.cluster() as site:
         spec = site_of()
         await site.dpf.create_initialization_objects(spec)
         await site.dpf.resource(DPUDeployment).delete("compute")
@@ -189,8 +197,8 @@ async def test_a_failure_on_the_way_says_what_exists_by_then() -> None:
         assert actions(await site.dpf.create_initialization_objects(spec))["created"] == {"DPUDeployment"}
 
 
-async def test_a_bfb_on_its_way_out_is_refused_by_name() -> None:
-    async with cluster() as site:
+async def test_a_bfb_on_its_way_out_is_refused_by_name(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(site_of())
         await site.dpf.resource(BFB).patch("bfb", {"metadata": {"finalizers": ["example.com/stays"]}})
         await site.dpf.resource(BFB).delete("bfb")
@@ -199,8 +207,8 @@ async def test_a_bfb_on_its_way_out_is_refused_by_name() -> None:
             await site.dpf.create_initialization_objects(site_of())
 
 
-async def test_the_operators_bfcfg_template_is_dropped_on_request() -> None:
-    async with cluster() as site:
+async def test_the_operators_bfcfg_template_is_dropped_on_request(backend: Backend) -> None:
+    async with backend.cluster() as site:
         config = DPFOperatorConfig.model_validate(
             {
                 "metadata": {"name": known.OPERATOR_CONFIG_NAME},
@@ -216,8 +224,8 @@ async def test_the_operators_bfcfg_template_is_dropped_on_request() -> None:
         assert objects[-1] == SiteObject("DPFOperatorConfig", known.OPERATOR_CONFIG_NAME, "changed")
 
 
-async def test_waiting_for_a_site_says_which_object_waits_for_what() -> None:
-    async with cluster() as site:
+async def test_waiting_for_a_site_says_which_object_waits_for_what(backend: Backend) -> None:
+    async with backend.cluster() as site:
         spec = site_of()
         await site.dpf.create_initialization_objects(spec)
 
@@ -228,8 +236,8 @@ async def test_waiting_for_a_site_says_which_object_waits_for_what() -> None:
             await site.dpf.site_accepted(spec, timeout=0.05)
 
 
-async def test_a_bfb_that_cannot_be_downloaded_ends_the_wait() -> None:
-    async with cluster() as site:
+async def test_a_bfb_that_cannot_be_downloaded_ends_the_wait(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(site_of())
         await site.dpf.resource(BFB).patch_status("bfb", {"status": {"phase": "Error"}})
 
@@ -237,20 +245,53 @@ async def test_a_bfb_that_cannot_be_downloaded_ends_the_wait() -> None:
             await site.dpf.site_accepted(site_of(), timeout=5)
 
 
-async def tighten(dpf: DPFClient) -> None:
-    """Have the server know rules that this release's models do not."""
+@asynccontextmanager
+async def tightened(dpf: DPFClient) -> AsyncIterator[None]:
+    """Have the server know rules that this release's models do not, while the block lasts."""
     transport = dpf._entered._transport
+    before: dict[str, Any] = {}
     for plural, path, pattern in (
         ("bfbs.provisioning.dpu.nvidia.com", ("url",), "^https://nowhere"),
         ("dpudeployments.svc.dpu.nvidia.com", ("dpus", "flavor"), "^never$"),
     ):
-        pointer = "/spec/versions/0/schema/openAPIV3Schema/properties/spec" + "".join(
-            f"/properties/{part}" for part in path
-        )
-        answer = await transport.request(
-            "PATCH",
-            f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}",
-            body=json.dumps([{"op": "add", "path": f"{pointer}/pattern", "value": pattern}]).encode(),
-            content_type="application/json-patch+json",
-        )
-        assert answer.status == 200, answer.body
+        place = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}"
+        definition = json.loads((await transport.request("GET", place)).body)
+        before[place] = definition["spec"]
+        changed = copy.deepcopy(definition["spec"])
+        field = changed["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+        for part in path:
+            field = field["properties"][part]
+        field["pattern"] = pattern
+        await _define(transport, place, changed)
+    try:
+        await _taken_up(dpf, refused=True)
+        yield
+    finally:
+        for place, spec in before.items():
+            await _define(transport, place, spec)
+        await _taken_up(dpf, refused=False)
+
+
+async def _taken_up(dpf: DPFClient, *, refused: bool) -> None:
+    """Wait until the server goes by its changed definitions: it takes them up when it gets round to it."""
+    site = site_of()
+    probes = [*build.immutable_objects(site), *build.applied_objects(site)]
+    with anyio.fail_after(30):
+        for probe in probes:
+            if isinstance(probe, BFB | DPUDeployment):
+                while await _is_refused(dpf, probe) is not refused:
+                    pass
+
+
+async def _define(transport: Transport, place: str, spec: Any) -> None:
+    body = json.dumps([{"op": "replace", "path": "/spec", "value": spec}]).encode()
+    answer = await transport.request("PATCH", place, body=body, content_type="application/json-patch+json")
+    assert answer.status == 200, answer.body
+
+
+async def _is_refused(dpf: DPFClient, wanted: Resource) -> bool:
+    try:
+        await dpf.resource(type(wanted)).create(wanted, dry_run=True)
+    except Invalid:
+        return True
+    return False

@@ -13,12 +13,13 @@ from dpf_async import (
 )
 from dpf_async._sdk import build
 from dpf_async.models import DPUNode, DPUNodeMaintenance, known
-from tests.support.cluster import NODE, cluster
+from tests.integration.backends import Backend
+from tests.support.cluster import NODE
 from tests.support.states import condition
 
 
-async def test_leaving_the_block_tells_dpf_that_the_host_was_rebooted() -> None:
-    async with cluster() as site:
+async def test_leaving_the_block_tells_dpf_that_the_host_was_rebooted(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.create_node()
         await site.ask_for_reboot()
 
@@ -30,8 +31,8 @@ async def test_leaving_the_block_tells_dpf_that_the_host_was_rebooted() -> None:
         assert known.EXTERNAL_REBOOT_REQUIRED not in await site.annotations()
 
 
-async def test_the_block_is_entered_when_dpf_asks_and_not_before() -> None:
-    async with cluster() as site, anyio.create_task_group() as tasks:
+async def test_the_block_is_entered_when_dpf_asks_and_not_before(backend: Backend) -> None:
+    async with backend.cluster() as site, anyio.create_task_group() as tasks:
         await site.create_node()
         entered = anyio.Event()
 
@@ -51,8 +52,8 @@ async def test_the_block_is_entered_when_dpf_asks_and_not_before() -> None:
             await entered.wait()
 
 
-async def test_a_failed_body_leaves_the_request_standing_and_raises_as_it_is() -> None:
-    async with cluster() as site:
+async def test_a_failed_body_leaves_the_request_standing_and_raises_as_it_is(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.create_node()
         await site.ask_for_reboot()
 
@@ -65,8 +66,8 @@ async def test_a_failed_body_leaves_the_request_standing_and_raises_as_it_is() -
             assert again.node == NODE
 
 
-async def test_a_cancelled_body_leaves_the_request_standing() -> None:
-    async with cluster() as site:
+async def test_a_cancelled_body_leaves_the_request_standing(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.create_node()
         await site.ask_for_reboot()
 
@@ -79,8 +80,8 @@ async def test_a_cancelled_body_leaves_the_request_standing() -> None:
         assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations()
 
 
-async def test_cancelled_after_the_work_was_done_the_answer_is_written_all_the_same() -> None:
-    async with cluster() as site:
+async def test_cancelled_after_the_work_was_done_the_answer_is_written_all_the_same(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.create_node()
         await site.ask_for_reboot()
 
@@ -94,8 +95,8 @@ async def test_cancelled_after_the_work_was_done_the_answer_is_written_all_the_s
         assert known.EXTERNAL_REBOOT_REQUIRED not in await site.annotations()
 
 
-async def test_an_answer_the_server_cannot_take_is_written_when_it_can() -> None:
-    async with cluster() as site:
+async def test_an_answer_the_server_cannot_take_is_written_when_it_can(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.create_node()
         await site.ask_for_reboot()
 
@@ -107,9 +108,9 @@ async def test_an_answer_the_server_cannot_take_is_written_when_it_can() -> None
 
 @pytest.mark.parametrize("watch_lag", [0.0, 0.05])
 async def test_two_workers_of_one_client_make_one_power_cycle_of_one_request_even_when_the_watch_lags(
-    watch_lag: float,
+    backend: Backend, watch_lag: float
 ) -> None:
-    async with cluster(watch_lag=watch_lag) as site:
+    async with backend.cluster(watch_lag=watch_lag) as site:
         await site.create_node()
         cycles = 0
 
@@ -133,8 +134,10 @@ async def test_two_workers_of_one_client_make_one_power_cycle_of_one_request_eve
         assert cycles == 3
 
 
-async def test_a_request_that_somebody_else_answered_meanwhile_is_not_answered_again() -> None:
-    async with cluster() as site:
+async def test_a_request_that_somebody_else_answered_meanwhile_is_not_answered_again(
+    backend: Backend,
+) -> None:
+    async with backend.cluster() as site:
         await site.create_node()
         await site.ask_for_reboot()
 
@@ -147,8 +150,8 @@ async def test_a_request_that_somebody_else_answered_meanwhile_is_not_answered_a
         assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations(), "that is a new request"
 
 
-async def test_a_node_that_is_deleted_during_the_block_is_not_answered_for() -> None:
-    async with cluster() as site:
+async def test_a_node_that_is_deleted_during_the_block_is_not_answered_for(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.create_node()
         await site.ask_for_reboot()
 
@@ -161,8 +164,8 @@ async def test_a_node_that_is_deleted_during_the_block_is_not_answered_for() -> 
         assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations()
 
 
-async def test_a_node_that_was_replaced_unseen_is_not_answered_for_either() -> None:
-    async with cluster() as site:
+async def test_a_node_that_was_replaced_unseen_is_not_answered_for_either(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.create_node()
         await site.ask_for_reboot()
 
@@ -175,8 +178,8 @@ async def test_a_node_that_was_replaced_unseen_is_not_answered_for_either() -> N
         assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations()
 
 
-async def test_no_request_in_time_is_a_timeout_that_names_the_node() -> None:
-    async with cluster() as site:
+async def test_no_request_in_time_is_a_timeout_that_names_the_node(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.create_node()
 
         with pytest.raises(
@@ -189,8 +192,8 @@ async def test_no_request_in_time_is_a_timeout_that_names_the_node() -> None:
         assert caught.value.view.exists
 
 
-async def test_a_worker_that_finds_another_one_busy_waits_no_longer_than_its_time() -> None:
-    async with cluster() as site, anyio.create_task_group() as tasks:
+async def test_a_worker_that_finds_another_one_busy_waits_no_longer_than_its_time(backend: Backend) -> None:
+    async with backend.cluster() as site, anyio.create_task_group() as tasks:
         await site.create_node()
         await site.ask_for_reboot()
         busy = anyio.Event()
@@ -208,8 +211,8 @@ async def test_a_worker_that_finds_another_one_busy_waits_no_longer_than_its_tim
         tasks.cancel_scope.cancel()
 
 
-async def test_with_unless_the_block_is_entered_empty_handed_and_answers_nothing() -> None:
-    async with cluster() as site:
+async def test_with_unless_the_block_is_entered_empty_handed_and_answers_nothing(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.create_node()
 
         async with site.dpf.node(NODE).external_reboot(
@@ -218,8 +221,8 @@ async def test_with_unless_the_block_is_entered_empty_handed_and_answers_nothing
             assert request is None
 
 
-async def test_our_deadline_stops_waiting_and_never_the_work() -> None:
-    async with cluster() as site:
+async def test_our_deadline_stops_waiting_and_never_the_work(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.create_node()
         await site.ask_for_reboot()
         view = await site.dpf.node(NODE).view()
@@ -231,8 +234,8 @@ async def test_our_deadline_stops_waiting_and_never_the_work() -> None:
         assert known.EXTERNAL_REBOOT_REQUIRED not in await site.annotations()
 
 
-async def test_a_node_that_goes_while_we_wait_ends_the_wait() -> None:
-    async with cluster() as site, anyio.create_task_group() as tasks:
+async def test_a_node_that_goes_while_we_wait_ends_the_wait(backend: Backend) -> None:
+    async with backend.cluster() as site, anyio.create_task_group() as tasks:
         await site.create_node()
         uid = (await site.dpf.node(NODE).view()).uid
 
@@ -247,8 +250,8 @@ async def test_a_node_that_goes_while_we_wait_ends_the_wait() -> None:
         await site.dpf.delete_dpu_node(NODE, timeout=5)
 
 
-async def test_leaving_the_block_of_a_hold_releases_it_with_the_word_dpf_reads() -> None:
-    async with cluster() as site:
+async def test_leaving_the_block_of_a_hold_releases_it_with_the_word_dpf_reads(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.create_node()
         await site.hold(name="whatever-the-operator-calls-it")
 
@@ -260,8 +263,8 @@ async def test_leaving_the_block_of_a_hold_releases_it_with_the_word_dpf_reads()
         assert await site.hold_annotation("whatever-the-operator-calls-it") == "false"
 
 
-async def test_a_failed_drain_leaves_the_hold_standing() -> None:
-    async with cluster() as site:
+async def test_a_failed_drain_leaves_the_hold_standing(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.create_node()
         await site.hold()
 
@@ -272,8 +275,8 @@ async def test_a_failed_drain_leaves_the_hold_standing() -> None:
         assert await site.hold_annotation() == "true"
 
 
-async def test_a_hold_that_came_back_as_another_maintenance_is_another_question() -> None:
-    async with cluster() as site:
+async def test_a_hold_that_came_back_as_another_maintenance_is_another_question(backend: Backend) -> None:
+    async with backend.cluster() as site:
         await site.create_node()
         await site.hold()
 
@@ -285,8 +288,8 @@ async def test_a_hold_that_came_back_as_another_maintenance_is_another_question(
         assert await site.hold_annotation(f"{NODE}-other") == "true"
 
 
-async def test_holds_and_reboots_of_several_nodes_do_not_wait_for_each_other() -> None:
-    async with cluster() as site, anyio.create_task_group() as tasks:
+async def test_holds_and_reboots_of_several_nodes_do_not_wait_for_each_other(backend: Backend) -> None:
+    async with backend.cluster() as site, anyio.create_task_group() as tasks:
         for name in (NODE, "node-2"):
             await site.create_node(name)
             await site.ask_for_reboot(name)

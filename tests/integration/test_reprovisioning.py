@@ -7,11 +7,11 @@ import pytest
 
 from dpf_async import DPFClient, NotFound, WaitTimeout
 from dpf_async.models import DPU, known
-from dpf_async.sim import Simulator
+from tests.integration.backends import Backend
 
 
-async def test_a_dpu_made_anew_has_another_uid_and_begins_at_the_beginning() -> None:
-    async with Simulator() as sim, sim.client() as dpf:
+async def test_a_dpu_made_anew_has_another_uid_and_begins_at_the_beginning(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
         before = (await sim.ready_node()).dpus[0]
 
         after = await dpf.reprovision_dpu(before.name, timeout=10)
@@ -21,8 +21,8 @@ async def test_a_dpu_made_anew_has_another_uid_and_begins_at_the_beginning() -> 
         assert not after.ready
 
 
-async def test_the_other_dpu_of_the_host_is_left_alone() -> None:
-    async with Simulator() as sim, sim.client() as dpf:
+async def test_the_other_dpu_of_the_host_is_left_alone(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
         view = await sim.ready_node(2)
 
         await dpf.reprovision_dpu(view.dpus[0].name, timeout=10)
@@ -30,8 +30,8 @@ async def test_the_other_dpu_of_the_host_is_left_alone() -> None:
         assert (await dpf.resource(DPU).get(view.dpus[1].name)).uid == view.dpus[1].uid
 
 
-async def test_the_call_repeated_with_the_same_uid_deletes_nothing_again() -> None:
-    async with Simulator() as sim, sim.client() as dpf:
+async def test_the_call_repeated_with_the_same_uid_deletes_nothing_again(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
         before = (await sim.ready_node()).dpus[0]
         first = await dpf.reprovision_dpu(before.name, uid=before.uid, timeout=10)
 
@@ -40,10 +40,10 @@ async def test_the_call_repeated_with_the_same_uid_deletes_nothing_again() -> No
         assert again.uid == first.uid
 
 
-async def test_the_call_repeated_while_no_dpu_is_there_waits_for_the_new_one() -> None:
-    async with Simulator() as sim, sim.client() as dpf:
+async def test_the_call_repeated_while_no_dpu_is_there_waits_for_the_new_one(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
         before = (await sim.ready_node()).dpus[0]
-        await _without_operator_gone(sim, dpf, before.name)
+        await _deleted(dpf, before.name)
 
         async with anyio.create_task_group() as tasks:
 
@@ -55,15 +55,14 @@ async def test_the_call_repeated_while_no_dpu_is_there_waits_for_the_new_one() -
             await sim.settled()
 
 
-async def _without_operator_gone(sim: Simulator, dpf: DPFClient, name: str) -> None:
+async def _deleted(dpf: DPFClient, name: str) -> None:
     """Delete the DPU; its successor may or may not be there when this returns."""
     await dpf.resource(DPU).delete(name)
     await dpf.dpu(name).until_gone(timeout=10)
-    assert sim.operator is not None
 
 
-async def test_a_dpu_that_is_being_deleted_is_not_deleted_a_second_time() -> None:
-    async with Simulator(troubles=["stuck_finalizer"]) as sim, sim.client() as dpf:
+async def test_a_dpu_that_is_being_deleted_is_not_deleted_a_second_time(backend: Backend) -> None:
+    async with backend.simulator(troubles=["stuck_finalizer"]) as sim, sim.client() as dpf:
         before = (await sim.ready_node()).dpus[0]
         await dpf.resource(DPU).delete(before.name)
         deleted_at = (await dpf.resource(DPU).get(before.name)).metadata.deletion_timestamp
@@ -78,16 +77,16 @@ async def test_a_dpu_that_is_being_deleted_is_not_deleted_a_second_time() -> Non
         assert after.uid != before.uid
 
 
-async def test_a_dpu_that_is_not_there_is_not_found() -> None:
-    async with Simulator() as sim, sim.client() as dpf:
+async def test_a_dpu_that_is_not_there_is_not_found(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
         await sim.define_site()
 
         with pytest.raises(NotFound, match="DPU no-such-dpu"):
             await dpf.reprovision_dpu("no-such-dpu")
 
 
-async def test_a_dpu_that_does_not_go_is_a_timeout_that_names_its_finalizer() -> None:
-    async with Simulator(troubles=["stuck_finalizer"]) as sim, sim.client() as dpf:
+async def test_a_dpu_that_does_not_go_is_a_timeout_that_names_its_finalizer(backend: Backend) -> None:
+    async with backend.simulator(troubles=["stuck_finalizer"]) as sim, sim.client() as dpf:
         before = (await sim.ready_node()).dpus[0]
 
         with pytest.raises(WaitTimeout, match=f"DPU {before.name}.*{known.DPU_FINALIZER}"):

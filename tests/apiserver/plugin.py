@@ -1,28 +1,25 @@
 """A real API server for the tests, started once per run (with xdist: per worker) and CRD set, when one asks for it.
 
 $DPF_TEST_KUBECONFIG has them use a cluster that is there already: its DPF CRDs stay, those it lacks are created.
-The tests in this folder run with `-m apiserver` only: building the server takes minutes.
+The tests in this folder, and all that have the marker, run with `-m apiserver` only: building the server takes minutes.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
-import yaml
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from dpf_async import crds
 from tests.apiserver.admin import Admin, GivenCluster
 from tests.apiserver.build import find
 from tests.apiserver.cluster import RealCluster
-from tests.support.shared import shared_path
+from tests.support.crd_sets import chosen_set, manifests_of
 
 MARKER: Final = "apiserver"
 USERS: Final = ("alice", "bob")
@@ -30,7 +27,6 @@ USERS: Final = ("alice", "bob")
 
 _HERE: Final = Path(__file__).parent
 _GIVEN: Final = "DPF_TEST_KUBECONFIG"
-_CHOSEN_CRDS: Final = "DPF_TEST_CRDS"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,12 +35,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest's own -m looks at the markers
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    ours = [item for item in items if _HERE in item.path.parents]
-    for item in ours:
-        item.add_marker(MARKER)
+    for item in items:
+        if _HERE in item.path.parents:
+            item.add_marker(MARKER)
     if not config.option.markexpr:
-        items[:] = [item for item in items if _HERE not in item.path.parents]
-        config.hook.pytest_deselected(items=ours)
+        config.hook.pytest_deselected(items=[item for item in items if _is_ours(item)])
+        items[:] = [item for item in items if not _is_ours(item)]
+
+
+def _is_ours(item: pytest.Item) -> bool:
+    return item.get_closest_marker(MARKER) is not None
 
 
 class Clusters:
@@ -57,7 +57,7 @@ class Clusters:
 
     def __getitem__(self, crd_set: str) -> Admin:
         if crd_set not in self._started:
-            manifests = _manifests(crd_set)
+            manifests = manifests_of(crd_set)
             given = os.environ.get(_GIVEN)
             if given and self._started:
                 pytest.skip(f"the cluster of ${_GIVEN} has one set of CRDs")
@@ -82,9 +82,9 @@ def clusters() -> Iterator[Clusters]:
 def cluster(request: pytest.FixtureRequest, clusters: Clusters) -> Admin:
     """The cluster with the CRD set that the test is parametrized with, else with that of $DPF_TEST_CRDS.
 
-    By default upstream's where they are, else the generated ones.
+    See tests.support.crd_sets.chosen_set.
     """
-    return clusters[getattr(request, "param", None) or os.environ.get(_CHOSEN_CRDS) or _default_set()]
+    return clusters[getattr(request, "param", None) or chosen_set()]
 
 
 @pytest.fixture
@@ -102,15 +102,3 @@ def namespace(cluster: Admin, clusters: Clusters) -> Iterator[str]:
     clusters.portal.call(cluster.create_namespace, name)
     yield name
     clusters.portal.call(cluster.delete_namespace, name)
-
-
-def _default_set() -> str:
-    folder = Path(os.environ.get("DPF_SHARED") or _HERE.parents[2] / "shared")
-    return "upstream" if (folder / "crds").exists() else "generated"
-
-
-def _manifests(crd_set: str) -> list[dict[str, Any]]:  # Any: it is JSON
-    if crd_set == "generated":
-        manifests: list[dict[str, Any]] = json.loads(json.dumps(crds.manifests()))
-        return manifests
-    return [yaml.safe_load(file.read_text()) for file in sorted(shared_path("crds").glob("*.yaml"))]
