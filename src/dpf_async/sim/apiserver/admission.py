@@ -57,11 +57,12 @@ def complain(errors: Sequence[str], options: WriteOptions, obj: Obj, *, patch: b
 
 def complain_of_yaml(errors: Sequence[str], options: WriteOptions) -> None:
     """Warn of repeated keys in an applied configuration, or refuse them."""
-    texts = [f"error converting YAML to JSON: {error}" for error in errors]
-    if texts and options.field_validation == "Strict":
-        raise status.bad_request(f"error strict decoding YAML: {texts[0]}")
+    if errors and options.field_validation == "Strict":
+        listed = "\n".join(f"  {error}" for error in errors)
+        text = f"error converting YAML to JSON: yaml: unmarshal errors:\n{listed}"
+        raise status.bad_request(f"error strict decoding patch: {text}")
     if options.field_validation == "Warn":
-        options.warnings += texts
+        options.warnings += errors
 
 
 def prepare_new(target: Target, obj: Obj) -> None:
@@ -76,7 +77,14 @@ def prepare_new(target: Target, obj: Obj) -> None:
     if target.resource == NAMESPACES:
         obj["spec"] = {**(obj.get("spec") or {}), "finalizers": ["kubernetes"]}
         obj["status"] = {"phase": "Active"}
-        meta.setdefault("labels", {})["kubernetes.io/metadata.name"] = meta.get("name", "")
+        label_namespace(target, obj)
+
+
+def label_namespace(target: Target, obj: Obj) -> None:
+    """Give a namespace the label with its name; its creator owns it."""
+    meta = obj["metadata"]
+    if target.resource == NAMESPACES and meta.get("name"):
+        meta.setdefault("labels", {})["kubernetes.io/metadata.name"] = meta["name"]
 
 
 def creation_errors(target: Target, obj: Obj) -> list[FieldError]:
@@ -169,14 +177,17 @@ def deduplicate_owners(meta: Obj, options: WriteOptions) -> None:
     options.warnings.append(
         ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and "
         "may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: "
-        f"[{' '.join(repeated)}]"
+        f"{', '.join(repeated)}"
     )
+
+
+_PATH = " including a path (/)"
 
 
 def finalizer_warnings(new: Sequence[str], old: Sequence[str]) -> list[str]:
     """Kubernetes asks for finalizers of the form domain/name."""
     return [
-        f'metadata.finalizers: "{name}": prefer a domain-qualified finalizer name including a path (/) '
+        f'metadata.finalizers: "{name}": prefer a domain-qualified finalizer name{_PATH if "." in name else ""} '
         "to avoid accidental conflicts with other finalizer writers"
         for name in sorted(set(new) - set(old))
         if "/" not in name and name not in ("orphan", "foregroundDeletion", "kubernetes")

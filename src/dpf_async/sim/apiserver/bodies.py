@@ -13,8 +13,10 @@ from .protobuf import ProtobufError, decode_protobuf
 from .requests import Body, Target
 
 JSON, YAML = "application/json", "application/yaml"
-ACCEPTED = (JSON, YAML)
 PROTOBUF = "application/vnd.kubernetes.protobuf"
+ACCEPTED = (JSON, YAML)
+NAMED = (*ACCEPTED, PROTOBUF)
+"""What refusals name."""
 # Source: apiserver server/config.go MaxRequestBodyBytes; observed in reliability notes 1.3.
 MAX_BODY_BYTES = 3 * 1024 * 1024
 
@@ -65,9 +67,9 @@ async def read_object_body(request: web.BaseRequest, target: Target) -> RawBody:
         StatusError: 413 or 415.
     """
     content_type = request.headers.get("Content-Type", JSON).split(";")[0].strip()
-    accepted = ACCEPTED if target.kind.custom else (*ACCEPTED, PROTOBUF)
-    if content_type not in accepted:
-        raise status.unsupported_media_type(accepted)
+    # For custom resources it is named, but there is none.
+    if content_type not in ACCEPTED and (target.kind.custom or content_type != PROTOBUF):
+        raise status.unsupported_media_type(NAMED)
     return RawBody(await read_body(request), content_type)
 
 
@@ -82,12 +84,17 @@ def decode_object(raw: RawBody, target: Target) -> Body:
     try:
         document = _DECODERS[raw.content_type](data)
     except DecodeError as error:
-        text = f"{unrecognised}couldn't get version/kind; json parse error: {error} ({summarise(data)})"
-        raise status.bad_request(text) from None
+        why = (
+            f"couldn't get version/kind; json parse error: {error}"
+            if raw.content_type == JSON
+            else str(error)
+        )
+        raise status.bad_request(f"{unrecognised}{why} ({summarise(data)})") from None
     value = document.value
+    if value is None:
+        value = {}
     if not isinstance(value, dict):
-        text = "couldn't get version/kind; json parse error: json: cannot unmarshal value into Go value of type struct"
-        raise status.bad_request(f"{unrecognised}{text} ({summarise(data)})")
+        raise status.bad_request(f"{unrecognised}{not_an_object(value)} ({summarise(data)})")
     wanted = target.api_version
     if not target.kind.custom:
         value.setdefault("kind", target.kind.kind)
@@ -108,10 +115,36 @@ async def read_delete_options(request: web.BaseRequest) -> Obj | None:
     if not data.strip():
         return None
     content_type = request.headers.get("Content-Type", JSON).split(";")[0].strip()
-    document = decode_patch(decode_yaml if content_type == YAML else decode_json, data, "")
-    if not isinstance(document.value, dict):
-        raise status.bad_request("expect options, got something else")
-    return document.value
+    prefix = "couldn't get version/kind; json parse error: "
+    document = decode_patch(decode_yaml if content_type == YAML else decode_json, data, prefix)
+    value = document.value
+    if not isinstance(value, dict):
+        raise status.bad_request(not_an_object(value))
+    if value.get("kind") not in (None, "", "DeleteOptions"):
+        text = f'no kind "{value["kind"]}" is registered for version "{value.get("apiVersion", "")}"'
+        raise status.bad_request(f'{text} in scheme "pkg/runtime/scheme.go:111"')
+    grace = value.get("gracePeriodSeconds")
+    if grace is not None and type(grace) is not int:
+        text = f"json: cannot unmarshal {json_kind(grace)} into Go struct field"
+        raise status.bad_request(f"{text} DeleteOptions.gracePeriodSeconds of type int64")
+    return dict(value)
+
+
+def not_an_object(value: object) -> str:
+    """What is said of a document that should say its kind and is no object."""
+    what = f"json: cannot unmarshal {json_kind(value)} into Go value of type"
+    return f"couldn't get version/kind; json parse error: {what} {_TYPE_META}"
+
+
+_TYPE_META = (
+    r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+)
+_JSON_KINDS = {bool: "bool", str: "string", int: "number", float: "number", list: "array", dict: "object"}
+
+
+def json_kind(value: object) -> str:
+    """What Go's decoder calls a value."""
+    return _JSON_KINDS.get(type(value), "null")
 
 
 def decode_patch(decode: Callable[[bytes], Document], data: bytes, prefix: str) -> Document:

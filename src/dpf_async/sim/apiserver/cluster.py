@@ -18,7 +18,7 @@ from .kinds import DEFINITIONS, NAMESPACES, Kind, Registry, Version
 from .requests import Body, DeleteOptions, Target, WriteOptions
 from .status import StatusError
 from .store import Key, Store
-from .structure import apply_defaults, prune
+from .structure import apply_defaults, fill_defaults, prune
 
 # etcd refuses requests over 1.5 MiB. Source: reliability notes 1.3 (observed), etcd --max-request-bytes.
 MAX_OBJECT_BYTES = 1_572_864
@@ -102,6 +102,7 @@ class Cluster:
 
     def _create(self, target: Target, obj: Obj, options: WriteOptions) -> Obj:
         writer = options.writer(target, ownership.UPDATE)
+        admission.label_namespace(target, obj)
         ownership.record_update(None, obj, writer, target.version.fieldset(""), self.now())
         return self._store_new(target, obj, options)
 
@@ -121,7 +122,8 @@ class Cluster:
         if (existing := self.store.get(target.resource, key)) is not None:
             deleting = bool(existing["metadata"].get("deletionTimestamp"))
             raise status.already_exists(target.resource, meta["name"], being_deleted=deleting)
-        if meta.pop("resourceVersion", "") not in ("", "0"):
+        given = meta.pop("resourceVersion", "")
+        if given.isdigit() and int(given):  # what is no number is not looked at
             raise status.internal("resourceVersion should not be set on objects to be created")
         return self._commit(target, key, obj, options)
 
@@ -158,12 +160,8 @@ class Cluster:
 
     def apply(self, target: Target, body: Body, options: WriteOptions) -> tuple[Obj, bool]:
         """Apply a configuration server-side; return the object as stored and whether it is new."""
-        wanted = target.api_version
         applied = body.value
-        if applied.get("apiVersion") != wanted:
-            given = applied.get("apiVersion", "")
-            text = f"Incorrect version specified in apply patch. Specified patch version: {given}, expected: {wanted}"
-            raise status.bad_request(text)
+        _check_applied_type(target, applied)
         metadata.coerce(
             copy(applied), target.kind.kind, target.version.name
         )  # refuses what has the wrong type
@@ -176,7 +174,7 @@ class Cluster:
         obj = ownership.apply(live, applied, writer, types, self.now(), force=options.force)
         admission.complain_of_yaml(body.strict_errors, options)
         if target.version.root is not None:
-            apply_defaults(obj, target.version.root)
+            fill_defaults(obj, target.version.root)
         if old is None:
             return self._create_applied(target, obj, options), True
         self._check_identity(target, obj)
@@ -189,6 +187,7 @@ class Cluster:
             raise status.conflict(target.resource, target.name, text)
         self._check_identity(target, obj)
         admission.wipe_system_fields(meta)
+        meta.pop("resourceVersion", None)
         self._require_namespace(target, target.name)
         return self._store_new(target, obj, options)
 
@@ -236,8 +235,11 @@ class Cluster:
             meta["generation"] = old_meta["generation"] + 1
         meta.setdefault("uid", old_meta["uid"])
         meta["creationTimestamp"] = old_meta["creationTimestamp"]
-        for name in ("deletionTimestamp", "deletionGracePeriodSeconds"):
-            admission.set_or_drop(meta, name, old_meta.get(name))
+        # Left out they stay; set on an object that is not being deleted, validation refuses them.
+        if "deletionTimestamp" in old_meta:
+            meta["deletionTimestamp"] = old_meta["deletionTimestamp"]
+        if "deletionGracePeriodSeconds" in old_meta:
+            meta.setdefault("deletionGracePeriodSeconds", old_meta["deletionGracePeriodSeconds"])
         return obj
 
     def _check_lock(self, target: Target, meta: Obj, old_meta: Obj) -> None:
@@ -248,9 +250,7 @@ class Cluster:
                 raise status.invalid_object(target.resource, target.name, [error])
             meta["resourceVersion"] = old_meta["resourceVersion"]
         elif not given.isdigit():
-            text = f'strconv.ParseUint: parsing "{given}": invalid syntax'
-            error = field_errors.invalid("resourceVersion", given, text)
-            raise status.internal(str(error))
+            raise status.internal(f'strconv.ParseUint: parsing "{given}": invalid syntax')
         elif given != old_meta["resourceVersion"]:
             raise status.conflict(target.resource, target.name, _LOCK_FAILED)
 
@@ -358,3 +358,14 @@ class Cluster:
         if target.kind.terminating:
             text = "create not allowed while custom resource definition is terminating"
             raise StatusError(405, "MethodNotAllowed", text, details={})
+
+
+def _check_applied_type(target: Target, applied: Obj) -> None:
+    kind, given = str(applied.get("kind") or ""), str(applied.get("apiVersion") or "")
+    group, _, version = given.rpartition("/")
+    if kind != target.kind.kind or group != target.kind.group or version not in target.kind.versions:
+        raise status.bad_request(f"invalid object type: {group}/{version}, Kind={kind}")
+    if given != target.api_version:
+        text = "Incorrect version specified in apply patch. "
+        text += f"Specified patch version: {given}, expected: {target.api_version}"
+        raise status.bad_request(text)

@@ -105,12 +105,10 @@ def decode_yaml(data: bytes) -> Document:
     try:
         value = loader.get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        detail = str(error).replace("\n", " ")
-        raise DecodeError(f"error converting YAML to JSON: yaml: {detail}") from None
+        raise DecodeError(f"yaml: {_yaml_problem(error)}") from None
     finally:
         loader.dispose()
-    repeated = [f"yaml: unmarshal errors:\n  {text}" for text in loader.repeated]
-    return Document(_json_keys(value), repeated)
+    return Document(_json_keys(value), loader.repeated)
 
 
 def summarise(data: bytes) -> str:
@@ -182,6 +180,15 @@ def _duplicate_fields(text: str) -> list[str]:
     return found
 
 
+def _yaml_problem(error: Exception) -> str:
+    """Say what go-yaml would say, where the line matters only if it is not the first."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem is None:
+        return str(error).replace("\n", " ")
+    line = error.problem_mark.line if error.problem_mark is not None else 0
+    problem = error.problem.replace("are not allowed here", "are not allowed in this context")
+    return f"line {line + 1}: {problem}" if line else problem
+
+
 class _YAMLLoader(yaml.SafeLoader):
     """YAML without dates, which JSON does not have, that notices repeated keys."""
 
@@ -205,6 +212,11 @@ _YAMLLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+
+
+# A lone letter is a boolean too. Source: YAML 1.1, which sigs.k8s.io/yaml reads.
+_YAMLLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^[yYnN]$"), list("yYnN"))
+_YAMLLoader.bool_values = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
 
 
 def _json_keys(value: Any) -> Any:

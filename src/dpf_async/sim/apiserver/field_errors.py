@@ -121,7 +121,7 @@ def go_value(value: Any) -> str:
     """Show a value in an error: text quoted as Go's %q, everything else as JSON."""
     if isinstance(value, str):
         return '"' + "".join(_go_char(char) for char in value) + '"'
-    return '"null"' if value is None else encode_plain(value)
+    return encode_plain(value)
 
 
 def _go_char(char: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from . import status
 from .cluster import Cluster
 from .codec import Obj, encode_plain
+from .json_errors import syntax_error
 from .options import EXACT, ListOptions, parse_resource_version
 from .requests import Target
 from .selectors import Selection, parse
@@ -84,14 +85,15 @@ def list_objects(cluster: Cluster, target: Target, options: ListOptions) -> Obj:
         path = path_of(key).removeprefix(prefix)
         if path < page.start:
             continue
-        shown = cluster.convert(target.kind, target.version, obj)
-        if selection and not selection.matches(shown):
-            continue
         if limit and len(items) == limit:
+            # That there is more, is told without looking whether it is selected.
             next_start = last + "\0"
             remaining += 1
             if selection:
                 break
+            continue
+        shown = cluster.convert(target.kind, target.version, obj)
+        if selection and not selection.matches(shown):
             continue
         items.append(_item(target, shown))
         last = path
@@ -150,11 +152,13 @@ def _decode_token(token: str) -> tuple[int, str]:
         )
     except binascii.Error:
         raise _invalid_token("illegal base64 data at input byte 0") from None
-    except ValueError:
+    except json.JSONDecodeError as error:
+        raise _invalid_token(syntax_error(error.doc, error)) from None
+    except UnicodeDecodeError:
         raise _invalid_token("invalid character looking for beginning of value") from None
     if not isinstance(document, dict) or document.get("v") != "meta.k8s.io/v1":
         version = document.get("v", "") if isinstance(document, dict) else ""
-        raise _invalid_token(f'server does not recognize this encoded version "{version}"')
+        raise _invalid_token(f"server does not recognize this encoded version {version}")
     version, start = document.get("rv"), document.get("start")
     if not isinstance(version, int) or not version:
         raise _invalid_token("incorrect encoded start resourceVersion (version meta.k8s.io/v1)")

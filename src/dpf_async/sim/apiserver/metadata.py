@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from .codec import Obj
+from .codec import Obj, encode_in_order
 from .field_errors import FieldError, field_forbidden, invalid, required, too_long
-from .names import label_problems, label_value_problems, qualified_name_problems, subdomain_problems
+from .names import (
+    label_key_problems,
+    label_problems,
+    label_value_problems,
+    qualified_name_problems,
+    subdomain_problems,
+)
 from .status import StatusError, bad_request
 
 ANNOTATION_BYTES = 256 * 1024
@@ -66,9 +72,13 @@ def coerce(obj: Obj, kind: str, version: str) -> list[str]:
         return []
     unknown: list[str] = []
     try:
-        obj["metadata"] = _coerce(meta, _OBJECT_META, "metadata", "ObjectMeta", unknown)
+        coerced = _coerce(meta, _OBJECT_META, "metadata", "ObjectMeta", unknown)
     except _WrongType as error:
         raise bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {error}') from None
+    # Go leaves out what is empty; managedFields that are empty say something.
+    obj["metadata"] = {
+        name: item for name, item in coerced.items() if name == "managedFields" or item not in ([], {})
+    }
     obj["metadata"].pop("selfLink", None)
     return sorted(unknown)
 
@@ -108,7 +118,9 @@ def _expect(value: Any, python: type, path: str, struct: str, go: str) -> None:
         return
     kinds = {bool: "bool", str: "string", int: "number", float: "number", list: "array", dict: "object"}
     got = kinds[type(value)]
-    raise _WrongType(f"json: cannot unmarshal {got} into Go struct field {struct}.{path} of type {go}")
+    member = path.removeprefix("metadata").removeprefix(".")
+    where = f"struct field {struct}.{member}" if member else "value"
+    raise _WrongType(f"json: cannot unmarshal {got} into Go {where} of type {go}")
 
 
 def _go_type(wanted: Any) -> str:
@@ -149,7 +161,7 @@ def _common_errors(meta: Obj) -> list[FieldError]:
         text = "must be greater than or equal to 0"
         errors.append(invalid("metadata.generation", meta["generation"], text))
     for key, value in meta.get("labels", {}).items():
-        errors += [invalid("metadata.labels", key, text) for text in qualified_name_problems(key)]
+        errors += [invalid("metadata.labels", key, text) for text in label_key_problems(key)]
         errors += [invalid("metadata.labels", value, text) for text in label_value_problems(value)]
     annotations = meta.get("annotations", {})
     for key in annotations:
@@ -173,12 +185,12 @@ def _owner_errors(owners: list[Obj]) -> list[FieldError]:
     errors = []
     path = "metadata.ownerReferences"
     controller = ""
-    for owner in owners:
-        if not owner.get("apiVersion", "").split("/")[-1]:
-            text = "version must not be empty"
-            errors.append(invalid(f"{path}.apiVersion", owner.get("apiVersion", ""), text))
-        empty = [name for name in ("kind", "name", "uid") if not owner.get(name)]
-        errors += [invalid(f"{path}.{name}", "", "must not be empty") for name in empty]
+    for index, owner in enumerate(owners):
+        missing = [name for name in ("apiVersion", "kind", "name", "uid") if not owner.get(name)]
+        errors += [required(f"{path}[{index}].{name}", "must not be empty") for name in missing]
+        if (owner.get("apiVersion"), owner.get("kind")) in _NO_OWNERS:
+            text = f"/{owner['apiVersion']}, Kind={owner['kind']} is disallowed from being an owner"
+            errors.append(_invalid_as_written(f"{path}[{index}]", _as_go_writes(owner), text))
         if owner.get("controller"):
             current = f"{owner.get('kind', '')}/{owner.get('name', '')}"
             if controller:
@@ -186,10 +198,24 @@ def _owner_errors(owners: list[Obj]) -> list[FieldError]:
                     "Only one reference can have Controller set to true. "
                     f'Found "true" in references for {controller} and {current}'
                 )
-                errors.append(invalid(path, owners, text))
+                errors.append(_invalid_as_written(path, [_as_go_writes(each) for each in owners], text))
             else:
                 controller = current
     return errors
+
+
+_NO_OWNERS = {("v1", "Event")}
+_MEMBERS_OF_OWNER = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
+
+
+def _as_go_writes(owner: Obj) -> Obj:
+    """A reference with its members in the order of the Go struct."""
+    return {name: owner[name] for name in _MEMBERS_OF_OWNER if name in owner}
+
+
+def _invalid_as_written(path: str, value: Any, detail: str) -> FieldError:
+    shown = encode_in_order(value).decode().strip()
+    return FieldError("FieldValueInvalid", path, f"Invalid value: {shown}: {detail}")
 
 
 _IMMUTABLE = (

@@ -39,7 +39,7 @@ _LABEL_VALUE_RE = compile_pattern(_LABEL_VALUE)
 
 def subdomain_problems(name: str) -> list[str]:
     """Say what keeps a name from being a DNS subdomain."""
-    problems = ["must be no more than 253 bytes"] if len(name.encode()) > 253 else []
+    problems = ["must be no more than 253 characters"] if len(name.encode()) > 253 else []
     if not _SUBDOMAIN_RE.fullmatch(name):
         problems.append(_DNS_SUBDOMAIN_TEXT)
     return problems
@@ -60,13 +60,18 @@ def path_segment_problems(name: str) -> list[str]:
     return [f"may not contain '{char}'" for char in "/%" if char in name]
 
 
-def qualified_name_problems(name: str) -> list[str]:
-    """Say what keeps a name from being a label key or finalizer."""
+def label_key_problems(name: str) -> list[str]:
+    """Say what keeps a name from being the key of a label."""
+    return qualified_name_problems(name, what="a valid label key")
+
+
+def qualified_name_problems(name: str, *, what: str = "a qualified name") -> list[str]:
+    """Say what keeps a name from being the key of an annotation, or a finalizer."""
     problems = []
     parts = name.split("/")
     if len(parts) > 2:
         example = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
-        return [f"a qualified name {_QUALIFIED_TEXT} {example}"]
+        return [f"{what} {_QUALIFIED_TEXT} {example}"]
     if len(parts) == 2:
         if not parts[0]:
             problems.append("prefix part must be non-empty")

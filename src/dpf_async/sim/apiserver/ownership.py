@@ -10,13 +10,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .codec import Obj, copy, encode_plain
+from .codec import Obj, copy, encode_plain, same
 from .fieldpaths import Fields, Path, from_fields_v1, show, to_fields_v1, with_named_parents, without
 from .status import StatusError, bad_request, internal
 from .structure import Node
 from .typed import compare, fields_of, merge, remove, undeclared
 
 APPLY, UPDATE = "Apply", "Update"
+# Source: managedfields/internal/skipnonapplied.go.
+BEFORE_FIRST_APPLY = "before-first-apply"
 
 # Fields of metadata that nobody owns. Source: managedfields/internal/stripmeta.go.
 _STRIPPED: frozenset[Path] = frozenset(
@@ -99,7 +101,7 @@ class _Claims:
                 "manager": writer.manager,
                 "operation": writer.operation,
                 "apiVersion": writer.api_version,
-                "time": claim.time,
+                **({"time": claim.time} if claim.time else {}),
                 "fieldsType": "FieldsV1",
                 "fieldsV1": to_fields_v1(claim.fields),
             }
@@ -134,7 +136,8 @@ def record_update(live: Obj | None, new: Obj, writer: Writer, types: Fieldset, n
     if not tracked:
         return
     difference = compare(_bare(live) if live else {}, _bare(new), types.root)
-    touched, removed = difference.touched, difference.removed
+    # What this endpoint does not write, it takes from nobody.
+    touched, removed = without(difference.touched, types.reset), without(difference.removed, types.reset)
     for claim in claims.others(writer):
         claim.fields -= touched
         claim.fields -= removed
@@ -172,23 +175,36 @@ def apply(live: Obj | None, applied: Obj, writer: Writer, types: Fieldset, now: 
     _require_types(applied, types.root)
     base: Obj = copy(_bare(live)) if live else {}
     claims = _Claims.read((live or {}).get("metadata", {}).get("managedFields") or [])
+    if live and not claims.by_writer:
+        _claim_the_past(claims, base, writer, types, now)
     mine = claims.by_writer.get(writer.identity)
     last = mine.fields if mine is not None else set()
     claimed = _ownable(fields_of(applied, types.root), types)
     claims.by_writer[writer.identity] = _Claim(writer, claimed, now)
     merged = merge(base, copy(applied), types.root)
     merged = _prune(merged, last, claims, types.root)
+    if live and same(merged, base):
+        # Whoever changes nothing is not noted to have done so now.
+        claims.by_writer[writer.identity].time = mine.time if mine is not None else ""
     difference = compare(base, merged, types.root)
-    touched = difference.touched
+    touched = without(difference.touched, types.reset)
     conflicts = [(claim, claim.fields & touched) for claim in claims.others(writer)]
     if not force:
         _raise_conflicts([(claim, fields) for claim, fields in conflicts if fields])
     for claim, fields in conflicts:
         claim.fields -= fields
-        claim.fields -= difference.removed
+        claim.fields -= without(difference.removed, types.reset)
     merged.setdefault("metadata", {})
     _store(merged, claims)
     return dict(merged)
+
+
+def _claim_the_past(claims: _Claims, live: Obj, writer: Writer, types: Fieldset, now: str) -> None:
+    """Give what an untracked object holds to a manager of its own, so that applying has somebody to ask."""
+    past = Writer(BEFORE_FIRST_APPLY, UPDATE, writer.api_version)
+    fields = _ownable(compare({}, live, types.root).added, types)
+    if fields:
+        claims.by_writer[past.identity] = _Claim(past, fields, now)
 
 
 def _require_types(applied: Obj, root: Node) -> None:

@@ -28,10 +28,32 @@ def json_patch(document: Obj, operations: list[Any]) -> Any:
     if len(operations) > MAX_OPERATIONS:
         text = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
         raise request_too_large(text)
+    document = copy(document)
     try:
-        return jsonpatch.JsonPatch(operations).apply(copy(document))
+        for operation in operations:
+            document = jsonpatch.JsonPatch([_as_go_reads(operation, document)]).apply(document)
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError):
         raise unprocessable() from None
+    return document
+
+
+def _as_go_reads(operation: Any, document: Any) -> Any:
+    """An operation as evanphx/json-patch takes it, which is more liberal than RFC 6902.
+
+    A missing value is null, a member that is not there can be replaced, and equals null.
+    """
+    if not isinstance(operation, dict) or operation.get("op") not in ("add", "replace", "test"):
+        return operation
+    operation = {"value": None, **operation}
+    if operation["op"] == "add":
+        return operation
+    parent, member = jsonpointer.JsonPointer(operation["path"]).to_last(document)
+    if isinstance(parent, dict) and member is not None and member not in parent:
+        if operation["op"] == "replace":
+            return {**operation, "op": "add"}
+        if operation["value"] is None:
+            return {"op": "test", "path": "", "value": document}
+    return operation
 
 
 def merge_patch(document: Any, patch: Any) -> Any:
@@ -71,7 +93,7 @@ def strategic_patch(document: Any, patch: Any, field: str = "") -> Any:
         return result
     if isinstance(patch, list) and isinstance(document, list):
         if field in _MERGE_SETS:
-            return document + [item for item in patch if item not in document]
+            return patch + [item for item in document if item not in patch]
         if field in _MERGE_KEYS:
             return _merge_by_key(document, patch, _MERGE_KEYS[field])
     return patch

@@ -9,7 +9,7 @@ import yaml
 from aiohttp import web
 
 from . import status
-from .bodies import JSON, YAML
+from .bodies import JSON, NAMED, YAML
 from .codec import Obj, encode, encode_in_order
 from .faults import Answer
 from .requests import WriteOptions
@@ -24,7 +24,7 @@ def check_accept(request: web.BaseRequest) -> None:
     accept = request.headers.get("Accept", "")
     types = [part.split(";")[0].strip() for part in accept.split(",") if part.strip()]
     if types and not any(kind in (JSON, YAML, "*/*", "application/*") for kind in types):
-        raise status.not_acceptable([JSON, YAML])
+        raise status.not_acceptable(NAMED)
 
 
 def _wants_yaml(request: web.BaseRequest) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from .codec import Obj
 from .field_errors import go_value
-from .names import label_value_problems, qualified_name_problems
+from .names import label_key_problems, label_value_problems
 from .status import bad_request
 
 _TOKEN = re.compile(r"\s*(!=|==|=|!|\(|\)|,|<|>|[^\s!=(),<>]+)")
@@ -124,6 +124,8 @@ class _Parser:
         if negated:
             self.take()
         key = self.take()
+        if negated and not key:
+            raise _unparsable("found '', expected: identifier")
         if not key or not re.match(r"[^!=(),<>]", key):
             raise bad_request(f"found '{key}', expected: !, identifier, or 'end of string'")
         _check_key(key)
@@ -170,9 +172,9 @@ def _unparsable(what: str) -> Exception:
 
 
 def _check_key(key: str) -> None:
-    problems = qualified_name_problems(key)
+    problems = label_key_problems(key)
     if problems:
-        raise _unparsable(f"key: Invalid value: {go_value(key)}: {'; '.join(problems)}")
+        raise _unparsable(f"<nil>: Invalid value: {go_value(key)}: {'; '.join(problems)}")
 
 
 def _checked(key: str, operator: str, values: list[str]) -> _Requirement:

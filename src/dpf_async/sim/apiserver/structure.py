@@ -105,8 +105,13 @@ def _prune_map(value: Obj, node: Node | None, path: str, unknown: list[str], *, 
 
 def apply_defaults(obj: Obj, root: Node) -> None:
     """Fill in defaults, nested ones included; nulls a schema does not allow give way to them or go."""
-    _default(obj, root)
+    fill_defaults(obj, root)
     _drop_nulls(obj, root)
+
+
+def fill_defaults(obj: Obj, root: Node) -> None:
+    """Fill in defaults, nested ones included; nulls without a default stay."""
+    _default(obj, root)
 
 
 def _default(value: Any, node: Node) -> None:

@@ -1,0 +1,113 @@
+"""Hides in the answers of one scenario what no two servers have in common, but keeps what it says.
+
+uids and resourceVersions of objects are named after the exchange that showed them first, so that equal and unequal stay
+visible; a version that is older than one shown before is called so. The version of a list or a bookmark is compared
+with its items only. Times of the test run become `<time>`. Everything else is compared as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from tests.conformance.servers import Answer
+
+__all__ = ["masked"]
+
+Json = Any  # JSON documents have no narrower type at this edge
+
+_UID: Final = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+_TIME: Final = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+_VERSIONS_IN_TEXT: Final = re.compile(
+    r"(?<=resource version: )\d+(?: \(\d+\))?|(?<=, current: )\d+"
+    r"|(?<=ResourceVersion in record \()\d+|(?<=ResourceVersion in the precondition \()\d+"
+)
+_CONTINUE: Final = re.compile(r"\beyJ[\w-]{20,}")
+_GENERATED: Final = re.compile(r"(?<=enerated-)[a-z0-9]{5}\b")
+_SERVER_TIMES: Final = timedelta(days=1)
+"""Times this near are the server's; a scenario that sends times sends others."""
+
+
+def masked(answers: Mapping[str, Answer], namespace: str) -> dict[str, Json]:
+    """The answers of one scenario by label, as documents that two servers could have in common."""
+    mask = _Mask(namespace)
+    return {label: mask.document(label, answer.document()) for label, answer in answers.items()}
+
+
+@dataclass(slots=True)
+class _Names:
+    """Names for what is met, after the exchange in which it was met first."""
+
+    known: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def of(self, value: str, what: str, label: str) -> str:
+        if value not in self.known:
+            count = self.counts[label] = self.counts.get(label, 0) + 1
+            self.known[value] = f"<{what} {label}{f' {count}' if count > 1 else ''}>"
+        return self.known[value]
+
+
+@dataclass(slots=True)
+class _Mask:
+    namespace: str
+    uids: _Names = field(default_factory=_Names)
+    versions: _Names = field(default_factory=_Names)
+    newest: int = 0
+    label: str = ""
+
+    def document(self, label: str, document: Json) -> Json:
+        self.label = label
+        return self._walk(document)
+
+    def _walk(self, value: Json) -> Json:
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, list):
+            return [self._walk(item) for item in value]
+        if isinstance(value, dict):
+            # In the order of the names: uids are named in the order in which they are met.
+            shown = {self._text(name): self._walk(item) for name, item in sorted(value.items())}
+            meta = value.get("metadata")
+            if isinstance(meta, dict) and str(meta.get("resourceVersion", "")).isdigit():
+                shown["metadata"] = shown["metadata"] | {"resourceVersion": self._version(value, meta)}
+            return shown
+        return value
+
+    def _version(self, value: Json, meta: Mapping[str, Json]) -> str:
+        version = int(meta["resourceVersion"])
+        if "uid" not in meta:
+            newest = max((int(each["resourceVersion"]) for each in _objects_in(value)), default=0)
+            return "<older than its items>" if version < newest else "<list version>"
+        what = "version" if version >= self.newest else "older version"
+        self.newest = max(self.newest, version)
+        return self.versions.of(str(version), what, self.label)
+
+    def _text(self, value: str) -> str:
+        value = value.replace(self.namespace, "<namespace>")
+        value = _UID.sub(lambda found: self.uids.of(found[0], "uid", self.label), value)
+        value = _TIME.sub(_time, value)
+        value = _CONTINUE.sub("<continue>", value)
+        value = _GENERATED.sub("<random>", value)
+        return _VERSIONS_IN_TEXT.sub("<version>", value)
+
+
+def _objects_in(value: Json) -> Iterator[Mapping[str, Json]]:
+    """The metadata of all objects in a list."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _objects_in(item)
+    elif isinstance(value, dict):
+        meta = value.get("metadata")
+        if isinstance(meta, dict) and "uid" in meta and str(meta.get("resourceVersion", "")).isdigit():
+            yield meta
+        for item in value.values():
+            yield from _objects_in(item)
+
+
+def _time(found: re.Match[str]) -> str:
+    distance = datetime.fromisoformat(found[0]) - datetime.now(UTC)
+    return "<time>" if abs(distance) < _SERVER_TIMES else found[0]

@@ -1,0 +1,38 @@
+"""Everything that is asked."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.conformance.exchanges import Scenario
+from tests.conformance.scenarios import (
+    applying,
+    creating,
+    deleting,
+    describing,
+    listing,
+    patching,
+    reviewing,
+    ruling,
+    tabulating,
+    updating,
+    validating,
+    watching,
+)
+
+__all__ = ["SCENARIOS"]
+
+SCENARIOS: Final[tuple[Scenario, ...]] = (
+    *creating.SCENARIOS,
+    *validating.SCENARIOS,
+    *ruling.SCENARIOS,
+    *updating.SCENARIOS,
+    *patching.SCENARIOS,
+    *applying.SCENARIOS,
+    *deleting.SCENARIOS,
+    *listing.SCENARIOS,
+    *watching.SCENARIOS,
+    *tabulating.SCENARIOS,
+    *describing.SCENARIOS,
+    *reviewing.SCENARIOS,
+)

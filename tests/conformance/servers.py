@@ -1,0 +1,190 @@
+"""One server of the comparison: sends exchanges, returns what a client can see of the answers.
+
+Assumes nothing of either server but its URL and a token.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+import anyio
+
+from tests.conformance.exchanges import COMPACT, Exchange, Ref, Scenario
+
+__all__ = ["Answer", "Server", "connected", "value_at"]
+
+Json = Any  # JSON documents have no narrower type at this edge
+
+AGENT: Final = "conformance/1.0"
+_HEADERS: Final = (
+    "Allow",
+    "Cache-Control",
+    "Content-Encoding",
+    "Content-Type",
+    "Location",
+    "Retry-After",
+    "Vary",
+    "WWW-Authenticate",
+    "X-Content-Type-Options",
+)
+"""Those that say something about an answer; the others are about the connection, or about who queued it."""
+_SILENCE_SECONDS: Final = 20.0
+"""What a server may take for the next event of a watch that is read by number; then the answer ends there."""
+_STEP: Final = re.compile(r"[^.\[\]]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a client sees of one exchange; the body is JSON, text, or the events of a watch."""
+
+    status: int
+    headers: Mapping[str, Json]
+    body: Json
+
+    def document(self) -> dict[str, Json]:
+        """All of it as one JSON document."""
+        return {"status": self.status, "headers": dict(self.headers), "body": self.body}
+
+
+@dataclass(slots=True)
+class Server:
+    """A server and the connection to it. forget: compacts its history, None where that cannot be done."""
+
+    name: str
+    session: aiohttp.ClientSession
+    forget: Callable[[], Awaitable[None]] | None = None
+
+    async def play(self, scenario: Scenario, namespace: str) -> dict[str, Answer]:
+        """Send the exchanges of a scenario one after the other; return the answers by label."""
+        run = _Run(self, namespace)
+        for exchange in scenario.exchanges:
+            try:
+                await run.exchange(exchange)
+            except aiohttp.ClientConnectionError as error:
+                run.answers[exchange.label] = Answer(0, {}, f"no answer: {type(error).__name__}")
+        return run.answers
+
+
+@asynccontextmanager
+async def connected(
+    name: str,
+    url: str,
+    *,
+    token: str = "",
+    ssl: Any = True,
+    forget: Callable[[], Awaitable[None]] | None = None,
+) -> AsyncGenerator[Server]:
+    """A connection to a server; ssl as aiohttp takes it."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    connector = aiohttp.TCPConnector(ssl=ssl, limit=0)
+    # Content-Encoding is to be seen, so nothing is asked for that the scenario does not ask for.
+    skipped = ("Accept-Encoding", "User-Agent")
+    async with aiohttp.ClientSession(
+        url, headers=headers, connector=connector, skip_auto_headers=skipped
+    ) as session:
+        yield Server(name, session, forget)
+
+
+@dataclass(slots=True)
+class _Run:
+    server: Server
+    namespace: str
+    answers: dict[str, Answer] = field(default_factory=dict)
+
+    async def exchange(self, exchange: Exchange) -> None:
+        if exchange.method == COMPACT:
+            if self.server.forget is not None:
+                await self.server.forget()
+            return
+        body = self._resolved(exchange.body)
+        data = None if body is None else (body if isinstance(body, str) else json.dumps(body))
+        headers = {"User-Agent": AGENT, **{k: self._text(v) for k, v in exchange.headers.items()}}
+        if data is not None:
+            headers.setdefault("Content-Type", "application/json")
+        async with self.server.session.request(
+            exchange.method,
+            self._text(exchange.path) + self._query(exchange.query),
+            data=data,
+            headers=headers,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=60),
+        ) as response:
+            if exchange.watch and response.status == 200:
+                body = await self._events(exchange, response)
+            else:
+                for other in exchange.during:
+                    await self.exchange(other)
+                body = _decoded(await response.read())
+            if exchange.view is not None and response.status == 200:
+                body = exchange.view(body)
+            self.answers[exchange.label] = Answer(response.status, _headers(response), body)
+
+    async def _events(self, exchange: Exchange, response: aiohttp.ClientResponse) -> list[Json]:
+        for other in exchange.during:
+            await self.exchange(other)
+        events: list[Json] = []
+        while exchange.events is None or len(events) < exchange.events:
+            line = b""
+            with anyio.move_on_after(_SILENCE_SECONDS):
+                line = await response.content.readline()
+            if not line:
+                break
+            events.append(_decoded(line))
+        response.close()
+        return events
+
+    def _query(self, query: Mapping[str, Any]) -> str:
+        pairs = [
+            f"{quote(name)}={quote(str(self._resolved(value)), safe='')}"
+            for name, given in query.items()
+            for value in (given if isinstance(given, list) else [given])
+        ]
+        return "?" + "&".join(pairs) if pairs else ""
+
+    def _resolved(self, value: Json) -> Json:
+        if isinstance(value, Ref):
+            found = value_at(self.answers[value.label].body, value.path)
+            return str(int(found) + value.plus) if value.plus else found
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, dict):
+            return {self._text(name): self._resolved(item) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._resolved(item) for item in value]
+        return value
+
+    def _text(self, text: str) -> str:
+        return text.replace("{ns}", self.namespace)
+
+
+def value_at(document: Json, path: str) -> Json:
+    """The value at a path such as a.b[0].c.
+
+    Raises:
+        LookupError: there is none.
+    """
+    for step in _STEP.findall(path):
+        document = document[int(step)] if isinstance(document, list) else document[step]
+    return document
+
+
+def _decoded(data: bytes) -> Json:
+    try:
+        return json.loads(data)
+    except ValueError:
+        return data.decode(errors="replace")
+
+
+def _headers(response: aiohttp.ClientResponse) -> dict[str, Json]:
+    found: dict[str, Json] = {name: response.headers[name] for name in _HEADERS if name in response.headers}
+    if warnings := response.headers.getall("Warning", []):
+        found["Warning"] = warnings
+    found["Audit-Id"] = "Audit-Id" in response.headers
+    return found
