@@ -12,7 +12,9 @@ from __future__ import annotations
 from dpf_async._api.codec import Snapshot, Undecodable
 from dpf_async._api.records import ConditionRecord
 from dpf_async._api.resource import ResourceList
+from dpf_async._api.reviews import Permission
 from dpf_async._api.transport import Timeouts
+from dpf_async._sdk.access import Access
 from dpf_async._sdk.client import DPFClient
 from dpf_async._sdk.deletion import ForcedDeletion
 from dpf_async._sdk.dpus import DPUHandle
@@ -21,6 +23,7 @@ from dpf_async._sdk.flows import provision, reprovision
 from dpf_async._sdk.handshakes import HoldRequest, RebootRequest
 from dpf_async._sdk.nodes import NodeHandle
 from dpf_async._sdk.objects import ObjectHandle
+from dpf_async._sdk.progress import Progress, ProgressListener
 from dpf_async._sdk.resources import Resources
 from dpf_async._sdk.setup import SiteObject
 from dpf_async._sdk.specs import (
@@ -95,6 +98,7 @@ from dpf_async.models import DPUPhase
 
 __all__ = [
     "APIError",
+    "Access",
     "Added",
     "AlreadyExists",
     "BFBView",
@@ -143,8 +147,11 @@ __all__ = [
     "NotFound",
     "ObjectHandle",
     "ObjectReplaced",
+    "Permission",
     "PhaseChanged",
     "PortSpec",
+    "Progress",
+    "ProgressListener",
     "RebootRequest",
     "ResourceList",
     "Resources",

@@ -299,7 +299,7 @@ class ResourceClient(Generic[T]):
                 raise ConnectionFailed(f"{method} {target}: answered with something that is not JSON")
             return answer
 
-        return await _patiently(call)
+        return await patiently(call)
 
     def _wire(self, obj: T) -> bytes:
         wire = obj.to_wire()
@@ -340,7 +340,7 @@ def _dry(dry_run: bool) -> Sequence[tuple[str, str]]:
     return [("dryRun", "All")] if dry_run else []
 
 
-async def _patiently(request: Callable[[], Awaitable[A]]) -> A:
+async def patiently(request: Callable[[], Awaitable[A]]) -> A:
     """Do what the server asks for when it is busy: wait as long as it says, and ask again; a few times."""
     for _ in range(_THROTTLED_TRIES - 1):
         try:
@@ -355,7 +355,7 @@ async def _read_all(feed: Feed[T], *, limit: int) -> ResourceList[T]:
     undecodable: list[Undecodable] = []
     continue_ = ""
     while True:
-        page = await _patiently(partial(feed.page, limit=limit, continue_=continue_))
+        page = await patiently(partial(feed.page, limit=limit, continue_=continue_))
         undecodable += page.undecodable
         for snapshot in page.items:
             try:

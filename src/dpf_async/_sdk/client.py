@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -12,6 +12,7 @@ from dpf_async._api.config import Kubeconfig, load
 from dpf_async._api.resource import FIELD_MANAGER
 from dpf_async._api.transport import USER_AGENT, Timeouts, Transport
 from dpf_async._sdk import deletion, deployments, questions, registration, reprovisioning, setup
+from dpf_async._sdk.access import Access, Role
 from dpf_async._sdk.connection import Connection
 from dpf_async._sdk.deletion import ForcedDeletion
 from dpf_async._sdk.dpus import DPUHandle
@@ -149,6 +150,25 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             ConnectionFailed, Unauthorized: it cannot be reached, or does not know us.
         """
         return await self._entered.server_version()
+
+    async def check_access(
+        self, role: Role = "operator", *, operations: Iterable[str] | None = None
+    ) -> Access:
+        """Learn which permissions are missing, before anything is tried. Changes nothing, and reads no object.
+
+        Args:
+            role: "observer" looks on; "operator" does everything that this library does.
+            operations: these instead of the role's, by their public names: "reprovision_dpu", "provision".
+
+        Returns:
+            What is missing, and for which operations. Its text is a sentence for whoever grants permissions.
+
+        Raises:
+            UsageError: there is no such role or operation.
+            Unauthorized, Forbidden: the server does not know us, or does not even let us ask.
+            APIError, ConnectionFailed: it could not be asked.
+        """
+        return await self._entered.check_access(role, operations)
 
     # The requirement's methods.
 

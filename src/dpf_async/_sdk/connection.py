@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 import anyio
 
 from dpf_async._api.transport import Transport
+from dpf_async._sdk.access import Access, Role, check
 from dpf_async._sdk.dpus import DPUHandle
 from dpf_async._sdk.locks import Locks
 from dpf_async._sdk.nodes import NodeServices, transition_stream
@@ -144,6 +145,9 @@ class Connection:
 
     async def server_version(self) -> str:
         return await self.resource(DPU).server_version()
+
+    async def check_access(self, role: Role, operations: Iterable[str] | None) -> Access:
+        return await check(self._transport, self._namespace, role, operations)
 
 
 def _itself(state: Any) -> Any:  # Any: a Snapshot of whatever kind is its own view

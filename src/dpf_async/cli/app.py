@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from dpf_async import __version__, load_hosts, load_site
+from dpf_async._sdk.access import ROLES, Role
 from dpf_async.cli import console, look
+from dpf_async.cli.access import show_access
 from dpf_async.cli.options import (
     DEFAULT_NAMESPACE,
     ContextOption,
@@ -55,15 +57,27 @@ def root(
 
 
 @app.command()
-def demo(site: SiteArgument, hosts: HostsArgument, trouble: TroubleOption = None) -> None:
+def demo(
+    site: SiteArgument,
+    hosts: HostsArgument,
+    *,
+    trouble: TroubleOption = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(
+            "--kubeconfig", help="Play it on this API server, which must have DPF's CRDs, and no DPF."
+        ),
+    ] = None,
+    namespace: NamespaceOption = DEFAULT_NAMESPACE,
+) -> None:
     """Provision a simulated site from its description, live: drain and reboot are pretended, the rest is as it is.
 
     It starts the site, creates the objects, brings every host to Ready, makes one DPU anew, and shows what each
-    phase took. It needs no cluster and leaves nothing running.
+    phase took. It needs no cluster and leaves nothing running. With --kubeconfig the objects stay on that API server.
     """
     from dpf_async.cli.demo import demo as run_demo  # noqa: PLC0415  brings the whole simulator
 
-    console.run(partial(run_demo, site, hosts, trouble or ()))
+    console.run(partial(run_demo, site, hosts, trouble or (), kubeconfig=kubeconfig, namespace=namespace))
 
 
 @app.command()
@@ -108,6 +122,29 @@ def watch(
 ) -> None:
     """Follow what happens: first everything that stands, then each transition as it comes, until interrupted."""
     console.run(partial(look.watch, client(kubeconfig, context, namespace), node, selector))
+
+
+@app.command()
+def access(
+    *,
+    role: Annotated[str, typer.Option("--role", help="observer or operator.")] = "operator",
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+    namespace: NamespaceOption = DEFAULT_NAMESPACE,
+    output: Annotated[str, typer.Option("--output", "-o", help="table or json.")] = "table",
+) -> None:
+    """Show which operations we are allowed to do, and which permissions are missing for the others.
+
+    Nothing is changed and no object is read. The exit status is 1 if something is missing.
+    """
+    if role not in ROLES:
+        raise typer.BadParameter(" or ".join(ROLES), param_hint="--role")
+    if output not in {"table", "json"}:
+        raise typer.BadParameter("table or json", param_hint="--output")
+    chosen = cast("Role", role)
+    console.run(
+        partial(show_access, client(kubeconfig, context, namespace), chosen, as_json=output == "json")
+    )
 
 
 @sim.command()
