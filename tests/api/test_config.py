@@ -75,7 +75,7 @@ async def test_a_dict_a_path_and_the_variable_lead_to_the_same_server(
 
     for credentials in (by_content, by_path, by_variable):
         assert credentials.server == HERE
-        assert await credentials.headers() == {"authorization": "Bearer t0ken"}
+        assert (await credentials.proof()).headers == {"authorization": "Bearer t0ken"}
     assert by_path.origin == by_variable.origin == f"kubeconfig {path}"
 
 
@@ -158,10 +158,12 @@ async def test_m8_tls_is_verified_unless_both_sides_say_otherwise(capsys: pytest
 
     assert "insecure-skip-tls-verify" in message
     assert "allow_insecure=True" in message
-    assert credentials.tls is not None
-    assert not credentials.tls.check_hostname
-    assert careful.tls is not None
-    assert careful.tls.check_hostname
+    tls = (await credentials.proof()).tls
+    assert tls is not None
+    assert not tls.check_hostname
+    careful_tls = (await careful.proof()).tls
+    assert careful_tls is not None
+    assert careful_tls.check_hostname
     assert capsys.readouterr().out.count("tls_verification_skipped") == 1
 
 
@@ -196,7 +198,7 @@ async def test_an_exec_plugin_gives_the_token(tmp_path: Path) -> None:
 
     credentials = await load(kubeconfig(user=plugin(tmp_path, f"print({json.dumps(answer)!r})")), None)
 
-    assert await credentials.headers() == {"authorization": "Bearer x"}
+    assert (await credentials.proof()).headers == {"authorization": "Bearer x"}
 
 
 async def test_m2_an_exec_plugin_that_fails_is_one_sentence_without_a_word_of_what_it_printed(
@@ -231,13 +233,13 @@ async def test_credentials_that_cannot_be_had_are_one_sentence(user: dict[str, A
 async def test_a_token_file_may_end_in_a_line_feed(tmp_path: Path) -> None:
     credentials = await load(kubeconfig(user={"tokenFile": written(tmp_path / "token", "t0ken\n")}), None)
 
-    assert await credentials.headers() == {"authorization": "Bearer t0ken"}
+    assert (await credentials.proof()).headers == {"authorization": "Bearer t0ken"}
 
 
 async def test_renewed_credentials_are_told_from_the_same_ones(tmp_path: Path) -> None:
     token = tmp_path / "token"
     credentials = await load(kubeconfig(user={"tokenFile": written(token, "one")}), None)
-    rejected = await credentials.headers()
+    rejected = await credentials.proof()
 
     same = await credentials.renew(rejected)
     token.write_text("two")
@@ -245,7 +247,7 @@ async def test_renewed_credentials_are_told_from_the_same_ones(tmp_path: Path) -
     late = await credentials.renew(rejected)
 
     assert (same, other, late) == (False, True, True)
-    assert await credentials.headers() == {"authorization": "Bearer two"}
+    assert (await credentials.proof()).headers == {"authorization": "Bearer two"}
 
 
 # In a pod.
@@ -267,9 +269,10 @@ async def test_in_a_pod_its_service_account_is_used(pod: Path) -> None:
     credentials = await load(None, None)
 
     assert credentials.server == "https://10.96.0.1:443"
-    assert await credentials.headers() == {"authorization": "Bearer one"}
-    assert credentials.tls is not None
-    assert credentials.tls.check_hostname
+    assert (await credentials.proof()).headers == {"authorization": "Bearer one"}
+    tls = (await credentials.proof()).tls
+    assert tls is not None
+    assert tls.check_hostname
     assert credentials.origin == "the service account of this pod"
 
 
@@ -295,7 +298,7 @@ async def test_l1_a_rotated_token_is_used_from_the_next_reading_on(
     credentials = await load(None, None)
     put(pod, "two")
 
-    assert await credentials.headers() == {"authorization": "Bearer two"}
+    assert (await credentials.proof()).headers == {"authorization": "Bearer two"}
 
 
 @pytest.mark.parametrize("content", [None, ""], ids=["gone", "empty"])
@@ -306,7 +309,7 @@ async def test_l1_a_token_that_cannot_be_read_just_now_leaves_the_last_one(
     credentials = await load(None, None)
     put(pod, content)
 
-    assert await credentials.headers() == {"authorization": "Bearer one"}
+    assert (await credentials.proof()).headers == {"authorization": "Bearer one"}
 
 
 async def test_a_client_whose_kubeconfig_cannot_be_used_says_so_on_entering(tmp_path: Path) -> None:

@@ -124,6 +124,8 @@ def error_of(
         parts.append(advice)
     if cls is errors.Unauthorized and origin:
         parts.append(f"they came from {origin}")
+    if 300 <= status < 400 and origin:
+        parts.append(f"an API server does not redirect: look at its address, which comes from {origin}")
     return cls(
         "; ".join(parts),
         status=status,
@@ -186,6 +188,10 @@ def _plain(status: int, headers: Mapping[str, str], body: bytes) -> str:
     """Words for an answer that is not a Status: a proxy's page, or the server's own text/plain 404."""
     if status == 404:
         return "404 page not found"
+    if 300 <= status < 400:
+        # Without its query, in which login pages are told secrets.
+        there = printable(headers.get("Location", "").partition("?")[0], 200) or "nowhere"
+        return f"HTTP {status} redirects to {there}, where nothing was sent"
     kind = headers.get("Content-Type", "no content type").split(";")[0]
     first_line = body[:200].decode("utf-8", "replace").strip().splitlines()
     said = f": {printable(first_line[0], 80)}" if first_line and kind == "text/plain" else ""

@@ -15,7 +15,7 @@ import socket
 import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import anyio
 
@@ -24,13 +24,13 @@ from dpf_async._api.text import printable
 from dpf_async.errors import APIError, ConnectionFailed, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     import aiohappyeyeballs
     import aiohttp
 
-    from dpf_async._api.config import Credentials
+    from dpf_async._api.config import Credentials, Proof
 
 BODY_LIMIT: Final = 256 * 2**20
 """Bytes of one answer; 500 objects of the largest size etcd takes would be three times that (reliability 7.6)."""
@@ -39,6 +39,9 @@ ERROR_BODY_LIMIT: Final = 64 * 2**10
 """Bytes of a refusal that are read; the rest of a proxy's page says nothing more."""
 
 USER_AGENT: Final = "dpf-async/0.1.0"
+
+
+R = TypeVar("R", "Answer", "aiohttp.ClientResponse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +137,19 @@ class Transport:
     ) -> Answer:
         """Send one request and read its whole answer, whatever its status.
 
-        A 401 makes the credentials be read again once, and the request be sent again if they are other ones.
+        Where one side does not accept the other (401, or a certificate), the credentials are read again once, and the
+        request is sent again if they are other ones: the server has done nothing by then.
 
         Raises:
-            ConnectionFailed: no answer, or not all of it, within the time a request may take.
+            ConnectionFailed: no answer, or not all of it, within the time a request may take; or the server's
+                certificate is not to be trusted.
         """
         about_body = {} if body is None else {"Content-Type": content_type}
-        headers = await self.credentials.headers()
-        answer = await self._request(method, path, query, body, headers | about_body)
-        if answer.status == 401 and await self._renewed(headers):
-            headers = await self.credentials.headers()
-            answer = await self._request(method, path, query, body, headers | about_body)
-        return answer
+
+        async def ask(proof: Proof) -> Answer:
+            return await self._request(method, path, query, body, about_body=about_body, proof=proof)
+
+        return await self._accepted(ask)
 
     @asynccontextmanager
     async def stream(self, path: str, *, query: Sequence[tuple[str, str]] = ()) -> AsyncIterator[Stream]:
@@ -155,17 +159,40 @@ class Transport:
         has the clock.
 
         Raises:
-            ConnectionFailed: no head of an answer in time.
+            ConnectionFailed: no head of an answer in time, or the server's certificate is not to be trusted.
         """
-        headers = await self.credentials.headers()
-        response = await self._open(path, query, headers)
+
+        async def ask(proof: Proof) -> aiohttp.ClientResponse:
+            return await self._open(path, query, proof)
+
+        response = await self._accepted(ask, _hang_up)
         try:
-            if response.status == 401 and await self._renewed(headers):
-                _hang_up(response)
-                response = await self._open(path, query, await self.credentials.headers())
             yield Stream(response)
         finally:
             _hang_up(response)
+
+    async def _accepted(
+        self, ask: Callable[[Proof], Awaitable[R]], drop: Callable[[R], None] = lambda _: None
+    ) -> R:
+        """Ask; where the proof is not accepted, ask again with another one, if there is one. `drop` takes a 401."""
+        proof = await self.credentials.proof()
+        try:
+            answer = await ask(proof)
+        except _NotTrusted:
+            if not await self.credentials.renew(proof):
+                raise
+            return await ask(await self.credentials.proof())
+        if answer.status != 401:
+            return answer
+        try:
+            renewed = await self.credentials.renew(proof)
+        except BaseException:
+            drop(answer)
+            raise
+        if not renewed:
+            return answer
+        drop(answer)
+        return await ask(await self.credentials.proof())
 
     async def _request(
         self,
@@ -173,7 +200,9 @@ class Transport:
         path: str,
         query: Sequence[tuple[str, str]],
         body: bytes | None,
-        headers: Mapping[str, str],
+        *,
+        about_body: Mapping[str, str],
+        proof: Proof,
     ) -> Answer:
         session = _entered(self._requests)
         try:
@@ -183,7 +212,8 @@ class Transport:
                     self._url(path),
                     params=query,
                     data=body,
-                    headers=headers,
+                    headers={**proof.headers, **about_body},
+                    ssl=proof.tls or True,
                     allow_redirects=False,
                     proxy=self.credentials.proxy,
                     server_hostname=self.credentials.server_name,
@@ -194,7 +224,7 @@ class Transport:
             raise self._failed(error, late) from error
 
     async def _open(
-        self, path: str, query: Sequence[tuple[str, str]], headers: Mapping[str, str]
+        self, path: str, query: Sequence[tuple[str, str]], proof: Proof
     ) -> aiohttp.ClientResponse:
         session = _entered(self._streams)
         try:
@@ -203,7 +233,8 @@ class Transport:
                     "GET",
                     self._url(path),
                     params=query,
-                    headers=headers,
+                    headers=proof.headers,
+                    ssl=proof.tls or True,
                     allow_redirects=False,
                     proxy=self.credentials.proxy,
                     server_hostname=self.credentials.server_name,
@@ -229,16 +260,15 @@ class Transport:
         # Our own deadline raises a TimeoutError that says nothing; aiohttp's and the system's say what took too long.
         if type(error) is TimeoutError and not error.args:
             return ConnectionFailed(f"{self._where()} {late}")
-        return ConnectionFailed(
-            f"{self._where()} cannot be reached: {_words(error)}; its address comes from {self.credentials.origin}"
-        )
-
-    async def _renewed(self, rejected: Mapping[str, str]) -> bool:
-        try:
-            return await self.credentials.renew(rejected)
-        except UsageError:
-            # The file is being replaced, or gone: the 401 itself is what the caller has to hear.
-            return False
+        origin = self.credentials.origin
+        tls = next((each for each in _causes(error) if isinstance(each, ssl.SSLError)), None)
+        if isinstance(tls, ssl.SSLCertVerificationError):
+            return _NotTrusted(
+                f"{self._where()} is not trusted, and was told nothing: certificate verify failed:"
+                f" {printable(tls.verify_message, 200).rstrip('.')}; {_advice(tls)} {origin}"
+            )
+        kind = _NotTrusted if tls is not None else ConnectionFailed
+        return kind(f"{self._where()} cannot be reached: {_words(error)}; its address comes from {origin}")
 
     def refusal(
         self, status: int, headers: Mapping[str, str], body: bytes, *, method: str, path: str, target: str
@@ -251,15 +281,13 @@ class Transport:
             method=method,
             path=path,
             target=target,
-            origin=self.credentials.origin,
+            origin="; ".join(filter(None, (self.credentials.origin, self.credentials.trouble))),
         )
 
     def _session(self, *, connections: int) -> aiohttp.ClientSession:
         import aiohttp  # noqa: PLC0415  150 ms that a program which never connects need not pay
 
-        connector = aiohttp.TCPConnector(
-            limit=connections, ssl=self.credentials.tls or True, socket_factory=_socket, force_close=False
-        )
+        connector = aiohttp.TCPConnector(limit=connections, socket_factory=_socket, force_close=False)
         return aiohttp.ClientSession(
             connector=connector,
             trust_env=False,
@@ -315,6 +343,34 @@ def _words(error: Exception) -> str:
     if number is not None and number > 0:
         return os.strerror(number)
     return printable(str(cause), 300) or type(error).__name__
+
+
+class _NotTrusted(ConnectionFailed):
+    """One side did not accept the other's certificate: other ones may be in the files by now."""
+
+
+_NAME_MISMATCHES: Final = (62, 64)
+"""X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL."""
+
+_HAS_EXPIRED: Final = 10
+"""X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL."""
+
+
+def _advice(error: ssl.SSLCertVerificationError) -> str:
+    """What to look at, up to where it comes from."""
+    if error.verify_code in _NAME_MISMATCHES:
+        return "a name that it does prove can be given as tls-server-name; the address comes from"
+    if error.verify_code == _HAS_EXPIRED:
+        return "the server's certificate, or the authority's, has to be renewed; the authority comes from"
+    return "the certificate authority to trust comes from"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, and those it came from: TLS fails below the socket, and that below aiohttp."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = getattr(cause, "os_error", None) or cause.__cause__
 
 
 def _socket(address: aiohappyeyeballs.AddrInfoType) -> socket.socket:
