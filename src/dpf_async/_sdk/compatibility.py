@@ -1,0 +1,269 @@
+"""Compatibility: what the cluster's kinds have become, held against what this version knows of them.
+
+Flow 12 of the requirement. DPF is upgraded under a running client: unknown values and fields are read as they are and
+survive being written back, so most of what a release changes is harmless. What is not is told before it is met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, get_args, get_type_hints
+
+import msgspec
+
+from dpf_async._api.published import schemas_published, versions_served
+from dpf_async._api.records import RECORDS, Record
+from dpf_async._sdk.access import NEEDS
+from dpf_async._sdk.tasks import task_group
+from dpf_async.errors import NotFound
+from dpf_async.models import KINDS, Resource
+from dpf_async.models.differences import Difference, normal_schema, schema_differences
+from dpf_async.models.schema import schema_of
+
+if TYPE_CHECKING:
+    from dpf_async._api.transport import Transport
+
+JSONSchema = Mapping[str, Any]  # Any: the values of a JSON schema's keywords
+
+
+class Effect(StrEnum):
+    """What a difference does to whoever uses this version of the library."""
+
+    BREAKS = "breaks"
+    """An operation of this library fails, or something that it relies on never comes."""
+    MAY_BREAK = "may break"
+    """It depends on the values that are used: the server accepts others than this version expects."""
+    HARMLESS = "harmless"
+    """Something new: it is read as it is, and survives being written back."""
+
+
+_ORDER: Final = tuple(Effect)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One difference, and what follows from it.
+
+    Attributes:
+        kind: such as "DPUDeployment".
+        path: of the field, such as ".spec.dpus.bfb"; empty for the kind itself.
+        effect: how bad it is.
+        text: what is different, and what will happen.
+        operations: the methods of DPFClient that it may hit, sorted; empty where it is harmless.
+    """
+
+    kind: str
+    path: str
+    effect: Effect
+    text: str
+    operations: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        place = f"{self.kind}{self.path}"
+        hit = f" (used by {', '.join(self.operations)})" if self.operations else ""
+        return f"{self.effect}: {place}: {self.text}{hit}"
+
+
+@dataclass(frozen=True, slots=True)
+class Compatibility:
+    """What a look at the cluster found, the worst first.
+
+    Attributes:
+        findings: every difference.
+        unpublished: groups with their version, such as "svc.dpu.nvidia.com/v1alpha1", whose schemas the server does not
+            publish: of their kinds is known only that the version is served.
+    """
+
+    findings: tuple[Finding, ...]
+    unpublished: tuple[str, ...] = ()
+
+    @property
+    def compatible(self) -> bool:
+        """Nothing that this library does will fail for what the kinds have become, as far as schemas tell."""
+        return not self.of(Effect.BREAKS)
+
+    def of(self, effect: Effect) -> tuple[Finding, ...]:
+        """The findings of one effect."""
+        return tuple(finding for finding in self.findings if finding.effect is effect)
+
+    def __str__(self) -> str:
+        verdict = "compatible" if self.compatible else "not compatible"
+        counts = ", ".join(f"{len(self.of(effect))} {effect}" for effect in Effect if self.of(effect))
+        lines = [f"{verdict}: {counts or 'no differences'}", *map(str, self.findings)]
+        lines += [f"not checked: the server publishes no schemas of {group}" for group in self.unpublished]
+        return "\n  ".join(lines)
+
+
+async def check(transport: Transport, kinds: Iterable[type[Resource]] = KINDS) -> Compatibility:
+    """Hold the cluster's kinds against this version's. Reads what any authenticated user may; writes nothing.
+
+    Raises:
+        APIError, ConnectionFailed, DecodeError: the server could not be asked.
+    """
+    kinds = tuple(kinds)
+    served = await versions_served(transport)
+    wanted = sorted({(kind.GROUP, kind.VERSION) for kind in kinds})
+    published: dict[tuple[str, str], Mapping[str, JSONSchema]] = {}
+    unpublished: list[str] = []
+
+    async def read(group: str, version: str) -> None:
+        try:
+            published[group, version] = await schemas_published(transport, group, version)
+        except NotFound:
+            unpublished.append(f"{group}/{version}")
+
+    async with task_group() as tasks:
+        for group, version in wanted:
+            if version in served.get(group, ()):
+                tasks.start_soon(read, group, version)
+    findings: list[Finding] = []
+    for kind in kinds:
+        versions = served.get(kind.GROUP, ())
+        if kind.VERSION not in versions:
+            findings.append(_not_served(kind, versions))
+        elif (schemas := published.get((kind.GROUP, kind.VERSION))) is None:
+            continue
+        elif kind.KIND not in schemas:
+            findings.append(_not_served(kind, versions))
+        else:
+            findings += findings_about(kind, schemas[kind.KIND])
+    findings.sort(key=lambda finding: (_ORDER.index(finding.effect), finding.kind, finding.path))
+    return Compatibility(tuple(findings), tuple(sorted(unpublished)))
+
+
+def findings_about(kind: type[Resource], theirs: JSONSchema) -> Iterator[Finding]:
+    """What the difference between a kind and the schema that a server has for it means."""
+    their_schema = normal_schema(_object_part(theirs))
+    for difference in schema_differences(normal_schema(_object_part(schema_of(kind))), their_schema):
+        yield from _meaning(kind, difference, their_schema)
+
+
+def _object_part(schema: JSONSchema) -> JSONSchema:
+    """A schema without what every kind has from the API server itself."""
+    properties = {
+        name: schema["properties"][name] for name in ("spec", "status") if name in schema["properties"]
+    }
+    return {"type": "object", "properties": properties, "required": schema.get("required", [])}
+
+
+def _not_served(kind: type[Resource], versions: tuple[str, ...]) -> Finding:
+    others = f"; the group is served as {', '.join(versions)}" if versions else "; neither is its group"
+    text = f"{kind.GROUP}/{kind.VERSION} {kind.KIND} is not served{others}"
+    return _finding(kind, "", Effect.BREAKS, text)
+
+
+def _meaning(  # noqa: C901, PLR0912  a table, one row per keyword
+    kind: type[Resource], difference: Difference, theirs: JSONSchema
+) -> Iterator[Finding]:
+    path, ours, new = difference.path, difference.ours, difference.theirs
+    found = partial(_finding, kind, path)
+    spec = path.startswith(".spec")
+    sent = spec and kind.PLURAL in _CREATED
+    match difference.keyword:
+        case "field" if ours is None:
+            yield found(Effect.HARMLESS, "new: it is kept when an object is read and written back")
+        case "field" if sent or _is_read(kind, path):
+            lost = "what this version writes there is dropped" if sent else "this version decides by it"
+            yield found(Effect.BREAKS, f"gone: {lost}")
+        case "field":
+            yield found(Effect.MAY_BREAK, "gone: who reads it finds nothing")
+        case "required":
+            for name in sorted(set(new or ()) - set(ours or ())):
+                if "default" in _property(theirs, path, name):
+                    continue
+                effect = Effect.BREAKS if sent or path == "" else Effect.HARMLESS
+                yield _finding(
+                    kind,
+                    f"{path}.{name}",
+                    effect,
+                    "required now: objects that lack it are refused"
+                    if effect is Effect.BREAKS
+                    else "required now, in objects that this version does not create",
+                )
+            if set(ours or ()) - set(new or ()):
+                yield found(Effect.HARMLESS, f"no longer required: {_listed(set(ours) - set(new or ()))}")
+        case "enum":
+            if added := set(new or ()) - set(ours or ()):
+                text = (
+                    f"new values {_listed(added)}: they are read as they are"
+                    if new
+                    else "any value is allowed now"
+                )
+                yield found(Effect.HARMLESS, text)
+            elif not new:
+                yield found(Effect.HARMLESS, "any value is allowed now")
+            if new and (removed := set(ours or ()) - set(new)):
+                if sent:
+                    yield found(Effect.BREAKS, f"values {_listed(removed)} are refused now")
+                else:
+                    yield found(Effect.HARMLESS, f"values {_listed(removed)} do not come any more")
+        case "type" | "items" | "additionalProperties":
+            yield found(Effect.BREAKS, f"{difference.keyword} was {_brief(ours)}, is {_brief(new)}")
+        case "default":
+            yield found(Effect.MAY_BREAK, f"default was {_brief(ours)}, is {_brief(new)}")
+        case keyword:
+            yield found(Effect.MAY_BREAK, f"{keyword} was {_brief(ours)}, is {_brief(new)}")
+
+
+def _finding(kind: type[Resource], path: str, effect: Effect, text: str) -> Finding:
+    operations = () if effect is Effect.HARMLESS else _OPERATIONS.get((kind.GROUP, kind.PLURAL), ())
+    return Finding(kind.KIND, path, effect, text, operations)
+
+
+def _operations() -> dict[tuple[str, str], tuple[str, ...]]:
+    found: dict[tuple[str, str], set[str]] = {}
+    for operation, needs in NEEDS.items():
+        for need in needs:
+            found.setdefault((need.group, need.resource), set()).add(operation)
+    return {resource: tuple(sorted(operations)) for resource, operations in found.items()}
+
+
+_OPERATIONS: Final = _operations()
+_CREATED: Final = frozenset(
+    need.resource for needs in NEEDS.values() for need in needs if need.verb == "create"
+)
+"""Resources that this library creates; of the others it changes metadata at most."""
+
+
+def _is_read(kind: type[Resource], path: str) -> bool:
+    """Whether a record, and so a view, has the field: see records."""
+    return path.replace("[]", "") in _read_paths(RECORDS.get(kind.KIND, Record))
+
+
+def _read_paths(record: Any, path: str = "") -> frozenset[str]:  # Any: a msgspec struct's type
+    paths: set[str] = set()
+    hints = get_type_hints(record)
+    for field in msgspec.structs.fields(record):
+        below = f"{path}.{field.encode_name}"
+        paths.add(below)
+        for part in _structs_in(hints[field.name]):
+            paths |= _read_paths(part, below)
+    return frozenset(paths)
+
+
+def _structs_in(annotation: Any) -> Iterator[Any]:  # Any: a type
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _structs_in(part)
+
+
+def _property(schema: JSONSchema, path: str, name: str) -> JSONSchema:
+    place = schema
+    for step in path.replace("[]", ".[]").replace("{}", ".{}").split(".")[1:]:
+        keyword = {"[]": "items", "{}": "additionalProperties"}.get(step)
+        place = place[keyword] if keyword else place["properties"][step]
+    found: JSONSchema = place.get("properties", {}).get(name, {})
+    return found
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(repr(value) for value in sorted(values, key=str))
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return "absent" if value is None else text if len(text) <= 60 else f"{text[:57]}…"
