@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
 import sys
+import tempfile
 import traceback
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import certifi
 import pytest
+import trustme
 import yaml
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from kubernetes_asyncio.config import incluster_config
 
 from dpf_async import DPFClient, UsageError
-from dpf_async._api.config import load
+from dpf_async._api import plugin as exec_plugin
+from dpf_async._api.config import TOKEN_PERIOD, load
+from tests.support.clock import jumping
 
 HERE = "http://127.0.0.1:1"
 
@@ -55,9 +68,9 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(variable, raising=False)
 
 
-async def refusal(config: Any, context: str | None = None, **options: bool) -> str:
+async def refusal(config: Any, context: str | None = None) -> str:
     with pytest.raises(UsageError) as refused:
-        await load(config, context, **options)
+        await load(config, context)
     message = str(refused.value)
     assert "\n" not in message
     return message
@@ -167,60 +180,260 @@ async def test_m8_tls_is_verified_unless_both_sides_say_otherwise(capsys: pytest
     assert capsys.readouterr().out.count("tls_verification_skipped") == 1
 
 
+# Certificates.
+
+
+def https(user: dict[str, Any] | None = None, **cluster: Any) -> dict[str, Any]:
+    config = kubeconfig("https://127.0.0.1:1", user)
+    config["clusters"][0]["cluster"] |= cluster
+    return config
+
+
+def pair(folder: Path) -> dict[str, Any]:
+    """A client certificate and its key in files, as a kubeconfig names them."""
+    signed = trustme.CA().issue_cert("client.invalid")
+    signed.cert_chain_pems[0].write_to_path(folder / "client.pem")
+    signed.private_key_pem.write_to_path(folder / "client.key")
+    return {"client-certificate": "client.pem", "client-key": "client.key"}
+
+
+def inlined(user: dict[str, Any], folder: Path) -> dict[str, Any]:
+    return {
+        f"{name}-data": base64.b64encode((folder / path).read_bytes()).decode() for name, path in user.items()
+    }
+
+
+async def test_the_files_of_a_user_lie_beside_the_kubeconfig_that_names_the_user(tmp_path: Path) -> None:
+    mine, shared = tmp_path / "mine", tmp_path / "shared"
+    mine.mkdir()
+    shared.mkdir()
+    whole = https(pair(mine))
+    first = written(shared / "kubeconfig", whole | {"users": []})
+    second = written(mine / "kubeconfig", {"users": whole["users"]})
+
+    tls = (await (await load(os.pathsep.join([first, second]), None)).proof()).tls
+
+    assert tls is not None
+
+
+async def test_a_key_inside_a_kubeconfig_is_not_copied_to_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = inlined(pair(tmp_path), tmp_path)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", os.fspath(disk))
+
+    tls = (await (await load(https(user), None)).proof()).tls
+
+    assert tls is not None
+    assert list(disk.iterdir()) == []
+
+
+async def test_a_key_of_another_certificate_is_one_sentence(tmp_path: Path) -> None:
+    user = inlined(pair(tmp_path), tmp_path)
+    other = inlined(pair(tmp_path), tmp_path)
+
+    message = await refusal(https(user | {"client-key-data": other["client-key-data"]}))
+
+    assert message == "the kubeconfig given cannot be used: its certificates: key values mismatch"
+
+
+async def test_nobody_is_asked_for_the_password_of_a_key(tmp_path: Path) -> None:
+    user = inlined(pair(tmp_path), tmp_path)
+    key = load_pem_private_key(base64.b64decode(user["client-key-data"]), None)
+    hidden = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"hunter2"))
+
+    message = await refusal(https(user | {"client-key-data": base64.b64encode(hidden).decode()}))
+
+    assert message == (
+        "the kubeconfig given cannot be used: its certificates: "
+        "the key is encrypted, and nobody is there to be asked for its password"
+    )
+
+
+async def test_a_context_needs_no_user() -> None:
+    config = https()
+    del config["contexts"][0]["context"]["user"]
+
+    credentials = await load(config, None)
+
+    assert (await credentials.proof()).headers == {}
+
+
 @pytest.mark.parametrize("field", ["certificate-authority", "client-certificate"])
 async def test_a_certificate_that_is_not_there_or_is_none_is_one_sentence(field: str, tmp_path: Path) -> None:
     nonsense = written(tmp_path / "nonsense.pem", "not a certificate")
 
     for path in (os.fspath(tmp_path / "nope.pem"), nonsense):
-        https = kubeconfig("https://127.0.0.1:1", {"client-certificate": path, "client-key": path})
+        config = https({"client-certificate": path, "client-key": path})
         if field == "certificate-authority":
-            https = kubeconfig("https://127.0.0.1:1")
-            https["clusters"][0]["cluster"][field] = path
-        assert "cannot be used" in await refusal(https)
+            config = https(None, **{field: path})
+        assert "cannot be used" in await refusal(config)
 
 
-# Tokens.
+# Exec plugins.
 
 
-def plugin(tmp_path: Path, script: str) -> dict[str, Any]:
+def plugin(tmp_path: Path, script: str, **settings: Any) -> dict[str, Any]:
     path = tmp_path / "plugin"
     path.write_text(f"#!{sys.executable}\n{script}\n")
     path.chmod(0o700)
-    return {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": os.fspath(path)}}
+    return {"exec": {"apiVersion": EXEC, "command": os.fspath(path), **settings}}
+
+
+EXEC = "client.authentication.k8s.io/v1"
+
+
+def printing(version: str = EXEC, **status: Any) -> str:
+    """The script of a plugin that gives this."""
+    return f"print({json.dumps({'apiVersion': version, 'kind': 'ExecCredential', 'status': status})!r})"
 
 
 async def test_an_exec_plugin_gives_the_token(tmp_path: Path) -> None:
-    answer = {
-        "apiVersion": "client.authentication.k8s.io/v1",
-        "kind": "ExecCredential",
-        "status": {"token": "x"},
-    }
-
-    credentials = await load(kubeconfig(user=plugin(tmp_path, f"print({json.dumps(answer)!r})")), None)
+    credentials = await load(kubeconfig(user=plugin(tmp_path, printing(token="x"))), None)
 
     assert (await credentials.proof()).headers == {"authorization": "Bearer x"}
 
 
-async def test_m2_an_exec_plugin_that_fails_is_one_sentence_without_a_word_of_what_it_printed(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+async def test_an_exec_plugin_is_told_what_the_kubeconfig_says_and_that_nobody_can_be_asked(
+    tmp_path: Path,
 ) -> None:
-    user = plugin(tmp_path, "import sys; sys.exit('refresh token s3cret is expired')")
+    script = f"""
+import json, os, sys
+told = [sys.argv[1:], os.environ["REGION"], json.loads(os.environ["KUBERNETES_EXEC_INFO"])["spec"]]
+print(json.dumps({{"apiVersion": "{EXEC}", "kind": "ExecCredential", "status": {{"token": json.dumps(told)}}}}))
+"""
+    user = plugin(tmp_path, script, args=["get", 7], env=[{"name": "REGION", "value": "north"}])
+
+    credentials = await load(kubeconfig(user=user), None)
+
+    told = (await credentials.proof()).headers["authorization"].removeprefix("Bearer ")
+    assert json.loads(told) == [["get", "7"], "north", {"interactive": False}]
+
+
+async def test_a_command_with_a_slash_is_looked_for_beside_the_kubeconfig(tmp_path: Path) -> None:
+    user = plugin(tmp_path, printing(token="x"))
+    user["exec"]["command"] = "./plugin"
+
+    credentials = await load(written(tmp_path / "kubeconfig", kubeconfig(user=user)), None)
+
+    assert (await credentials.proof()).headers == {"authorization": "Bearer x"}
+
+
+async def test_what_an_exec_plugin_gave_is_renewed_when_it_has_expired(tmp_path: Path) -> None:
+    """And not before: many plugins ask the network."""
+    now = datetime.now(UTC)
+    times = iter([now, now, now + timedelta(hours=1), now + timedelta(hours=1)])
+    script = f"""
+import pathlib
+count = pathlib.Path({os.fspath(tmp_path / "count")!r})
+runs = 1 + (int(count.read_text()) if count.exists() else 0)
+count.write_text(str(runs))
+"""
+    answer = json.loads(
+        printing(token="t", expirationTimestamp=(now + timedelta(minutes=5)).isoformat())[7:-2]
+    )
+    answer["status"]["token"] = "RUNS"
+    script += f"print({json.dumps(answer)!r}.replace('RUNS', str(runs)))"
+    credentials = await load(kubeconfig(user=plugin(tmp_path, script)), None, clock=lambda: next(times))
+
+    before = await credentials.proof()
+    after = await credentials.proof()
+
+    assert (before.headers, after.headers) == (
+        {"authorization": "Bearer 1"},
+        {"authorization": "Bearer 2"},
+    )
+
+
+FAILURES = {
+    "its exec plugin failed; run the plugin by hand to see why": "import sys; sys.exit('token s3cret expired')",
+    "its exec plugin printed no ExecCredential": "print('s3cret')",
+    "its exec plugin printed more than 1048576 bytes": "print('s3cret' * 2**18)",
+    "its exec plugin gave neither a token nor a client certificate": printing(),
+    "its exec plugin gave a client certificate without its key, or a key alone": printing(
+        token="s3cret", clientKeyData="s3cret"
+    ),
+    "its exec plugin answered in example.com/v1, not in client.authentication.k8s.io/v1": printing(
+        "example.com/v1", token="s3cret"
+    ),
+}
+
+
+@pytest.mark.parametrize("reason", FAILURES)
+async def test_m2_an_exec_plugin_that_fails_is_one_sentence_without_a_word_of_what_it_printed(
+    reason: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    user = plugin(tmp_path, FAILURES[reason])
 
     with caplog.at_level(logging.DEBUG), pytest.raises(UsageError) as refused:
         await load(kubeconfig(user=user), None)
     shown = "".join(traceback.format_exception(refused.value))
 
-    assert str(refused.value) == (
-        "the kubeconfig given cannot be used: its exec plugin failed; run the plugin by hand to see why"
+    assert str(refused.value) == f"the kubeconfig given cannot be used: {reason}"
+    for text in (shown, caplog.text, *capfd.readouterr()):
+        assert "s3cret" not in text
+
+
+async def test_an_exec_plugin_that_is_not_there_is_named_with_where_to_get_it() -> None:
+    missing = {"apiVersion": EXEC, "command": "/no/such/plugin", "installHint": "get it from example.com"}
+
+    assert await refusal(kubeconfig(user={"exec": missing})) == (
+        "the kubeconfig given cannot be used: its exec plugin /no/such/plugin cannot be started:"
+        " No such file or directory; get it from example.com"
     )
-    assert "s3cret" not in shown
-    assert "s3cret" not in caplog.text
+
+
+HANGING = """
+import os, subprocess, sys
+with open(sys.argv[1], "w") as alive:
+    subprocess.run(["sleep", "1000"], pass_fds=[alive.fileno()])
+"""
+"""A plugin whose child hangs, both with a pipe in hand that tells whether they live."""
+
+
+@pytest.fixture
+def alive(tmp_path: Path) -> Iterator[int]:
+    """A pipe by the name of `alive`: it ends when nobody who opened it lives any more."""
+    os.mkfifo(tmp_path / "alive")
+    descriptor = os.open(tmp_path / "alive", os.O_RDONLY | os.O_NONBLOCK)
+    yield descriptor
+    os.close(descriptor)
+
+
+async def test_an_exec_plugin_that_hangs_is_ended_with_all_that_it_started(
+    alive: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exec_plugin, "TIME_LIMIT", 1.5)  # half a minute is long for a test
+    user = plugin(tmp_path, HANGING, args=[os.fspath(tmp_path / "alive")])
+
+    message = await refusal(kubeconfig(user=user))
+    await anyio.wait_readable(alive)
+
+    assert message == "the kubeconfig given cannot be used: its exec plugin did not end within 1.5 s"
+    assert os.read(alive, 1) == b""
+
+
+async def test_j4_cancelled_while_its_exec_plugin_runs_a_client_leaves_nothing_of_it(
+    alive: int, tmp_path: Path
+) -> None:
+    script = HANGING.replace("    subprocess", "    print('x', file=alive, flush=True)\n    subprocess")
+    user = plugin(tmp_path, script, args=[os.fspath(tmp_path / "alive")])
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(load, kubeconfig(user=user), None)
+        await anyio.wait_readable(alive)
+        assert os.read(alive, 2) == b"x\n"
+        tasks.cancel_scope.cancel()
+    await anyio.wait_readable(alive)
+
+    assert os.read(alive, 1) == b""
 
 
 @pytest.mark.parametrize(
     "user",
     [
-        {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "/no/such/plugin"}},
         {"exec": {"command": "true"}},
         {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "true"}},
         {"tokenFile": "/no/such/token"},
@@ -228,6 +441,9 @@ async def test_m2_an_exec_plugin_that_fails_is_one_sentence_without_a_word_of_wh
 )
 async def test_credentials_that_cannot_be_had_are_one_sentence(user: dict[str, Any]) -> None:
     assert (await refusal(kubeconfig(user=user))).startswith("the kubeconfig given cannot be used: ")
+
+
+# Renewal.
 
 
 async def test_a_token_file_may_end_in_a_line_feed(tmp_path: Path) -> None:
@@ -248,6 +464,82 @@ async def test_renewed_credentials_are_told_from_the_same_ones(tmp_path: Path) -
 
     assert (same, other, late) == (False, True, True)
     assert (await credentials.proof()).headers == {"authorization": "Bearer two"}
+
+
+async def test_the_same_certificates_are_the_same_proof_and_new_ones_another(tmp_path: Path) -> None:
+    user = {name: os.fspath(tmp_path / path) for name, path in pair(tmp_path).items()}
+    credentials = await load(https(user), None)
+    rejected = await credentials.proof()
+
+    same = await credentials.renew(rejected)
+    pair(tmp_path)
+    other = await credentials.renew(rejected)
+
+    assert (same, other) == (False, True)
+
+
+async def test_a_certificate_whose_key_has_not_come_yet_leaves_the_ones_before(tmp_path: Path) -> None:
+    user = {name: os.fspath(tmp_path / path) for name, path in pair(tmp_path).items()}
+    credentials = await load(https(user), None)
+    rejected, key = await credentials.proof(), (tmp_path / "client.key").read_bytes()
+
+    pair(tmp_path)
+    (tmp_path / "client.key").write_bytes(key)
+    renewed = await credentials.renew(rejected)
+
+    assert not renewed
+    assert credentials.trouble == (
+        "the kubeconfig given cannot be used: its certificates: key values mismatch"
+    )
+
+
+async def test_who_goes_on_to_another_context_does_not_take_running_clients_along(tmp_path: Path) -> None:
+    config = kubeconfig()
+    config["users"].append({"name": "u2", "user": {"token": "of-another-cluster"}})
+    config["clusters"].append({"name": "c2", "cluster": {"server": "http://127.0.0.1:2"}})
+    config["contexts"].append({"name": "two", "context": {"cluster": "c2", "user": "u2"}})
+    path = written(tmp_path / "kubeconfig", config)
+    credentials = await load(path, None)
+
+    written(tmp_path / "kubeconfig", config | {"current-context": "two"})
+    renewed = await credentials.renew(await credentials.proof())
+
+    assert not renewed
+    assert credentials.trouble == ""
+
+
+async def test_the_token_for_another_server_is_not_shown_to_this_one(tmp_path: Path) -> None:
+    path = written(tmp_path / "kubeconfig", kubeconfig())
+    credentials = await load(path, None)
+
+    written(tmp_path / "kubeconfig", kubeconfig("http://127.0.0.1:2", {"token": "of-another-cluster"}))
+    renewed = await credentials.renew(await credentials.proof())
+
+    assert not renewed
+    assert credentials.trouble == (
+        f"kubeconfig {path} names another server now, http://127.0.0.1:2: enter another client for that one"
+    )
+
+
+async def test_m8_a_kubeconfig_that_says_later_not_to_verify_is_not_obeyed(tmp_path: Path) -> None:
+    path = written(tmp_path / "kubeconfig", https())
+    credentials = await load(path, None)
+
+    written(tmp_path / "kubeconfig", https({"token": "new"}, **{"insecure-skip-tls-verify": True}))
+    renewed = await credentials.renew(await credentials.proof())
+
+    assert not renewed
+    assert "insecure-skip-tls-verify" in credentials.trouble
+
+
+@pytest.mark.parametrize("user", [{"token": "s3cret"}, {"user": 7, "token": "s3cret"}])
+async def test_m2_a_damaged_user_is_named_without_its_token(user: dict[str, Any], tmp_path: Path) -> None:
+    path = written(tmp_path / "kubeconfig", kubeconfig() | {"users": [{"name": "u", **user}]})
+
+    with pytest.raises(UsageError) as refused:
+        await load(path, None)
+
+    assert "s3cret" not in "".join(traceback.format_exception(refused.value))
 
 
 # In a pod.
@@ -286,28 +578,31 @@ async def test_a_pod_without_a_service_account_is_one_sentence(pod: Path) -> Non
     assert (await refusal(None)).startswith("the service account of this pod cannot be used: ")
 
 
-def due_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the token file read again by every request, and not only once a minute."""
-    monkeypatch.setattr(incluster_config, "TOKEN_REFRESH_PERIOD", timedelta(0))
+@pytest.mark.parametrize("given", ["pod", "kubeconfig"])
+@jumping
+async def test_l1_a_token_file_is_read_again_once_a_minute(given: str, pod: Path) -> None:
+    credentials = await load(None if given == "pod" else kubeconfig(user={"tokenFile": os.fspath(pod)}), None)
 
-
-async def test_l1_a_rotated_token_is_used_from_the_next_reading_on(
-    pod: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    due_again(monkeypatch)
-    credentials = await load(None, None)
     put(pod, "two")
+    at_once = await credentials.proof()
+    await anyio.sleep(TOKEN_PERIOD)
+    later = await credentials.proof()
 
-    assert (await credentials.proof()).headers == {"authorization": "Bearer two"}
+    assert (at_once.headers, later.headers) == (
+        {"authorization": "Bearer one"},
+        {"authorization": "Bearer two"},
+    )
 
 
 @pytest.mark.parametrize("content", [None, ""], ids=["gone", "empty"])
+@jumping
 async def test_l1_a_token_that_cannot_be_read_just_now_leaves_the_last_one(
-    pod: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+    pod: Path, content: str | None
 ) -> None:
-    due_again(monkeypatch)
     credentials = await load(None, None)
+
     put(pod, content)
+    await anyio.sleep(TOKEN_PERIOD)
 
     assert (await credentials.proof()).headers == {"authorization": "Bearer one"}
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import ssl
-import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
 import pytest
+import trustme
 
-from dpf_async import APIError, ConnectionFailed, DPFClient, Timeouts, Unauthorized, UsageError
+from dpf_async import APIError, ConnectionFailed, DPFClient, Forbidden, Timeouts, Unauthorized, UsageError
 from dpf_async._api import transport
 from dpf_async._api.config import load
 from dpf_async._api.transport import Transport
 from dpf_async.models import DPU
 from tests.support.clock import jumping
 from tests.support.objects import dpu
-from tests.support.scripted import Exchange, Scripted, listing, refusing, saying
+from tests.support.scripted import HOST, Exchange, Scripted, listing, refusing, saying
 from tests.support.telling import following, standing, told
 
 
@@ -54,12 +55,16 @@ async def test_m4_a_redirect_is_not_followed(code: int) -> None:
         there = {"Location": f"{elsewhere.url}/apis/x"}
         server.on_list = saying(code, listing([dpu("a", 10)], 100), there)
         server.on_other = saying(code, dpu("a", 10), there)
-        with pytest.raises(APIError, match=f"HTTP {code}"):
+        with pytest.raises(APIError, match=f"HTTP {code}") as refused:
             await dpf.resource(DPU).list()
         with pytest.raises(APIError, match=f"HTTP {code}"):
             await dpf.resource(DPU).get("a")
 
     assert elsewhere.requests == []
+    assert str(refused.value).endswith(
+        "an API server does not redirect: look at its address, which comes from the kubeconfig given"
+        f" ({server.url})"
+    )
 
 
 @jumping
@@ -194,54 +199,64 @@ async def test_m9_of_a_refusal_that_does_not_end_the_beginning_is_enough() -> No
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.next_lists.append(endless)
         server.next_watches.append(endless)
-        with pytest.raises(APIError, match="HTTP 403 with text/plain"):
+        with pytest.raises(Forbidden, match="HTTP 403 with text/plain"):
             await dpf.resource(DPU).list()
-        async with dpf.resource(DPU).watch():
-            await server.watch()
-            (health,) = dpf.health.values()
-
-    assert "HTTP 403 with text/plain" in health.reason
+        with pytest.raises(Forbidden, match=r"watch of .* HTTP 403 with text/plain"):
+            async with dpf.resource(DPU).watch():
+                pass
 
 
 # TLS.
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that only who is given it trusts, and its key beside it."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed: it makes the certificate of this test")
-    folder = tmp_path_factory.mktemp("tls")
-    subprocess.run(
-        f"{openssl} req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=scripted"
-        " -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:TRUE"
-        f" -keyout {folder}/key.pem -out {folder}/cert.pem",
-        shell=True,
-        check=True,
-        capture_output=True,
-    )
-    return folder / "cert.pem"
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-def serving(certificate: Path) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
-    return context
+class Authority:
+    """A certificate authority, and the file that tells whom to trust."""
+
+    def __init__(self, folder: Path) -> None:
+        self._keys = trustme.CA()
+        self.file = folder / f"{id(self)}.pem"
+        self._keys.cert_pem.write_to_path(self.file)
+
+    def serving(self, *, clients: Authority | None = None, until: datetime | None = None) -> ssl.SSLContext:
+        """What a server needs to prove that it is HOST, and to want clients that somebody vouches for."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._keys.issue_cert(HOST, not_before=until and LONG_AGO, not_after=until).configure_cert(context)
+        if clients is not None:
+            context.load_verify_locations(clients.file)
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    def write_client(self, path: Path) -> None:
+        """Certificate and key of a client, in one file."""
+        self._keys.issue_cert("client.invalid").private_key_and_cert_chain_pem.write_to_path(path)
 
 
-def trusting(server: Scripted, certificate: Path | None, **cluster: str) -> DPFClient:
-    kubeconfig = server.kubeconfig()
-    authority = {} if certificate is None else {"certificate-authority": os.fspath(certificate)}
-    kubeconfig["clusters"][0]["cluster"] |= authority | cluster
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+def trusting(
+    server: Scripted,
+    authority: Authority | Path | None,
+    user: Mapping[str, str] | None = None,
+    **cluster: str,
+) -> DPFClient:
+    kubeconfig = server.kubeconfig(**(user or {}))
+    file = authority.file if isinstance(authority, Authority) else authority
+    whom = {} if file is None else {"certificate-authority": os.fspath(file)}
+    kubeconfig["clusters"][0]["cluster"] |= whom | cluster
     return DPFClient(kubeconfig=kubeconfig)
 
 
 @jumping
-async def test_d9_a_server_whose_certificate_is_vouched_for_is_talked_to(certificate: Path) -> None:
+async def test_d9_a_server_whose_certificate_is_vouched_for_is_talked_to(authority: Authority) -> None:
     async with (
-        Scripted(dpu("a", 10), tls=serving(certificate)) as server,
-        trusting(server, certificate) as dpf,
+        Scripted(dpu("a", 10), tls=authority.serving()) as server,
+        trusting(server, authority) as dpf,
         dpf.resource(DPU).watch() as stream,
     ):
         await standing(stream)
@@ -251,28 +266,95 @@ async def test_d9_a_server_whose_certificate_is_vouched_for_is_talked_to(certifi
     assert heard == ["a@101 updated (watch)"]
 
 
-@pytest.mark.parametrize("wrong", ["authority", "name"])
+UNTRUSTED = {
+    "nobody": r"certificate verify failed: .*; the certificate authority to trust comes from",
+    "another": r"certificate verify failed: .*; the certificate authority to trust comes from",
+    "name": r"not valid for 'api\.example\.com'; a name that it does prove can be given as tls-server-name;"
+    r" the address comes from",
+    "expired": r"certificate has expired; the server's certificate, or the authority's, has to be renewed;"
+    r" the authority comes from",
+}
+
+
+@pytest.mark.parametrize("wrong", UNTRUSTED)
 @jumping
-async def test_d9_a_server_that_cannot_prove_who_it_is_is_told_nothing(certificate: Path, wrong: str) -> None:
-    async with Scripted(dpu("a", 10), tls=serving(certificate)) as server:
-        if wrong == "authority":
-            client = trusting(server, None)
-        else:
-            client = trusting(server, certificate, **{"tls-server-name": "api.example.com"})
+async def test_d9_a_server_that_cannot_prove_who_it_is_is_told_nothing(
+    authority: Authority, wrong: str, tmp_path: Path
+) -> None:
+    tls = authority.serving(until=LONG_AGO + timedelta(days=90) if wrong == "expired" else None)
+    async with Scripted(dpu("a", 10), tls=tls) as server:
+        match wrong:
+            case "nobody":
+                client = trusting(server, None)
+            case "another":
+                client = trusting(server, Authority(tmp_path))
+            case "name":
+                client = trusting(server, authority, None, **{"tls-server-name": "api.example.com"})
+            case _:
+                client = trusting(server, authority)
         async with client as dpf:
-            with pytest.raises(ConnectionFailed, match="certificate verify failed"):
+            with pytest.raises(ConnectionFailed, match=UNTRUSTED[wrong]) as refused:
                 await dpf.resource(DPU).list()
 
     assert server.requests == []
+    assert str(refused.value).startswith(
+        f"the API server {server.url} is not trusted, and was told nothing: "
+    )
+    assert str(refused.value).endswith("comes from the kubeconfig given")
+
+
+@jumping
+async def test_a_new_authority_is_read_once_and_nobody_notices(authority: Authority, tmp_path: Path) -> None:
+    new = Authority(tmp_path)
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(authority.file.read_bytes())
+    async with (
+        Scripted(dpu("a", 10), tls=authority.serving()) as server,
+        trusting(server, trusted) as dpf,
+        dpf.resource(DPU).watch() as stream,
+    ):
+        await standing(stream)
+        watch = await server.watch()
+        server.refuse()
+        server.tls = new.serving()
+        await server.listen()
+        trusted.write_bytes(new.file.read_bytes())
+
+        await watch.end()
+        await (await server.watch()).send(server.modified(dpu("a", 101)))
+        heard = await told(stream, 1)
+
+    assert heard == ["a@101 updated (watch)"]
+
+
+@jumping
+async def test_l8_new_client_certificates_are_read_when_the_old_ones_are_refused(
+    authority: Authority, tmp_path: Path
+) -> None:
+    pem = tmp_path / "client.pem"
+    user = {"client-certificate": os.fspath(pem), "client-key": os.fspath(pem)}
+    authority.write_client(pem)
+    async with (
+        Scripted(dpu("a", 10), tls=authority.serving(clients=authority)) as server,
+        trusting(server, authority, user) as dpf,
+    ):
+        await dpf.resource(DPU).list()
+        server.next_lists.append(refusing(401, "Unauthorized"))
+        authority.write_client(pem)
+        await dpf.resource(DPU).list()
+        connections = server.connections
+
+    assert len(server.requests) == 3
+    assert connections == 2  # each has one certificate for all its life
 
 
 @jumping
 async def test_j3_cancelled_on_a_tls_connection_that_fell_silent_a_client_leaves_at_once(
-    certificate: Path,
+    authority: Authority,
 ) -> None:
-    async with Scripted(dpu("a", 10), tls=serving(certificate)) as server:
+    async with Scripted(dpu("a", 10), tls=authority.serving()) as server:
         with anyio.CancelScope() as scope:
-            async with trusting(server, certificate) as dpf, dpf.resource(DPU).watch() as stream:
+            async with trusting(server, authority) as dpf, dpf.resource(DPU).watch() as stream:
                 await standing(stream)
                 await server.watch()
                 cancelled_at = anyio.current_time()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -81,7 +82,7 @@ async def run(settings: Mapping[str, Any], folder: Path) -> Given:
     if not isinstance(version, str) or not version.startswith(_GROUP) or not isinstance(command, str):
         raise PluginFailed(f"its exec plugin needs a command and an apiVersion of {_GROUP}v1")
     if os.sep in command:
-        command = str(folder / command)
+        command = str((folder / command).absolute())
     arguments = [str(argument) for argument in settings.get("args") or ()]
     output = await _output(
         [command, *arguments], _environment(settings, version), settings.get("installHint")
@@ -119,15 +120,19 @@ async def _output(command: list[str], environment: Mapping[str, str], hint: obje
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "no such command"
         raise PluginFailed(f"its exec plugin {command[0]} cannot be started: {reason}{advice}") from error
     async with process:
+        ended = False
         try:
             with anyio.fail_after(TIME_LIMIT):
                 output = await _read(process)
                 code = await process.wait()
+            ended = True
         except TimeoutError:
             raise PluginFailed(f"its exec plugin did not end within {TIME_LIMIT:g} s") from None
         finally:
-            if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
+            if not ended:
+                # The plugin itself may have ended already; what it started and left holds its output open.
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
     if code != 0:
         raise PluginFailed("its exec plugin failed; run the plugin by hand to see why")
     return output

@@ -24,7 +24,7 @@ from dpf_async._api.text import printable
 from dpf_async.errors import APIError, ConnectionFailed, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
 
     import aiohappyeyeballs
@@ -261,19 +261,21 @@ class Transport:
         if type(error) is TimeoutError and not error.args:
             return ConnectionFailed(f"{self._where()} {late}")
         origin = self.credentials.origin
-        tls = next((each for each in _causes(error) if isinstance(each, ssl.SSLError)), None)
+        tls = _tls_error(error)
         if isinstance(tls, ssl.SSLCertVerificationError):
             return _NotTrusted(
                 f"{self._where()} is not trusted, and was told nothing: certificate verify failed:"
                 f" {printable(tls.verify_message, 200).rstrip('.')}; {_advice(tls)} {origin}"
             )
-        kind = _NotTrusted if tls is not None else ConnectionFailed
-        return kind(f"{self._where()} cannot be reached: {_words(error)}; its address comes from {origin}")
+        return ConnectionFailed(
+            f"{self._where()} cannot be reached: {_words(error)}; its address comes from {origin}"
+        )
 
     def refusal(
         self, status: int, headers: Mapping[str, str], body: bytes, *, method: str, path: str, target: str
     ) -> APIError:
-        """The error that an answer of 400 and above means; see error_of."""
+        """The error that an answer of 300 and above means; see error_of."""
+        origin = f"{self.credentials.origin} ({self.credentials.server})" if status < 400 else self._origin()
         return error_of(
             status,
             headers,
@@ -281,8 +283,12 @@ class Transport:
             method=method,
             path=path,
             target=target,
-            origin="; ".join(filter(None, (self.credentials.origin, self.credentials.trouble))),
+            origin=origin,
         )
+
+    def _origin(self) -> str:
+        """Where the credentials came from, and why nothing newer could be had there."""
+        return "; ".join(filter(None, (self.credentials.origin, self.credentials.trouble)))
 
     def _session(self, *, connections: int) -> aiohttp.ClientSession:
         import aiohttp  # noqa: PLC0415  150 ms that a program which never connects need not pay
@@ -346,7 +352,7 @@ def _words(error: Exception) -> str:
 
 
 class _NotTrusted(ConnectionFailed):
-    """One side did not accept the other's certificate: other ones may be in the files by now."""
+    """The server's certificate was not accepted: another authority may be in the files by now."""
 
 
 _NAME_MISMATCHES: Final = (62, 64)
@@ -365,12 +371,16 @@ def _advice(error: ssl.SSLCertVerificationError) -> str:
     return "the certificate authority to trust comes from"
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error, and those it came from: TLS fails below the socket, and that below aiohttp."""
+def _tls_error(error: BaseException) -> ssl.SSLError | None:
+    """What TLS itself said, if an error came from there: it fails below the socket, and that below aiohttp."""
     cause: BaseException | None = error
     while cause is not None:
-        yield cause
-        cause = getattr(cause, "os_error", None) or cause.__cause__
+        # aiohttp's own are SSLErrors as well, but have not what those say.
+        inner = getattr(cause, "certificate_error", None) or getattr(cause, "os_error", None)
+        if inner is None and isinstance(cause, ssl.SSLError):
+            return cause
+        cause = inner or cause.__cause__
+    return None
 
 
 def _socket(address: aiohappyeyeballs.AddrInfoType) -> socket.socket:
