@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import ssl
+import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -229,6 +230,15 @@ class Authority:
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 
+    def serving_itself(self) -> ssl.SSLContext:
+        """What a server shows that nobody else vouches for."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        with tempfile.NamedTemporaryFile() as pem:
+            pem.write(self._keys.private_key_pem.bytes() + self._keys.cert_pem.bytes())
+            pem.flush()
+            context.load_cert_chain(pem.name)
+        return context
+
     def write_client(self, path: Path) -> None:
         """Certificate and key of a client, in one file."""
         self._keys.issue_cert("client.invalid").private_key_and_cert_chain_pem.write_to_path(path)
@@ -267,8 +277,11 @@ async def test_d9_a_server_whose_certificate_is_vouched_for_is_talked_to(authori
 
 
 UNTRUSTED = {
-    "nobody": r"certificate verify failed: .*; the certificate authority to trust comes from",
-    "another": r"certificate verify failed: .*; the certificate authority to trust comes from",
+    "no authority": r"failed: unable to get .* issuer certificate; it has to be signed by the certificate-authority"
+    " to trust, which comes from",
+    "another authority": r"failed: .*; it has to be signed by the certificate-authority to trust, which comes from",
+    "self-signed": r"failed: self.signed certificate.*; it has to be signed by the certificate-authority to trust,"
+    " which comes from",
     "name": r"not valid for 'api\.example\.com'; a name that it does prove can be given as tls-server-name;"
     r" the address comes from",
     "expired": r"certificate has expired; the server's certificate, or the authority's, has to be renewed;"
@@ -282,11 +295,13 @@ async def test_d9_a_server_that_cannot_prove_who_it_is_is_told_nothing(
     authority: Authority, wrong: str, tmp_path: Path
 ) -> None:
     tls = authority.serving(until=LONG_AGO + timedelta(days=90) if wrong == "expired" else None)
+    if wrong == "self-signed":
+        tls = authority.serving_itself()
     async with Scripted(dpu("a", 10), tls=tls) as server:
         match wrong:
-            case "nobody":
+            case "no authority" | "self-signed":
                 client = trusting(server, None)
-            case "another":
+            case "another authority":
                 client = trusting(server, Authority(tmp_path))
             case "name":
                 client = trusting(server, authority, None, **{"tls-server-name": "api.example.com"})

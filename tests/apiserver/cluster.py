@@ -14,6 +14,7 @@ import ssl
 import tempfile
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from subprocess import STDOUT
 from typing import Any, Final, Self
@@ -105,9 +106,9 @@ class RealCluster(Admin, anyio.AsyncContextManagerMixin):
         """The bearer token of the admin, or of one of `users`."""
         return self._tokens[user]
 
-    def certificate_of(self, user: str, *groups: str) -> Certificate:
-        """A client certificate for any user; it may be new."""
-        return self._keys.client(user, groups)
+    def certificate_of(self, user: str, *groups: str, until: datetime | None = None) -> Certificate:
+        """A client certificate for any user; it may be new. A later one for the same user replaces the files."""
+        return self._keys.client(user, groups, until=until)
 
     def kubeconfig(self, *, token: str | None = None, certificate: Certificate | None = None) -> JSON:
         """A kubeconfig for this server: the admin's, unless something else authenticates the user."""

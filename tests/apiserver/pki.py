@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import trustme
@@ -45,13 +46,18 @@ class Keys:
         self.server = self._write("server", self._authority.issue_cert(host))
         self.service_accounts = self._write("service-accounts", self._authority.issue_cert(_NO_HOST))
 
-    def client(self, user: str, groups: Sequence[str] = ()) -> Certificate:
+    def client(self, user: str, groups: Sequence[str] = (), *, until: datetime | None = None) -> Certificate:
         """A certificate that says who somebody is: to Kubernetes, common name and organization.
 
-        At most one group: that is as much as trustme writes.
+        At most one group: that is as much as trustme writes. A later one for the same user replaces the files.
+
+        Args:
+            until: when it expires, to the second; None is far away.
         """
         (group,) = groups or (None,)
-        signed = self._authority.issue_cert(_NO_HOST, common_name=user, organization_name=group)
+        signed = self._authority.issue_cert(
+            _NO_HOST, common_name=user, organization_name=group, not_after=until
+        )
         return self._write(hashlib.sha256(user.encode()).hexdigest()[:16], signed)
 
     def _write(self, name: str, signed: trustme.LeafCert) -> Certificate:

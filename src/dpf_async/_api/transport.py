@@ -368,7 +368,7 @@ def _advice(error: ssl.SSLCertVerificationError) -> str:
         return "a name that it does prove can be given as tls-server-name; the address comes from"
     if error.verify_code == _HAS_EXPIRED:
         return "the server's certificate, or the authority's, has to be renewed; the authority comes from"
-    return "the certificate authority to trust comes from"
+    return "it has to be signed by the certificate-authority to trust, which comes from"
 
 
 def _tls_error(error: BaseException) -> ssl.SSLError | None:

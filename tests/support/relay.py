@@ -1,0 +1,76 @@
+"""A relay between a client and a server, which a test can cut. It understands nothing of what it carries."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Self
+from urllib.parse import urlsplit
+
+import anyio
+from anyio.abc import ByteReceiveStream, ByteSendStream, SocketAttribute, SocketStream
+
+from tests.support.scripted import HOST
+
+
+class Relay(anyio.AsyncContextManagerMixin):
+    """async with Relay(url) as relay: whoever connects to `relay.url` is connected to the server at that URL.
+
+    Attributes:
+        connections: how many were made so far.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._server = urlsplit(url)
+        self._port = 0
+        self._open: set[anyio.CancelScope] = set()
+        self.connections = 0
+
+    @property
+    def url(self) -> str:
+        return f"{self._server.scheme}://{HOST}:{self._port}"
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    def cut(self) -> None:
+        """End all connections that are open. New ones are carried as before."""
+        for scope in self._open:
+            scope.cancel()
+
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
+        async with (
+            await anyio.create_tcp_listener(local_host=HOST, local_port=0) as listener,
+            anyio.create_task_group() as tasks,
+        ):
+            self._port = listener.extra(SocketAttribute.local_port)
+            tasks.start_soon(listener.serve, self._carry)
+            yield self
+            tasks.cancel_scope.cancel()
+
+    async def _carry(self, client: SocketStream) -> None:
+        assert self._server.port is not None, "a server of a test has a port of its own"
+        self.connections += 1
+        with anyio.CancelScope() as scope:
+            self._open.add(scope)
+            try:
+                async with (
+                    client,
+                    await anyio.connect_tcp(HOST, self._server.port) as server,
+                    anyio.create_task_group() as tasks,
+                ):
+                    tasks.start_soon(_pump, client, server, scope)
+                    tasks.start_soon(_pump, server, client, scope)
+            finally:
+                self._open.discard(scope)
+
+
+async def _pump(source: ByteReceiveStream, target: ByteSendStream, scope: anyio.CancelScope) -> None:
+    try:
+        async for data in source:
+            await target.send(data)
+    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+        pass
+    scope.cancel()
