@@ -11,6 +11,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 async def refusal(config: Any, context: str | None = None) -> str:
     with pytest.raises(UsageError) as refused:
-        await load(config, context)
+        await load(config, context, allow_exec=True)
     message = str(refused.value)
     assert "\n" not in message
     return message
@@ -291,9 +292,25 @@ def printing(version: str = EXEC, **status: Any) -> str:
 
 
 async def test_an_exec_plugin_gives_the_token(tmp_path: Path) -> None:
-    credentials = await load(kubeconfig(user=plugin(tmp_path, printing(token="x"))), None)
+    credentials = await load(kubeconfig(user=plugin(tmp_path, printing(token="x"))), None, allow_exec=True)
 
     assert (await credentials.proof()).headers == {"authorization": "Bearer x"}
+
+
+@pytest.mark.parametrize(("given", "allow_exec"), [("content", None), ("content", False), ("file", False)])
+async def test_m7_an_exec_plugin_that_is_not_trusted_is_not_run(
+    given: str, allow_exec: bool | None, tmp_path: Path
+) -> None:
+    config: Any = kubeconfig(user=plugin(tmp_path, f"open({os.fspath(tmp_path / 'ran')!r}, 'w')"))
+    if given == "file":
+        config = written(tmp_path / "kubeconfig", config)
+
+    with pytest.raises(
+        UsageError, match="names an exec plugin, a program to run: pass allow_exec=True if you"
+    ):
+        await load(config, None, allow_exec=allow_exec)
+
+    assert not (tmp_path / "ran").exists()
 
 
 async def test_an_exec_plugin_is_told_what_the_kubeconfig_says_and_that_nobody_can_be_asked(
@@ -306,7 +323,7 @@ print(json.dumps({{"apiVersion": "{EXEC}", "kind": "ExecCredential", "status": {
 """
     user = plugin(tmp_path, script, args=["get", 7], env=[{"name": "REGION", "value": "north"}])
 
-    credentials = await load(kubeconfig(user=user), None)
+    credentials = await load(kubeconfig(user=user), None, allow_exec=True)
 
     told = (await credentials.proof()).headers["authorization"].removeprefix("Bearer ")
     assert json.loads(told) == [["get", "7"], "north", {"interactive": False}]
@@ -336,7 +353,9 @@ count.write_text(str(runs))
     )
     answer["status"]["token"] = "RUNS"
     script += f"print({json.dumps(answer)!r}.replace('RUNS', str(runs)))"
-    credentials = await load(kubeconfig(user=plugin(tmp_path, script)), None, clock=lambda: next(times))
+    credentials = await load(
+        kubeconfig(user=plugin(tmp_path, script)), None, allow_exec=True, clock=lambda: next(times)
+    )
 
     before = await credentials.proof()
     after = await credentials.proof()
@@ -368,7 +387,7 @@ async def test_m2_an_exec_plugin_that_fails_is_one_sentence_without_a_word_of_wh
     user = plugin(tmp_path, FAILURES[reason])
 
     with caplog.at_level(logging.DEBUG), pytest.raises(UsageError) as refused:
-        await load(kubeconfig(user=user), None)
+        await load(kubeconfig(user=user), None, allow_exec=True)
     shown = "".join(traceback.format_exception(refused.value))
 
     assert str(refused.value) == f"the kubeconfig given cannot be used: {reason}"
@@ -422,7 +441,7 @@ async def test_j4_cancelled_while_its_exec_plugin_runs_a_client_leaves_nothing_o
     user = plugin(tmp_path, script, args=[os.fspath(tmp_path / "alive")])
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(load, kubeconfig(user=user), None)
+        tasks.start_soon(partial(load, allow_exec=True), kubeconfig(user=user), None)
         await anyio.wait_readable(alive)
         assert os.read(alive, 2) == b"x\n"
         tasks.cancel_scope.cancel()

@@ -208,7 +208,9 @@ def _exec_plugin(world: World, status: Callable[[], JSON]) -> Given:
         answer.write_text(json.dumps({"apiVersion": PLUGIN, "kind": "ExecCredential", "status": status()}))
 
     plugin = {"apiVersion": PLUGIN, "command": "cat", "args": [os.fspath(answer)]}
-    return world.kubeconfig({"exec": plugin}), issue
+    path = world.folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(world.kubeconfig({"exec": plugin})))
+    return os.fspath(path), issue
 
 
 def exec_plugin_with_a_token(world: World) -> Given:

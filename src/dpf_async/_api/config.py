@@ -179,6 +179,7 @@ async def load(
     context: str | None,
     *,
     allow_insecure: bool = False,
+    allow_exec: bool | None = None,
     clock: Callable[[], datetime] = _now,
 ) -> Credentials:
     """Find out where the API server is and who we are to it.
@@ -187,12 +188,15 @@ async def load(
         kubeconfig: path or content; None means $KUBECONFIG, else ~/.kube/config, else the files of a pod.
         context: context of the kubeconfig; None means its current one.
         allow_insecure: accept a kubeconfig that says insecure-skip-tls-verify.
+        allow_exec: run an exec plugin that it names; None means if it is a file. Content may have come from anywhere,
+            and the plugin is any program.
         clock: tells whether what an exec plugin gave has expired.
 
     Raises:
-        UsageError: there is none, it cannot be read, or it wants TLS unverified and that was not allowed.
+        UsageError: there is none, it cannot be read, or it wants TLS unverified, or a program run, and that was not
+            allowed.
     """
-    source = _find(kubeconfig, context)
+    source = _find(kubeconfig, context, allow_exec)
     found = await source.read()
     credentials = Credentials(source, found, allow_insecure=allow_insecure, clock=clock)
     if found.tls is not None and not found.tls.verify:
@@ -233,14 +237,15 @@ class _Source:
 
 
 class _Kubeconfig(_Source):
-    def __init__(self, words: str, context: str | None) -> None:
+    def __init__(self, words: str, context: str | None, *, allow_exec: bool) -> None:
         self.words = words
         self._context = context
+        self._allow_exec = allow_exec
 
     async def read(self) -> _Found:
         self._look()
         try:
-            found = await _loaded(self._content(), self._context)
+            found = await _loaded(self._content(), self._context, allow_exec=self._allow_exec)
         except Exception as error:  # see _unreadable
             raise _unreadable(self.words, self._context, error) from error
         # Somebody who goes on to another context (kubectl config use-context) does not mean clients that run.
@@ -255,8 +260,8 @@ class _Kubeconfig(_Source):
 
 
 class _KubeconfigFile(_Kubeconfig):
-    def __init__(self, path: str, context: str | None, *, named: bool) -> None:
-        super().__init__(f"kubeconfig {path}", context)
+    def __init__(self, path: str, context: str | None, *, named: bool, allow_exec: bool | None) -> None:
+        super().__init__(f"kubeconfig {path}", context, allow_exec=allow_exec is not False)
         self._path = path
         self._named = named
 
@@ -281,8 +286,8 @@ class _KubeconfigFile(_Kubeconfig):
 
 
 class _KubeconfigContent(_Kubeconfig):
-    def __init__(self, content: Mapping[str, Any], context: str | None) -> None:
-        super().__init__("the kubeconfig given", context)
+    def __init__(self, content: Mapping[str, Any], context: str | None, *, allow_exec: bool | None) -> None:
+        super().__init__("the kubeconfig given", context, allow_exec=allow_exec is True)
         self._given = dict(content)
 
     def _content(self) -> ConfigNode:
@@ -316,7 +321,7 @@ class _Pod(_Source):
             raise _unreadable(self.words, None, error) from error
 
 
-async def _loaded(content: ConfigNode, context: str | None) -> _Found:
+async def _loaded(content: ConfigNode, context: str | None, *, allow_exec: bool) -> _Found:
     """What a kubeconfig says in a context, its exec plugin having been run. It takes the content apart."""
     from kubernetes_asyncio.client import Configuration  # noqa: PLC0415  see the top
     from kubernetes_asyncio.config.kube_config import KubeConfigLoader  # noqa: PLC0415
@@ -329,6 +334,10 @@ async def _loaded(content: ConfigNode, context: str | None) -> _Found:
         raise ValueError("its cluster names no server")
     given = None
     if settings := user.says.pop("exec", None):
+        if not allow_exec:
+            raise ValueError(
+                "it names an exec plugin, a program to run: pass allow_exec=True if you trust it"
+            )
         given = await plugin.run(settings, user.folder)
         user.says.update({"token": given.token} if given.token else {})
     token_file = user.take_token_file()
@@ -386,16 +395,16 @@ def _entry(content: ConfigNode, current: Mapping[str, Any], part: str) -> _Entry
     return _Entry(node[part].value, Path(node.path or ".").parent)
 
 
-def _find(kubeconfig: Kubeconfig | None, context: str | None) -> _Source:
+def _find(kubeconfig: Kubeconfig | None, context: str | None, allow_exec: bool | None) -> _Source:
     if isinstance(kubeconfig, dict):
-        return _KubeconfigContent(kubeconfig, context)
+        return _KubeconfigContent(kubeconfig, context, allow_exec=allow_exec)
     if kubeconfig is not None:
-        return _KubeconfigFile(os.fspath(kubeconfig), context, named=True)
+        return _KubeconfigFile(os.fspath(kubeconfig), context, named=True, allow_exec=allow_exec)
     if named := os.environ.get("KUBECONFIG"):
-        return _KubeconfigFile(named, context, named=True)
+        return _KubeconfigFile(named, context, named=True, allow_exec=allow_exec)
     if _POD_ENVIRONMENT in os.environ and not _is_file(_DEFAULT_PATH):
         return _Pod()
-    return _KubeconfigFile(_DEFAULT_PATH, context, named=False)
+    return _KubeconfigFile(_DEFAULT_PATH, context, named=False, allow_exec=allow_exec)
 
 
 def _is_file(path: str) -> bool:

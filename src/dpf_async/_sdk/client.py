@@ -55,6 +55,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         kubeconfig: path, or content as a dict; None means $KUBECONFIG, else ~/.kube/config, else the files of a pod.
         context: context of the kubeconfig; None means its current one.
         allow_insecure: accept a kubeconfig that says insecure-skip-tls-verify.
+        allow_exec: run the exec plugin that a kubeconfig names; None means if it is a file, not if it is a dict.
         policy: how patient watches are.
         timeouts: how long requests may take.
         field_manager: who we are in managedFields, and in the User-Agent.
@@ -70,6 +71,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         kubeconfig: Kubeconfig | None = None,
         context: str | None = None,
         allow_insecure: bool = False,
+        allow_exec: bool | None = None,
         policy: WatchPolicy | None = None,
         timeouts: Timeouts | None = None,
         field_manager: str = FIELD_MANAGER,
@@ -78,6 +80,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         self._kubeconfig = kubeconfig
         self._context = context
         self._allow_insecure = allow_insecure
+        self._allow_exec = allow_exec
         self._policy = policy or WatchPolicy()
         self._timeouts = timeouts
         self._field_manager = field_manager
@@ -85,7 +88,12 @@ class DPFClient(anyio.AsyncContextManagerMixin):
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
-        credentials = await load(self._kubeconfig, self._context, allow_insecure=self._allow_insecure)
+        credentials = await load(
+            self._kubeconfig,
+            self._context,
+            allow_insecure=self._allow_insecure,
+            allow_exec=self._allow_exec,
+        )
         async with (
             Transport(
                 credentials, self._timeouts, user_agent=f"{USER_AGENT} ({self._field_manager})"
