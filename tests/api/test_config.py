@@ -338,6 +338,18 @@ async def test_a_command_with_a_slash_is_looked_for_beside_the_kubeconfig(tmp_pa
     assert (await credentials.proof()).headers == {"authorization": "Bearer x"}
 
 
+async def test_a_command_of_a_dict_with_a_slash_is_looked_for_in_the_present_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    user = plugin(tmp_path, printing(token="x"))
+    user["exec"]["command"] = "./plugin"
+
+    credentials = await load(kubeconfig(user=user), None, allow_exec=True)
+
+    assert (await credentials.proof()).headers == {"authorization": "Bearer x"}
+
+
 async def test_what_an_exec_plugin_gave_is_renewed_when_it_has_expired(tmp_path: Path) -> None:
     """And not before: many plugins ask the network."""
     now = datetime.now(UTC)

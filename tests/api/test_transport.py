@@ -335,7 +335,7 @@ async def test_a_new_authority_is_read_once_and_nobody_notices(authority: Author
         await server.listen()
         trusted.write_bytes(new.file.read_bytes())
 
-        await watch.end()
+        watch.reset()
         await (await server.watch()).send(server.modified(dpu("a", 101)))
         heard = await told(stream, 1)
 
