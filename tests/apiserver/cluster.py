@@ -2,10 +2,13 @@
 
 It has what a default installation has (watch cache, bookmarks, streaming lists, RBAC, priority and fairness) but no
 controllers: what an owner's deletion should take along stays, and a namespace that is deleted stays Terminating.
+
+Its misfortunes are methods: the API server and etcd end and begin again, where they were, and history is compacted.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -13,7 +16,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from subprocess import STDOUT
@@ -65,6 +68,7 @@ class RealCluster(Admin, anyio.AsyncContextManagerMixin):
         url: of the API.
         ca: file of the certificate authority to trust.
         log: file into which the API server writes.
+        etcd_data: folder of etcd's data; to be copied, or replaced by a copy, while etcd is stopped.
     """
 
     def __init__(
@@ -81,13 +85,16 @@ class RealCluster(Admin, anyio.AsyncContextManagerMixin):
         self._start_timeout = start_timeout
         self._folder = Path()
         self._keys: Keys
+        self._etcd: _Server
+        self._apiserver: _Server
         self.url = ""
         self.ca = Path()
         self.log = Path()
+        self.etcd_data = Path()
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
-        async with AsyncExitStack() as stack:
+        with ExitStack() as stack:
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dpf-apiserver-")))
             self._keys = Keys(self._folder / "pki", host=_HOST)
             # Bound but not listening, for as long as the server runs: nobody else can be given this port.
@@ -96,11 +103,40 @@ class RealCluster(Admin, anyio.AsyncContextManagerMixin):
             reserved.bind((_HOST, 0))
             port = reserved.getsockname()[1]
             self.url, self.ca = f"https://{_HOST}:{port}", self._keys.ca
-            self.log = self._folder / "kube-apiserver.log"
-            etcd = await stack.enter_async_context(self._running(self._etcd()))
-            server = await stack.enter_async_context(self._running(self._kube_apiserver(port)))
-            await self._ready(etcd, server)
-            yield self
+            self.etcd_data = self._folder / "etcd"
+            self._etcd = _Server(self._etcd_command(), self._folder / "etcd.log")
+            self._apiserver = _Server(self._apiserver_command(port), self._folder / "kube-apiserver.log")
+            self.log = self._apiserver.log
+            try:
+                await self.start_etcd()
+                await self.start()
+                yield self
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._apiserver.stop()
+                    await self._etcd.stop()
+
+    async def start(self, *, ready: bool = True) -> None:
+        """Start the API server again, at the same port; it answers when this returns, unless `ready` is False.
+
+        Raises:
+            NotReady: it ends, or is not ready in time.
+        """
+        await self._apiserver.start()
+        if ready:
+            await self.ready()
+
+    async def stop(self, *, kill: bool = False) -> None:
+        """End the API server, in good order unless `kill`. Nobody else gets its port."""
+        await self._apiserver.stop(kill=kill)
+
+    async def start_etcd(self) -> None:
+        """Start etcd again, with the data it had, or with what was put in its place."""
+        await self._etcd.start()
+
+    async def stop_etcd(self) -> None:
+        """End etcd. The API server goes on without it, as far as it can."""
+        await self._etcd.stop()
 
     def token_of(self, user: str) -> str:
         """The bearer token of the admin, or of one of `users`."""
@@ -126,12 +162,30 @@ class RealCluster(Admin, anyio.AsyncContextManagerMixin):
             "current-context": name,
         }
 
-    def _etcd(self) -> list[str]:
+    async def compact(self) -> None:
+        """Have etcd forget its history, as kube-apiserver itself has it do every five minutes.
+
+        Old lists and continue tokens are served from snapshots until the watch cache of their kind has noticed.
+        That takes up to 15 s. Source: apiserver pkg/storage/etcd3/compact.go and pkg/storage/cacher/compactor.go.
+        """
+        key = _base64("compact_rev_key")  # which kube-apiserver watches
+        connector = aiohttp.UnixConnector(str(self._folder / "etcd.sock"))
+        async with aiohttp.ClientSession("http://etcd", connector=connector, raise_for_status=True) as etcd:
+            async with etcd.post("/v3/kv/range", json={"key": key}) as answer:
+                revision = (await answer.json())["header"]["revision"]
+            for what, asked in (
+                ("put", {"key": key, "value": _base64(revision)}),
+                ("compaction", {"revision": revision}),
+            ):
+                async with etcd.post(f"/v3/kv/{what}", json=asked):
+                    pass
+
+    def _etcd_command(self) -> list[str]:
         # Sockets in a folder of ours need no ports, and no other user can reach them.
         clients, peers = f"unix://{self._folder}/etcd.sock", f"unix://{self._folder}/peer.sock"
         return [
             str(self._binaries.etcd),
-            f"--data-dir={self._folder}/etcd",
+            f"--data-dir={self.etcd_data}",
             f"--listen-client-urls={clients}",
             f"--advertise-client-urls={clients}",
             f"--listen-peer-urls={peers}",
@@ -141,7 +195,7 @@ class RealCluster(Admin, anyio.AsyncContextManagerMixin):
             "--log-level=warn",
         ]
 
-    def _kube_apiserver(self, port: int) -> list[str]:
+    def _apiserver_command(self, port: int) -> list[str]:
         keys = self._keys
         users = self._folder / "tokens.csv"
         users.write_text("".join(map(_token_line, self._tokens.items())))
@@ -168,24 +222,19 @@ class RealCluster(Admin, anyio.AsyncContextManagerMixin):
             *self._flags,
         ]
 
-    @asynccontextmanager
-    async def _running(self, command: Sequence[str]) -> AsyncGenerator[Process]:
-        with self._log_of(command[0]).open("wb") as log:
-            process = await anyio.open_process([*_TETHER, *command], stdin=None, stdout=log, stderr=STDOUT)
-        try:
-            yield process
-        finally:
-            with anyio.CancelScope(shield=True):
-                await _stop(process)
+    async def ready(self) -> None:
+        """Wait until the API server says that it is ready.
 
-    async def _ready(self, etcd: Process, server: Process) -> None:
+        Raises:
+            NotReady: it ends, or is not ready in time.
+        """
         tls = ssl.create_default_context(cafile=self.ca)
         headers = {"authorization": f"Bearer {self._tokens[ADMIN]}"}
         said = "nothing"
         deadline = anyio.current_time() + self._start_timeout
         # The deadline is asked between requests: a TLS handshake that is cancelled leaves its socket to the collector.
         async with aiohttp.ClientSession(self.url, headers=headers) as session:
-            while etcd.returncode is None and server.returncode is None and anyio.current_time() < deadline:
+            while self._etcd.runs and self._apiserver.runs and anyio.current_time() < deadline:
                 try:
                     async with session.get("/readyz?verbose", ssl=tls) as answer:
                         said = await answer.text()
@@ -195,23 +244,56 @@ class RealCluster(Admin, anyio.AsyncContextManagerMixin):
                     said = str(error)
                 # It says neither when it listens nor when it becomes ready.
                 await anyio.sleep(_POLL_SECONDS)
-        raise NotReady(self._why(etcd, server, said))
+        raise NotReady(self._why(said))
 
-    def _why(self, etcd: Process, server: Process, said: str) -> str:
-        for process, binary in (etcd, self._binaries.etcd), (server, self._binaries.kube_apiserver):
-            if process.returncode is not None:
-                return f"{binary.name} ended with {process.returncode}; its log:\n{self._told(binary)}"
+    def _why(self, said: str) -> str:
+        for server in (self._etcd, self._apiserver):
+            if not server.runs:
+                return f"{server.name} ended with {server.returncode}; its log:\n{server.told()}"
         return (
             f"kube-apiserver was not ready after {self._start_timeout:g} s; /readyz said:\n{said}\n"
-            f"its log:\n{self._told(self._binaries.kube_apiserver)}"
+            f"its log:\n{self._apiserver.told()}"
         )
 
-    def _told(self, binary: Path) -> str:
-        lines = self._log_of(binary).read_text(errors="replace").splitlines()
-        return "\n".join(lines[-_TOLD_LINES:])
 
-    def _log_of(self, binary: str | Path) -> Path:
-        return self._folder / f"{Path(binary).name}.log"
+class _Server:
+    """One program, that can be ended and begun again. What it says is added to its log."""
+
+    def __init__(self, command: Sequence[str], log: Path) -> None:
+        self.name = Path(command[0]).name
+        self.log = log
+        self._command = command
+        self._process: Process | None = None
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode if self._process is not None else None
+
+    async def start(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = await anyio.open_process(
+                [*_TETHER, *self._command], stdin=None, stdout=log, stderr=STDOUT
+            )
+
+    async def stop(self, *, kill: bool = False) -> None:
+        process = self._process
+        if process is None:
+            return
+        if process.returncode is None and not kill:
+            process.terminate()
+            with anyio.move_on_after(_STOP_SECONDS):
+                await process.wait()
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+    def told(self) -> str:
+        """The last lines of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-_TOLD_LINES:])
 
 
 def _token_line(user: tuple[str, str]) -> str:
@@ -220,11 +302,5 @@ def _token_line(user: tuple[str, str]) -> str:
     return f"{token},{json.dumps(name)},{json.dumps(name)}{group}\n"
 
 
-async def _stop(process: Process) -> None:
-    if process.returncode is None:
-        process.terminate()
-        with anyio.move_on_after(_STOP_SECONDS):
-            await process.wait()
-    if process.returncode is None:
-        process.kill()
-        await process.wait()
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()

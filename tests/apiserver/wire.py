@@ -1,0 +1,192 @@
+"""Raw HTTP to a real API server, for what a client hides: heads, encodings, chunks, and how an answer ends."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import aiohttp
+import anyio
+
+from dpf_async.models import DPU, Resource
+from tests.apiserver.cluster import ADMIN, RealCluster
+
+__all__ = ["MERGE_PATCH", "Answer", "Watch", "Wire", "dpu"]
+
+JSON = dict[str, Any]  # Any: it is JSON
+
+MERGE_PATCH: Final = "application/merge-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer, as it came: nothing is decompressed."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> JSON:
+        """The body."""
+        told: JSON = json.loads(self.body)
+        return told
+
+    @property
+    def resource_version(self) -> str:
+        """Of the list, or of the object."""
+        return str(self.json["metadata"]["resourceVersion"])
+
+
+class Watch:
+    """The answer to a watch while it is read.
+
+    Attributes:
+        chunks: what has come, as the server framed it.
+        ended_in_good_order: the server said that this is all; None while it has said nothing about it.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self.chunks: list[bytes] = []
+        self.ended_in_good_order: bool | None = None
+        self._content = response.content
+        self._rest = b""
+
+    async def events(self) -> AsyncIterator[JSON]:
+        """Each event, until the answer ends."""
+        while chunk := await self._chunk():
+            *lines, self._rest = (self._rest + chunk).split(b"\n")
+            for line in lines:
+                yield json.loads(line)
+
+    async def next(self) -> JSON:
+        """The next event; it has a chunk of its own."""
+        event: JSON = json.loads(await self._chunk())
+        return event
+
+    async def to_end(self) -> list[JSON]:
+        """Everything up to the end, whatever kind of end it is."""
+        return [event async for event in self.events()]
+
+    async def _chunk(self) -> bytes:
+        try:
+            chunk, ended = await self._content.readchunk()
+            while not chunk and ended:
+                chunk, ended = await self._content.readchunk()
+        except aiohttp.ClientError:
+            self.ended_in_good_order = False
+            return b""
+        if chunk:
+            self.chunks.append(chunk)
+        else:
+            self.ended_in_good_order = True
+        return chunk
+
+
+class Wire(anyio.AsyncContextManagerMixin):
+    """async with Wire(cluster, namespace) as wire: somebody who asks for the DPUs of a namespace, byte by byte.
+
+    Args:
+        cluster: the server.
+        namespace: whose objects.
+        kind: of the objects.
+        token: who asks; the admin by default.
+    """
+
+    def __init__(
+        self, cluster: RealCluster, namespace: str, *, kind: type[Resource] = DPU, token: str | None = None
+    ) -> None:
+        self.path = f"/apis/{kind.GROUP}/{kind.VERSION}/namespaces/{namespace}/{kind.PLURAL}"
+        self._url = cluster.url
+        self._tls = ssl.create_default_context(cafile=cluster.ca)
+        self._headers = {
+            "Authorization": f"Bearer {token or cluster.token_of(ADMIN)}",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+        }
+        self._session: aiohttp.ClientSession
+
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
+        async with aiohttp.ClientSession(
+            self._url, headers=self._headers, auto_decompress=False
+        ) as self._session:
+            yield self
+
+    async def send(
+        self,
+        method: str,
+        path: str = "",
+        body: object = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **query: str,
+    ) -> Answer:
+        """One request about the kind, or about a path below it, or about an absolute one."""
+        content = None if body is None else json.dumps(body)
+        async with self._session.request(
+            method,
+            path if path.startswith("/apis/") else self.path + path,
+            params=query,
+            data=content,
+            headers={"Content-Type": "application/json", **(headers or {})},
+            ssl=self._tls,
+        ) as answer:
+            return Answer(answer.status, answer.headers, await answer.read())
+
+    async def list(self, *, headers: Mapping[str, str] | None = None, **query: str) -> Answer:
+        """The list; `continue_` is spelled so because Python has a word for the other."""
+        return await self.send("GET", headers=headers, **_spelled(query))
+
+    @asynccontextmanager
+    async def watch(self, *, headers: Mapping[str, str] | None = None, **query: str) -> AsyncGenerator[Watch]:
+        """A watch, whose answer has begun."""
+        async with self._session.get(
+            self.path, params={"watch": "true", **query}, headers=headers, ssl=self._tls
+        ) as response:
+            try:
+                yield Watch(response)
+            finally:
+                if response.connection is not None and response.connection.transport is not None:
+                    # Closing alone would say goodbye, and wait for a server in the middle of a watch to say it too.
+                    response.connection.transport.abort()
+
+    async def create(self, name: str, **metadata: object) -> str:
+        """Make a DPU; return its version."""
+        answer = await self.send("POST", body=dpu(name, **metadata))
+        assert answer.status == 201, answer.body
+        return answer.resource_version
+
+    async def patch(self, name: str, change: JSON, *, subresource: str = "") -> str:
+        """Merge something into an object; return its version."""
+        path = f"/{name}/{subresource}" if subresource else f"/{name}"
+        answer = await self.send("PATCH", path, change, headers={"Content-Type": MERGE_PATCH})
+        assert answer.status == 200, answer.body
+        return answer.resource_version
+
+
+def dpu(name: str, **metadata: object) -> JSON:
+    """A DPU that every release accepts."""
+    return {
+        "apiVersion": f"{DPU.GROUP}/{DPU.VERSION}",
+        "kind": DPU.KIND,
+        "metadata": {"name": name, **metadata},
+        "spec": {
+            "dpuNodeName": "node-1",
+            "dpuDeviceName": f"device-of-{name}",
+            "serialNumber": "MT2500XZ0001",
+            "bfb": "bundle",
+            "dpuFlavor": "flavor",
+            "nodeEffect": {"noEffect": True},
+        },
+    }
+
+
+def _spelled(query: Mapping[str, str]) -> dict[str, str]:
+    return {name.rstrip("_"): value for name, value in query.items()}
