@@ -194,21 +194,42 @@ async def test_c11_a_kind_that_is_not_served_any_more_is_waited_for_and_nothing_
     ("missing", "error"), [(NOT_SERVED, KindNotServed), (refusing(403, "Forbidden"), Forbidden)]
 )
 @jumping
-async def test_c11_l4_who_wants_a_kind_that_cannot_be_listed_is_told_at_once(
+async def test_c11_l4_who_wants_a_kind_that_cannot_be_listed_is_told_soon(
     missing: Script, error: type[APIError]
 ) -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
-        server.next_lists.extend([missing] * 3)
+        usual, server.on_list = server.on_list, missing
+        began = anyio.current_time()
         with pytest.raises(error) as refused:
             async with dpf.resource(DPU).watch():
                 pass
+        took = anyio.current_time() - began
         with pytest.raises(error):
             await dpf.dpu("a").view()
-        await server.watch()  # somebody has repaired it meanwhile
+        server.on_list = usual  # somebody has repaired it meanwhile
+        await server.watch()
         view = await dpf.dpu("a").view()
 
     assert "dpus in namespace dpf-operator-system" in str(refused.value)
+    assert took <= 1 + 3.2  # Forbidden is believed after a second, at the first answer after that
     assert view.name == "a"
+
+
+@pytest.mark.parametrize("asked", ["list", "watch"])
+@jumping
+async def test_a_server_that_has_just_begun_and_forbids_everything_for_a_moment_is_asked_again(
+    asked: str,
+) -> None:
+    begun = [refusing(403, "Forbidden"), refusing(503, "ServiceUnavailable", {"Retry-After": "5"})]
+
+    async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
+        (server.next_lists if asked == "list" else server.next_watches).extend(begun)
+        async with dpf.resource(DPU).watch() as stream:
+            heard = await standing(stream)
+            await (await server.watch()).send(server.modified(dpu("a", 101)))
+            heard += await told(stream, 1)
+
+    assert heard == ["a@10 added (initial)", "a@101 updated (watch)"]
 
 
 @jumping

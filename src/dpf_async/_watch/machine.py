@@ -220,7 +220,7 @@ class Machine:
         self.state = State.IDLE
         self.resume = ""
         self.fault: Fault | None = None
-        """Why the picture may be behind; None while a watch is live."""
+        """Why the picture may be behind; None while a watch is live, and between a list and its watch."""
         self.wake_at: float | None = None
         """When Ticked is wanted next."""
         self._policy = policy
@@ -314,6 +314,7 @@ class Machine:
             self._audit_at = now + self._vary_audit()
             return [Take(happened.connection, "audit", rewound=False)]
         self.resume = happened.resource_version
+        self.fault = None
         self._gap = False
         return [Take(happened.connection, "relist", rewound), self._watch()]
 

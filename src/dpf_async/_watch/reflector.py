@@ -85,7 +85,12 @@ _EVENT_CODES: Final = {
 """Codes of ERROR events that mean more than "the server could not" (reliability 1.2)."""
 
 _LASTING: Final = frozenset((FaultKind.UNAUTHORIZED, FaultKind.FORBIDDEN, FaultKind.KIND_ABSENT))
-"""Faults of the very first list that somebody has to repair: whoever waits for the picture hears of them at once."""
+"""Faults of the very first list that somebody has to repair: whoever waits for the picture hears of them."""
+
+_FORBIDDEN_FOR_A_MOMENT: Final = 1.0
+"""Seconds for which "forbidden" is not believed. An API server that has just begun forbids everything to everybody but
+administrators until it has read the roles, and does not say that it will not last: for 0.05 to 0.25 s after the first
+answer of v1.37 (measured); a few times that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +153,8 @@ class Reflector(Generic[T]):
         self._rewinds = 0
         self._synced = False
         self._error: errors.DPFError | None = None
+        self._forbidden_since: float | None = None
+        """Since when the server has said nothing but that it is forbidden."""
         self._heard_at = 0.0
         self._lists = self._watches = self._unknown = 0
 
@@ -176,16 +183,21 @@ class Reflector(Generic[T]):
 
         Raises:
             Unauthorized, Forbidden, KindNotServed: somebody has to repair something first; the reflector goes on
-                trying meanwhile.
+                trying meanwhile. Forbidden only after it was said for a second: a server that begins says it, too.
         """
         while not self._watches:
             fault = self._machine.fault
-            if fault is not None and fault.kind in _LASTING and self._error is not None:
+            if fault is not None and self._will_last(fault) and self._error is not None:
                 # Also with a whole list: what may not be watched is never seen to change, and waits would not end.
                 raise self._error
             if fault is not None and self._synced:
                 return
             await self._news.wait()
+
+    def _will_last(self, fault: Fault) -> bool:
+        if fault.kind is FaultKind.FORBIDDEN and self._forbidden_since is not None:
+            return anyio.current_time() - self._forbidden_since >= _FORBIDDEN_FOR_A_MOMENT
+        return fault.kind in _LASTING
 
     async def reached(self, resource_version: str) -> None:
         """Wait until the picture is at least as new as this version: what we wrote ourselves, for instance (G19).
@@ -330,7 +342,7 @@ class Reflector(Generic[T]):
             async with self.feed.watch(resource_version, timeout_seconds=timeout_seconds) as stream:
                 self._heard_at = anyio.current_time()
                 self._watches += 1
-                self._error = None
+                self._error = self._forbidden_since = None
                 self._step(Opened(connection))
                 fault = await self._pump(stream)
             self._step(Ended(connection) if fault is None else Failed(connection, fault))
@@ -422,6 +434,10 @@ class Reflector(Generic[T]):
         except errors.DPFError as error:
             self._error = error
             fault = _fault_of(error)
+            if fault.kind is not FaultKind.FORBIDDEN:
+                self._forbidden_since = None
+            elif self._forbidden_since is None:
+                self._forbidden_since = anyio.current_time()
             log.info("watch_failed", feed=self.feed.words, reason=fault.words)
             self._step(Failed(connection, fault))
 
