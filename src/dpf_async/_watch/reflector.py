@@ -344,6 +344,9 @@ class Reflector(Generic[T]):
                 self._watches += 1
                 self._error = self._forbidden_since = None
                 self._step(Opened(connection))
+                # Whoever waited for this looks at what the list showed, before the watch changes it: its first events
+                # may have come with its head.
+                await anyio.lowlevel.checkpoint()
                 fault = await self._pump(stream)
             self._step(Ended(connection) if fault is None else Failed(connection, fault))
 
