@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -19,6 +19,7 @@ __all__ = ["MERGE_PATCH", "Answer", "Watch", "Wire", "dpu"]
 
 JSON = dict[str, Any]  # Any: it is JSON
 
+_CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 MERGE_PATCH: Final = "application/merge-patch+json"
 
 
@@ -58,21 +59,33 @@ class Watch:
         self._content = response.content
         self._rest = b""
 
-    async def events(self) -> AsyncIterator[JSON]:
-        """Each event, until the answer ends."""
-        while chunk := await self._chunk():
-            *lines, self._rest = (self._rest + chunk).split(b"\n")
-            for line in lines:
-                yield json.loads(line)
-
-    async def next(self) -> JSON:
-        """The next event; it has a chunk of its own."""
-        event: JSON = json.loads(await self._chunk())
+    async def next(self) -> JSON | None:
+        """The next event; None once the answer has ended."""
+        while b"\n" not in self._rest:
+            chunk = await self._chunk()
+            if not chunk:
+                return None
+            self._rest += chunk
+        line, _, self._rest = self._rest.partition(b"\n")
+        event: JSON = json.loads(line)
         return event
 
     async def to_end(self) -> list[JSON]:
         """Everything up to the end, whatever kind of end it is."""
-        return [event async for event in self.events()]
+        events = []
+        while (event := await self.next()) is not None:
+            events.append(event)
+        return events
+
+    async def first_chunk(self) -> None:
+        """Wait until something has come."""
+        await self._chunk()
+
+    async def raw_to_end(self) -> bytes:
+        """All bytes of the answer, up to its end."""
+        while await self._chunk():
+            pass
+        return b"".join(self.chunks)
 
     async def _chunk(self) -> bytes:
         try:
@@ -144,6 +157,12 @@ class Wire(anyio.AsyncContextManagerMixin):
         """The list; `continue_` is spelled so because Python has a word for the other."""
         return await self.send("GET", headers=headers, **_spelled(query))
 
+    async def version(self) -> str:
+        """The newest one. Asked with a limit, since then a cache that is being filled is passed by."""
+        answer = await self.list(limit="1")
+        assert answer.status == 200, answer.body
+        return answer.resource_version
+
     @asynccontextmanager
     async def watch(self, *, headers: Mapping[str, str] | None = None, **query: str) -> AsyncGenerator[Watch]:
         """A watch, whose answer has begun."""
@@ -169,6 +188,21 @@ class Wire(anyio.AsyncContextManagerMixin):
         answer = await self.send("PATCH", path, change, headers={"Content-Type": MERGE_PATCH})
         assert answer.status == 200, answer.body
         return answer.resource_version
+
+    def path_of_definition(self, kind: type[Resource]) -> str:
+        """Of the CRD."""
+        return f"{_CRDS}/{kind.PLURAL}.{kind.GROUP}"
+
+    async def definition(self, kind: type[Resource]) -> JSON:
+        """The CRD."""
+        return (await self.send("GET", self.path_of_definition(kind))).json
+
+    async def define(self, kind: type[Resource], change: JSON) -> None:
+        """Merge something into the CRD."""
+        answer = await self.send(
+            "PATCH", self.path_of_definition(kind), change, headers={"Content-Type": MERGE_PATCH}
+        )
+        assert answer.status == 200, answer.body
 
 
 def dpu(name: str, **metadata: object) -> JSON:
