@@ -61,12 +61,20 @@ async def settled(ask: Callable[[], Awaitable[Answer]], status: int = 200) -> An
 
 
 @asynccontextmanager
+async def asking(cluster: RealCluster, namespace: str) -> AsyncGenerator[Wire]:
+    """A wire to a server whose cache of the kind is filled: whoever comes first is told to come again."""
+    async with Wire(cluster, namespace) as wire:
+        await settled(wire.list)
+        yield wire
+
+
+@asynccontextmanager
 async def server_of_its_own(*flags: str) -> AsyncGenerator[tuple[RealCluster, Wire]]:
     """One that a test may ill-treat."""
     async with RealCluster(find(), flags=flags, users=["alice"]) as cluster:
         await cluster.create_namespace(NAMESPACE)
         await install_kinds(cluster)
-        async with Wire(cluster, NAMESPACE) as wire:
+        async with asking(cluster, NAMESPACE) as wire:
             yield cluster, wire
 
 
@@ -76,9 +84,9 @@ async def server_of_its_own(*flags: str) -> AsyncGenerator[tuple[RealCluster, Wi
 async def test_a_streaming_list_tells_what_stands_by_name_and_then_that_this_was_all(
     own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with Wire(own_cluster, namespace) as wire:
+    async with asking(own_cluster, namespace) as wire:
         older, newer = await wire.create("b"), await wire.create("a")
-        async with wire.watch(**INITIAL, timeoutSeconds="1") as watch:
+        async with wire.watch(INITIAL, timeoutSeconds="1") as watch:
             events = await watch.to_end()
 
     assert named(events) == [("ADDED", "a"), ("ADDED", "b"), ("BOOKMARK", "")]
@@ -92,9 +100,9 @@ async def test_a_streaming_list_tells_what_stands_by_name_and_then_that_this_was
 async def test_a_streaming_list_that_may_be_compressed_is_one_gzip_file_per_flush(
     own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with Wire(own_cluster, namespace) as wire:
+    async with asking(own_cluster, namespace) as wire:
         await wire.create("a")
-        async with wire.watch(headers=GZIP, **INITIAL, timeoutSeconds="2") as watch:
+        async with wire.watch(INITIAL, headers=GZIP, timeoutSeconds="2") as watch:
             await watch.first_chunk()
             await wire.create("b")
             body = await watch.raw_to_end()
@@ -111,13 +119,13 @@ async def test_a_streaming_list_that_may_be_compressed_is_one_gzip_file_per_flus
 async def test_a_watch_with_bookmarks_that_begins_nowhere_is_a_streaming_list_unasked(
     version: dict[str, str], own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with Wire(own_cluster, namespace) as wire:
+    async with asking(own_cluster, namespace) as wire:
         await wire.create("a")
         await wire.list()  # the cache has seen it
-        async with wire.watch(allowWatchBookmarks="true", timeoutSeconds="1", **version) as watch:
+        async with wire.watch(version, allowWatchBookmarks="true", timeoutSeconds="1") as watch:
             events = await watch.to_end()
         async with wire.watch(
-            headers=GZIP, allowWatchBookmarks="true", timeoutSeconds="1", **version
+            version, headers=GZIP, allowWatchBookmarks="true", timeoutSeconds="1"
         ) as zipped:
             pass
 
@@ -130,7 +138,7 @@ async def test_a_watch_with_bookmarks_that_begins_nowhere_is_a_streaming_list_un
 async def test_a_watch_that_goes_on_from_a_version_is_never_compressed(
     bookmarks: str, own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with Wire(own_cluster, namespace) as wire:
+    async with asking(own_cluster, namespace) as wire:
         since = await wire.version()
         await wire.create("a")
         async with wire.watch(headers=GZIP, resourceVersion=since, allowWatchBookmarks=bookmarks) as watch:
@@ -144,7 +152,7 @@ async def test_a_watch_that_goes_on_from_a_version_is_never_compressed(
 async def test_a_large_list_is_compressed_for_those_who_accept_that_only(
     own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with Wire(own_cluster, namespace) as wire:
+    async with asking(own_cluster, namespace) as wire:
         await wire.create("large", annotations={"note": "x" * 200_000})
         compressed, plain = await wire.list(headers=GZIP), await wire.list()
 
@@ -158,7 +166,7 @@ async def test_a_large_list_is_compressed_for_those_who_accept_that_only(
 async def test_a_watch_of_a_custom_kind_is_json_or_it_is_refused(
     accept: str, own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with Wire(own_cluster, namespace) as wire:
+    async with asking(own_cluster, namespace) as wire:
         async with wire.watch(headers={"Accept": accept}, timeoutSeconds="1") as refused:
             pass
         async with wire.watch(headers={"Accept": f"{accept}, application/json"}, timeoutSeconds="1") as watch:
@@ -179,8 +187,8 @@ async def test_a_watch_of_a_custom_kind_is_json_or_it_is_refused(
 async def test_half_of_a_streaming_list_is_invalid(
     query: dict[str, str], message: str, own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with Wire(own_cluster, namespace) as wire:
-        answer = await wire.list(watch="true", **query)
+    async with asking(own_cluster, namespace) as wire:
+        answer = await wire.list(query, watch="true")
 
     assert (answer.status, answer.json["reason"]) == (422, "Invalid")
     assert message in answer.json["message"]
@@ -200,11 +208,11 @@ async def test_a_list_of_the_future_is_waited_for_and_then_refused_with_advice(
     ]
     answers: list[Answer] = []
 
-    async with Wire(own_cluster, namespace) as wire:
+    async with asking(own_cluster, namespace) as wire:
         future = str(int(await wire.version()) + 100_000)
 
         async def ask(query: dict[str, str]) -> None:
-            answers.append(await wire.list(resourceVersion=future, **query))
+            answers.append(await wire.list(query, resourceVersion=future))
 
         async with anyio.create_task_group() as tasks:  # each takes three seconds
             for query in queries:
@@ -221,9 +229,9 @@ async def test_a_list_of_the_future_is_waited_for_and_then_refused_with_advice(
 async def test_a_streaming_list_of_the_future_is_accepted_and_refused_in_the_stream(
     own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with Wire(own_cluster, namespace) as wire:
+    async with asking(own_cluster, namespace) as wire:
         future = str(int(await wire.version()) + 100_000)
-        async with wire.watch(**INITIAL, resourceVersion=future) as watch:
+        async with wire.watch(INITIAL, resourceVersion=future) as watch:
             events = await watch.to_end()
 
     assert watch.status == 200
@@ -235,7 +243,7 @@ async def test_a_streaming_list_of_the_future_is_accepted_and_refused_in_the_str
 async def test_a_watch_from_the_future_is_silent_about_what_happens_now(
     own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with Wire(own_cluster, namespace) as wire:
+    async with asking(own_cluster, namespace) as wire:
         future = str(int(await wire.version()) + 100_000)
         async with wire.watch(resourceVersion=future, timeoutSeconds="1") as watch:
             await wire.create("a")
@@ -248,7 +256,7 @@ async def test_a_watch_from_the_future_is_silent_about_what_happens_now(
 async def test_a_watch_from_too_far_in_the_past_is_accepted_and_refused_in_the_stream(
     own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with Wire(own_cluster, namespace) as wire, wire.watch(resourceVersion="1") as watch:
+    async with asking(own_cluster, namespace) as wire, wire.watch(resourceVersion="1") as watch:
         events = await watch.to_end()
 
     assert watch.status == 200
@@ -259,7 +267,7 @@ async def test_a_watch_from_too_far_in_the_past_is_accepted_and_refused_in_the_s
 async def test_a_version_that_is_none_is_no_fault_of_ours_to_a_watch(
     own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with Wire(own_cluster, namespace) as wire:
+    async with asking(own_cluster, namespace) as wire:
         answer = await wire.list(resourceVersion="x7")
         watch = await wire.list(watch="true", resourceVersion="x7")
 
@@ -269,7 +277,7 @@ async def test_a_version_that_is_none_is_no_fault_of_ours_to_a_watch(
 
 
 async def test_a_later_page_must_not_say_a_version(own_cluster: RealCluster, namespace: str) -> None:
-    async with Wire(own_cluster, namespace) as wire:
+    async with asking(own_cluster, namespace) as wire:
         await wire.create("a")
         await wire.create("b")
         first = await wire.list(limit="1")
@@ -286,7 +294,7 @@ async def test_a_later_page_must_not_say_a_version(own_cluster: RealCluster, nam
 
 
 async def test_what_is_missing_is_told_in_two_ways(own_cluster: RealCluster, namespace: str) -> None:
-    async with Wire(own_cluster, namespace) as wire:
+    async with asking(own_cluster, namespace) as wire:
         no_object = await wire.send("GET", "/nobody")
         no_version = await wire.send("GET", wire.path.replace(DPU.VERSION, "v9"))
 
@@ -298,7 +306,7 @@ async def test_what_is_missing_is_told_in_two_ways(own_cluster: RealCluster, nam
 async def test_events_come_in_the_order_of_their_versions_however_they_are_framed(
     own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with Wire(own_cluster, namespace) as wire:
+    async with asking(own_cluster, namespace) as wire:
         since = await wire.version()
         async with wire.watch(resourceVersion=since) as watch:
             async with anyio.create_task_group() as tasks:
@@ -312,7 +320,7 @@ async def test_events_come_in_the_order_of_their_versions_however_they_are_frame
 
 
 async def test_a_next_line_character_travels_as_it_is(own_cluster: RealCluster, namespace: str) -> None:
-    async with Wire(own_cluster, namespace) as wire:
+    async with asking(own_cluster, namespace) as wire:
         await wire.create("a", annotations={"note": "one\u0085two\u2028three"})
         async with wire.watch(timeoutSeconds="1") as watch:
             event = await watch.next()

@@ -19,6 +19,7 @@ __all__ = ["MERGE_PATCH", "Answer", "Watch", "Wire", "dpu"]
 
 JSON = dict[str, Any]  # Any: it is JSON
 
+_NOTHING: Final[Mapping[str, str]] = {}
 _CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 MERGE_PATCH: Final = "application/merge-patch+json"
 
@@ -139,42 +140,54 @@ class Wire(anyio.AsyncContextManagerMixin):
         body: object = None,
         *,
         headers: Mapping[str, str] | None = None,
-        **query: str,
+        query: Mapping[str, str] = _NOTHING,
     ) -> Answer:
         """One request about the kind, or about a path below it, or about an absolute one."""
         content = None if body is None else json.dumps(body)
         async with self._session.request(
             method,
             path if path.startswith("/apis/") else self.path + path,
-            params=query,
+            params=dict(query),
             data=content,
             headers={"Content-Type": "application/json", **(headers or {})},
             ssl=self._tls,
         ) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
-    async def list(self, *, headers: Mapping[str, str] | None = None, **query: str) -> Answer:
+    async def list(
+        self, query: Mapping[str, str] = _NOTHING, *, headers: Mapping[str, str] | None = None, **more: str
+    ) -> Answer:
         """The list; `continue_` is spelled so because Python has a word for the other."""
-        return await self.send("GET", headers=headers, **_spelled(query))
-
-    async def version(self) -> str:
-        """The newest one. Asked with a limit, since then a cache that is being filled is passed by."""
-        answer = await self.list(limit="1")
-        assert answer.status == 200, answer.body
-        return answer.resource_version
+        asked = {name.rstrip("_"): value for name, value in {**query, **more}.items()}
+        return await self.send("GET", headers=headers, query=asked)
 
     @asynccontextmanager
-    async def watch(self, *, headers: Mapping[str, str] | None = None, **query: str) -> AsyncGenerator[Watch]:
+    async def watch(
+        self, query: Mapping[str, str] = _NOTHING, *, headers: Mapping[str, str] | None = None, **more: str
+    ) -> AsyncGenerator[Watch]:
         """A watch, whose answer has begun."""
-        async with self._session.get(
-            self.path, params={"watch": "true", **query}, headers=headers, ssl=self._tls
-        ) as response:
+        asked = {"watch": "true", **query, **more}
+        async with self._session.get(self.path, params=asked, headers=headers, ssl=self._tls) as response:
             try:
                 yield Watch(response)
             finally:
                 if response.connection is not None and response.connection.transport is not None:
                     # Closing alone would say goodbye, and wait for a server in the middle of a watch to say it too.
                     response.connection.transport.abort()
+
+    async def version(self) -> str:
+        """The newest one."""
+        return (await self.list()).resource_version
+
+    async def listening(self) -> None:
+        """Wait until the server takes connections, whatever it says then."""
+        while True:
+            try:
+                await self.list(limit="1")
+            except aiohttp.ClientConnectionError:
+                await anyio.sleep(0.01)
+            else:
+                return
 
     async def create(self, name: str, **metadata: object) -> str:
         """Make a DPU; return its version."""
@@ -220,7 +233,3 @@ def dpu(name: str, **metadata: object) -> JSON:
             "nodeEffect": {"noEffect": True},
         },
     }
-
-
-def _spelled(query: Mapping[str, str]) -> dict[str, str]:
-    return {name.rstrip("_"): value for name, value in query.items()}
