@@ -34,8 +34,8 @@ from dpf_async.models import DPU
 from tests.apiserver.cluster import RealCluster
 from tests.apiserver.kinds import install_kinds
 from tests.apiserver.relay import Relay
-from tests.apiserver.test_watch_facts import NAMESPACE, described, server_of_its_own, settled
-from tests.apiserver.wire import Wire
+from tests.apiserver.test_watch_facts import NAMESPACE, described, server_of_its_own
+from tests.apiserver.wire import Wire, become_true, settled
 
 QUICK = WatchPolicy(backoff_base=0.1, backoff_cap=0.5)
 """A server that is gone for seconds is asked again within a second."""
@@ -237,9 +237,7 @@ async def test_a_version_that_is_not_served_for_a_while_is_waited_for_and_nothin
         old, new = versions[0], {**versions[0], "name": "v1beta1"}
         hidden = [{**old, "served": False, "storage": False}, {**new, "storage": True}]
         await story.wire.define(DPU, {"spec": {"versions": hidden}})
-        with anyio.fail_after(SECONDS):
-            while "does not serve this kind" not in _health(story.dpf):  # noqa: ASYNC110  health is no event
-                await anyio.sleep(0.05)
+        await become_true(lambda: "does not serve this kind" in _health(story.dpf))
 
         await story.wire.define(DPU, {"spec": {"versions": [{**hidden[0], "served": True}, hidden[1]]}})
         told = await story.told(2)

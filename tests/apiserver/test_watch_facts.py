@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
 import anyio
 import pytest
 
@@ -19,7 +18,7 @@ from dpf_async.models import DPU
 from tests.apiserver.build import find
 from tests.apiserver.cluster import RealCluster
 from tests.apiserver.kinds import install_kinds
-from tests.apiserver.wire import Answer, Wire
+from tests.apiserver.wire import Answer, Wire, settled
 
 INITIAL = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
 """What makes a watch a streaming list."""
@@ -50,14 +49,6 @@ def members(body: bytes) -> list[bytes]:
         parts.append(reader.decompress(body))
         body = reader.unused_data
     return parts
-
-
-async def settled(ask: Callable[[], Awaitable[Answer]], status: int = 200) -> Answer:
-    """The first answer with that status."""
-    with anyio.fail_after(30):
-        while (answer := await ask()).status != status:  # noqa: ASYNC110  a server tells nobody when it is done
-            await anyio.sleep(0.05)
-    return answer
 
 
 @asynccontextmanager
@@ -364,11 +355,9 @@ async def test_a_server_that_begins_says_neither_that_a_kind_is_missing_nor_that
         told: dict[str, set[int]] = {"alice": set(), "admin": set()}
 
         async def ask(who: str, wire: Wire) -> None:
+            await wire.listening()
             while 200 not in told[who]:
-                try:
-                    told[who].add((await wire.list(limit="1")).status)
-                except aiohttp.ClientConnectionError:
-                    await anyio.sleep(0.01)
+                told[who].add((await wire.list(limit="1")).status)
 
         await cluster.stop(kill=True)
         await cluster.start(ready=False)

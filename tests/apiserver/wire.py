@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -15,12 +15,16 @@ import anyio
 from dpf_async.models import DPU, Resource
 from tests.apiserver.cluster import ADMIN, RealCluster
 
-__all__ = ["MERGE_PATCH", "Answer", "Watch", "Wire", "dpu"]
+__all__ = ["MERGE_PATCH", "Answer", "Watch", "Wire", "become_true", "dpu", "settled"]
 
 JSON = dict[str, Any]  # Any: it is JSON
 
 _NOTHING: Final[Mapping[str, str]] = {}
 _CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_POLL_SECONDS: Final = 0.01
+"""Short: what a server says in its first tenth of a second is of interest."""
+_PATIENCE: Final = 45.0
+"""Seconds; a guard."""
 MERGE_PATCH: Final = "application/merge-patch+json"
 
 
@@ -185,7 +189,7 @@ class Wire(anyio.AsyncContextManagerMixin):
             try:
                 await self.list(limit="1")
             except aiohttp.ClientConnectionError:
-                await anyio.sleep(0.01)
+                await anyio.sleep(_POLL_SECONDS)
             else:
                 return
 
@@ -233,3 +237,18 @@ def dpu(name: str, **metadata: object) -> JSON:
             "nodeEffect": {"noEffect": True},
         },
     }
+
+
+async def settled(ask: Callable[[], Awaitable[Answer]], status: int = 200) -> Answer:
+    """The first answer with that status: a server tells nobody when it is done with something."""
+    with anyio.fail_after(_PATIENCE):
+        while (answer := await ask()).status != status:  # noqa: ASYNC110
+            await anyio.sleep(_POLL_SECONDS)
+    return answer
+
+
+async def become_true(fact: Callable[[], bool]) -> None:
+    """Wait until something is so of which there is no event."""
+    with anyio.fail_after(_PATIENCE):
+        while not fact():  # noqa: ASYNC110
+            await anyio.sleep(_POLL_SECONDS)
