@@ -33,9 +33,9 @@ from dpf_async._watch.policy import WatchPolicy
 from dpf_async.models import DPU
 from tests.apiserver.cluster import RealCluster
 from tests.apiserver.kinds import install_kinds
-from tests.apiserver.relay import Relay
 from tests.apiserver.test_watch_facts import NAMESPACE, described, server_of_its_own
 from tests.apiserver.wire import Wire, become_true, settled
+from tests.support.relay import Relay
 
 QUICK = WatchPolicy(backoff_base=0.1, backoff_cap=0.5)
 """A server that is gone for seconds is asked again within a second."""
@@ -95,12 +95,14 @@ def words(event: WatchEvent[DPU]) -> str:
 @asynccontextmanager
 async def following(*names: str, flags: tuple[str, ...] = ()) -> AsyncGenerator[Story]:
     """A story that begins with these DPUs, of which the reader has been told."""
-    async with server_of_its_own(*flags) as (cluster, wire), Relay(cluster) as relay:
+    async with server_of_its_own(*flags) as (cluster, wire), Relay(cluster.url) as relay:
         for name in names:
             await wire.create(name)
             await wire.patch(name, {"status": WAITS}, subresource="status")
         async with (
-            DPFClient(kubeconfig=relay.kubeconfig(), namespace=NAMESPACE, policy=QUICK) as dpf,
+            DPFClient(
+                kubeconfig=relay.kubeconfig(cluster.kubeconfig()), namespace=NAMESPACE, policy=QUICK
+            ) as dpf,
             dpf.resource(DPU).watch() as stream,
         ):
             with anyio.fail_after(SECONDS):
@@ -121,7 +123,7 @@ RELISTED = ["gap", "a Ready (relist)", "b deleted (relist)", "d added (relist)",
 
 async def test_what_happened_while_the_client_was_cut_off_is_told_from_where_it_was() -> None:
     async with following("a", "b", "c") as story:
-        story.relay.cut()
+        story.relay.cut_off()
         await much_happens(story.wire)
         await story.cluster.compact()  # which the cache's history does not mind
         story.relay.mend()
@@ -132,7 +134,7 @@ async def test_what_happened_while_the_client_was_cut_off_is_told_from_where_it_
 
 async def test_what_happened_around_a_restart_is_told_once_deletions_included() -> None:
     async with following("a", "b", "c") as story:
-        story.relay.cut()
+        story.relay.cut_off()
         await much_happens(story.wire)
         await story.cluster.stop(kill=True)
         await story.cluster.start()
@@ -147,7 +149,7 @@ async def test_what_happened_around_a_restart_is_told_once_deletions_included() 
 
 async def test_history_that_etcd_has_forgotten_is_made_good_by_a_list() -> None:
     async with following("a", "b", "c", flags=("--watch-cache=false",)) as story:
-        story.relay.cut()
+        story.relay.cut_off()
         await much_happens(story.wire)
         await story.wire.create("e")
         await story.cluster.compact()

@@ -1,7 +1,7 @@
 """What the integration suite runs on: the embedded API server, or a real one with the operator as another process.
 
 A test is written once, against Backend, and entered in its body. Whatever an embedded server can do, the other can too:
-troubles of the wire come from a proxy between the test's client and the server (tests.support.wire).
+troubles of the wire come from a proxy between the test's client and the server (tests.support.proxy).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.apiserver.admin import Admin
 from tests.support.cluster import Cluster, Server, client_of
 from tests.support.cluster import cluster as embedded_cluster
 from tests.support.crd_sets import manifests_of, with_newer_phases
-from tests.support.wire import Wire
+from tests.support.proxy import Proxy
 
 __all__ = ["Backend", "Embedded", "Real"]
 
@@ -62,9 +62,9 @@ class Real(Backend):
     @asynccontextmanager
     async def cluster(self, *, watch_lag: float = 0.0) -> AsyncIterator[Cluster[Server]]:
         namespace = await self._namespace()
-        async with Wire(self._admin.kubeconfig()) as wire, client_of(wire, namespace) as dpf:
-            wire.faults.watch_lag = watch_lag
-            yield Cluster(wire, dpf)
+        async with Proxy(self._admin.kubeconfig()) as proxy, client_of(proxy, namespace) as dpf:
+            proxy.faults.watch_lag = watch_lag
+            yield Cluster(proxy, dpf)
 
     @asynccontextmanager
     async def simulator(
@@ -76,9 +76,9 @@ class Real(Backend):
             await self._know_newer_phases()
         async with AsyncExitStack() as stack:
             if watch_lag:
-                wire = await stack.enter_async_context(Wire(kubeconfig))
-                wire.faults.watch_lag = watch_lag
-                kubeconfig = wire.kubeconfig(namespace=namespace)
+                proxy = await stack.enter_async_context(Proxy(kubeconfig))
+                proxy.faults.watch_lag = watch_lag
+                kubeconfig = proxy.kubeconfig(namespace=namespace)
             yield await stack.enter_async_context(
                 Simulator(
                     kubeconfig=kubeconfig,

@@ -25,7 +25,7 @@ NODE = "node-1"
 
 
 class Server(Protocol):
-    """An API server that a test can make trouble on: the embedded one, or a wire to a real one."""
+    """An API server that a test can make trouble on: the embedded one, or a proxy before a real one."""
 
     @property
     def faults(self) -> Faults:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import anyio
@@ -24,6 +25,7 @@ class Relay(anyio.AsyncContextManagerMixin):
         self._server = urlsplit(url)
         self._port = 0
         self._open: set[anyio.CancelScope] = set()
+        self._is_broken = False
         self.connections = 0
 
     @property
@@ -34,10 +36,25 @@ class Relay(anyio.AsyncContextManagerMixin):
     def port(self) -> int:
         return self._port
 
+    def kubeconfig(self, content: dict[str, Any]) -> dict[str, Any]:
+        """A kubeconfig of the server, with the address of the relay."""
+        changed = copy.deepcopy(content)
+        changed["clusters"][0]["cluster"]["server"] = self.url
+        return changed
+
     def cut(self) -> None:
         """End all connections that are open. New ones are carried as before."""
         for scope in self._open:
             scope.cancel()
+
+    def cut_off(self) -> None:
+        """The same, and no new ones are carried until `mend`."""
+        self._is_broken = True
+        self.cut()
+
+    def mend(self) -> None:
+        """Carry new connections again."""
+        self._is_broken = False
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
@@ -53,6 +70,9 @@ class Relay(anyio.AsyncContextManagerMixin):
     async def _carry(self, client: SocketStream) -> None:
         assert self._server.port is not None, "a server of a test has a port of its own"
         self.connections += 1
+        if self._is_broken:
+            await client.aclose()
+            return
         with anyio.CancelScope() as scope:
             self._open.add(scope)
             try:

@@ -1,6 +1,6 @@
-"""Wire: what lies between a client and an API server, in a test's own hands: late watches, refusals, denials.
+"""Proxy: what lies between a client and an API server, in a test's own hands: late watches, refusals, denials.
 
-A proxy on loopback with the same `faults` as the embedded server, for tests that run on a real one, which has none.
+It is on loopback, with the same `faults` as the embedded server, for tests that run on a real one, which has none.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from dpf_async.sim.apiserver.responses import json_response, planned_response
 from dpf_async.sim.apiserver.routes import parse_route
 from dpf_async.sim.apiserver.status import StatusError
 
-__all__ = ["Wire"]
+__all__ = ["Proxy"]
 
 _OF_ONE_CONNECTION = {"host", "connection", "content-length", "transfer-encoding", "authorization"}
 
 
-class Wire(anyio.AsyncContextManagerMixin):
-    """async with Wire(kubeconfig) as wire: the API server of a kubeconfig, at wire.url and with wire.faults.
+class Proxy(anyio.AsyncContextManagerMixin):
+    """async with Proxy(kubeconfig) as proxy: the API server of a kubeconfig, at proxy.url and with proxy.faults.
 
     Everybody who comes this way is the user of that kubeconfig.
     """
@@ -65,7 +65,7 @@ class Wire(anyio.AsyncContextManagerMixin):
 
     def kubeconfig(self, *, namespace: str) -> dict[str, Any]:
         """A kubeconfig for this way to the server."""
-        name = "wire"
+        name = "proxy"
         return {
             "apiVersion": "v1",
             "kind": "Config",
