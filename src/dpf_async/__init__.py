@@ -15,7 +15,9 @@ from dpf_async._api.resource import ResourceList
 from dpf_async._api.reviews import Permission
 from dpf_async._api.transport import Timeouts
 from dpf_async._sdk.access import Access
+from dpf_async._sdk.bmc_password import BMCPassword, PasswordHealth, PasswordProvider
 from dpf_async._sdk.client import DPFClient
+from dpf_async._sdk.compare import FieldDifference
 from dpf_async._sdk.deletion import ForcedDeletion
 from dpf_async._sdk.dpus import DPUHandle
 from dpf_async._sdk.files import load_hosts, load_site
@@ -23,6 +25,7 @@ from dpf_async._sdk.flows import provision, reprovision
 from dpf_async._sdk.handshakes import HoldRequest, RebootRequest
 from dpf_async._sdk.nodes import NodeHandle
 from dpf_async._sdk.objects import ObjectHandle
+from dpf_async._sdk.plan import PlannedObject, SitePlan
 from dpf_async._sdk.progress import Progress, ProgressListener
 from dpf_async._sdk.resources import Resources
 from dpf_async._sdk.setup import SiteObject
@@ -86,7 +89,10 @@ from dpf_async.errors import (
     KindNotServed,
     NotFound,
     ObjectReplaced,
+    PasswordUnavailable,
     ServerError,
+    SiteDiffers,
+    SiteFailed,
     SpecError,
     TooManyRequests,
     Unauthorized,
@@ -102,6 +108,7 @@ __all__ = [
     "Added",
     "AlreadyExists",
     "BFBView",
+    "BMCPassword",
     "BadRequest",
     "Cause",
     "ConditionChanged",
@@ -125,6 +132,7 @@ __all__ = [
     "EventStream",
     "ExternalRebootDone",
     "ExternalRebootRequired",
+    "FieldDifference",
     "Forbidden",
     "ForcedDeletion",
     "Gap",
@@ -147,8 +155,12 @@ __all__ = [
     "NotFound",
     "ObjectHandle",
     "ObjectReplaced",
+    "PasswordHealth",
+    "PasswordProvider",
+    "PasswordUnavailable",
     "Permission",
     "PhaseChanged",
+    "PlannedObject",
     "PortSpec",
     "Progress",
     "ProgressListener",
@@ -158,7 +170,10 @@ __all__ = [
     "Resumed",
     "ServerError",
     "ServiceSpec",
+    "SiteDiffers",
+    "SiteFailed",
     "SiteObject",
+    "SitePlan",
     "SiteSpec",
     "Snapshot",
     "SpecError",

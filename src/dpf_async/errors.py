@@ -18,7 +18,10 @@ DPFError
 ├── WaitError                a wait that cannot come true: .condition, .view, .waited
 │   ├── WaitTimeout          also a TimeoutError
 │   ├── ObjectReplaced       deleted or recreated meanwhile: .old_uid, .new_uid
-│   └── DPUFailed            a DPU entered phase Error: .dpu, .reason, .detail
+│   ├── DPUFailed            a DPU entered phase Error: .dpu, .reason, .detail
+│   └── SiteFailed           the operator cannot take a site over: .kind, .name, .reason, .detail
+├── PasswordUnavailable      the caller's own provider could not tell the BMC password
+├── SiteDiffers              what is there differs from a site's description; nothing was changed: .plan
 └── UsageError               the caller's mistake; nothing was sent
     └── SpecError            a site or host description with mistakes in it: .problems
 
@@ -47,7 +50,10 @@ __all__ = [
     "KindNotServed",
     "NotFound",
     "ObjectReplaced",
+    "PasswordUnavailable",
     "ServerError",
+    "SiteDiffers",
+    "SiteFailed",
     "SpecError",
     "TooManyRequests",
     "Unauthorized",
@@ -252,6 +258,51 @@ class DPUFailed(WaitError):
         self.dpu = dpu
         self.reason = reason
         self.detail = detail
+
+
+class SiteFailed(WaitError):
+    """The operator cannot take a site's definition over, and somebody has to do something about it.
+
+    Attributes:
+        kind: of the object that stands in the way: "BFB", "DPUDeployment".
+        name: its name.
+        reason: its phase, or type and reason of its condition.
+        detail: message of that condition.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str,
+        name: str,
+        reason: str = "",
+        detail: str = "",
+        condition: str = "",
+        view: Any = None,  # see WaitError
+        waited: float = 0.0,
+    ) -> None:
+        super().__init__(message, condition=condition, view=view, waited=waited)
+        self.kind = kind
+        self.name = name
+        self.reason = reason
+        self.detail = detail
+
+
+class PasswordUnavailable(DPFError):
+    """The provider of the BMC password raised something; the Secret stays as it is. The message has its type only."""
+
+
+class SiteDiffers(DPFError):
+    """Objects of a site are there and differ from its description, and nobody asked for them to be changed.
+
+    Attributes:
+        plan: the SitePlan, with every difference. Nothing was created or changed.
+    """
+
+    def __init__(self, message: str, *, plan: Any) -> None:  # Any: errors come before plans in the corridor
+        super().__init__(message)
+        self.plan = plan
 
 
 class UsageError(DPFError):

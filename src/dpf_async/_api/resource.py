@@ -73,6 +73,7 @@ class ResourceClient(Generic[T]):
         self.namespace = namespace
         self._transport = transport
         self._codec = Codec(kind)
+        self.field_manager = field_manager
         self._manager = ("fieldManager", field_manager)
 
     async def get(self, name: str) -> T:

@@ -5,7 +5,7 @@ Which objects, and in which order they have to exist: dpf-facts 7.1 and 13 (meth
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dpf_async.models import (
     BFB,
@@ -54,12 +54,12 @@ if TYPE_CHECKING:
     from dpf_async._sdk.specs import DeviceSpec, GroupSpec, PortSpec, ServiceSpec, SiteSpec
 
 
-def bmc_secret(password: str) -> Secret:
+def bmc_secret(password: bytes) -> Secret:
     """The Secret with the password of the DPUs' BMCs."""
     return Secret(
         metadata=ObjectMeta(name=known.BMC_PASSWORD_SECRET),
         type="Opaque",
-        data={known.BMC_PASSWORD_KEY: Secret.encoded(password.encode())},
+        data={known.BMC_PASSWORD_KEY: Secret.encoded(password)},
     )
 
 
@@ -83,9 +83,10 @@ def applied_objects(site: SiteSpec) -> list[Resource]:
                 spec=DPUServiceInterfaceSpec(
                     template=ServiceInterfaceSetTemplate(
                         spec=ServiceInterfaceSet(
+                            node_selector=_selector(interface.node_labels),
                             template=ServiceInterfaceTemplate(
                                 metadata=TemplateMeta(labels=interface.labels), spec=interface.interface
-                            )
+                            ),
                         )
                     )
                 ),
@@ -93,11 +94,11 @@ def applied_objects(site: SiteSpec) -> list[Resource]:
         )
     for name, service in site.services.items():
         objects += [_template(name, service), _configuration(name, service)]
-    objects += [deployment(name, group) for name, group in site.groups.items()]
+    objects += [deployment(name, group, site) for name, group in site.groups.items()]
     return objects
 
 
-def deployment(name: str, group: GroupSpec) -> DPUDeployment:
+def deployment(name: str, group: GroupSpec, site: SiteSpec) -> DPUDeployment:
     """The DPUDeployment of a group."""
     chains = None
     if group.chains:
@@ -121,14 +122,16 @@ def deployment(name: str, group: GroupSpec) -> DPUDeployment:
                     DPUSetTemplate(
                         name_suffix=group.suffix,
                         dpu_node_selector=LabelSelector(match_labels=group.node_labels),
-                        dpu_device_selector=(
-                            LabelSelector(match_labels=group.device_labels) if group.device_labels else None
+                        dpu_device_selector=_selector(group.device_labels),
+                        **_said(
+                            dpu_cluster_selector=group.cluster_labels, dpu_annotations=group.dpu_annotations
                         ),
                     ),
                 ),
             ),
-            services={service: _refs(service, group) for service in group.services},
+            services={site.name_of(name): _refs(name, group, site) for name in group.services},
             service_chains=chains,
+            **_said(revision_history_limit=group.revisions),
         ),
     )
 
@@ -164,7 +167,7 @@ def _template(name: str, service: ServiceSpec) -> DPUServiceTemplate:
     return DPUServiceTemplate(
         metadata=ObjectMeta(name=name),
         spec=DPUServiceTemplateSpec(
-            deployment_service_name=name,
+            deployment_service_name=service.service or name,
             helm_chart=service.chart,
             resource_requirements=service.resources,
         ),
@@ -173,7 +176,7 @@ def _template(name: str, service: ServiceSpec) -> DPUServiceTemplate:
 
 def _configuration(name: str, service: ServiceSpec) -> DPUServiceConfiguration:
     spec = DPUServiceConfigurationSpec(
-        deployment_service_name=name,
+        deployment_service_name=service.service or name,
         service_configuration=service.configuration,
         upgrade_policy=UpgradePolicy(apply_node_effect=service.disruptive),
     )
@@ -182,15 +185,22 @@ def _configuration(name: str, service: ServiceSpec) -> DPUServiceConfiguration:
     return DPUServiceConfiguration(metadata=ObjectMeta(name=name), spec=spec)
 
 
-def _refs(service: str, group: GroupSpec) -> ServiceRefs:
-    needed = group.depends_on.get(service, ())
-    if needed:
-        return ServiceRefs(
-            service_template=service,
-            service_configuration=service,
-            depends_on=tuple(ServiceDependency(name=name) for name in needed),
-        )
-    return ServiceRefs(service_template=service, service_configuration=service)
+def _refs(name: str, group: GroupSpec, site: SiteSpec) -> ServiceRefs:
+    needed = group.depends_on.get(site.name_of(name), ())
+    return ServiceRefs(
+        service_template=name,
+        service_configuration=name,
+        **_said(depends_on=tuple(ServiceDependency(name=service) for service in needed)),
+    )
+
+
+def _selector(labels: Mapping[str, str]) -> LabelSelector | None:
+    return LabelSelector(match_labels=labels) if labels else None
+
+
+def _said(**fields: Any) -> dict[str, Any]:  # Any: values of fields
+    """Those fields that say something: an empty list or map is left out of what we own on the server."""
+    return {name: value for name, value in fields.items() if value}
 
 
 def _port(port: PortSpec) -> DeploymentPort:

@@ -11,22 +11,31 @@ import anyio
 from dpf_async._api.config import Kubeconfig, load
 from dpf_async._api.resource import FIELD_MANAGER
 from dpf_async._api.transport import USER_AGENT, Timeouts, Transport
-from dpf_async._sdk import deletion, deployments, questions, registration, reprovisioning, setup
+from dpf_async._sdk import (
+    acceptance,
+    deletion,
+    deployments,
+    plan,
+    questions,
+    registration,
+    reprovisioning,
+    setup,
+)
 from dpf_async._sdk.access import Access, Role
+from dpf_async._sdk.bmc_password import EVERY, BMCPassword, Password, PasswordProvider
 from dpf_async._sdk.connection import Connection
 from dpf_async._sdk.deletion import ForcedDeletion
 from dpf_async._sdk.dpus import DPUHandle
 from dpf_async._sdk.nodes import NodeHandle, is_something, transition_stream
 from dpf_async._sdk.objects import ObjectHandle
 from dpf_async._sdk.pictures import Pictures
+from dpf_async._sdk.plan import SitePlan
+from dpf_async._sdk.progress import ProgressListener, Teller
 from dpf_async._sdk.resources import Resources
 from dpf_async._sdk.setup import SiteObject
 from dpf_async._sdk.streams import TransitionStream
 from dpf_async._sdk.tasks import task_group
-from dpf_async._sdk.waiting import Deadline
-from dpf_async._transitions.levels import Level, accepted
 from dpf_async._transitions.view import (
-    BFBView,
     DeploymentView,
     DPUView,
     NodeView,
@@ -34,7 +43,7 @@ from dpf_async._transitions.view import (
 from dpf_async._watch.policy import WatchPolicy
 from dpf_async._watch.reflector import Health
 from dpf_async.errors import UsageError
-from dpf_async.models import BFB, DPUDeployment, Resource, known
+from dpf_async.models import DPUDeployment, Resource, Secret, known
 
 if TYPE_CHECKING:
     from dpf_async._sdk.specs import DeviceSpec, SiteSpec
@@ -180,45 +189,103 @@ class DPFClient(anyio.AsyncContextManagerMixin):
 
     # The requirement's methods.
 
-    async def create_initialization_objects(
-        self, site: SiteSpec, *, bmc_password: str | None = None
-    ) -> tuple[SiteObject, ...]:
-        """Create everything a site consists of before there are hosts; nothing happens to what is there already.
+    async def plan_site(self, site: SiteSpec) -> SitePlan:
+        """Learn what `create_initialization_objects` would do with a site, object by object. Changes nothing.
 
-        Everything is checked by the server first; if anything is refused, nothing is created.
+        The server itself is asked, by dry runs: its rules, defaults and field managers count as they will.
+
+        Returns:
+            The plan; `str(plan)` is for a person. Values that may hold passwords are not in it.
+
+        Raises:
+            DecodeError: an object of the site's kinds is there and cannot be read.
+            NotFound: the site says `operator_bfcfg`, and there is no DPFOperatorConfig.
+            APIError, ConnectionFailed: it could not be found out.
+        """
+        return await plan.plan_of(self, site)
+
+    async def create_initialization_objects(
+        self,
+        site: SiteSpec,
+        *,
+        bmc_password: str | None = None,
+        update: bool = False,
+        force: bool = False,
+        progress: ProgressListener | None = None,
+    ) -> tuple[SiteObject, ...]:
+        """Create everything a site consists of before there are hosts; nothing happens to what is there as described.
+
+        Everything is planned first, as by `plan_site`; of a plan that cannot be done, or that has changes which nobody
+        asked for, nothing is done. Cut off on the way, it is called again and goes on from there. Objects that the site
+        does not name any more stay; the plan lists them.
 
         Args:
             site: the definition.
             bmc_password: of the DPUs' BMCs, for the Secret that DPF reads; None leaves the Secret alone.
+            update: change what is there and differs. What can never be changed is refused all the same.
+            force: take fields over that another field manager owns.
+            progress: is told each object and what was done about it.
 
         Returns:
             Each object, and whether it was created, changed, or unchanged.
 
         Raises:
+            SiteDiffers: objects are there and differ, and update is False; it has the plan.
             Invalid: the server refuses objects, or a BFB or DPUFlavor of that name is another one. `.causes` has all.
             AlreadyExists: an object of that name is being deleted.
+            Conflict: another field manager owns a field that would be changed, and force is False.
+            NotFound: the site says `operator_bfcfg`, and there is no DPFOperatorConfig.
+            UsageError: bmc_password is empty, or no text.
             APIError, ConnectionFailed: it failed on the way; a note says what exists by then.
         """
-        return await setup.define(self, site, bmc_password)
+        password = None if bmc_password is None else Password(bmc_password)
+        bmc_password = None  # so that it is in no frame of a traceback
+        if password is not None:
+            password.usable()
+        teller = Teller("create_initialization_objects", progress)
+        return await setup.define(self, site, password, update=update, force=force, teller=teller)
 
     async def site_accepted(
-        self, site: SiteSpec, *, timeout: float | None = None
+        self, site: SiteSpec, *, timeout: float | None = None, progress: ProgressListener | None = None
     ) -> Mapping[str, DeploymentView]:
-        """Wait until the operator has taken a site's definition over: BFBs downloaded, every DPUDeployment accepted.
+        """Wait until the operator has taken a site's definition over.
+
+        That is: every BFB is downloaded, and every DPUDeployment is reconciled at its present generation. An object
+        that does not exist yet is waited for.
+
+        Args:
+            site: the definition.
+            timeout: seconds from the call; None leaves it to the caller's cancel scope; 0 looks once.
+            progress: is told what each object is waiting for, as it changes.
+
+        Returns:
+            The DPUDeployments by name, in the views in which they were accepted.
 
         Raises:
-            WaitTimeout: it says which object is waiting for what.
-            UsageError: a BFB could not be downloaded.
+            WaitTimeout: it says of every object that is late what it is waiting for.
+            SiteFailed: a BFB could not be downloaded, or a DPUDeployment has a condition that only a user can do
+                something about.
         """
-        deadline = Deadline(timeout)
-        for name in setup.bfbs_of(site):
-            done: Level[BFBView] = Level("downloaded", lambda view: view.ready or view.failed)
-            bfb: BFBView = await self.handle(BFB, name).until(done, timeout=deadline.left)
-            if bfb.failed:
-                raise UsageError(f"BFB {name} is in phase Error: its url could not be downloaded")
-        return {
-            name: await self.deployment(name).until(accepted, timeout=deadline.left) for name in site.groups
-        }
+        teller = Teller("site_accepted", progress)
+        return await acceptance.until_accepted(self, site, timeout=timeout, teller=teller)
+
+    def bmc_password(self, provider: PasswordProvider, *, every: float = EVERY) -> BMCPassword:
+        """Keep the Secret with the DPUs' BMC password what provider says: `async with dpf.bmc_password(provider):`.
+
+        When the block is entered, the Secret has been written. From then on the provider is asked again and again, and
+        another password is written when it tells one. A provider that raises, and a server that cannot for now, are
+        logged and tried again with backoff, before the block as well as in it; `.health` says so. The Secret is never
+        read, and the password is in no log, message or traceback.
+
+        Args:
+            provider: tells the password as it is now.
+            every: seconds between two questions, about.
+
+        Raises:
+            Forbidden, Invalid, NotFound: the write is refused; raised out of the block if it comes later.
+            UsageError: the provider told something that is no password; raised out of the block as well.
+        """
+        return BMCPassword(lambda: self.resource(Secret), provider, every=every)
 
     async def create_dpu_node(
         self, name: str, devices: Sequence[DeviceSpec], *, labels: Mapping[str, str] | None = None

@@ -1,22 +1,25 @@
-"""The initial definition of a site: method CreateCarbideInitializationObjects of the requirement.
+"""The definition of a site: method CreateCarbideInitializationObjects of the requirement.
 
-First everything is checked against the server without being stored, so that a mistake in the last object is known
-before the first one exists. Then objects are made so in the order in which they are needed (dpf-facts 7.1, 13).
+First there is a plan, of which nothing is stored, so that a mistake in the last object is known before the first one
+exists. Then objects are made so in the order in which they are needed (dpf-facts 7.1, 13). What is so already is left
+alone, so a call that was cut off is simply made again.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from dpf_async._sdk import build
-from dpf_async.errors import AlreadyExists, APIError, DPFError, Invalid, NotFound
-from dpf_async.models import DPFOperatorConfig, Resource, Secret, as_stored, known
+from dpf_async._sdk.bmc_password import Password, write_password
+from dpf_async._sdk.plan import CREATE_ONLY, SitePlan, Step, compared, steps_of
+from dpf_async.errors import AlreadyExists, Conflict, DPFError, Invalid, SiteDiffers
+from dpf_async.models import DPFOperatorConfig, Resource, Secret, known
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dpf_async._sdk.plan import PlannedObject
+    from dpf_async._sdk.progress import Teller
     from dpf_async._sdk.registration import Writes
     from dpf_async._sdk.specs import SiteSpec
 
@@ -38,28 +41,34 @@ class SiteObject:
     action: str
 
 
-async def define(to: Writes, site: SiteSpec, bmc_password: str | None) -> tuple[SiteObject, ...]:
-    """Make every object of the site's definition exist as described.
-
-    Raises:
-        Invalid: the server refuses one or more of them, or a BFB or DPUFlavor of that name is another one; nothing
-            was created. The message has all of them.
-        APIError, ConnectionFailed: it failed on the way; a note of the exception says what exists by now.
-    """
-    applied = build.applied_objects(site)
-    secret: list[Resource] = [build.bmc_secret(bmc_password)] if bmc_password is not None else []
-    immutable = build.immutable_objects(site)
-    await _refuse_mistakes(to, immutable, [*secret, *applied])
+async def define(
+    to: Writes,
+    site: SiteSpec,
+    bmc_password: Password | None,
+    *,
+    update: bool = False,
+    force: bool = False,
+    teller: Teller,
+) -> tuple[SiteObject, ...]:
+    """Make every object of the site's definition exist as described; see DPFClient.create_initialization_objects."""
+    teller.tell("site", "comparing what is there with the description")
+    steps, left_over = await steps_of(to, site)
+    plan = SitePlan((*(step.planned for step in steps), *left_over))
+    _refuse(plan, update=update, force=force)
     done: list[SiteObject] = []
+
+    def note(one: SiteObject) -> None:
+        done.append(one)
+        teller.tell(f"{one.kind} {one.name}", one.action)
+
     try:
-        steps = [(_apply, obj) for obj in secret]
-        steps += [(_create, obj) for obj in immutable]
-        steps += [(_apply, obj) for obj in applied]
-        for make, obj in steps:
+        if bmc_password is not None:
+            teller.tell(f"{Secret.KIND} {known.BMC_PASSWORD_SECRET}", "being written")
+            await write_password(to.resource(Secret), bmc_password)
+            note(SiteObject(Secret.KIND, known.BMC_PASSWORD_SECRET, WRITTEN))
+        for step in steps:
             # One by one: on the way, the note below has to know how far it got.
-            done.append(await make(to, obj))
-        if site.operator_bfcfg is False:
-            done.append(await _use_own_bfcfg(to))
+            note(await _take(to, step, force=force))
     except DPFError as error:
         exists = ", ".join(f"{one.kind} {one.name}" for one in done if one.action != UNCHANGED)
         error.add_note(
@@ -69,110 +78,88 @@ async def define(to: Writes, site: SiteSpec, bmc_password: str | None) -> tuple[
     return tuple(done)
 
 
-async def _refuse_mistakes(to: Writes, immutable: Sequence[Resource], applied: Sequence[Resource]) -> None:
-    problems: list[str] = []
-    refusals: list[APIError] = []
-    for obj in immutable:
-        try:
-            await _create(to, obj, dry_run=True)
-        except Invalid as error:
-            problems.append(str(error))
-            refusals.append(error)
-    for obj in applied:
-        try:
-            await to.resource(type(obj)).apply(obj, dry_run=True)
-        except Invalid as error:
-            problems.append(str(error))
-            refusals.append(error)
-    if refusals:
-        first = refusals[0]
-        raise Invalid(
-            "nothing was created; the server refuses\n  " + "\n  ".join(problems),
-            status=first.status,
-            reason=first.reason,
-            method=first.method,
-            path=first.path,
-            object=", ".join(refusal.object for refusal in refusals),
-            server_message=first.server_message,
-            causes=[cause for refusal in refusals for cause in refusal.causes],
+def _refuse(plan: SitePlan, *, update: bool, force: bool) -> None:
+    """Nothing is done of a plan that cannot be done, or that somebody has not agreed to."""
+    if refused := plan.of("refused"):
+        raise _refusal(refused)
+    # The one setting of DPF's own is not part of the definition: whoever says operator_bfcfg has asked for it.
+    changes = [one for one in plan.of("change") if one.kind != DPFOperatorConfig.KIND]
+    if changes and not update:
+        raise SiteDiffers(
+            "nothing was created or changed; what is there differs from the description\n  "
+            + "\n  ".join(map(_told, changes))
+            + "\nlook at plan_site() and pass update=True to have it changed",
+            plan=plan,
+        )
+    if (owned := [one for one in changes if one.owners]) and not force:
+        names = ", ".join(f"{one.kind} {one.name}" for one in owned)
+        raise Conflict(
+            "nothing was created or changed; another field manager owns what would be changed\n  "
+            + "\n  ".join(f"{_told(one)} (owned by {', '.join(one.owners)})" for one in owned)
+            + "\nhave it let go of those fields, or pass force=True to take them over",
+            status=409,
+            reason="Conflict",
+            object=names,
         )
 
 
-async def _create(to: Writes, obj: Resource, *, dry_run: bool = False) -> SiteObject:
-    objects = to.resource(type(obj))
-    try:
-        await objects.create(obj, dry_run=dry_run)
-    except AlreadyExists as error:
-        present = await objects.get(obj.name)
-        if present.terminating:
-            raise AlreadyExists(
-                f"{obj.KIND} {obj.name} is being deleted: wait until it is gone, or use another name",
-                status=409,
-                reason="AlreadyExists",
-                object=f"{obj.KIND} {obj.name}",
-                server_message="object is being deleted",
-            ) from error
-        _refuse_difference(present, obj)
-        return SiteObject(obj.KIND, obj.name, UNCHANGED)
-    return SiteObject(obj.KIND, obj.name, CREATED)
-
-
-def _refuse_difference(present: Resource, wanted: Resource) -> None:
-    """What is asked for must be there; what the server or another hand added beside it does not matter."""
-    there, asked = as_stored(present)["spec"], as_stored(wanted)["spec"]
-    different = sorted(key for key in asked if there.get(key) != asked[key])
-    if different:
-        both = "; ".join(
-            f"spec.{key}: it has {_brief(there.get(key))}, asked for is {_brief(asked[key])}"
-            for key in different
+def _refusal(refused: Sequence[PlannedObject]) -> AlreadyExists | Invalid:
+    names = ", ".join(f"{one.kind} {one.name}" for one in refused)
+    message = "nothing was created or changed; these objects cannot be made so\n  " + "\n  ".join(
+        map(_told, refused)
+    )
+    if all(one.terminating for one in refused):
+        return AlreadyExists(
+            message,
+            status=409,
+            reason="AlreadyExists",
+            object=names,
+            server_message="object is being deleted",
         )
-        raise Invalid(
-            f"{wanted.KIND} {wanted.name} exists, cannot be changed, and differs: {both}; use another name",
-            status=422,
-            reason="Invalid",
-            object=f"{wanted.KIND} {wanted.name}",
-        )
-
-
-def _brief(value: object) -> str:
-    # A BFB's url tells what it is; a flavor's settings may hold passwords (dpf-facts, bfcfgParameters).
-    text = json.dumps(value, sort_keys=True)
-    return text if isinstance(value, str) and len(text) < 200 else "something else" if value else "nothing"
-
-
-async def _apply(to: Writes, obj: Resource) -> SiteObject:
-    objects = to.resource(type(obj))
-    if isinstance(obj, Secret):
-        # Not read first: whoever may write a Secret need not be allowed to read it (reliability 7.1).
-        await objects.apply(obj)
-        return SiteObject(obj.KIND, obj.name, WRITTEN)
-    before = await _version(to, obj)
-    stored = await objects.apply(obj)
-    if before is None:
-        return SiteObject(obj.KIND, obj.name, CREATED)
-    return SiteObject(
-        obj.KIND, obj.name, UNCHANGED if before == stored.metadata.resource_version else CHANGED
+    return Invalid(
+        message,
+        status=422,
+        reason="Invalid",
+        object=names,
+        causes=[cause for one in refused for cause in one.causes],
     )
 
 
-async def _version(to: Writes, obj: Resource) -> str | None:
-    try:
-        return (await to.resource(type(obj)).get(obj.name)).metadata.resource_version
-    except NotFound:
-        return None
-
-
-async def _use_own_bfcfg(to: Writes) -> SiteObject:
-    """Have the operator use its own bf.cfg template, as Carbide does (dpf-facts 12.1)."""
-    configs = to.resource(DPFOperatorConfig)
-    before = (await configs.get(known.OPERATOR_CONFIG_NAME)).metadata.resource_version
-    after = await configs.patch(
-        known.OPERATOR_CONFIG_NAME, {"spec": {"provisioningController": {"bfCFGTemplateConfigMap": None}}}
+def _told(one: PlannedObject) -> str:
+    reason = f" {one.reason}" if one.reason else ""
+    differences = "; ".join(map(str, one.differences))
+    return f"{one.kind} {one.name}:{reason}{' ' if reason and differences else ''}" + (
+        f"({differences})" if reason and differences else f" {differences}" if differences else ""
     )
-    action = UNCHANGED if before == after.metadata.resource_version else CHANGED
-    return SiteObject(DPFOperatorConfig.KIND, known.OPERATOR_CONFIG_NAME, action)
 
 
-def bfbs_of(site: SiteSpec) -> list[str]:
-    """The BFBs a site needs before anything else can happen."""
-    return sorted({group.bfb for group in site.groups.values()})
+async def _take(to: Writes, step: Step, *, force: bool) -> SiteObject:
+    wanted, planned = step.wanted, step.planned
+    action = {"create": CREATED, "change": CHANGED}.get(planned.action, UNCHANGED)
+    if action == UNCHANGED:
+        pass
+    elif isinstance(wanted, DPFOperatorConfig):
+        await to.resource(DPFOperatorConfig).patch(
+            wanted.name, {"spec": {"provisioningController": {"bfCFGTemplateConfigMap": None}}}
+        )
+    elif isinstance(wanted, CREATE_ONLY):
+        action = await _create(to, wanted)
+    else:
+        # Without force, where the plan saw nobody else's fields: whoever took one meanwhile is not overwritten.
+        ours = planned.action == "change" and not planned.owners
+        await to.resource(type(wanted)).apply(wanted, force=force or ours)
+    return SiteObject(wanted.KIND, wanted.name, action)
+
+
+async def _create(to: Writes, wanted: Resource) -> str:
+    objects = to.resource(type(wanted))
+    try:
+        await objects.create(wanted)
+    except AlreadyExists:
+        # Another replica of the caller was quicker. What it has made is what we wanted, or it is another site's.
+        present = await objects.get(wanted.name)
+        planned = compared(wanted, present)
+        if planned.action != "unchanged":
+            raise _refusal([planned]) from None
+        return UNCHANGED
+    return CREATED

@@ -64,7 +64,9 @@ def _named(limit: int) -> AfterValidator:
 NodeNameText = Annotated[str, _named(48)]
 DeviceNameText = Annotated[str, _named(63)]
 DeploymentNameText = Annotated[str, _named(20)]
-ServiceNameText = Annotated[str, _named(28)]
+SERVICE_NAME_LIMIT: Final = 28
+"""Characters of a deploymentServiceName (dpf-facts 1.3 #13)."""
+ServiceNameText = Annotated[str, _named(SERVICE_NAME_LIMIT)]
 ObjectNameText = Annotated[str, _named(63)]
 BFBNameText = Annotated[str, _named(187)]
 
@@ -152,11 +154,17 @@ class HostSpec(Spec):
         return self
 
 
+DPF_NETWORKS: Final = frozenset({"mybrhbn", "mybrsfc"})
+"""Networks that DPF itself brings to DPUs; a site that defines others uses them beside those."""
+
+
 class ServiceSpec(Spec):
     """A service that DPUs of a site can run: its chart, and what the site chooses about it.
 
     Attributes:
         chart: the helm chart, with default values.
+        service: its deploymentServiceName: what groups, chains and charts call it. None: as the site names it. Two
+            groups that run the same service in different ways have two entries with the same `service`.
         configuration: where and how it runs; values in it win over the chart's.
         interfaces: its interfaces on the DPU, each on a network.
         resources: what it needs of a DPU, by resource name, as Kubernetes quantities.
@@ -165,6 +173,7 @@ class ServiceSpec(Spec):
     """
 
     chart: Annotated[HelmChart, Known]
+    service: ServiceNameText | None = None
     configuration: Annotated[ServiceConfiguration, Known] | None = None
     interfaces: Annotated[Sequence[Annotated[ConfiguredInterface, Known]], Field(max_length=50)] = ()
     resources: dict[str, str | int] = Field(default_factory=dict)
@@ -172,10 +181,17 @@ class ServiceSpec(Spec):
 
 
 class InterfaceSpec(Spec):
-    """An interface that is not a service's own, such as a physical port, found by its labels."""
+    """An interface that is not a service's own, such as a physical port, found by its labels.
+
+    Attributes:
+        labels: by which chains find it.
+        interface: its type, and what goes with that.
+        node_labels: only DPUs whose Node in the DPUCluster has these labels get it; none means all.
+    """
 
     labels: Annotated[dict[str, str], Field(min_length=1)]
     interface: Annotated[ServiceInterfaceSpec, Known]
+    node_labels: dict[str, str] = Field(default_factory=dict)
 
 
 class PortSpec(Spec):
@@ -210,12 +226,15 @@ class GroupSpec(Spec):
         flavor: name of one of the site's flavors.
         node_labels: DPUNodes with these labels belong to the group.
         device_labels: and of those only DPUDevices with these; none means all.
+        cluster_labels: only DPUClusters with these labels take the DPUs; none means any.
+        dpu_annotations: for the DPUs.
         services: names of the site's services that run on these DPUs.
-        depends_on: services that start only after others, by name.
+        depends_on: services that start only after others, as the group calls them.
         chains: how the services are connected.
         disruptive_chains: a change of the chains may disturb the host (dpf-facts 11).
         node_effect: what happens before a host is disturbed. A hold: Carbide decides.
         strategy: OnDelete: a changed BFB or flavor reaches a DPU only when Carbide reprovisions it (dpf-facts 7.2).
+        revisions: how many revisions of a disruptive service may exist side by side; None: as DPF has it, 10.
         suffix: the DPUSet is named `<group>-<suffix>`.
         secure_boot: whether the DPUs boot securely; None leaves them as they are.
     """
@@ -224,7 +243,9 @@ class GroupSpec(Spec):
     flavor: ObjectNameText
     node_labels: Annotated[dict[str, str], Field(min_length=1)]
     device_labels: dict[str, str] = Field(default_factory=dict)
-    services: Annotated[Sequence[ServiceNameText], Field(min_length=1, max_length=50)]
+    cluster_labels: dict[str, str] = Field(default_factory=dict)
+    dpu_annotations: Annotated[dict[str, str], Field(max_length=50)] = Field(default_factory=dict)
+    services: Annotated[Sequence[ObjectNameText], Field(min_length=1, max_length=50)]
     depends_on: dict[ServiceNameText, Sequence[ServiceNameText]] = Field(default_factory=dict)
     chains: Annotated[Sequence[SwitchSpec], Field(max_length=50)] = ()
     disruptive_chains: bool = False
@@ -232,6 +253,7 @@ class GroupSpec(Spec):
         default_factory=lambda: DeploymentNodeEffect(hold=True)
     )
     strategy: Literal["OnDelete", "RollingUpdate"] = "OnDelete"
+    revisions: Annotated[int, Field(ge=1)] | None = None
     suffix: Annotated[str, StringConstraints(min_length=1, max_length=24, pattern=rf"^{_LABEL}$")] = "default"
     secure_boot: bool | None = None
 
@@ -252,7 +274,7 @@ class SiteSpec(Spec):
     Attributes:
         bfbs: OS images by name.
         flavors: settings for DPUs by name. A flavor never changes: another one is another name.
-        services: what can run on DPUs, by name; the name is also the deploymentServiceName.
+        services: what can run on DPUs, by name; the name is also the deploymentServiceName, unless it says another.
         interfaces: interfaces that are not a service's own, by name.
         networks: networks that services' interfaces attach to (DPUServiceNADs), by name.
         groups: the groups, each a DPUDeployment of that name.
@@ -262,7 +284,7 @@ class SiteSpec(Spec):
 
     bfbs: dict[BFBNameText, Annotated[BFBSpec, Known]]
     flavors: dict[ObjectNameText, Annotated[DPUFlavorSpec, Known]]
-    services: dict[ServiceNameText, ServiceSpec]
+    services: dict[ObjectNameText, ServiceSpec]
     interfaces: dict[ObjectNameText, InterfaceSpec] = Field(default_factory=dict)
     networks: dict[ObjectNameText, Annotated[DPUServiceNADSpec, Known]] = Field(default_factory=dict)
     groups: Annotated[dict[DeploymentNameText, GroupSpec], Field(min_length=1)]
@@ -272,9 +294,14 @@ class SiteSpec(Spec):
     def _parts_exist(self) -> Self:
         problems = [problem for name, group in self.groups.items() for problem in self._missing(name, group)]
         for name, service in self.services.items():
+            if service.service is None and len(name) > SERVICE_NAME_LIMIT:
+                words = f"the name of a service has at most {SERVICE_NAME_LIMIT} characters; say `service` beside it"
+                problems.append((("services", name), words))
+        for name, service in self.services.items():
             for position, interface in enumerate(service.interfaces):
                 # A name with a slash, or any name at a site that defines no networks, is somebody else's network.
-                if self.networks and "/" not in interface.network and interface.network not in self.networks:
+                known_here = self.networks.keys() | DPF_NETWORKS
+                if self.networks and "/" not in interface.network and interface.network not in known_here:
                     where = ("services", name, "interfaces", position, "network")
                     problems.append((where, f"there is no network {interface.network}"))
         refuse(problems)
@@ -286,19 +313,30 @@ class SiteSpec(Spec):
             yield (*at, "bfb"), f"there is no BFB {group.bfb}"
         if group.flavor not in self.flavors:
             yield (*at, "flavor"), f"there is no flavor {group.flavor}"
+        called: dict[str, str] = {}
         for position, service in enumerate(group.services):
+            where = (*at, "services", position)
             if service not in self.services:
-                yield (*at, "services", position), f"there is no service {service}"
+                yield where, f"there is no service {service}"
             if service in group.services[:position]:
-                yield (*at, "services", position), f"{service} is there already"
+                yield where, f"{service} is there already"
+            else:
+                first = called.setdefault(self.name_of(service), service)
+                if first != service:
+                    yield where, f"{service} and {first} are both the service {self.name_of(service)}"
         for turn, switch in enumerate(group.chains):
             for position, port in enumerate(switch.ports):
-                if port.service is not None and port.service not in group.services:
-                    where = (*at, "chains", turn, "ports", position, "service")
-                    yield where, f"{port.service} is not among the services of the group"
+                if port.service is not None and port.service not in called:
+                    at_port = (*at, "chains", turn, "ports", position, "service")
+                    yield at_port, f"{port.service} is not among the services of the group"
         for service, needed in group.depends_on.items():
-            for missing in sorted({service, *needed} - set(group.services)):
+            for missing in sorted({service, *needed} - called.keys()):
                 yield (*at, "dependsOn", service), f"{missing} is not among the services of the group"
+
+    def name_of(self, service: str) -> str:
+        """What groups call one of the site's services: its deploymentServiceName."""
+        spec = self.services.get(service)
+        return service if spec is None or spec.service is None else spec.service
 
 
 Problem = tuple[tuple[str | int, ...], str]
