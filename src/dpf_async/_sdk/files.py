@@ -14,6 +14,8 @@ from dpf_async.errors import SpecError
 if TYPE_CHECKING:
     import yaml
 
+    from dpf_async._sdk.expansion import Mistake
+
 FILE_LIMIT: Final = 2**20
 """Bytes of a description; a host takes about 300, so this is three thousand hosts."""
 
@@ -41,12 +43,14 @@ class HostFile(Spec):
 
 
 def load_site(path: str | Path) -> SiteSpec:
-    """The description of a site in a YAML file.
+    """The description of a site in a YAML file. `preset: hbn` in it stands for what `dpf_async.presets` has.
 
     Raises:
         SpecError: the file cannot be read, or has mistakes in it; `.problems` has each.
     """
-    return _load(Path(path), SiteSpec.model_validate, lambda _: ())
+    from dpf_async._sdk.expansion import expanded  # noqa: PLC0415  only who has files needs it
+
+    return _load(Path(path), SiteSpec.model_validate, lambda _: (), expanded)
 
 
 def load_hosts(path: str | Path, site: SiteSpec) -> tuple[HostSpec, ...]:
@@ -108,8 +112,15 @@ def _labelled(entry: HostEntry, site: SiteSpec) -> HostSpec:
     return HostSpec(name=entry.name, devices=devices, labels={**group.node_labels, **entry.labels})
 
 
+def _as_it_is(content: Any) -> tuple[Any, list[Mistake]]:
+    return content, []
+
+
 def _load(
-    path: Path, build: Callable[[Any], T], more: Callable[[Any], Iterable[tuple[Place, str]]]
+    path: Path,
+    build: Callable[[Any], T],
+    more: Callable[[Any], Iterable[tuple[Place, str]]],
+    prepare: Callable[[Any], tuple[Any, list[Mistake]]] = _as_it_is,
 ) -> T:  # Any: YAML
     import yaml  # noqa: PLC0415  only who has files needs it
 
@@ -130,13 +141,17 @@ def _load(
     problems: dict[Place, str] = dict.fromkeys(
         lines.twice if lines is not None else (), "the key is there twice"
     )
+    content, mistakes = prepare(content)
+    problems.update({mistake.place: mistake.problem for mistake in mistakes})
     for where, problem in more(content):
         problems.setdefault(where, problem)
     try:
         built = build(content)
     except ValidationError as error:
         for where, problem in _mistakes(error):
-            problems.setdefault(where, problem)
+            # What is not a preset is no description either; that has been told.
+            if not any(where[: len(mistake.preset)] == mistake.preset for mistake in mistakes):
+                problems.setdefault(where, problem)
     if problems:
         in_order = sorted(problems.items(), key=lambda one: lines.line(one[0]) if lines is not None else 0)
         told = [_told(path, where, problem, lines) for where, problem in in_order]
