@@ -62,19 +62,35 @@ def _all(needs: Iterable[Needs]) -> Needs:
 _SITE: Final = _follow(DPUNode, DPUDevice, DPU, DPUNodeMaintenance)
 """What a host consists of, and what is true of it."""
 
+_APPLIED: Final = (
+    DPUServiceNAD,
+    DPUServiceInterface,
+    DPUServiceTemplate,
+    DPUServiceConfiguration,
+    DPUDeployment,
+)
+"""What a site's definition has beside BFBs and DPUFlavors, which are created once and never changed."""
+
+_PLAN: Final = _all(
+    [
+        # What is there is compared, and what is left over is found. Dry runs take the same verbs as the real thing.
+        *(_may(kind, "list", "create") for kind in (BFB, DPUFlavor)),
+        # Server-side apply: it is a patch, and also a create where there is nothing yet.
+        *(_may(kind, "list", "create", "patch") for kind in _APPLIED),
+        _may(DPFOperatorConfig, "get", name=known.OPERATOR_CONFIG_NAME),
+    ]
+)
+_PASSWORD: Final = _may(Secret, "create", "patch", name=known.BMC_PASSWORD_SECRET)
+"""Written, never read. A Role cannot limit the creation by POST to a name; that by apply it can."""
+
 _DEFINITION: Final = _all(
     [
-        _may(BFB, "get", "create"),
-        _may(DPUFlavor, "get", "create"),
-        # Server-side apply: it is a patch, and also a create where there is nothing yet.
-        _may(DPUServiceNAD, "get", "create", "patch"),
-        _may(DPUServiceInterface, "get", "create", "patch"),
-        _may(DPUServiceTemplate, "get", "create", "patch"),
-        _may(DPUServiceConfiguration, "get", "create", "patch"),
-        _may(DPUDeployment, "get", "create", "patch"),
-        # Written, never read. A Role cannot limit the creation by POST to a name; that by apply it can.
-        _may(Secret, "create", "patch", name=known.BMC_PASSWORD_SECRET),
-        _may(DPFOperatorConfig, "get", "patch", name=known.OPERATOR_CONFIG_NAME),
+        _PLAN,
+        # Another replica of the caller may have been quicker: what it made is compared.
+        _may(BFB, "get"),
+        _may(DPUFlavor, "get"),
+        _PASSWORD,
+        _may(DPFOperatorConfig, "patch", name=known.OPERATOR_CONFIG_NAME),
     ]
 )
 _REGISTRATION: Final = (
@@ -120,7 +136,9 @@ NEEDS: Final[Mapping[str, Needs]] = MappingProxyType(
         "deployment": _follow(DPUDeployment),
         "site_accepted": _follow(BFB, DPUDeployment),
         # The methods of the requirement.
+        "plan_site": _PLAN,
         "create_initialization_objects": _DEFINITION,
+        "bmc_password": _PASSWORD,
         "create_dpu_node": _REGISTRATION,
         "mark_dpu_node_ready_for_maintenance": _follow(DPUNodeMaintenance)
         | _may(DPUNodeMaintenance, "get", "patch"),
