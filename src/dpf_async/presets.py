@@ -13,7 +13,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from dpf_async._sdk.specs import GroupSpec, InterfaceSpec, PortSpec, ServiceSpec, SwitchSpec
+from dpf_async._sdk.specs import (
+    GroupSpec,
+    InterfaceSpec,
+    PortSpec,
+    ServiceSpec,
+    SwitchSpec,
+    without_unknown_keys,
+)
 from dpf_async.models import DPUFlavorSpec, DPUServiceNADSpec, known
 
 __all__ = [
@@ -307,22 +314,29 @@ def flavor(*, vfs: int = VFS, scalable_functions: int | None = None, **fields: A
     """
     if scalable_functions is None:
         scalable_functions = len(hbn(vfs=vfs).interfaces) + len(ON_HOST_PORTS) * len(_host_ports(vfs)) + 10
-    return DPUFlavorSpec.model_validate(
-        merged(
-            {
-                "dpuMode": "zero-trust",
-                "bfcfgParameters": ["UPDATE_ATF_UEFI=yes", "UPDATE_DPU_OS=yes", "WITH_NIC_FW_UPDATE=yes"],
-                # The wildcard is the only entry that takes all devices (dpf-facts 12.3 #21).
-                "nvconfig": [
-                    {
-                        "device": "*",
-                        "parameters": [*_FIRMWARE, f"NUM_OF_VFS={vfs}", f"PF_TOTAL_SF={scalable_functions}"],
-                    }
-                ],
-            },
-            fields,
+    described: DPUFlavorSpec = without_unknown_keys(
+        DPUFlavorSpec.model_validate(
+            merged(
+                {
+                    "dpuMode": "zero-trust",
+                    "bfcfgParameters": ["UPDATE_ATF_UEFI=yes", "UPDATE_DPU_OS=yes", "WITH_NIC_FW_UPDATE=yes"],
+                    # The wildcard is the only entry that takes all devices (dpf-facts 12.3 #21).
+                    "nvconfig": [
+                        {
+                            "device": "*",
+                            "parameters": [
+                                *_FIRMWARE,
+                                f"NUM_OF_VFS={vfs}",
+                                f"PF_TOTAL_SF={scalable_functions}",
+                            ],
+                        }
+                    ],
+                },
+                fields,
+            )
         )
     )
+    return described
 
 
 def group(*, bfb: str, flavor: str, services: Sequence[str], **fields: Any) -> GroupSpec:

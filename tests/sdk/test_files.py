@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dpf_async import SpecError, UsageError, load_hosts, load_site
+from dpf_async import SpecError, UsageError, load_hosts, load_site, presets
 from dpf_async._sdk.files import FILE_LIMIT
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -47,6 +47,27 @@ def test_the_examples_are_right() -> None:
 
     assert list(site.groups) == ["compute", "management", "storage"]
     assert sorted({len(host.devices) for host in hosts}) == [1, 2]
+
+
+def test_the_data_hall_has_the_three_groups_of_the_requirement_and_what_they_run() -> None:
+    site = load_site(EXAMPLES / "data-hall.yaml")
+
+    assert {name: len(group.services) for name, group in site.groups.items()} == {
+        "compute": 9,
+        "management": 6,
+        "storage": 7,
+    }
+    assert {site.name_of(service) for service in site.groups["storage"].services} == {
+        "carbide-dpu-agent",
+        "carbide-dhcp-server",
+        "carbide-fmds",
+        "carbide-otelcol",
+        "doca-hbn",
+        "dts",
+        "snap-target",
+    }
+    assert len({group.bfb for group in site.groups.values()}) == 2
+    assert all(group.node_effect.hold and group.strategy == "OnDelete" for group in site.groups.values())
 
 
 def test_a_group_gives_its_hosts_and_their_devices_the_labels_it_selects_by(tmp_path: Path) -> None:
@@ -154,6 +175,125 @@ def test_a_mistake_in_the_hosts_is_told_with_line_path_and_rule(
     assert old in HOSTS
 
     assert problems(tmp_path, SITE, HOSTS.replace(old, new, 1)) == (expected,)
+
+
+PRESETS = """
+bfbs: {bfb: {url: "https://example.com/a.bfb"}}
+flavors: {flavor: {preset: flavor, with: {vfs: 2}, dpuMode: dpu}}
+interfaces: {preset: interfaces, with: {vfs: 2}, pf0vf1: null, extra: {labels: {a: b}, interface: {interfaceType: ovn}}}
+networks: {preset: networks}
+services:
+  doca-hbn: {preset: hbn, with: {vfs: 2, version: 1.0.6}, resources: {memory: 8Gi, cpu: "2"}}
+  dhcp:
+    preset: carbide-dhcp-server
+    with: {vfs: 2, version: "1", repository: "oci://example.com/charts"}
+    service: carbide-dhcp-server
+  dhcp-other:
+    preset: carbide-dhcp-server
+    with: {version: "2", repository: "oci://example.com/charts"}
+    service: carbide-dhcp-server
+groups:
+  compute:
+    bfb: bfb
+    flavor: flavor
+    nodeLabels: {group: compute}
+    services: [doca-hbn, dhcp]
+    chains: {preset: chains, with: {vfs: 2, hostServices: {carbide-dhcp-server: d_}}}
+"""
+
+
+def test_presets_stand_where_they_are_named_and_what_is_beside_them_wins(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text(PRESETS)
+
+    site = load_site(tmp_path / "site.yaml")
+
+    hbn = site.services["doca-hbn"]
+    assert hbn == presets.hbn(vfs=2, version="1.0.6", resources={"memory": "8Gi", "cpu": "2"})
+    assert hbn.chart.source.version == "1.0.6"
+    assert [port.name for port in hbn.interfaces] == ["p0_if", "pf0hpf_if", "pf0vf0_if", "pf0vf1_if"]
+    assert set(site.interfaces) == {"p0", "pf0hpf", "pf0vf0", "extra"}, "null takes one away"
+    assert site.flavors["flavor"].dpu_mode == "dpu"
+    assert "NUM_OF_VFS=2" in site.flavors["flavor"].nvconfig[0].parameters
+    assert [[port.interface for port in switch.ports] for switch in site.groups["compute"].chains] == [
+        [None, "p0_if"],
+        [None, "pf0hpf_if", "d_pf0hpf_if"],
+        [None, "pf0vf0_if", "d_pf0vf0_if"],
+        [None, "pf0vf1_if", "d_pf0vf1_if"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "{preset: hbn, with: {vfs: 2, version: 1.0.6}",
+            "{preset: hnb, with: {vfs: 2, version: 1.0.6}",
+            "site.yaml:7: services.doca-hbn.preset: there is no preset hnb here, only carbide-dhcp-server,",
+        ),
+        (
+            "with: {vfs: 2, version: 1.0.6}",
+            "with: {vsf: 2}",
+            "site.yaml:7: services.doca-hbn.with.vsf: unknown key",
+        ),
+        (
+            "with: {vfs: 2, version: 1.0.6}",
+            "with: 7",
+            "site.yaml:7: services.doca-hbn.with: must be a mapping",
+        ),
+        (
+            "with: {vfs: 2, version: 1.0.6}",
+            "with: {vfs: many}",
+            "site.yaml:7: services.doca-hbn.with.vfs: Input should be a valid integer",
+        ),
+        (
+            'with: {version: "2", repository: "oci://example.com/charts"}',
+            'with: {repository: "oci://example.com/charts"}',
+            "site.yaml:14: services.dhcp-other.with.version: is required",
+        ),
+        (
+            'resources: {memory: 8Gi, cpu: "2"}',
+            "resuorces: {memory: 8Gi}",
+            "site.yaml:7: services.doca-hbn.resuorces: unknown key",
+        ),
+        (
+            "chains: {preset: chains, with: {vfs: 2, hostServices: {carbide-dhcp-server: d_}}}",
+            "chains: {preset: chains, with: {hostServices: {}}, mtu: 1}",
+            "site.yaml:22: groups.compute.chains.mtu: nothing can be said beside the preset chains",
+        ),
+        (
+            "services: [doca-hbn, dhcp]",
+            "services: [doca-hbn, dhcp, dhcp-other]",
+            "site.yaml:21: groups.compute.services[2]: dhcp-other and dhcp are both the service carbide-dhcp-server",
+        ),
+        (
+            "services: [doca-hbn, dhcp]",
+            "services: [doca-hbn]",
+            "site.yaml:22: groups.compute.chains[1].ports[2].service: carbide-dhcp-server is not among the services",
+        ),
+        (
+            "    service: carbide-dhcp-server\n  dhcp-other:",
+            "    service: carbide-dhcp-server\n  a-service-with-a-name-of-more-than-28:",
+            "",
+        ),
+    ],
+)
+def test_a_mistake_with_a_preset_is_told_where_it_is(
+    tmp_path: Path, old: str, new: str, expected: str
+) -> None:
+    assert old in PRESETS
+
+    found = problems(tmp_path, PRESETS.replace(old, new, 1))
+
+    assert found[0].startswith(expected), found
+    assert len({problem.split(": ")[1].split("[")[0] for problem in found}) == 1, "nothing but that"
+
+
+def test_a_service_whose_name_is_too_long_for_what_groups_call_it_says_how_to_call_it(tmp_path: Path) -> None:
+    name = "a-service-with-a-name-of-more-than-28"
+
+    (found,) = problems(tmp_path, SITE.replace("dts", name))
+
+    assert found.startswith(f"site.yaml:5: services.{name}: the name of a service has at most 28 characters")
 
 
 def test_devices_and_hosts_that_cannot_be_told_apart_are_mistakes_wherever_they_are(tmp_path: Path) -> None:

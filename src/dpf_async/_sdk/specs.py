@@ -71,7 +71,7 @@ ObjectNameText = Annotated[str, _named(63)]
 BFBNameText = Annotated[str, _named(187)]
 
 
-def _without_unknown_keys(value: Any) -> Any:  # Any: a model of the API, or a container of them
+def without_unknown_keys(value: Any) -> Any:  # Any: a model of the API, or a container of them
     """Models of the API keep unknown fields for the server's sake; in a description they are typing errors."""
     refuse((where, "unknown key") for where in _unknown_keys(value, ()))
     return value
@@ -88,7 +88,7 @@ def _unknown_keys(value: Any, where: tuple[str | int, ...]) -> Iterator[tuple[st
             yield from _unknown_keys(item, (*where, position))
 
 
-Known = AfterValidator(_without_unknown_keys)
+Known = AfterValidator(without_unknown_keys)
 
 
 def _ipv4(text: str) -> str:
