@@ -560,6 +560,20 @@ async def test_a_bfb_that_cannot_be_downloaded_ends_the_wait(backend: Backend) -
         assert (caught.value.kind, caught.value.name, caught.value.reason) == ("BFB", "bfb", "Error")
 
 
+@pytest.mark.parametrize(("kind", "name"), [(BFB, "bfb"), (DPUDeployment, "compute")])
+async def test_an_object_that_is_being_deleted_is_not_waited_for(
+    backend: Backend, kind: type[BFB | DPUDeployment], name: str
+) -> None:
+    async with backend.cluster() as site:
+        await site.dpf.create_initialization_objects(site_of())
+        await site.dpf.resource(kind).patch(name, {"metadata": {"finalizers": ["example.com/stays"]}})
+        await site.dpf.resource(kind).delete(name)
+
+        with pytest.raises(SiteFailed, match=f"{kind.KIND} {name} is being deleted"):
+            await site.dpf.site_accepted(site_of(), timeout=20)
+        await site.dpf.resource(kind).patch(name, {"metadata": {"finalizers": None}})
+
+
 async def test_a_whole_data_hall_is_accepted_and_progress_says_each_thing_once(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         spec = load_site(EXAMPLES / "data-hall.yaml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,16 @@ def test_the_data_hall_has_the_three_groups_of_the_requirement_and_what_they_run
     }
     assert len({group.bfb for group in site.groups.values()}) == 2
     assert all(group.node_effect.hold and group.strategy == "OnDelete" for group in site.groups.values())
+
+
+def test_the_file_that_the_how_to_page_shows_is_right(tmp_path: Path) -> None:
+    page = (EXAMPLES.parent / "docs" / "how-to" / "define-a-site.md").read_text()
+    (shown,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "site.yaml").write_text(shown)
+
+    site = load_site(tmp_path / "site.yaml")
+
+    assert site.services["dts"].chart.source.version == "1.22.2"
 
 
 def test_a_group_gives_its_hosts_and_their_devices_the_labels_it_selects_by(tmp_path: Path) -> None:

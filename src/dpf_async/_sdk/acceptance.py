@@ -70,15 +70,22 @@ class _Waits:
 
     async def downloaded(self, name: str) -> None:
         """A BFB is there and can be installed."""
-        level: Level[BFBView] = Level("downloaded", lambda view: view.ready or view.failed)
+        level: Level[BFBView] = Level(
+            "downloaded", lambda view: view.ready or view.failed or view.state.terminating
+        )
         view: BFBView | None = await self._until(BFB, name, level, lambda view: describe_object(view.state))
         if view is None:
             return
-        if view.failed:
+        if not view.ready:
             why = next((c.message for c in view.state.conditions if c.status == "False" and c.message), "")
+            words = (
+                "is being deleted: wait until it is gone, then define the site again"
+                if view.state.terminating
+                else f"is in phase Error: its url could not be downloaded{f' ({why})' if why else ''};"
+                " make the url reachable and delete the BFB, or name another one; then define the site again"
+            )
             raise SiteFailed(
-                f"BFB {name} is in phase Error: its url could not be downloaded{f' ({why})' if why else ''};"
-                " make the url reachable and delete the BFB, or name another one; then define the site again",
+                f"BFB {name} {words}",
                 kind=BFB.KIND,
                 name=name,
                 reason=str(view.phase),

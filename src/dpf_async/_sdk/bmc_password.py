@@ -51,7 +51,7 @@ _CAP: Final = 60.0
 """Seconds of backoff, the first step and the most (chosen: a vault that restarts is asked within the minute)."""
 
 _LIMIT: Final = 1024
-"""Characters; chosen: no BMC takes nearly as many (Redfish services of BlueField take 20)."""
+"""Characters; chosen: far more than any BMC takes, and far less than what a Secret could hold."""
 
 _PASSING: Final = (PasswordUnavailable, ConnectionFailed, ServerError, TooManyRequests, Unauthorized)
 """Failures that pass by themselves, or when a token is renewed; every other one is for a person."""

@@ -198,7 +198,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             The plan; `str(plan)` is for a person. Values that may hold passwords are not in it.
 
         Raises:
-            DecodeError: an object of the site's kinds is there and cannot be read.
+            DecodeError: an object of the site's is there and cannot be read.
             NotFound: the site says `operator_bfcfg`, and there is no DPFOperatorConfig.
             APIError, ConnectionFailed: it could not be found out.
         """
@@ -264,7 +264,8 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         Raises:
             WaitTimeout: it says of every object that is late what it is waiting for.
             SiteFailed: a BFB could not be downloaded, or a DPUDeployment has a condition that only a user can do
-                something about.
+                something about; or one of the two is being deleted.
+            ObjectReplaced: one was deleted meanwhile, or another one has its name.
         """
         teller = Teller("site_accepted", progress)
         return await acceptance.until_accepted(self, site, timeout=timeout, teller=teller)

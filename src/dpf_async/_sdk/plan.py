@@ -127,10 +127,18 @@ class SitePlan:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An object as it is to be, and the plan for it."""
+    """An object as it is to be, and the plan for it.
+
+    Attributes:
+        wanted: the object.
+        planned: the plan.
+        takes_back: a field is owned by another method of ours, such as update_dpu_deployment_bfb: a manager of our name
+            all the same, but not the one that applies (Kubernetes, "Server-Side Apply", managers).
+    """
 
     wanted: Resource
     planned: PlannedObject
+    takes_back: bool = False
 
 
 async def steps_of(to: Writes, site: SiteSpec) -> tuple[list[Step], tuple[PlannedObject, ...]]:
@@ -141,14 +149,12 @@ async def steps_of(to: Writes, site: SiteSpec) -> tuple[list[Step], tuple[Planne
         NotFound: the site has a wish about DPF's own configuration, and there is none.
         APIError, ConnectionFailed: it could not be found out.
     """
-    present = await _present(to)
-    steps: list[Step] = []
-    for wanted in (*build.immutable_objects(site), *build.applied_objects(site)):
-        there = present.get((wanted.KIND, wanted.name))
-        steps.append(Step(wanted, await _planned(to, wanted, there)))
+    objects = [*build.immutable_objects(site), *build.applied_objects(site)]
+    named = {(wanted.KIND, wanted.name) for wanted in objects}
+    present = await _present(to, named)
+    steps = [await _step(to, wanted, present.get((wanted.KIND, wanted.name))) for wanted in objects]
     if site.operator_bfcfg is False:
         steps.append(await _own_bfcfg(to))
-    named = {(step.wanted.KIND, step.wanted.name) for step in steps}
     return steps, tuple(_left_over(to, (obj for key, obj in present.items() if key not in named)))
 
 
@@ -158,28 +164,31 @@ async def plan_of(to: Writes, site: SiteSpec) -> SitePlan:
     return SitePlan((*(step.planned for step in steps), *left_over))
 
 
-async def _present(to: Writes) -> dict[Key, Resource]:
+async def _present(to: Writes, named: set[Key]) -> dict[Key, Resource]:
+    """Everything of a site's kinds that is there."""
     present: dict[Key, Resource] = {}
     for kind in KINDS:
         found = await to.resource(kind).list()
         for broken in found.undecodable:
-            raise DecodeError(
-                f"{kind.KIND} {broken.name} cannot be read, so it cannot be compared: {broken.error};"
-                " repair or delete it first",
-                kind=kind.KIND,
-                name=broken.name,
-            )
+            if (kind.KIND, broken.name) in named:
+                raise DecodeError(
+                    f"{kind.KIND} {broken.name} cannot be read, so it cannot be compared: {broken.error};"
+                    " repair or delete it first",
+                    kind=kind.KIND,
+                    name=broken.name,
+                )
         present.update({(kind.KIND, obj.name): obj for obj in found.items})
     return present
 
 
-async def _planned(to: Writes, wanted: Resource, present: Resource | None) -> PlannedObject:
+async def _step(to: Writes, wanted: Resource, present: Resource | None) -> Step:
     if present is not None and present.terminating:
         words = "it is being deleted: wait until it is gone, or use another name"
-        return PlannedObject(wanted.KIND, wanted.name, "refused", reason=words, terminating=True)
+        planned = PlannedObject(wanted.KIND, wanted.name, "refused", reason=words, terminating=True)
+        return Step(wanted, planned)
     if isinstance(wanted, CREATE_ONLY):
-        return await _planned_creation(to, wanted, present)
-    return await _planned_apply(to, wanted, present)
+        return Step(wanted, await _planned_creation(to, wanted, present))
+    return await _applied(to, wanted, present)
 
 
 async def _planned_creation(to: Writes, wanted: Resource, present: Resource | None) -> PlannedObject:
@@ -207,7 +216,7 @@ def compared(wanted: Resource, present: Resource) -> PlannedObject:
     )
 
 
-async def _planned_apply(to: Writes, wanted: Resource, present: Resource | None) -> PlannedObject:
+async def _applied(to: Writes, wanted: Resource, present: Resource | None) -> Step:
     objects = to.resource(type(wanted))
     owners: tuple[str, ...] = ()
     try:
@@ -217,15 +226,15 @@ async def _planned_apply(to: Writes, wanted: Resource, present: Resource | None)
             owners = _owners(error)
             result = await objects.apply(wanted, dry_run=True)
     except Invalid as error:
-        return _refused(wanted, error, present)
+        return Step(wanted, _refused(wanted, error, present))
     if present is None:
-        return PlannedObject(wanted.KIND, wanted.name, "create")
+        return Step(wanted, PlannedObject(wanted.KIND, wanted.name, "create"))
     differences = field_differences(present, result)
-    # What we own by another of our own methods, such as update_dpu_deployment_bfb, is no conflict of anybody's.
-    others = tuple(owner for owner in owners if owner != objects.field_manager)
     if not differences:
-        return PlannedObject(wanted.KIND, wanted.name, "unchanged")
-    return PlannedObject(wanted.KIND, wanted.name, "change", differences, owners=others)
+        return Step(wanted, PlannedObject(wanted.KIND, wanted.name, "unchanged"))
+    others = tuple(owner for owner in owners if owner != objects.field_manager)
+    planned = PlannedObject(wanted.KIND, wanted.name, "change", differences, owners=others)
+    return Step(wanted, planned, takes_back=bool(owners) and not others)
 
 
 def _owners(error: Conflict) -> tuple[str, ...]:

@@ -145,9 +145,8 @@ async def _take(to: Writes, step: Step, *, force: bool) -> SiteObject:
     elif isinstance(wanted, CREATE_ONLY):
         action = await _create(to, wanted)
     else:
-        # Without force, where the plan saw nobody else's fields: whoever took one meanwhile is not overwritten.
-        ours = planned.action == "change" and not planned.owners
-        await to.resource(type(wanted)).apply(wanted, force=force or ours)
+        # Unless it was asked for, without force: whoever took a field since the plan was made is not overwritten.
+        await to.resource(type(wanted)).apply(wanted, force=force or step.takes_back)
     return SiteObject(wanted.KIND, wanted.name, action)
 
 
