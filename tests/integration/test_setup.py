@@ -234,6 +234,19 @@ async def test_errors_of_the_server_in_the_middle_are_raised_and_the_next_call_g
         assert (await site.dpf.plan_site(site_of())).changes_nothing
 
 
+async def test_a_site_is_planned_and_defined_without_reading_single_objects_or_any_secret(
+    backend: Backend,
+) -> None:
+    async with backend.cluster() as site:
+        for verb in ("get", "delete", "update", "watch"):
+            site.server.faults.deny(verb=verb)
+        site.server.faults.deny(verb="list", resource="secrets")
+
+        await site.dpf.create_initialization_objects(site_of(), bmc_password="secret")
+
+        assert (await site.dpf.plan_site(site_of())).changes_nothing
+
+
 class Killed(Exception):
     """The process ends here."""
 
