@@ -247,6 +247,18 @@ async def test_a_site_is_planned_and_defined_without_reading_single_objects_or_a
         assert (await site.dpf.plan_site(site_of())).changes_nothing
 
 
+async def test_a_plan_that_cannot_be_made_says_that_nothing_was_done(backend: Backend) -> None:
+    async with backend.cluster() as site:
+        site.server.faults.deny(verb="list", resource="dpuflavors")
+
+        with pytest.raises(Forbidden, match="dpuflavors") as caught:
+            await site.dpf.create_initialization_objects(site_of(), bmc_password="secret")
+
+        assert caught.value.__notes__ == ["nothing was created or changed; run it again"]
+        site.server.faults.allow(verb="list", resource="dpuflavors")
+        assert await everything(site.dpf) == 0
+
+
 class Killed(Exception):
     """The process ends here."""
 

@@ -52,7 +52,11 @@ async def define(
 ) -> tuple[SiteObject, ...]:
     """Make every object of the site's definition exist as described; see DPFClient.create_initialization_objects."""
     teller.tell("site", "comparing what is there with the description")
-    steps, left_over = await steps_of(to, site)
+    try:
+        steps, left_over = await steps_of(to, site)
+    except DPFError as error:
+        error.add_note("nothing was created or changed; run it again")
+        raise
     plan = SitePlan((*(step.planned for step in steps), *left_over))
     _refuse(plan, update=update, force=force)
     done: list[SiteObject] = []
