@@ -70,21 +70,24 @@ class Relay(anyio.AsyncContextManagerMixin):
     async def _carry(self, client: SocketStream) -> None:
         assert self._server.port is not None, "a server of a test has a port of its own"
         self.connections += 1
-        if self._is_broken:
-            await client.aclose()
-            return
         with anyio.CancelScope() as scope:
             self._open.add(scope)
             try:
-                async with (
-                    client,
-                    await anyio.connect_tcp(HOST, self._server.port) as server,
-                    anyio.create_task_group() as tasks,
-                ):
-                    tasks.start_soon(_pump, client, server, scope)
-                    tasks.start_soon(_pump, server, client, scope)
+                async with client:
+                    if not self._is_broken:
+                        await _carry_to(self._server.port, client, scope)
             finally:
                 self._open.discard(scope)
+
+
+async def _carry_to(port: int, client: SocketStream, scope: anyio.CancelScope) -> None:
+    try:
+        server = await anyio.connect_tcp(HOST, port)
+    except OSError:
+        return  # nobody is there: the client finds its connection closed
+    async with server, anyio.create_task_group() as tasks:
+        tasks.start_soon(_pump, client, server, scope)
+        tasks.start_soon(_pump, server, client, scope)
 
 
 async def _pump(source: ByteReceiveStream, target: ByteSendStream, scope: anyio.CancelScope) -> None:
