@@ -4,7 +4,7 @@ DPFError
 ├── APIError                 the API server answered, and the answer is no
 │   ├── BadRequest           400 405 406 413 415: the request itself was wrong
 │   ├── Unauthorized         401
-│   ├── Forbidden            403
+│   ├── Forbidden            403: .verb, .resource, .namespace
 │   ├── NotFound             404: this object is not there
 │   ├── KindNotServed        404: the kind itself is not there (CRD missing, or version not served)
 │   ├── AlreadyExists        409
@@ -126,7 +126,22 @@ class Unauthorized(APIError):
 
 
 class Forbidden(APIError):
-    """The server knows us and does not let us: a Role or a RoleBinding is missing."""
+    """The server knows us and does not let us: a Role or a RoleBinding is missing.
+
+    Or a rule of the cluster is in the way, a quota for instance, which no permission helps against: the server's
+    sentence says so.
+
+    Attributes:
+        verb: what we may not do, as a Role names it: "list", or "create" where an apply would have created.
+        group: API group; empty for Kubernetes' own core.
+        resource: what we may not do it to, as a Role names it: "dpus".
+        namespace: where; empty for what is in none.
+    """
+
+    verb: str = ""
+    group: str = ""
+    resource: str = ""
+    namespace: str = ""
 
 
 class NotFound(APIError):

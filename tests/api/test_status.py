@@ -132,14 +132,70 @@ def test_odd_details_do_not_hide_the_reason(odd: dict[str, object]) -> None:
     assert type(refusal(404, status(404, "NotFound") | odd)) is errors.NotFound
 
 
+DENIED = 'cannot list resource "dpus" in API group "provisioning.dpu.nvidia.com" in the namespace "dpf"'
+
+
 def test_the_message_names_what_was_asked_for_and_says_what_the_server_said() -> None:
-    error = refusal(403, status(403, "Forbidden", message='User "bot" cannot list resource "dpus"'))
+    said = f'dpus.provisioning.dpu.nvidia.com is forbidden: User "bot" {DENIED}'
+    error = refusal(403, status(403, "Forbidden", message=said))
 
     assert str(error) == (
-        'GET DPU dpu-1: User "bot" cannot list resource "dpus"; grant it with a Role and a RoleBinding'
+        f"GET DPU dpu-1: {said}; grant it with a Role and a RoleBinding, see deploy/rbac.yaml;"
+        " `dpfctl access` tells all that is missing"
     )
     assert (error.method, error.path, error.object) == ("GET", "/apis/x/dpus/dpu-1", "DPU dpu-1")
-    assert error.server_message == 'User "bot" cannot list resource "dpus"'
+    assert error.server_message == said
+
+
+def lacking(error: errors.APIError) -> tuple[str, str, str, str]:
+    assert isinstance(error, errors.Forbidden)
+    return error.verb, error.group, error.resource, error.namespace
+
+
+@pytest.mark.parametrize(
+    ("said", "lacks"),
+    [
+        (f'User "bot" {DENIED}', ("list", "provisioning.dpu.nvidia.com", "dpus", "dpf")),
+        (
+            'User "a\\" cannot get resource \\"b" cannot create resource "x/y" in API group "" in the namespace "n": why',
+            ("create", "", "x/y", "n"),
+        ),
+        (
+            'User "bot" cannot get resource "nodes" in API group "" at the cluster scope',
+            ("get", "", "nodes", ""),
+        ),
+    ],
+)
+def test_a_permission_that_is_missing_is_taken_from_the_servers_sentence(
+    said: str, lacks: tuple[str, str, str, str]
+) -> None:
+    assert lacking(refusal(403, status(403, "Forbidden", message=said))) == lacks
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "verb", "lacks"),
+    [
+        ("GET", "/apis/x/v1/namespaces/n/dpus", "", ("list", "x", "dpus", "n")),
+        ("GET", "/apis/x/v1/namespaces/n/dpus", "watch", ("watch", "x", "dpus", "n")),
+        ("GET", "/apis/x/v1/namespaces/n/dpus/a", "", ("get", "x", "dpus", "n")),
+        ("POST", "/api/v1/namespaces/n/secrets", "", ("create", "", "secrets", "n")),
+        ("PATCH", "/apis/x/v1/namespaces/n/dpus/a/status", "", ("patch", "x", "dpus/status", "n")),
+        ("DELETE", "/apis/x/v1/namespaces/n/dpus/%C3%A4", "", ("delete", "x", "dpus", "n")),
+        ("POST", "/apis/x/v1/reviews", "", ("create", "x", "reviews", "")),
+        ("GET", "/version", "", ("get", "", "", "")),
+        ("GET", "/apis/x/v1", "", ("get", "x", "", "")),
+    ],
+)
+@pytest.mark.parametrize("body", [b"<html>no</html>", status(403, "Forbidden", message="exceeded quota")])
+def test_where_the_sentence_does_not_tell_the_request_does_and_no_role_is_advised(
+    method: str, path: str, verb: str, lacks: tuple[str, str, str, str], body: object
+) -> None:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+
+    error = error_of(403, {}, raw, method=method, path=path, target="it", verb=verb)
+
+    assert lacking(error) == lacks
+    assert "Role" not in str(error)
 
 
 def test_the_causes_name_field_and_rule_of_each_mistake() -> None:

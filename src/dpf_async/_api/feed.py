@@ -103,6 +103,7 @@ class Feed(Generic[T]):
                     method="GET",
                     path=self._path,
                     target=f"watch of {self.words}",
+                    verb="watch",
                 )
             if not is_json(stream.headers):
                 raise _foreign(stream.headers, self.words)

@@ -5,8 +5,8 @@ Source: Kubernetes API concepts, "Resource URIs".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, unquote
 
 from dpf_async.errors import UsageError
 
@@ -26,6 +26,35 @@ def item(kind: type[Resource], namespace: str, name: str, subresource: str = "")
     """The path of one object, or of a subresource of it."""
     path = f"{collection(kind, namespace)}/{_part(name)}"
     return f"{path}/{subresource}" if subresource else path
+
+
+class Place(NamedTuple):
+    """What a path is about, in the words of a Role; empty where it does not say."""
+
+    group: str = ""
+    namespace: str = ""
+    resource: str = ""
+    name: str = ""
+
+
+def place_of(path: str) -> Place:
+    """The other way round: "dpus/status" is the resource of a path to a subresource."""
+    match [unquote(part) for part in path.split("/")]:
+        case ["", "api", _, *rest]:
+            group = ""
+        case ["", "apis", group, _, *rest]:
+            pass
+        case _:
+            return Place()
+    match rest:
+        case ["namespaces", namespace, resource, *named]:
+            pass
+        case [resource, *named]:
+            namespace = ""
+        case _:
+            return Place(group)
+    name, *sub = named or [""]
+    return Place(group, namespace, "/".join([resource, *sub]), name)
 
 
 def _part(name: str) -> str:

@@ -7,6 +7,7 @@ does. Sources: Kubernetes API conventions, "Status" and the StatusReason constan
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from dpf_async import errors
+from dpf_async._api import paths
 from dpf_async._api.codec import UNREADABLE
 from dpf_async._api.text import printable
 
@@ -58,10 +60,22 @@ RETRY_AFTER_LIMIT: Final = 300.0
 
 _ADVICE: Final[dict[type[errors.APIError], str]] = {
     errors.Unauthorized: "the credentials are missing, wrong or expired: renew the token or the client certificate",
-    errors.Forbidden: "grant it with a Role and a RoleBinding",
     errors.KindNotServed: "the server does not serve this kind: install the CRDs of DPF, or check the version",
     errors.TooManyRequests: "the server asks to slow down",
 }
+
+_DENIED: Final = re.compile(
+    r'cannot (?P<verb>\S+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
+    r'(?: in the namespace "(?P<namespace>[^"]*)")?'
+)
+"""How every authorizer's refusal is worded (apiserver, responsewriters/errors.go). Its verb may be another than the
+request's: an apply of what does not exist yet is a PATCH that lacks "create"."""
+
+_GRANT: Final = (
+    "grant it with a Role and a RoleBinding, see deploy/rbac.yaml; `dpfctl access` tells all that is missing"
+)
+
+_VERBS: Final = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
 class _Cause(msgspec.Struct):
@@ -94,6 +108,7 @@ def error_of(
     path: str,
     target: str,
     origin: str = "",
+    verb: str = "",
 ) -> errors.APIError:
     """The error that an HTTP answer of 400 and above means.
 
@@ -105,6 +120,7 @@ def error_of(
         path: of the request, without the query.
         target: what was asked for, in words: "DPU dpu-1", "dpus in namespace x".
         origin: where our credentials came from, in words.
+        verb: what a Role calls the request, where method and path do not tell: "watch".
     """
     answer = _read(body)
     if answer is None:
@@ -122,11 +138,14 @@ def error_of(
     parts = [f"{method} {target}: {message or f'HTTP {status}'}"]
     if advice := _ADVICE.get(cls):
         parts.append(advice)
+    denied = _DENIED.search(message)
+    if cls is errors.Forbidden and denied:
+        parts.append(_GRANT)
     if cls is errors.Unauthorized and origin:
         parts.append(f"they came from {origin}")
     if 300 <= status < 400 and origin:
         parts.append(f"an API server does not redirect: look at its address, which comes from {origin}")
-    return cls(
+    error = cls(
         "; ".join(parts),
         status=status,
         reason=reason,
@@ -139,6 +158,18 @@ def error_of(
             headers, answer.details.retry_after_seconds if answer and answer.details else None
         ),
     )
+    if isinstance(error, errors.Forbidden):
+        told = denied.groupdict(default="") if denied else {}
+        place = paths.place_of(path)
+        error.verb = told.get("verb") or verb or _verb(method, place)
+        error.group = told.get("group", place.group)
+        error.resource = told.get("resource", place.resource)
+        error.namespace = told.get("namespace", place.namespace)
+    return error
+
+
+def _verb(method: str, place: paths.Place) -> str:
+    return "list" if method == "GET" and place.resource and not place.name else _VERBS.get(method, "")
 
 
 def retry_after(headers: Mapping[str, str], in_body: float | None = None) -> float:

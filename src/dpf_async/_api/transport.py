@@ -272,7 +272,15 @@ class Transport:
         )
 
     def refusal(
-        self, status: int, headers: Mapping[str, str], body: bytes, *, method: str, path: str, target: str
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        method: str,
+        path: str,
+        target: str,
+        verb: str = "",
     ) -> APIError:
         """The error that an answer of 300 and above means; see error_of."""
         origin = f"{self.credentials.origin} ({self.credentials.server})" if status < 400 else self._origin()
@@ -283,6 +291,7 @@ class Transport:
             method=method,
             path=path,
             target=target,
+            verb=verb,
             origin=origin,
         )
 
