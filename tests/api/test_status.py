@@ -157,7 +157,7 @@ def lacking(error: errors.APIError) -> tuple[str, str, str, str]:
     [
         (f'User "bot" {DENIED}', ("list", "provisioning.dpu.nvidia.com", "dpus", "dpf")),
         (
-            'User "a\\" cannot get resource \\"b" cannot create resource "x/y" in API group "" in the namespace "n": why',
+            'User "a\\" cannot get resource \\"b" cannot create resource "x/y" in API group "" in the namespace "n": -',
             ("create", "", "x/y", "n"),
         ),
         (
