@@ -187,11 +187,12 @@ class Reflector(Generic[T]):
         """
         while not self._watches:
             fault = self._machine.fault
-            if fault is not None and self._will_last(fault) and self._error is not None:
-                # Also with a whole list: what may not be watched is never seen to change, and waits would not end.
-                raise self._error
-            if fault is not None and self._synced:
-                return
+            if fault is not None and self._error is not None:
+                if self._will_last(fault):
+                    # Also with a whole list: what may not be watched is never seen to change, and waits would not end.
+                    raise self._error
+                if self._synced and fault.kind is not FaultKind.FORBIDDEN:
+                    return
             await self._news.wait()
 
     def _will_last(self, fault: Fault) -> bool:
@@ -330,6 +331,9 @@ class Reflector(Generic[T]):
             self._heard_at = anyio.current_time()
             older = any(self.store.is_ahead_of(state, page.resource_version) for state in items)
             self._collected[connection] = (items, undecodable, page.resource_version)
+            # What was wrong with the list is repaired. The machine keeps its fault until a watch is open; raised from
+            # `synced`, it would be news of yesterday.
+            self._error = self._forbidden_since = None
             self._step(Collected(connection, page.resource_version, older))
 
     async def _check_epoch(self, connection: Connection) -> None:
