@@ -7,16 +7,18 @@ the operator would, and saying what that leaves behind (dpf-facts 8).
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dpf_async._log import log
+from dpf_async._sdk.partway import partway
 from dpf_async._sdk.waiting import Deadline
-from dpf_async.errors import Conflict, NotFound, WaitTimeout
+from dpf_async.errors import Conflict, DPFError, NotFound, WaitTimeout
 from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, Resource, known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from dpf_async._sdk.objects import ObjectHandle
 
@@ -58,14 +60,15 @@ async def delete_dpu(dpf: Site, device: str, *, timeout: float | None) -> None:
     The device first: the DPU's own deletion releases it, and without a device no DPU is made again.
     """
     deadline = Deadline(timeout)
-    await _delete(dpf, DPUDevice, device)
-    dpus = await _dpus_of_device(dpf, device)
-    for dpu in dpus:
-        await _delete(dpf, DPU, dpu.name, uid=dpu.uid)
-    for dpu in dpus:
-        await dpf.handle(DPU, dpu.name).until_gone(uid=dpu.uid, timeout=deadline.left)
-    await dpf.handle(DPUDevice, device).until_gone(timeout=deadline.left)
-    await _forget_device(dpf, device)
+    with _going() as going:
+        going.extend(await _delete(dpf, DPUDevice, device))
+        dpus = await _dpus_of_device(dpf, device)
+        for dpu in dpus:
+            going.extend(await _delete(dpf, DPU, dpu.name, uid=dpu.uid))
+        for dpu in dpus:
+            await dpf.handle(DPU, dpu.name).until_gone(uid=dpu.uid, timeout=deadline.left)
+        await dpf.handle(DPUDevice, device).until_gone(timeout=deadline.left)
+        await _forget_device(dpf, device)
 
 
 async def force_delete_dpu(dpf: Site, device: str, *, patience: float) -> ForcedDeletion:
@@ -77,12 +80,13 @@ async def force_delete_dpu(dpf: Site, device: str, *, patience: float) -> Forced
     except WaitTimeout as error:
         log.warning("deletion_forced", device=device, reason=str(error))
         report.orderly = False
-        for dpu in dpus:
-            await _force_dpu(dpf, dpu, report)
-        await _strip(dpf, DPUDevice, device, known.DPUDEVICE_FINALIZER, report)
-        await _forget_device(dpf, device)
-        leaving: list[tuple[type[Resource], str, str | None]] = [(DPU, dpu.name, dpu.uid) for dpu in dpus]
-        await _see_them_gone(dpf, [*leaving, (DPUDevice, device, None)], report, patience)
+        with _owned_up(report):
+            for dpu in dpus:
+                await _force_dpu(dpf, dpu, report)
+            await _strip(dpf, DPUDevice, device, known.DPUDEVICE_FINALIZER, report)
+            await _forget_device(dpf, device)
+            leaving: list[tuple[type[Resource], str, str | None]] = [(DPU, dpu.name, dpu.uid) for dpu in dpus]
+            await _see_them_gone(dpf, [*leaving, (DPUDevice, device, None)], patience)
     return report
 
 
@@ -97,24 +101,25 @@ async def delete_dpu_node(dpf: Site, node: str, *, timeout: float | None) -> Non
     """
     deadline = Deadline(timeout)
     dpus, devices, maintenances = await _parts(dpf, node)
-    for maintenance in maintenances:
-        # It stays as long as it has requestors, and no DPU makes another one meanwhile.
-        await _delete(dpf, DPUNodeMaintenance, maintenance.name, uid=maintenance.uid)
-    await _delete(dpf, DPUNode, node)
-    for dpu in dpus:
-        # The operator would do so a moment later; from here on they ask for no maintenance.
-        await _delete(dpf, DPU, dpu.name, uid=dpu.uid)
-    for maintenance in maintenances:
-        await _modify(dpf, DPUNodeMaintenance, maintenance.name, _without_requestors)
-    for obj in (*dpus, *devices):
-        await dpf.handle(type(obj), obj.name).until_gone(uid=obj.uid, timeout=deadline.left)
-    await dpf.handle(DPUNode, node).until_gone(timeout=deadline.left)
-    for maintenance in await _maintenances(dpf, node):
-        if _needs_no_undoing(maintenance):
-            await _let_go(dpf, maintenance, ForcedDeletion())
-        await dpf.handle(DPUNodeMaintenance, maintenance.name).until_gone(
-            uid=maintenance.uid, timeout=deadline.left
-        )
+    with _going() as going:
+        for maintenance in maintenances:
+            # It stays as long as it has requestors, and no DPU makes another one meanwhile.
+            going.extend(await _delete(dpf, DPUNodeMaintenance, maintenance.name, uid=maintenance.uid))
+        going.extend(await _delete(dpf, DPUNode, node))
+        for dpu in dpus:
+            # The operator would do so a moment later; from here on they ask for no maintenance.
+            going.extend(await _delete(dpf, DPU, dpu.name, uid=dpu.uid))
+        for maintenance in maintenances:
+            await _modify(dpf, DPUNodeMaintenance, maintenance.name, _without_requestors)
+        for obj in (*dpus, *devices):
+            await dpf.handle(type(obj), obj.name).until_gone(uid=obj.uid, timeout=deadline.left)
+        await dpf.handle(DPUNode, node).until_gone(timeout=deadline.left)
+        for maintenance in await _maintenances(dpf, node):
+            if _needs_no_undoing(maintenance):
+                await _let_go(dpf, maintenance, ForcedDeletion())
+            await dpf.handle(DPUNodeMaintenance, maintenance.name).until_gone(
+                uid=maintenance.uid, timeout=deadline.left
+            )
 
 
 async def force_delete_dpu_node(dpf: Site, node: str, *, patience: float) -> ForcedDeletion:
@@ -126,20 +131,21 @@ async def force_delete_dpu_node(dpf: Site, node: str, *, patience: float) -> For
     except WaitTimeout as error:
         log.warning("deletion_forced", node=node, reason=str(error))
         report.orderly = False
-        for dpu in dpus:
-            await _force_dpu(dpf, dpu, report)
-        for device in devices:
-            await _delete(dpf, DPUDevice, device.name, uid=device.uid)
-            await _strip(dpf, DPUDevice, device.name, known.DPUDEVICE_FINALIZER, report, uid=device.uid)
-        for maintenance in maintenances:
-            await _let_go(dpf, maintenance, report)
-            if not _needs_no_undoing(maintenance):
-                report.left_behind.append(
-                    f"DPUNodeMaintenance {maintenance.name}: its node effect stays in force"
-                )
-        await _strip(dpf, DPUNode, node, known.DPUNODE_FINALIZER, report)
-        leaving = [(type(obj), obj.name, obj.uid) for obj in (*dpus, *devices, *maintenances)]
-        await _see_them_gone(dpf, [*leaving, (DPUNode, node, None)], report, patience)
+        with _owned_up(report):
+            for dpu in dpus:
+                await _force_dpu(dpf, dpu, report)
+            for device in devices:
+                await _delete(dpf, DPUDevice, device.name, uid=device.uid)
+                await _strip(dpf, DPUDevice, device.name, known.DPUDEVICE_FINALIZER, report, uid=device.uid)
+            for maintenance in maintenances:
+                await _let_go(dpf, maintenance, report)
+                if not _needs_no_undoing(maintenance):
+                    report.left_behind.append(
+                        f"DPUNodeMaintenance {maintenance.name}: its node effect stays in force"
+                    )
+            await _strip(dpf, DPUNode, node, known.DPUNODE_FINALIZER, report)
+            leaving = [(type(obj), obj.name, obj.uid) for obj in (*dpus, *devices, *maintenances)]
+            await _see_them_gone(dpf, [*leaving, (DPUNode, node, None)], patience)
     return report
 
 
@@ -212,16 +218,19 @@ async def _let_go(dpf: Site, maintenance: DPUNodeMaintenance, report: ForcedDele
 
 
 async def _see_them_gone(
-    dpf: Site,
-    objects: Iterable[tuple[type[Resource], str, str | None]],
-    report: ForcedDeletion,
-    patience: float,
+    dpf: Site, objects: Iterable[tuple[type[Resource], str, str | None]], patience: float
 ) -> None:
     """What was forced is gone at once, unless somebody else's finalizer holds it."""
+    for kind, name, uid in objects:
+        await dpf.handle(kind, name).until_gone(uid=uid, timeout=patience)
+
+
+@contextmanager
+def _owned_up(report: ForcedDeletion) -> Iterator[None]:
+    """Whatever ends the block early, its notes have what would have been in the report."""
     try:
-        for kind, name, uid in objects:
-            await dpf.handle(kind, name).until_gone(uid=uid, timeout=patience)
-    except WaitTimeout as error:
+        yield
+    except DPFError as error:
         for removed in report.removed:
             error.add_note(f"taken off by force before: {removed}")
         for left in report.left_behind:
@@ -252,14 +261,24 @@ async def _strip(
 # Reading and writing.
 
 
-async def _delete(dpf: Site, kind: type[T], name: str, *, uid: str | None = None) -> None:
+@contextmanager
+def _going() -> Iterator[list[str]]:
+    """What was deleted in the block so far, for the notes of what fails in it."""
+    going: list[str] = []
+    with partway(going, how="deleted, or asked to go,", then="delete it again to go on from there"):
+        yield going
+
+
+async def _delete(dpf: Site, kind: type[T], name: str, *, uid: str | None = None) -> list[str]:
+    """Ask for it to go; return it in words, or nothing if it is gone."""
     try:
         await dpf.resource(kind).delete(name, uid=uid)
     except NotFound:
-        return
+        return []
     except Conflict:
         # Another object has the name: the one that was meant is gone.
-        return
+        return []
+    return [f"{kind.KIND} {name}"]
 
 
 async def _modify(dpf: Site, kind: type[T], name: str, change: Callable[[T], dict[str, Any] | None]) -> None:

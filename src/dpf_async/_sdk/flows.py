@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from dpf_async._sdk.partway import partway
 from dpf_async._sdk.tasks import task_group
 from dpf_async._sdk.waiting import Deadline
 from dpf_async._transitions.levels import Level, external_reboot_required, node_effect_held, ready
@@ -58,7 +59,8 @@ async def provision(
     """
     deadline = Deadline(timeout)
     await dpf.create_dpu_node(host.name, host.devices, labels=host.labels)
-    return await _attend(dpf.node(host.name), reboot, node_effect, deadline)
+    with partway([f"DPUNode {host.name}"], how="registered", then="provision it again to go on from there"):
+        return await _attend(dpf.node(host.name), reboot, node_effect, deadline)
 
 
 async def reprovision(

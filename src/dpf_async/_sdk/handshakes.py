@@ -169,6 +169,12 @@ async def _deliver(question: Question[Q], request: Q, node: str) -> None:
     """Write the answer, as often as it takes; cancelled, try for a moment longer."""
     try:
         await _write(question, request, node)
+    except DPFError as error:
+        error.add_note(
+            f"the {question.name} of DPUNode {node} was attended to before that, and DPF could not be told: the request"
+            " stands, and whoever comes next does the work again; repair this first, or tell DPF by hand"
+        )
+        raise
     except anyio.get_cancelled_exc_class():
         # The host has been rebooted (or drained) already. DPF would ask again, and the host would be rebooted again.
         with anyio.move_on_after(GRACE, shield=True) as grace:

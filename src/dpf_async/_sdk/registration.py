@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dpf_async._sdk import build
+from dpf_async._sdk.partway import partway
 from dpf_async.errors import AlreadyExists, Invalid
 from dpf_async.models import DPUDevice, DPUNode, Resource, refused_changes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from dpf_async._api.resource import ResourceClient
     from dpf_async._sdk.specs import DeviceSpec
@@ -35,15 +36,19 @@ async def register(to: Writes, name: str, devices: Sequence[DeviceSpec], labels:
         AlreadyExists: one of them is being deleted (`.terminating`): wait until it is gone.
         Invalid: one exists with a value that cannot be changed; the message has both.
     """
-    for spec in devices:
-        device = build.device(spec)
-        present = await _create(to.resource(DPUDevice), device)
-        if present is not None:
-            await _repair(to.resource(DPUDevice), present, device, _device_changes(present, device))
-    node = build.node(name, devices, labels)
-    there = await _create(to.resource(DPUNode), node)
-    if there is not None:
-        await _repair(to.resource(DPUNode), there, node, _node_changes(there, node))
+    done: list[str] = []
+    with partway(done, how="created or changed", then="register again to go on from there"):
+        for spec in devices:
+            device = build.device(spec)
+            if await _make_so(to.resource(DPUDevice), device, _device_changes):
+                done.append(f"DPUDevice {device.name}")
+        await _make_so(to.resource(DPUNode), build.node(name, devices, labels), _node_changes)
+
+
+async def _make_so(objects: ResourceClient[T], wanted: T, changes: Callable[[T, T], dict[str, Any]]) -> bool:
+    """Create it, or change what is there; False if there was nothing to do."""
+    present = await _create(objects, wanted)
+    return present is None or await _repair(objects, present, wanted, changes(present, wanted))
 
 
 async def _create(objects: ResourceClient[T], wanted: T) -> T | None:
@@ -66,7 +71,7 @@ async def _create(objects: ResourceClient[T], wanted: T) -> T | None:
     return None
 
 
-async def _repair(objects: ResourceClient[T], present: T, wanted: T, changes: dict[str, Any]) -> None:
+async def _repair(objects: ResourceClient[T], present: T, wanted: T, changes: dict[str, Any]) -> bool:
     refused = refused_changes(present, wanted)
     if refused:
         fields = "; ".join(f"{cause.field}: {_both(present, wanted, cause.field)}" for cause in refused)
@@ -81,6 +86,7 @@ async def _repair(objects: ResourceClient[T], present: T, wanted: T, changes: di
     if changes:
         # Of this very object: had it been replaced meanwhile, the comparison would be worth nothing.
         await objects.patch(wanted.name, changes, uid=present.uid)
+    return bool(changes)
 
 
 def _device_changes(present: DPUDevice, wanted: DPUDevice) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from dpf_async._log import log
+from dpf_async._sdk.partway import partway
 from dpf_async._sdk.waiting import Deadline
 from dpf_async._transitions.view import DPUView, MaintenanceView
 from dpf_async.errors import Conflict, NotFound
@@ -38,8 +39,11 @@ async def reprovision(dpf: Client, name: str, *, uid: str | None, timeout: float
             await dpus.delete(name, uid=old.uid)
         except (NotFound, Conflict):
             log.info("dpu_already_replaced", dpu=name, uid=old.uid)
-    new = cast("DPUView", await handle.until_replaced(old.uid, timeout=deadline.left))
-    await _warn_of_stale_release(dpf, new)
+    with partway(
+        [f"DPU {name}"], how="deleted", then=f"reprovision it with uid={old.uid!r} to go on from there"
+    ):
+        new = cast("DPUView", await handle.until_replaced(old.uid, timeout=deadline.left))
+        await _warn_of_stale_release(dpf, new)
     return new
 
 

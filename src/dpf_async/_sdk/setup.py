@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dpf_async._sdk.bmc_password import Password, write_password
+from dpf_async._sdk.partway import partway
 from dpf_async._sdk.plan import CREATE_ONLY, SitePlan, Step, compared, steps_of
 from dpf_async.errors import AlreadyExists, Conflict, DPFError, Invalid, SiteDiffers
 from dpf_async.models import DPFOperatorConfig, Resource, Secret, known
@@ -60,25 +61,22 @@ async def define(
     plan = SitePlan((*(step.planned for step in steps), *left_over))
     _refuse(plan, update=update, force=force)
     done: list[SiteObject] = []
+    changed: list[str] = []
 
     def note(one: SiteObject) -> None:
         done.append(one)
+        if one.action != UNCHANGED:
+            changed.append(f"{one.kind} {one.name}")
         teller.tell(f"{one.kind} {one.name}", one.action)
 
-    try:
+    with partway(changed, how="created or changed", then="run it again to go on from there"):
         if bmc_password is not None:
             teller.tell(f"{Secret.KIND} {known.BMC_PASSWORD_SECRET}", "being written")
             await write_password(to.resource(Secret), bmc_password)
             note(SiteObject(Secret.KIND, known.BMC_PASSWORD_SECRET, WRITTEN))
         for step in steps:
-            # One by one: on the way, the note below has to know how far it got.
+            # One by one: on the way, the note has to know how far it got.
             note(await _take(to, step, force=force))
-    except DPFError as error:
-        exists = ", ".join(f"{one.kind} {one.name}" for one in done if one.action != UNCHANGED)
-        error.add_note(
-            f"created or changed before that: {exists or 'nothing'}; run it again to go on from there"
-        )
-        raise
     return tuple(done)
 
 
