@@ -1,0 +1,244 @@
+"""Every operation that needs permissions, as a call; and the little that must be there for it to get anywhere.
+
+Whoever adds an operation to NEEDS adds its call here, and a Scenario for each permission that nothing else needs:
+test_permissions.py says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from dpf_async import (
+    DeviceSpec,
+    DPFClient,
+    DPUView,
+    HostSpec,
+    InterfaceSpec,
+    Level,
+    SiteSpec,
+    Transition,
+    accepted,
+    node_effect_held,
+    provision,
+    reprovision,
+)
+from dpf_async.models import (
+    DPU,
+    BFBSpec,
+    DPUFlavorSpec,
+    DPUNode,
+    DPUNodeMaintenance,
+    DPUServiceNADSpec,
+    DPUSpec,
+    NodeEffect,
+    ObjectMeta,
+    PhysicalInterface,
+    ServiceInterfaceSpec,
+    known,
+)
+from dpf_async.models.names import DeviceName, NodeName
+from dpf_async.models.node import DPUNodeMaintenanceSpec
+from dpf_async.sim.operator.installation import install
+from dpf_async.sim.simulator import minimal_site
+
+OTHER_BFB: Final = "other-bundle"
+OTHER_FLAVOR: Final = "other-flavor"
+
+SITE: Final[SiteSpec] = minimal_site().model_copy(
+    update={
+        "bfbs": {**minimal_site().bfbs, OTHER_BFB: BFBSpec(url="https://bfb.example.com/other.bfb")},
+        "flavors": {**minimal_site().flavors, OTHER_FLAVOR: DPUFlavorSpec()},
+        "networks": {"uplink": DPUServiceNADSpec(resource_type="sf")},
+        "interfaces": {
+            "p0": InterfaceSpec(
+                labels={"uplink": "p0"},
+                interface=ServiceInterfaceSpec(
+                    interface_type="physical", physical=PhysicalInterface(interface_name="p0")
+                ),
+            )
+        },
+        "operator_bfcfg": False,
+    }
+)
+"""One of each kind that a site's definition can have, and what to change it to."""
+
+(GROUP,) = SITE.groups
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """What the calls are about.
+
+    Attributes:
+        held: a host that DPF wants to disturb.
+        asking: name of a host that DPF wants rebooted; it may be the same one.
+        dpu: name of a DPU.
+    """
+
+    held: HostSpec
+    asking: str
+    dpu: str
+
+
+HOST: Final = HostSpec(
+    name="node-1",
+    devices=(DeviceSpec(name="device-1", serial_number="MT2500XZ0001", bmc_ip="10.1.0.1"),),
+    labels={"rack": "7"},
+)
+HOSTS: Final = Hosts(held=HOST, asking=HOST.name, dpu="node-1-device-1")
+"""Those of `registered`."""
+
+Call = Callable[[DPFClient, Hosts], Awaitable[object]]
+
+THERE: Final = Level[DPUView]("there", lambda _: True, survives_failure=True)
+
+
+async def reboot(_: str) -> None:
+    """Nothing that a test could see."""
+
+
+async def first_transition(dpf: DPFClient) -> Transition:
+    async with dpf.transitions() as stream:
+        return await anext(stream)
+
+
+async def answer_reboot(dpf: DPFClient, node: str) -> None:
+    async with dpf.node(node).external_reboot():
+        await reboot(node)
+
+
+async def release_hold(dpf: DPFClient, node: str) -> None:
+    async with dpf.node(node).node_effect_hold():
+        pass
+
+
+CALLS: Final[Mapping[str, Call]] = {
+    "node": lambda dpf, hosts: dpf.node(hosts.held.name).until(node_effect_held),
+    "transitions": lambda dpf, _: first_transition(dpf),
+    "dpu": lambda dpf, hosts: dpf.dpu(hosts.dpu).until(THERE),
+    "deployment": lambda dpf, _: dpf.deployment(GROUP).until(accepted),
+    "site_accepted": lambda dpf, _: dpf.site_accepted(SITE),
+    "create_initialization_objects": lambda dpf, _: dpf.create_initialization_objects(
+        SITE, bmc_password="secret"
+    ),
+    # With other labels, so that it has something to do for a host that is there.
+    "create_dpu_node": lambda dpf, hosts: dpf.create_dpu_node(
+        hosts.held.name,
+        [device.model_copy(update={"labels": {"slot": "3"}}) for device in hosts.held.devices],
+        labels={"rack": "8"},
+    ),
+    "mark_dpu_node_ready_for_maintenance": lambda dpf, hosts: dpf.mark_dpu_node_ready_for_maintenance(
+        hosts.held.name
+    ),
+    "mark_dpu_node_rebooted": lambda dpf, hosts: dpf.mark_dpu_node_rebooted(hosts.asking),
+    "reprovision_dpu": lambda dpf, hosts: dpf.reprovision_dpu(hosts.dpu),
+    "is_dpu_node_waiting_for_reboot": lambda dpf, hosts: dpf.is_dpu_node_waiting_for_reboot(hosts.asking),
+    "is_dpu_ready": lambda dpf, hosts: dpf.is_dpu_ready(hosts.dpu),
+    "update_dpu_deployment_bfb": lambda dpf, _: dpf.update_dpu_deployment_bfb(GROUP, OTHER_BFB),
+    "update_dpu_deployment_configuration": lambda dpf, _: dpf.update_dpu_deployment_configuration(
+        GROUP, OTHER_FLAVOR
+    ),
+    "delete_dpu": lambda dpf, hosts: dpf.delete_dpu(hosts.held.devices[0].name),
+    "force_delete_dpu": lambda dpf, hosts: dpf.force_delete_dpu(hosts.held.devices[0].name, patience=0),
+    "delete_dpu_node": lambda dpf, hosts: dpf.delete_dpu_node(hosts.held.name),
+    "force_delete_dpu_node": lambda dpf, hosts: dpf.force_delete_dpu_node(hosts.held.name, patience=0),
+    "external_reboot": lambda dpf, hosts: answer_reboot(dpf, hosts.asking),
+    "node_effect_hold": lambda dpf, hosts: release_hold(dpf, hosts.held.name),
+    "provision": lambda dpf, hosts: provision(dpf, hosts.held, reboot=reboot),
+    "reprovision": lambda dpf, hosts: reprovision(dpf, hosts.held.name, reboot=reboot),
+}
+"""Every operation of NEEDS."""
+
+# What must be there. An administrator makes it, and says what the operator would.
+
+Given = Callable[[DPFClient], Awaitable[None]]
+
+
+async def nothing(_: DPFClient) -> None:
+    """An empty namespace: what may not even be asked for need not be there."""
+
+
+async def installed(admin: DPFClient) -> None:
+    """DPF, with its configuration, and no site."""
+    await install(admin, now=datetime.now(UTC))
+
+
+async def defined(admin: DPFClient) -> None:
+    """A site."""
+    await installed(admin)
+    await admin.create_initialization_objects(SITE)
+
+
+async def registered(admin: DPFClient) -> None:
+    """The host of HOSTS: its DPU is held by a finalizer, it asks whether it may be disturbed, and wants a reboot."""
+    await admin.create_dpu_node(HOST.name, HOST.devices, labels=HOST.labels)
+    asking = {"metadata": {"annotations": {known.EXTERNAL_REBOOT_REQUIRED: "true"}}}
+    await admin.resource(DPUNode).patch(HOST.name, asking)
+    (device,) = HOST.devices
+    dpu = DPUSpec(
+        dpu_node_name=NodeName(HOST.name),
+        dpu_device_name=DeviceName(device.name),
+        serial_number=device.serial_number,
+        dpu_flavor="dpu-flavor",
+        bfb="bf-bundle",
+        node_effect=NodeEffect(hold=True),
+    )
+    meta = ObjectMeta(name=HOSTS.dpu, finalizers=(known.DPU_FINALIZER,))
+    await admin.resource(DPU).create(DPU(metadata=meta, spec=dpu))
+    await admin.resource(DPUNodeMaintenance).create(
+        DPUNodeMaintenance(
+            metadata=ObjectMeta(name="hold", annotations={known.WAIT_FOR_EXTERNAL_NODE_EFFECT: "true"}),
+            spec=DPUNodeMaintenanceSpec(dpu_node_name=NodeName(HOST.name), node_effect=NodeEffect(hold=True)),
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """An operation that comes to need certain permissions where certain things are given.
+
+    Attributes:
+        shows: verbs by resource.
+    """
+
+    operation: str
+    given: Given
+    shows: Mapping[str, str]
+
+
+SCENARIOS: Final = (
+    Scenario(
+        "create_initialization_objects",
+        installed,
+        {
+            "bfbs": "create",
+            "dpuflavors": "create",
+            "dpuservicenads": "get create patch",
+            "dpuserviceinterfaces": "get create patch",
+            "dpuservicetemplates": "get create patch",
+            "dpuserviceconfigurations": "get create patch",
+            "dpudeployments": "get create patch",
+            "secrets": "create patch",
+            "dpfoperatorconfigs": "get patch",
+        },
+    ),
+    Scenario("create_initialization_objects", defined, {"bfbs": "get", "dpuflavors": "get"}),
+    Scenario("site_accepted", nothing, {"bfbs": "list watch"}),
+    Scenario("deployment", nothing, {"dpudeployments": "list watch"}),
+    Scenario("dpu", nothing, {"dpus": "list watch"}),
+    Scenario("node", nothing, {"dpunodes": "list watch", "dpunodemaintenances": "list watch"}),
+    Scenario("transitions", nothing, {"dpudevices": "list watch"}),
+    Scenario("create_dpu_node", nothing, {"dpudevices": "create", "dpunodes": "create"}),
+    Scenario("create_dpu_node", registered, {"dpudevices": "get patch", "dpunodes": "patch"}),
+    Scenario("is_dpu_ready", registered, {"dpus": "get"}),
+    Scenario("is_dpu_node_waiting_for_reboot", registered, {"dpunodes": "get"}),
+    Scenario("mark_dpu_node_ready_for_maintenance", registered, {"dpunodemaintenances": "get patch"}),
+    Scenario("reprovision_dpu", registered, {"dpus": "delete"}),
+    Scenario("force_delete_dpu", registered, {"dpus": "patch"}),
+    Scenario("delete_dpu", registered, {"dpudevices": "delete"}),
+    Scenario("delete_dpu_node", registered, {"dpunodes": "delete", "dpunodemaintenances": "delete"}),
+)
+"""For each permission of the operator one that fails without it; the cheapest."""

@@ -1,0 +1,279 @@
+"""The Roles of deploy/rbac.yaml on a real API server: enough for every operation, and no permission too many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, get_args
+
+import anyio
+import pytest
+import yaml
+
+from dpf_async import (
+    DPFClient,
+    Forbidden,
+    Permission,
+    external_reboot_required,
+    node_effect_held,
+    provision,
+    ready,
+    reprovision,
+)
+from dpf_async._sdk.access import NEEDS, ROLES, Role, needs_of
+from dpf_async.models import ObjectMeta, Secret, known
+from dpf_async.sim.simulator import Simulator
+from tests.apiserver.cluster import RealCluster
+from tests.apiserver.operations import (
+    CALLS,
+    GROUP,
+    HOSTS,
+    OTHER_BFB,
+    OTHER_FLAVOR,
+    SCENARIOS,
+    SITE,
+    THERE,
+    Hosts,
+    Scenario,
+    answer_reboot,
+    first_transition,
+    reboot,
+    release_hold,
+)
+
+Rules = list[dict[str, Any]]  # Any: it is YAML
+
+MANIFESTS = {
+    manifest["metadata"]["name"]: manifest["rules"]
+    for manifest in yaml.safe_load_all((Path(__file__).parents[2] / "deploy" / "rbac.yaml").read_text())
+}
+GUARD = 60
+"""Seconds until a test that hangs is told so."""
+
+
+def permissions_of(role: Role) -> list[Permission]:
+    """Each permission of the manifest by itself."""
+    return [
+        Permission(group, resource, verb, name)
+        for rule in MANIFESTS[f"dpf-async-{role}"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
+        for verb in rule["verbs"]
+    ]
+
+
+def rules_of(permissions: set[Permission] | frozenset[Permission]) -> Rules:
+    """A Role that has these and no others."""
+    verbs: dict[tuple[str, str, str], list[str]] = {}
+    for each in sorted(permissions):
+        verbs.setdefault((each.group, each.resource, each.name), []).append(each.verb)
+    return [
+        {
+            "apiGroups": [group],
+            "resources": [resource],
+            "verbs": of_them,
+            **({"resourceNames": [name]} if name else {}),
+        }
+        for (group, resource, name), of_them in verbs.items()
+    ]
+
+
+def scenario_of(permission: Permission) -> Scenario:
+    """An operation that fails without it."""
+    for scenario in SCENARIOS:
+        if permission.verb in scenario.shows.get(permission.resource, "").split():
+            return scenario
+    raise AssertionError(
+        f"no Scenario in operations.py shows what needs {permission}: add one, or do without it"
+    )
+
+
+EACH = [
+    pytest.param(role, permission, id=f"{role}: {permission}")
+    for role in get_args(Role)
+    for permission in permissions_of(role)
+]
+
+
+# Enough.
+
+
+async def journey(sim: Simulator, as_: Callable[[str], DPFClient]) -> None:
+    """Every operation there is, each done by whoever `as_` says, for hosts from unknown to gone."""
+    host, pair = sim.host(), sim.host(devices=2)
+    await as_("create_initialization_objects").create_initialization_objects(SITE, bmc_password="secret")
+    await as_("site_accepted").site_accepted(SITE, timeout=GUARD)
+
+    await as_("create_dpu_node").create_dpu_node(host.name, host.devices, labels=host.labels)
+    await release_hold(as_("node_effect_hold"), host.name)
+    await answer_reboot(as_("external_reboot"), host.name)
+    node = as_("node").node(host.name)
+    (dpu,) = (await node.until(ready, timeout=GUARD)).dpus
+    assert await as_("is_dpu_ready").is_dpu_ready(dpu.name)
+    assert not await as_("is_dpu_node_waiting_for_reboot").is_dpu_node_waiting_for_reboot(host.name)
+    assert (await as_("dpu").dpu(dpu.name).until(THERE)).uid == dpu.uid
+    assert await first_transition(as_("transitions"))
+    assert (await as_("deployment").deployment(GROUP).view()).accepted
+
+    assert (await as_("reprovision_dpu").reprovision_dpu(dpu.name, timeout=GUARD)).uid != dpu.uid
+    await node.until(node_effect_held, timeout=GUARD)
+    assert await as_("mark_dpu_node_ready_for_maintenance").mark_dpu_node_ready_for_maintenance(
+        host.name, timeout=GUARD
+    )
+    await node.until(external_reboot_required, timeout=GUARD)
+    assert await as_("mark_dpu_node_rebooted").mark_dpu_node_rebooted(host.name, timeout=GUARD)
+    await node.until(ready, timeout=GUARD)
+    assert (await reprovision(as_("reprovision"), host.name, reboot=reboot, timeout=GUARD)).ready
+    assert (await provision(as_("provision"), pair, reboot=reboot, timeout=GUARD)).ready
+
+    assert await as_("update_dpu_deployment_bfb").update_dpu_deployment_bfb(GROUP, OTHER_BFB, timeout=GUARD)
+    assert await as_("update_dpu_deployment_configuration").update_dpu_deployment_configuration(
+        GROUP, OTHER_FLAVOR, timeout=GUARD
+    )
+
+    held = await sim.node_waiting_for_hold()
+    await as_("delete_dpu_node").delete_dpu_node(held.name, timeout=GUARD)
+    await as_("delete_dpu").delete_dpu(pair.devices[0].name, timeout=GUARD)
+    sim.trouble("stuck_finalizer")
+    forced = await as_("force_delete_dpu").force_delete_dpu(pair.devices[1].name, patience=0)
+    assert any(known.DPU_FINALIZER in removed for removed in forced.removed)
+    forced = await as_("force_delete_dpu_node").force_delete_dpu_node(host.name, patience=0)
+    assert any(known.DPU_FINALIZER in removed for removed in forced.removed)
+
+
+async def test_the_operator_role_is_enough_for_every_operation(
+    own_cluster: RealCluster, namespace: str
+) -> None:
+    done: set[str] = set()
+    admin = own_cluster.kubeconfig()
+    await own_cluster.grant("alice", MANIFESTS["dpf-async-operator"], namespace=namespace)
+    alice = own_cluster.kubeconfig(token=own_cluster.token_of("alice"))
+
+    async with (
+        Simulator(kubeconfig=admin, namespace=namespace) as sim,
+        DPFClient(kubeconfig=alice, namespace=namespace) as dpf,
+    ):
+
+        def as_alice(operation: str) -> DPFClient:
+            done.add(operation)
+            return dpf
+
+        assert (await dpf.check_access()).missing == ()
+        await journey(sim, as_alice)
+
+    assert done == set(NEEDS)
+
+
+async def test_what_an_operation_needs_is_enough_for_it(own_cluster: RealCluster, namespace: str) -> None:
+    async with AsyncExitStack() as stack:
+        sim = await stack.enter_async_context(
+            Simulator(kubeconfig=own_cluster.kubeconfig(), namespace=namespace)
+        )
+        clients: dict[str, DPFClient] = {}
+        for operation, needs in NEEDS.items():
+            name = operation.replace("_", "-")
+            token = await own_cluster.service_account_token(name, namespace=namespace)
+            user = f"system:serviceaccount:{namespace}:{name}"
+            await own_cluster.grant(user, rules_of(needs), namespace=namespace)
+            kubeconfig = own_cluster.kubeconfig(token=token)
+            clients[operation] = await stack.enter_async_context(
+                DPFClient(kubeconfig=kubeconfig, namespace=namespace)
+            )
+
+        await journey(sim, clients.__getitem__)
+
+
+async def test_an_observer_may_look_on_and_nothing_else(own_cluster: RealCluster, namespace: str) -> None:
+    admin = own_cluster.kubeconfig()
+    await own_cluster.grant("alice", MANIFESTS["dpf-async-observer"], namespace=namespace)
+    alice = own_cluster.kubeconfig(token=own_cluster.token_of("alice"))
+    async with (
+        Simulator(kubeconfig=admin, namespace=namespace) as sim,
+        DPFClient(kubeconfig=alice, namespace=namespace) as dpf,
+    ):
+        await sim.define_site()
+        host = await sim.register_host()
+        asking = await sim.node_waiting_for_external_reboot()
+        async with sim.client() as them:
+            view = await them.node(host.name).until(node_effect_held, timeout=GUARD)
+        hosts = Hosts(held=host, asking=asking.name, dpu=view.dpus[0].name)
+
+        assert (await dpf.check_access("observer")).missing == ()
+        assert set((await dpf.check_access()).missing) == needs_of("operator") - needs_of("observer")
+        with anyio.fail_after(GUARD):
+            for operation in ROLES["observer"]:
+                await CALLS[operation](dpf, hosts)
+            for operation in set(NEEDS) - set(ROLES["observer"]):
+                with pytest.raises(Forbidden):
+                    await CALLS[operation](dpf, hosts)
+
+
+# Not too much.
+
+
+def test_every_operation_has_a_call() -> None:
+    assert set(CALLS) == set(NEEDS)
+
+
+@pytest.mark.parametrize(("role", "permission"), EACH)
+async def test_an_operation_breaks_without_a_permission_and_that_is_known_beforehand(
+    own_cluster: RealCluster, namespace: str, role: Role, permission: Permission
+) -> None:
+    scenario = scenario_of(permission)
+    lacking = set(permissions_of(role)) - {permission}
+    await own_cluster.grant("alice", rules_of(lacking), namespace=namespace)
+    async with DPFClient(kubeconfig=own_cluster.kubeconfig(), namespace=namespace) as admin:
+        await scenario.given(admin)
+
+    alice = own_cluster.kubeconfig(token=own_cluster.token_of("alice"))
+    async with DPFClient(kubeconfig=alice, namespace=namespace) as dpf:
+        access = await dpf.check_access(role)
+        with anyio.fail_after(GUARD), pytest.raises(Forbidden) as refused:
+            await CALLS[scenario.operation](dpf, HOSTS)
+
+    assert access.missing == (permission,)
+    assert access.operations[scenario.operation] == (permission,)
+    assert set(access.denied) == {name for name in ROLES[role] if permission in NEEDS[name]}
+    error = refused.value
+    assert (error.verb, error.group, error.resource, error.namespace) == (
+        permission.verb,
+        permission.group,
+        permission.resource,
+        namespace,
+    )
+    for named in (
+        f'cannot {permission.verb} resource "{permission.resource}"',
+        namespace,
+        "deploy/rbac.yaml",
+    ):
+        assert named in str(error)
+
+
+async def test_the_operator_role_reads_no_secret_and_writes_that_one_alone(
+    own_cluster: RealCluster, namespace: str
+) -> None:
+    def secret(name: str) -> Secret:
+        return Secret(metadata=ObjectMeta(name=name), type="Opaque", data={"password": "c2VjcmV0"})
+
+    await own_cluster.grant("alice", MANIFESTS["dpf-async-operator"], namespace=namespace)
+    alice = own_cluster.kubeconfig(token=own_cluster.token_of("alice"))
+    async with DPFClient(kubeconfig=alice, namespace=namespace) as dpf:
+        secrets = dpf.resource(Secret)
+        ours, other = secret(known.BMC_PASSWORD_SECRET), secret("of-somebody-else")
+
+        await secrets.apply(ours)
+
+        for refused, verb in (
+            (secrets.get(ours.name), "get"),
+            (secrets.list(), "list"),
+            (secrets.list(field_selector=f"metadata.name={ours.name}"), "list"),
+            (secrets.delete(ours.name), "delete"),
+            (secrets.create(ours), "create"),
+            (secrets.create(other), "create"),
+            (secrets.apply(other), "patch"),
+        ):
+            with pytest.raises(Forbidden) as told:
+                await refused
+            assert (told.value.verb, told.value.resource) == (verb, "secrets")
