@@ -14,7 +14,7 @@ from dpf_async._api.records import ConditionRecord
 from dpf_async._api.resource import ResourceList
 from dpf_async._api.reviews import Permission
 from dpf_async._api.transport import Timeouts
-from dpf_async._sdk.access import Access
+from dpf_async._sdk.access import Access, Role
 from dpf_async._sdk.bmc_password import BMCPassword, PasswordHealth, PasswordProvider
 from dpf_async._sdk.client import DPFClient
 from dpf_async._sdk.compare import FieldDifference
@@ -168,6 +168,7 @@ __all__ = [
     "ResourceList",
     "Resources",
     "Resumed",
+    "Role",
     "ServerError",
     "ServiceSpec",
     "SiteDiffers",

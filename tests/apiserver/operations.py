@@ -106,12 +106,12 @@ async def first_transition(dpf: DPFClient) -> Transition:
 
 
 async def answer_reboot(dpf: DPFClient, node: str) -> None:
-    async with dpf.node(node).external_reboot():
+    async with dpf.node(node).external_reboot(timeout=20):
         await reboot(node)
 
 
 async def release_hold(dpf: DPFClient, node: str) -> None:
-    async with dpf.node(node).node_effect_hold():
+    async with dpf.node(node).node_effect_hold(timeout=20):
         pass
 
 

@@ -48,7 +48,7 @@ MANIFESTS = {
     manifest["metadata"]["name"]: manifest["rules"]
     for manifest in yaml.safe_load_all((Path(__file__).parents[2] / "deploy" / "rbac.yaml").read_text())
 }
-GUARD = 60
+GUARD = 20
 """Seconds until a test that hangs is told so."""
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
+import textwrap
 from pathlib import Path
 from typing import Any, get_args
 
@@ -277,3 +279,67 @@ def test_no_secret_is_ever_read_and_one_is_written() -> None:
         ("create", known.BMC_PASSWORD_SECRET),
         ("patch", known.BMC_PASSWORD_SECRET),
     }
+
+
+# The pages.
+
+PERMISSIONS = (ROOT / "docs" / "reference" / "permissions.md").read_text()
+README = (ROOT / "deploy" / "README.md").read_text()
+
+
+def table_of_needs() -> str:
+    """NEEDS as the page has it."""
+    lines = ["| operation | observer | needs |", "| --- | --- | --- |"]
+    for operation, needs in NEEDS.items():
+        verbs: dict[str, list[str]] = {}
+        for permission in sorted(needs):
+            named = f"`{permission.resource}`" + (f" `{permission.name}`" if permission.name else "")
+            verbs.setdefault(named, []).append(permission.verb)
+        said = "; ".join(f"{resource}: {', '.join(each)}" for resource, each in sorted(verbs.items()))
+        lines.append(f"| `{operation}` | {'yes' if operation in ROLES['observer'] else ''} | {said} |")
+    return "\n".join(lines)
+
+
+def table_of_groups() -> str:
+    """The resources of each API group."""
+    resources: dict[str, set[str]] = {}
+    for permission in needs_of("operator"):
+        resources.setdefault(permission.group, set()).add(permission.resource)
+    lines = ["| API group | resources |", "| --- | --- |"]
+    for group, names in sorted(resources.items()):
+        said = ", ".join(f"`{name}`" for name in sorted(names))
+        lines.append(f"| {f'`{group}`' if group else 'Kubernetes, core'} | {said} |")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("table", [table_of_needs(), table_of_groups()], ids=["needs", "groups"])
+def test_the_page_about_permissions_says_what_is_needed(table: str) -> None:
+    assert table in PERMISSIONS, f"docs/reference/permissions.md should have:\n{table}"
+
+
+def test_the_binding_to_copy_binds_a_role_that_there_is() -> None:
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    binding = yaml.safe_load(block)
+
+    role = MANIFESTS[binding["roleRef"]["name"]]
+
+    assert binding["roleRef"] == {
+        "apiGroup": role["apiVersion"].split("/")[0],
+        "kind": role["kind"],
+        "name": role["metadata"]["name"],
+    }
+    assert binding["metadata"]["namespace"] == role["metadata"]["namespace"]
+    assert {name for name in MANIFESTS if f"`{name}`" in README} == set(MANIFESTS)
+
+
+async def test_the_question_to_copy_asks_about_operations_that_there_are() -> None:
+    (block,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    program = "async def main(dpf):\n" + textwrap.indent(block, "    ")
+    names: dict[str, Any] = {}
+    exec(compile(program, "deploy/README.md", "exec"), names)
+    async with cluster() as site:
+        await names["main"](site.dpf)
+        site.server.faults.deny(verb="delete", resource="dpus")
+
+        with pytest.raises(SystemExit, match=r"missing are delete dpus\..*needed for reprovision_dpu"):
+            await names["main"](site.dpf)
