@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from dpf_async._log import log
-from dpf_async.errors import APIError
+from dpf_async.errors import APIError, Invalid
 from dpf_async.models import (
     DPU,
     DPUDeployment,
@@ -76,7 +76,11 @@ class DPUDeploymentController(Base):
         return {DPUDeployment: itself, **dependencies, **made, DPU: self._of_dpu}
 
     async def reconcile(self, name: str) -> Later | None:
-        """Bring a deployment closer to what it says."""
+        """Bring a deployment closer to what it says.
+
+        Raises:
+            APIError: a part of it could not be made; its conditions say so.
+        """
         deployment = self.cluster.get(DPUDeployment, name)
         if deployment is None:
             return None
@@ -86,29 +90,31 @@ class DPUDeploymentController(Base):
         said = conditions.ensured(
             deployment.conditions, _ORDER, now=self.site.now, generation=_generation(deployment)
         )
-        said = await self._chain(deployment, said)
+        said, failure = await self._chain(deployment, said)
         said = self._readiness(deployment, said)
         await self._write(deployment, said)
+        if failure is not None and not isinstance(failure, Invalid):
+            # Looked at again, as after any error: what somebody else was faster with has been read by now, and no more
+            # news will come of it. What is invalid stays so until somebody changes it.
+            raise failure
         return poll(self.profile.requeue)
 
     # The chain.
 
-    async def _chain(self, deployment: DPUDeployment, said: Conditions) -> Conditions:
-        """Go through the steps, up to the first that fails; what comes after it keeps what it said."""
+    async def _chain(self, deployment: DPUDeployment, said: Conditions) -> tuple[Conditions, APIError | None]:
+        """Go through the steps, up to the first that fails; what comes after it keeps what it said.
+
+        Returns:
+            The conditions, and what the server refused, if that is why it stopped.
+        """
         say, false = self._say, conditions.FALSE
         try:
             dependencies = self._dependencies.find(deployment)
         except Missing as missing:
             log.info("deployment_waits", deployment=deployment.name, reason=missing.message)
             message = f"Error occurred: error while getting the DPUDeployment dependencies: {missing.message}"
-            return say(
-                deployment,
-                said,
-                _Condition.PREREQUISITES_READY,
-                false,
-                reason=missing.reason,
-                message=message,
-            )
+            about = _Condition.PREREQUISITES_READY
+            return say(deployment, said, about, false, reason=missing.reason, message=message), None
         await self._dependencies.mark(deployment, dependencies)
         said = say(deployment, said, _Condition.PREREQUISITES_READY)
         # No chart of the simulated site asks for versions, so they always match.
@@ -117,7 +123,7 @@ class DPUDeploymentController(Base):
         if (problem := misfit(dependencies.flavor, templates)) is not None:
             failure = known.CommonReason.FAILURE
             about = _Condition.RESOURCE_FITTING_READY
-            return say(deployment, said, about, false, reason=failure, message=problem)
+            return say(deployment, said, about, false, reason=failure, message=problem), None
         said = say(deployment, said, _Condition.RESOURCE_FITTING_READY)
         wanted = children(deployment, dependencies.parts)
         for type_, make in (
@@ -132,9 +138,9 @@ class DPUDeploymentController(Base):
                 log.warning("deployment_failed", deployment=deployment.name, type=type_, reason=str(error))
                 message = f"Error occurred: {error.server_message or error}"
                 failed = known.CommonReason.ERROR
-                return say(deployment, said, type_, false, reason=failed, message=message)
+                return say(deployment, said, type_, false, reason=failed, message=message), error
             said = say(deployment, said, type_)
-        return said
+        return said, None
 
     async def _make_services(self, deployment: DPUDeployment, wanted: Children) -> None:
         """Services. Old revisions stay as long as DPUs may still run them."""
