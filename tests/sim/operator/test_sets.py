@@ -268,3 +268,16 @@ async def test_two_groups_share_the_hosts_by_their_labels() -> None:
 
         dpu = await the_dpu(dpf, host.name)
         assert dpu.metadata.labels[known.DPUSET_NAME_LABEL] == "compute-other"
+
+
+async def test_a_dpuset_that_others_are_faster_with_several_times_is_made_all_the_same() -> None:
+    async with a_site() as (sim, dpf):
+        flavor = DPUFlavor(metadata=ObjectMeta(name="new"), spec=DPUFlavorSpec())
+        await dpf.resource(DPUFlavor).create(flavor)
+        await sim.settled()
+        sim.server.faults.answer(409, times=4, verb="patch", resource="dpusets")
+
+        await dpf.update_dpu_deployment_configuration("compute", "new", timeout=10)
+
+        (made,) = (await dpf.resource(DPUSet).list()).items
+        assert made.to_wire()["spec"]["dpuTemplate"]["spec"]["dpuFlavor"] == "new"
