@@ -44,6 +44,9 @@ from dpf_async.models.node import DPUNodeMaintenanceSpec
 from dpf_async.sim.operator.installation import install
 from dpf_async.sim.simulator import minimal_site
 
+GUARD: Final = 20.0
+"""Seconds until a test that hangs is told so."""
+
 OTHER_BFB: Final = "other-bundle"
 OTHER_FLAVOR: Final = "other-flavor"
 
@@ -106,12 +109,12 @@ async def first_transition(dpf: DPFClient) -> Transition:
 
 
 async def answer_reboot(dpf: DPFClient, node: str) -> None:
-    async with dpf.node(node).external_reboot(timeout=20):
+    async with dpf.node(node).external_reboot(timeout=GUARD):
         await reboot(node)
 
 
 async def release_hold(dpf: DPFClient, node: str) -> None:
-    async with dpf.node(node).node_effect_hold(timeout=20):
+    async with dpf.node(node).node_effect_hold(timeout=GUARD):
         pass
 
 

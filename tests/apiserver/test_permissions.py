@@ -28,6 +28,7 @@ from tests.apiserver.cluster import RealCluster
 from tests.apiserver.operations import (
     CALLS,
     GROUP,
+    GUARD,
     HOSTS,
     OTHER_BFB,
     OTHER_FLAVOR,
@@ -48,8 +49,6 @@ MANIFESTS = {
     manifest["metadata"]["name"]: manifest["rules"]
     for manifest in yaml.safe_load_all((Path(__file__).parents[2] / "deploy" / "rbac.yaml").read_text())
 }
-GUARD = 20
-"""Seconds until a test that hangs is told so."""
 
 
 def permissions_of(role: Role) -> list[Permission]:
@@ -114,7 +113,7 @@ async def journey(sim: Simulator, as_: Callable[[str], DPFClient]) -> None:
     assert await as_("is_dpu_ready").is_dpu_ready(dpu.name)
     assert not await as_("is_dpu_node_waiting_for_reboot").is_dpu_node_waiting_for_reboot(host.name)
     assert (await as_("dpu").dpu(dpu.name).until(THERE)).uid == dpu.uid
-    assert await first_transition(as_("transitions"))
+    assert (await first_transition(as_("transitions"))).node == host.name
     assert (await as_("deployment").deployment(GROUP).view()).accepted
 
     assert (await as_("reprovision_dpu").reprovision_dpu(dpu.name, timeout=GUARD)).uid != dpu.uid

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, assert_never
@@ -190,7 +191,8 @@ class Reflector(Generic[T]):
             if fault is not None and self._error is not None:
                 if self._will_last(fault):
                     # Also with a whole list: what may not be watched is never seen to change, and waits would not end.
-                    raise self._error
+                    # To each a copy: notes that one of them adds are not the others' business.
+                    raise copy(self._error).with_traceback(self._error.__traceback__)
                 if self._synced and fault.kind is not FaultKind.FORBIDDEN:
                     return
             await self._news.wait()
