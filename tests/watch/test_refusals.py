@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from dpf_async import BadRequest, Forbidden, Invalid, KindNotServed
+from dpf_async import BadRequest, DPUView, Forbidden, Invalid, KindNotServed, Level
 from dpf_async.errors import APIError
 from dpf_async.models import DPU
 from tests.support.clock import jumping
@@ -230,6 +230,15 @@ async def test_a_server_that_has_just_begun_and_forbids_everything_for_a_moment_
             heard += await told(stream, 1)
 
     assert heard == ["a@10 added (initial)", "a@101 updated (watch)"]
+
+
+@jumping
+async def test_c11_l4_who_may_list_a_kind_and_not_watch_it_is_told_and_does_not_wait() -> None:
+    async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
+        server.on_watch = refusing(403, "Forbidden")
+
+        with anyio.fail_after(60), pytest.raises(Forbidden, match="watch of dpus in namespace"):
+            await dpf.dpu("b").until(Level[DPUView]("there", lambda _: True))
 
 
 @jumping
