@@ -28,6 +28,7 @@ from dpf_async import (
 from dpf_async.models import (
     DPU,
     BFBSpec,
+    DPFOperatorConfig,
     DPUFlavorSpec,
     DPUNode,
     DPUNodeMaintenance,
@@ -118,14 +119,24 @@ async def release_hold(dpf: DPFClient, node: str) -> None:
         pass
 
 
+async def keep_password(dpf: DPFClient) -> None:
+    async def provider() -> str:
+        return "hunter2"
+
+    async with dpf.bmc_password(provider):
+        pass
+
+
 CALLS: Final[Mapping[str, Call]] = {
     "node": lambda dpf, hosts: dpf.node(hosts.held.name).until(node_effect_held),
     "transitions": lambda dpf, _: first_transition(dpf),
     "dpu": lambda dpf, hosts: dpf.dpu(hosts.dpu).until(THERE),
     "deployment": lambda dpf, _: dpf.deployment(GROUP).until(accepted),
     "site_accepted": lambda dpf, _: dpf.site_accepted(SITE),
+    "plan_site": lambda dpf, _: dpf.plan_site(SITE),
+    "bmc_password": lambda dpf, _: keep_password(dpf),
     "create_initialization_objects": lambda dpf, _: dpf.create_initialization_objects(
-        SITE, bmc_password="secret"
+        SITE, bmc_password="hunter2"
     ),
     # With other labels, so that it has something to do for a host that is there.
     "create_dpu_node": lambda dpf, hosts: dpf.create_dpu_node(
@@ -165,8 +176,10 @@ async def nothing(_: DPFClient) -> None:
 
 
 async def installed(admin: DPFClient) -> None:
-    """DPF, with its configuration, and no site."""
+    """DPF, with its configuration, which has a bf.cfg template of its own, and no site."""
     await install(admin, now=datetime.now(UTC))
+    template = {"spec": {"provisioningController": {"bfCFGTemplateConfigMap": "bfcfg"}}}
+    await admin.resource(DPFOperatorConfig).patch(known.OPERATOR_CONFIG_NAME, template)
 
 
 async def defined(admin: DPFClient) -> None:
@@ -218,17 +231,18 @@ SCENARIOS: Final = (
         installed,
         {
             "bfbs": "create",
-            "dpuflavors": "create",
-            "dpuservicenads": "get create patch",
-            "dpuserviceinterfaces": "get create patch",
-            "dpuservicetemplates": "get create patch",
-            "dpuserviceconfigurations": "get create patch",
-            "dpudeployments": "get create patch",
+            "dpuflavors": "list create",
+            "dpuservicenads": "list create patch",
+            "dpuserviceinterfaces": "list create patch",
+            "dpuservicetemplates": "list create patch",
+            "dpuserviceconfigurations": "list create patch",
+            "dpudeployments": "create patch",
             "secrets": "create patch",
             "dpfoperatorconfigs": "get patch",
         },
     ),
-    Scenario("create_initialization_objects", defined, {"bfbs": "get", "dpuflavors": "get"}),
+    Scenario("update_dpu_deployment_bfb", defined, {"bfbs": "get"}),
+    Scenario("update_dpu_deployment_configuration", defined, {"dpuflavors": "get", "dpudeployments": "get"}),
     Scenario("site_accepted", nothing, {"bfbs": "list watch"}),
     Scenario("deployment", nothing, {"dpudeployments": "list watch"}),
     Scenario("dpu", nothing, {"dpus": "list watch"}),

@@ -39,6 +39,7 @@ from tests.apiserver.operations import (
     Scenario,
     answer_reboot,
     first_transition,
+    keep_password,
     reboot,
     release_hold,
 )
@@ -103,7 +104,9 @@ EACH = [
 async def journey(sim: Simulator, as_: Callable[[str], DPFClient]) -> None:
     """Every operation there is, each done by whoever `as_` says, for hosts from unknown to gone."""
     host, pair = sim.host(), sim.host(devices=2)
-    await as_("create_initialization_objects").create_initialization_objects(SITE, bmc_password="secret")
+    assert (await as_("plan_site").plan_site(SITE)).of("create")
+    await as_("create_initialization_objects").create_initialization_objects(SITE, bmc_password="hunter2")
+    await keep_password(as_("bmc_password"))
     await as_("site_accepted").site_accepted(SITE, timeout=GUARD)
 
     await as_("create_dpu_node").create_dpu_node(host.name, host.devices, labels=host.labels)

@@ -37,20 +37,6 @@ async def test_a_site_of_which_one_object_may_not_be_made_is_not_begun() -> None
         assert site.server.resource_version == before
 
 
-async def test_a_site_of_which_one_object_may_not_be_read_says_which_others_exist() -> None:
-    async with cluster() as site:
-        site.server.faults.deny(verb="get", resource="dpudeployments")
-
-        with pytest.raises(Forbidden) as refused:
-            await site.dpf.create_initialization_objects(minimal_site())
-
-        (note,) = notes_of(refused, "get", "dpudeployments")
-        assert note == (
-            "created or changed before that: BFB bf-bundle, DPUFlavor dpu-flavor, DPUServiceTemplate dts,"
-            " DPUServiceConfiguration dts; run it again to go on from there"
-        )
-
-
 async def test_a_host_that_may_not_be_registered_as_a_whole_says_which_devices_are() -> None:
     async with cluster() as site:
         await site.dpf.create_dpu_node("another", DEVICES[:1])

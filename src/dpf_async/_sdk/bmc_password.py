@@ -25,6 +25,7 @@ from dpf_async.errors import (
     APIError,
     ConnectionFailed,
     DPFError,
+    Forbidden,
     PasswordUnavailable,
     ServerError,
     TooManyRequests,
@@ -140,7 +141,7 @@ def _cleared(error: DPFError, password: Password) -> DPFError:
     message = f"PATCH Secret {known.BMC_PASSWORD_SECRET}: refused with words that have the password in them"
     if not isinstance(error, APIError):
         return type(error)(message)
-    return type(error)(
+    cleared = type(error)(
         message,
         status=error.status,
         reason="" if password.is_in(error.reason) else error.reason,
@@ -149,6 +150,9 @@ def _cleared(error: DPFError, password: Password) -> DPFError:
         object=error.object,
         retry_after=error.retry_after,
     )
+    if isinstance(error, Forbidden) and isinstance(cleared, Forbidden):
+        cleared.verb, cleared.resource, cleared.namespace = error.verb, error.resource, error.namespace
+    return cleared
 
 
 @dataclass(frozen=True, slots=True)
