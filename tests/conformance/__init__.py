@@ -8,6 +8,6 @@
     differences.py   which differences are known (differences.toml), and docs/embedded-server.md
     runner.py        all of it together
 
-`python -m tests.conformance` prints a summary; tests/apiserver/test_conformance.py fails on a new difference and on a
+`python -m tests.conformance` prints a summary; test_conformance.py fails on a new difference and on a
 known one that is gone.
 """

@@ -6,6 +6,7 @@ Starts a kube-apiserver of its own (`make apiserver` builds it), or asks the one
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -13,13 +14,14 @@ from contextlib import AsyncExitStack
 
 import anyio
 
+from dpf_async import crds
 from tests.apiserver.admin import Admin, GivenCluster
 from tests.apiserver.build import NotBuilt, find
 from tests.apiserver.cluster import RealCluster
-from tests.conformance.comparison import Difference
 from tests.conformance.differences import PAGE, gone, known_differences, new, shown
 from tests.conformance.exchanges import Scenario
 from tests.conformance.real import compare_with
+from tests.conformance.runner import Comparison
 from tests.conformance.scenarios import SCENARIOS
 
 
@@ -39,25 +41,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NotBuilt as error:
         parser.error(str(error))
     known = known_differences()
-    unknown = new(found, known)
+    unknown = new(found.differences, known)
     _say(*unknown)
     if not asked.scenario:
-        _say(*(f"no longer different: {each.exchange} {each.path}" for each in gone(found, known)))
-    groups = Counter(each.name.partition("-")[0] for each in chosen for _ in each.all())
+        _say(
+            *(f"no longer different: {each.exchange} {each.path}" for each in gone(found.differences, known))
+        )
+    groups = Counter(each.name.partition("-")[0] for each in found.played for _ in each.all())
     _say(*(f"{count:4} {name}" for name, count in sorted(groups.items())))
     _say(
-        f"{groups.total()} exchanges in {len(chosen)} scenarios; {len(found)} differences, {len(unknown)} of them new"
+        f"{found.exchanges} exchanges in {len(found.played)} scenarios; "
+        f"{len(found.differences)} differences, {len(unknown)} of them new"
     )
     return 1 if unknown else 0
 
 
-async def _found(chosen: list[Scenario], kubeconfig: str | None) -> list[Difference]:
+async def _found(chosen: list[Scenario], kubeconfig: str | None) -> Comparison:
     async with AsyncExitStack() as stack:
         cluster: Admin
         if kubeconfig:
             cluster = GivenCluster(kubeconfig)
         else:
             cluster = await stack.enter_async_context(RealCluster(find()))
+        await cluster.install_crds(json.loads(json.dumps(crds.manifests())))
         return await compare_with(cluster, chosen)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -72,7 +71,7 @@ def _shown(*values: Json) -> tuple[str, str]:
         ABSENT if value is _ABSENT else json.dumps(value, ensure_ascii=False, sort_keys=True)
         for value in values
     )
-    same = len(os.path.commonprefix([ours, theirs]))  # noqa: RUF071  these are no paths
+    same = next((at for at, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), 0)
     start = max(0, same - _BEFORE_CHARACTERS)
     return _cut(ours, start), _cut(theirs, start)
 

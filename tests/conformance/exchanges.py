@@ -93,6 +93,11 @@ class Scenario:
     name: str
     exchanges: tuple[Exchange, ...]
 
+    @property
+    def forgets(self) -> bool:
+        """Whether history is forgotten in it."""
+        return any(exchange.method == COMPACT for exchange in self.exchanges)
+
     def all(self) -> list[Exchange]:
         """Every exchange, those during watches included."""
         found: list[Exchange] = []

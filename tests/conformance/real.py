@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Final
 
-from dpf_async import crds
-from tests.apiserver.admin import Admin
-from tests.conformance.comparison import Difference
+import anyio
+
+from tests.apiserver.admin import Admin, Refused
+from tests.apiserver.cluster import RealCluster
 from tests.conformance.exchanges import Scenario
-from tests.conformance.kinds import definitions
-from tests.conformance.runner import compared, embedded
+from tests.conformance.kinds import GROUP, definitions
+from tests.conformance.runner import Comparison, compared, embedded
 from tests.conformance.servers import connected
 
 __all__ = ["compare_with"]
 
+_WIDGETS: Final = f"/apis/{GROUP}/v1/widgets"
+_POLL_SECONDS: Final = 0.2
+_FORGET_SECONDS: Final = 60.0
+"""What forgetting may take; the watch cache looks every 15 s."""
 
-async def compare_with(
-    cluster: Admin, scenarios: Sequence[Scenario], manifests: Sequence[dict[str, Any]] | None = None
-) -> list[Difference]:
-    """Play the scenarios on this cluster and on an embedded server of its release; return what differs.
 
-    manifests: of the DPF kinds, by default those that are made from the models.
-    """
-    if manifests is None:
-        manifests = json.loads(json.dumps(crds.manifests()))
-    await cluster.install_crds([*definitions(), *manifests])
+async def compare_with(cluster: Admin, scenarios: Sequence[Scenario]) -> Comparison:
+    """Play the scenarios on this cluster and on an embedded server with its kinds and its release; compare."""
+    await cluster.install_crds(definitions())
+    manifests = [
+        {**crd, "metadata": {"name": crd["metadata"]["name"]}, "status": {}} for crd in await cluster.crds()
+    ]
     content = cluster.kubeconfig()
     address, user = content["clusters"][0]["cluster"], content["users"][0]["user"]
     tls = ssl.create_default_context(cafile=address["certificate-authority"])
@@ -42,4 +43,24 @@ async def compare_with(
 
 
 def _compaction(cluster: Admin) -> Callable[[], Awaitable[None]] | None:
-    return None
+    """Have the cluster forget its history, and wait until it has; None where nobody reaches its etcd."""
+    if not isinstance(cluster, RealCluster):
+        return None
+
+    async def forget() -> None:
+        before = (await cluster.ask("GET", _WIDGETS))["metadata"]["resourceVersion"]
+        await cluster.ask("POST", "/api/v1/namespaces", {"metadata": {"generateName": "conf-later-"}})
+        await cluster.compact()
+        with anyio.fail_after(_FORGET_SECONDS):
+            while await _shows(cluster, before):  # noqa: ASYNC110
+                await anyio.sleep(_POLL_SECONDS)  # nothing tells when the watch cache forgets
+
+    return forget
+
+
+async def _shows(cluster: Admin, version: str) -> bool:
+    try:
+        await cluster.ask("GET", f"{_WIDGETS}?resourceVersion={version}&resourceVersionMatch=Exact&limit=1")
+    except Refused:
+        return False
+    return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import anyio
@@ -12,28 +13,38 @@ import anyio
 from dpf_async.sim.apiserver import EmbeddedServer
 from tests.conformance.comparison import Difference, compare
 from tests.conformance.exchanges import Scenario
-from tests.conformance.kinds import definitions
 from tests.conformance.masks import masked
 from tests.conformance.servers import Answer, Server, connected
 
-__all__ = ["EMBEDDED_USER", "compared", "embedded"]
+__all__ = ["Comparison", "compared", "embedded"]
 
 Manifest = dict[str, Any]  # Any: it is JSON
 
-EMBEDDED_USER: Final = "test-admin"
+_USER: Final = "test-admin"
 _TOKEN: Final = "conformance"
 _AT_ONCE: Final = 8
 """Scenarios that run at the same time: watches that are read to their end take a second each."""
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What was played on both servers, and where their answers differ."""
+
+    played: tuple[Scenario, ...]
+    differences: tuple[Difference, ...]
+
+    @property
+    def exchanges(self) -> int:
+        """How many were played."""
+        return sum(len(scenario.all()) for scenario in self.played)
+
+
 @asynccontextmanager
 async def embedded(manifests: Iterable[Manifest], *, release: str) -> AsyncGenerator[Server]:
-    """The embedded server, of the release (such as v1.37.2) that it is compared with, and a connection to it."""
+    """An embedded server with these definitions, of a release such as v1.37.2, and a connection to it."""
     minor = re.match(r"v1\.(\d+)", release)
     assert minor, release
-    server = EmbeddedServer(
-        crds=[*definitions(), *manifests], tokens={_TOKEN: EMBEDDED_USER}, minor=int(minor[1])
-    )
+    server = EmbeddedServer(crds=manifests, tokens={_TOKEN: _USER}, minor=int(minor[1]))
 
     async def forget() -> None:
         server.compact()
@@ -42,12 +53,10 @@ async def embedded(manifests: Iterable[Manifest], *, release: str) -> AsyncGener
         yield connection
 
 
-async def compared(
-    ours: Server, theirs: Server, scenarios: Sequence[Scenario], *, prefix: str
-) -> list[Difference]:
-    """Play the scenarios on both and return what differs, in their order.
+async def compared(ours: Server, theirs: Server, scenarios: Sequence[Scenario], *, prefix: str) -> Comparison:
+    """Play the scenarios on both; what differs comes in their order.
 
-    A scenario whose exchange cannot be sent, because an earlier answer lacks what it refers to, raises.
+    Scenarios that need a forgotten history are left out where a server cannot be made to forget.
 
     Args:
         ours: the embedded server.
@@ -55,6 +64,8 @@ async def compared(
         scenarios: to be played.
         prefix: of the namespaces that are made, which nobody else may use.
     """
+    can_forget = ours.forget is not None and theirs.forget is not None
+    scenarios = [each for each in scenarios if can_forget or not each.forgets]
     found: dict[str, list[Difference]] = {}
     limit = anyio.CapacityLimiter(_AT_ONCE)
 
@@ -78,13 +89,10 @@ async def compared(
     for alone in (False, True):
         async with anyio.create_task_group() as group:
             for scenario in scenarios:
-                if _forgets(scenario) is alone:
+                if scenario.forgets is alone:
                     group.start_soon(play, scenario)
-    return [difference for scenario in scenarios for difference in found[scenario.name]]
-
-
-def _forgets(scenario: Scenario) -> bool:
-    return len(scenario.all()) != sum(1 + len(exchange.during) for exchange in scenario.exchanges)
+    differences = [difference for scenario in scenarios for difference in found[scenario.name]]
+    return Comparison(tuple(scenarios), tuple(differences))
 
 
 async def _create_namespace(server: Server, name: str) -> None:

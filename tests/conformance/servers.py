@@ -65,10 +65,7 @@ class Server:
         """Send the exchanges of a scenario one after the other; return the answers by label."""
         run = _Run(self, namespace)
         for exchange in scenario.exchanges:
-            try:
-                await run.exchange(exchange)
-            except aiohttp.ClientConnectionError as error:
-                run.answers[exchange.label] = Answer(0, {}, f"no answer: {type(error).__name__}")
+            await run.exchange(exchange)
         return run.answers
 
 
@@ -100,9 +97,18 @@ class _Run:
 
     async def exchange(self, exchange: Exchange) -> None:
         if exchange.method == COMPACT:
-            if self.server.forget is not None:
-                await self.server.forget()
+            assert self.server.forget is not None
+            await self.server.forget()
             return
+        try:
+            self.answers[exchange.label] = await self._answer(exchange)
+        except aiohttp.ClientConnectionError as error:
+            self.answers[exchange.label] = Answer(0, {}, f"no answer: {type(error).__name__}")
+        except LookupError as error:
+            # Named after the server, so that it is a difference even if neither could be asked.
+            self.answers[exchange.label] = Answer(0, {}, f"{self.server.name} was not asked: no {error}")
+
+    async def _answer(self, exchange: Exchange) -> Answer:
         body = self._resolved(exchange.body)
         data = None if body is None else (body if isinstance(body, str) else json.dumps(body))
         headers = {"User-Agent": AGENT, **{k: self._text(v) for k, v in exchange.headers.items()}}
@@ -124,7 +130,7 @@ class _Run:
                 body = _decoded(await response.read())
             if exchange.view is not None and response.status == 200:
                 body = exchange.view(body)
-            self.answers[exchange.label] = Answer(response.status, _headers(response), body)
+            return Answer(response.status, _headers(response), body)
 
     async def _events(self, exchange: Exchange, response: aiohttp.ClientResponse) -> list[Json]:
         for other in exchange.during:
@@ -171,7 +177,13 @@ def value_at(document: Json, path: str) -> Json:
         LookupError: there is none.
     """
     for step in _STEP.findall(path):
-        document = document[int(step)] if isinstance(document, list) else document[step]
+        match document:
+            case list():
+                document = document[int(step)]
+            case dict():
+                document = document[step]
+            case _:
+                raise LookupError(path)
     return document
 
 

@@ -21,7 +21,7 @@ SCENARIOS: Final = (
         create("required-by-rule", RULED, ruled("e", {"mode": "fixed"})),
         create("message-expression", RULED, ruled("f", {"title": "hey!"})),
         create("root", RULED, ruled("a-name-that-is-too-long-for-this")),
-        create("generated-root", RULED, ruled("", generateName="generated-name-that-is-long-")),
+        create("generated-root", RULED, ruled("", generateName="a-name-that-is-generated-")),
         create("date", RULED, ruled("g", {"until": "1999-01-01T00:00:00Z"})),
         create("schema-first", RULED, ruled("h", {"high": 1000, "mode": "odd"})),
         create("schema-not-blocking", RULED, ruled("i", {"high": 1000, "hosts": [{"name": "x", "port": 0}]})),
