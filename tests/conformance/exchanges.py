@@ -67,6 +67,7 @@ class Exchange:
         body: text is sent as it is, everything else as JSON; None sends nothing.
         events: of a watch: how many are read; None reads until the server ends it.
         during: of a watch: what is asked while it runs.
+        before: of a watch: how many events are read before that.
         view: what of the body is compared; all of it by default.
     """
 
@@ -79,6 +80,7 @@ class Exchange:
     watch: bool = False
     events: int | None = None
     during: tuple[Exchange, ...] = ()
+    before: int = 0
     view: Callable[[Json], Json] | None = None
 
     def named(self, label: str) -> Exchange:
@@ -189,6 +191,7 @@ def watch(
     *,
     events: int | None = None,
     during: Sequence[Exchange] = (),
+    before: int = 0,
     accept: str = "",
     **query: Any,
 ) -> Exchange:
@@ -196,7 +199,18 @@ def watch(
     timeout = 1 if events is None else 30
     asked = {"watch": "true", "timeoutSeconds": timeout, **query}
     headers = {"Accept": accept} if accept else {}
-    return Exchange(label, "GET", path, None, headers, asked, watch=True, events=events, during=tuple(during))
+    return Exchange(
+        label,
+        "GET",
+        path,
+        None,
+        headers,
+        asked,
+        watch=True,
+        events=events,
+        during=tuple(during),
+        before=before,
+    )
 
 
 def compact() -> Exchange:

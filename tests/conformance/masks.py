@@ -2,7 +2,8 @@
 
 uids and resourceVersions of objects are named after the exchange that showed them first, so that equal and unequal stay
 visible; a version that is older than one shown before is called so. The version of a list or a bookmark is compared
-with its items only. Times of the test run become `<time>`. Everything else is compared as it is.
+with its items only. Times of the test run become `<time>`, ages in Tables `<age>`. Everything else is compared as it is,
+but not the order of what a Go map or a clock puts into order: causes of a Status, managers of fields.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ _TIME: Final = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _VERSIONS_IN_TEXT: Final = re.compile(
     r"(?<=resource version: )\d+(?: \(\d+\))?|(?<=, current: )\d+"
     r"|(?<=ResourceVersion in record \()\d+|(?<=ResourceVersion in the precondition \()\d+"
+    r"|(?<=\"resourceVersion\\\":\\\")\d+"
 )
 _CONTINUE: Final = re.compile(r"\beyJ[\w-]{20,}")
 _GENERATED: Final = re.compile(r"(?<=enerated-)[a-z0-9]{5}\b")
+_AGE: Final = re.compile(r"\d{1,2}s")
 _SERVER_TIMES: Final = timedelta(days=1)
 """Times this near are the server's; a scenario that sends times sends others."""
 
@@ -69,6 +72,7 @@ class _Mask:
         if isinstance(value, list):
             return [self._walk(item) for item in value]
         if isinstance(value, dict):
+            value = _in_order(value)
             # In the order of the names: uids are named in the order in which they are met.
             shown = {self._text(name): self._walk(item) for name, item in sorted(value.items())}
             meta = value.get("metadata")
@@ -93,6 +97,31 @@ class _Mask:
         value = _CONTINUE.sub("<continue>", value)
         value = _GENERATED.sub("<random>", value)
         return _VERSIONS_IN_TEXT.sub("<version>", value)
+
+
+def _in_order(value: Mapping[str, Json]) -> Mapping[str, Json]:
+    if isinstance(value.get("managedFields"), list):
+        managers = sorted(value["managedFields"], key=_identity)
+        return {**value, "managedFields": managers}
+    if isinstance(value.get("cells"), list):
+        ages = [isinstance(cell, str) and _AGE.fullmatch(cell) for cell in value["cells"]]
+        return {
+            **value,
+            "cells": ["<age>" if age else cell for age, cell in zip(ages, value["cells"], strict=True)],
+        }
+    causes = (value.get("details") or {}).get("causes") if value.get("kind") == "Status" else None
+    if not causes:
+        return value
+    causes = sorted(causes, key=lambda cause: (cause.get("field", ""), cause["message"]))
+    texts = list(dict.fromkeys(f"{cause.get('field')}: {cause['message']}" for cause in causes))
+    message, found, listed = value["message"].partition(" is invalid: [")
+    if found and len(listed) == len(", ".join(texts)) + 1 and all(text in listed for text in texts):
+        value = {**value, "message": f"{message}{found}{', '.join(texts)}]"}
+    return {**value, "details": {**value["details"], "causes": causes}}
+
+
+def _identity(manager: Mapping[str, str]) -> list[str]:
+    return [str(manager.get(name)) for name in ("manager", "operation", "subresource", "apiVersion")]
 
 
 def _objects_in(value: Json) -> Iterator[Mapping[str, Json]]:

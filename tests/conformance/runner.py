@@ -44,7 +44,8 @@ async def embedded(manifests: Iterable[Manifest], *, release: str) -> AsyncGener
     """An embedded server with these definitions, of a release such as v1.37.2, and a connection to it."""
     minor = re.match(r"v1\.(\d+)", release)
     assert minor, release
-    server = EmbeddedServer(crds=manifests, tokens={_TOKEN: _USER}, minor=int(minor[1]))
+    # Beside the real server there are no controllers either.
+    server = EmbeddedServer(crds=manifests, tokens={_TOKEN: _USER}, minor=int(minor[1]), controllers=False)
 
     async def forget() -> None:
         server.compact()

@@ -13,7 +13,9 @@ from tests.conformance.test_comparison import MINIMUM
 pytestmark = pytest.mark.apiserver
 
 
-@pytest.mark.timeout(600)  # all of it on one busy core: watches are read to their end, and history is forgotten
+@pytest.mark.timeout(
+    600
+)  # all of it on one busy core: watches are read to their end, and history is forgotten
 @pytest.mark.parametrize("cluster", ["generated", "upstream"], indirect=True)
 async def test_the_servers_differ_where_that_is_known_and_nowhere_else(cluster: Admin) -> None:
     found = await compare_with(cluster, SCENARIOS)

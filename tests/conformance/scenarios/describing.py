@@ -26,30 +26,27 @@ def _our_items(document: Any) -> Any:
     }
 
 
+def _resources(document: Any, *, of: tuple[str, ...] = ()) -> Any:
+    """By name: their order is that of a Go map. The hash is about how they are stored."""
+    return {
+        **document,
+        "resources": {
+            resource["name"]: {
+                name: value for name, value in resource.items() if name != "storageVersionHash"
+            }
+            for resource in document["resources"]
+            if not of or resource["name"].partition("/")[0] in of
+        },
+    }
+
+
 def _core_resources(document: Any) -> Any:
-    """Of the core kinds those that both servers have; the hash is about how they are stored."""
-    return {
-        **document,
-        "resources": [
-            {name: value for name, value in resource.items() if name != "storageVersionHash"}
-            for resource in document["resources"]
-            if resource["name"].partition("/")[0] in _CORE
-        ],
-    }
-
-
-def _resources(document: Any) -> Any:
-    return {
-        **document,
-        "resources": [
-            {name: value for name, value in resource.items() if name != "storageVersionHash"}
-            for resource in document["resources"]
-        ],
-    }
+    """Of the core kinds those that both servers have."""
+    return _resources(document, of=_CORE)
 
 
 def _version(document: Any) -> Any:
-    return {name: document[name] for name in ("major", "minor")} | {"members": sorted(document)}
+    return dict.fromkeys(document, "") | {name: document[name] for name in ("major", "minor")}
 
 
 def _api(document: Any) -> Any:

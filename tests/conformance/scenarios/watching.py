@@ -158,7 +158,8 @@ SCENARIOS: Final = (
         watch(
             "then-live",
             WIDGETS,
-            events=4,
+            events=3,
+            before=2,
             sendInitialEvents="true",
             resourceVersionMatch="NotOlderThan",
             allowWatchBookmarks="true",

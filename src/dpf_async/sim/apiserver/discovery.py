@@ -8,6 +8,7 @@ from .codec import Obj
 from .kinds import Kind, Registry
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+AGGREGATED_HEADERS = {"Content-Type": AGGREGATED, "Cache-Control": "public", "Vary": "Accept"}
 _CUSTOM_VERBS = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"]
 _CORE_VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 _NAMESPACE_VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
@@ -28,6 +29,10 @@ def version_document(minor: int) -> Obj:
     return {
         "major": "1",
         "minor": str(minor),
+        "emulationMajor": "1",
+        "emulationMinor": str(minor),
+        "minCompatibilityMajor": "1",
+        "minCompatibilityMinor": str(minor - 1),
         "gitVersion": f"v1.{minor}.0",
         "gitCommit": "",
         "gitTreeState": "clean",

@@ -24,10 +24,14 @@ _Place = tuple[GroupResource, Key]
 
 
 class GarbageCollector:
-    """Deletes what nobody owns any longer and finishes deletions that wait for others."""
+    """Deletes what nobody owns any longer and finishes deletions that wait for others.
 
-    def __init__(self, cluster: Cluster) -> None:
+    controllers: False leaves what is kube-controller-manager's, and does what is kube-apiserver's own.
+    """
+
+    def __init__(self, cluster: Cluster, *, controllers: bool = True) -> None:
         self._cluster = cluster
+        self._controllers = controllers
         self._store = cluster.store
         self._dirty: dict[_Place, None] = {}  # each object at most once, so bounded by what is stored
         self._wake = anyio.Event()
@@ -62,6 +66,8 @@ class GarbageCollector:
             return
 
     def _mark(self, resource: GroupResource, key: Key) -> None:
+        if not self._controllers and resource != DEFINITIONS:
+            return
         self._dirty[(resource, key)] = None
         self._wake.set()
 

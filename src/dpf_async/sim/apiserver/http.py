@@ -9,13 +9,13 @@ from __future__ import annotations
 import anyio
 from aiohttp import web
 
-from . import discovery
+from . import discovery, status
 from .access import Access
 from .cluster import Cluster
 from .codec import Obj, encode_in_order
 from .faults import Faults, Request
 from .resources import Resources
-from .responses import check_accept, json_response, page_not_found, planned_response
+from .responses import check_accept, headers_with, json_response, page_not_found, planned_response
 from .routes import parse_route, resolve
 from .status import StatusError
 
@@ -80,15 +80,16 @@ class HTTPServer:
 
     def _document(self, request: web.BaseRequest) -> web.Response:
         path = request.path.rstrip("/")
-        if request.method != "GET":
-            return page_not_found()
         if path in _HEALTH_PATHS:
-            return web.Response(text="ok")
+            headers = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+            return web.Response(body=b"ok", headers=headers_with(headers))
         registry = self._cluster.registry
+        parts = path.split("/")[1:]
+        if request.method != "GET" and not self._of_any_method(parts):
+            raise status.method_not_allowed()
         if path in ("/api", "/apis") and discovery.wants_aggregated(request.headers.get("Accept", "")):
             content = encode_in_order(discovery.aggregated(registry, legacy=path == "/api"))
-            return json_response(request, content, 200, {"Content-Type": discovery.AGGREGATED})
-        parts = path.split("/")[1:]
+            return json_response(request, content, 200, dict(discovery.AGGREGATED_HEADERS))
         document: Obj | None = None
         match parts:
             case ["version"]:
@@ -104,5 +105,21 @@ class HTTPServer:
             case ["apis", group, version]:
                 document = discovery.resource_list(registry, group, version)
         if document is None:
+            if self._is_built_in(parts):
+                raise status.no_such_path()
             return page_not_found()
         return json_response(request, encode_in_order(document), 200)
+
+    def _of_any_method(self, parts: list[str]) -> bool:
+        """Whether a path does not look at the method: those that core kinds have nothing to do with."""
+        match parts:
+            case ["version"] | ["api", *_]:
+                return False
+            case ["apis", _, _, *_]:
+                return not self._is_built_in(parts)
+            case _:
+                return True
+
+    def _is_built_in(self, parts: list[str]) -> bool:
+        group = "" if parts[0] == "api" else (*parts, "", "")[1]
+        return parts[0] in ("api", "apis") and self._cluster.registry.is_built_in(group)

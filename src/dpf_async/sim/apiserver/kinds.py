@@ -128,6 +128,10 @@ class Registry:
                 return kind
         return None
 
+    def is_built_in(self, group: str) -> bool:
+        """Whether a group is there without a definition."""
+        return any(kind.group == group and not kind.custom for kind in self.kinds.values())
+
     def groups(self) -> dict[str, list[str]]:
         """Versions by group, the most stable first."""
         groups: dict[str, set[str]] = {}

@@ -13,15 +13,22 @@ from .kinds import Registry
 from .requests import Target
 from .status import StatusError
 
-_COLLECTION_VERBS = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
-_ITEM_VERBS = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-_STATUS_VERBS = {"GET": "get", "PUT": "update", "PATCH": "patch"}
+_VERBS = {
+    "GET": "get",
+    "HEAD": "get",
+    "POST": "create",
+    "PUT": "update",
+    "PATCH": "patch",
+    "DELETE": "delete",
+}
+_COLLECTION_VERBS = {"get": "list", "delete": "deletecollection"}
+_STATUS_VERBS = ("get", "update", "patch")
 _ACROSS_NAMESPACES = ("list", "watch")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path below /api or /apis, taken apart; verb is empty where the path has no such method."""
+    """A path below /api or /apis, taken apart; verb is empty for a method that has none."""
 
     group: str
     version: str
@@ -30,6 +37,7 @@ class Route:
     name: str
     subresource: str
     verb: str
+    method: str = ""
 
     @property
     def resource(self) -> str:
@@ -46,40 +54,63 @@ def parse_route(method: str, path: str, *, watch: bool) -> Route | None:
         group, version, rest = parts[1], parts[2], parts[3:]
     else:
         return None
+    # Of old, a watch had a path of its own.
+    old = rest[0] == "watch" and len(rest) > 1
+    if old:
+        rest = rest[1:]
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2 and not _of_namespace_itself(rest):
         namespace, rest = rest[1], rest[2:]
-    if len(rest) > 3 or not all(rest):
+    if not all(rest):
         return None
     plural, name, subresource = (*rest, "", "")[:3]
-    verb = _verb(method, name, subresource)
-    if verb == "list" and watch:
+    verb = _VERBS.get(method, "")
+    if not name:
+        verb = _COLLECTION_VERBS.get(verb, verb)
+    if old or (verb == "list" and watch):
         verb = "watch"
-    return Route(group, version, plural, namespace, name, subresource, verb)
+    return Route(group, version, plural, namespace, name, subresource, verb, method)
 
 
 def _of_namespace_itself(rest: list[str]) -> bool:
     return len(rest) == 3 and rest[2] in ("status", "finalize")
 
 
-def _verb(method: str, name: str, subresource: str) -> str:
-    if subresource:
-        return _STATUS_VERBS.get(method, "")
-    return (_ITEM_VERBS if name else _COLLECTION_VERBS).get(method, "")
-
-
 def resolve(registry: Registry, route: Route) -> Target | StatusError | None:
     """Find what a route is about: a target, a refusal, or nothing there (404 as plain text)."""
     kind = registry.find(route.group, route.version, route.plural)
     if kind is None:
-        return None
+        return status.no_such_path() if registry.is_built_in(route.group) else None
     version = kind.versions[route.version]
+    target = Target(kind, version, route.namespace, route.name, route.subresource)
+    misplaced = bool(route.namespace) != kind.namespaced and (
+        route.namespace or route.verb not in _ACROSS_NAMESPACES
+    )
+    if not kind.custom:
+        return _refusal_of_core(target, route, misplaced=misplaced) or target
+    if misplaced:
+        return None
     if route.subresource and not (route.subresource == "status" and version.has_status):
-        return None
-    if bool(route.namespace) != kind.namespaced and (route.namespace or route.verb not in _ACROSS_NAMESPACES):
-        return None
-    if not route.verb or (kind.verbs and route.verb not in kind.verbs):
+        return status.not_found(kind.resource, route.name)
+    if not route.verb or (route.subresource and route.verb not in _STATUS_VERBS):
+        return status.method_not_supported(kind.resource, route.verb)
+    return target
+
+
+def _refusal_of_core(target: Target, route: Route, *, misplaced: bool) -> StatusError | None:
+    """Core kinds have a path for everything there is, with the methods that it has."""
+    kind = target.kind
+    if misplaced or (route.subresource and not (route.subresource == "status" and target.version.has_status)):
+        return status.no_such_path()
+    if kind.verbs and route.name:
+        return status.no_such_path()  # what is answered and not stored has no items
+    allowed = {"get", "update", "patch", "delete"} if route.name else {"list", "create", "deletecollection"}
+    if route.subresource:
+        allowed = {*_STATUS_VERBS}
+    elif kind.plural == "namespaces":
+        allowed -= {"deletecollection"}
+    if kind.verbs:
+        allowed &= {*kind.verbs}
+    if route.method == "HEAD" or route.verb not in {*allowed, *(("watch",) if not kind.verbs else ())}:
         return status.method_not_allowed()
-    if route.verb == "deletecollection" and kind.plural == "namespaces":
-        return status.method_not_allowed()
-    return Target(kind, version, route.namespace, route.name, route.subresource)
+    return None

@@ -56,6 +56,7 @@ class EmbeddedServer:
         watch_buffer: int = 1_000,
         freshness_timeout: float = 3.0,
         minor: int = 34,
+        controllers: bool = True,
         faults: Faults | None = None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
@@ -71,6 +72,8 @@ class EmbeddedServer:
             watch_buffer: events a client that does not read may fall behind before its watch is cut.
             freshness_timeout: seconds a read waits for a resourceVersion of the future. Kubernetes: 3.
             minor: the minor release whose words are used, and /version tells.
+            controllers: whether what follows a deletion is done, as kube-controller-manager does it: dependents,
+                the content of namespaces. The instances of a definition are kube-apiserver's own to delete.
             faults: troubles, shared by the caller; server.faults otherwise.
             clock: the wall clock of timestamps in metadata.
         """
@@ -83,7 +86,7 @@ class EmbeddedServer:
         for kind in core_kinds():
             self._cluster.registry.add(kind)
         Definitions(self._cluster, minor=minor)
-        self._garbage = GarbageCollector(self._cluster)
+        self._garbage = GarbageCollector(self._cluster, controllers=controllers)
         self._resources = Resources(
             cluster=self._cluster,
             faults=self.faults,

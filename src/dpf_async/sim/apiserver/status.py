@@ -140,6 +140,11 @@ def method_not_allowed() -> StatusError:
     return StatusError(405, "MethodNotAllowed", message, details={})
 
 
+def no_such_path() -> StatusError:
+    """Answer 404 for a path below a group that is built in."""
+    return StatusError(404, "NotFound", "the server could not find the requested resource", details={})
+
+
 def unsupported_media_type(accepted: Iterable[str]) -> StatusError:
     """Answer 415."""
     message = "the body of the request was in an unknown format - accepted media types include: " + ", ".join(
