@@ -101,6 +101,24 @@ SCENARIOS: Final = (
             f"{WIDGETS}/a",
             accept="application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
         ),
+        get(
+            "partial-beta",
+            f"{WIDGETS}/a",
+            accept="application/json;as=PartialObjectMetadata;v=v1beta1;g=meta.k8s.io",
+        ),
+        get(
+            "partial-of-list", WIDGETS, accept="application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+        ),
+        get(
+            "partials-of-item",
+            f"{WIDGETS}/a",
+            accept="application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
+        ),
+        get(
+            "partials-of-config-map",
+            f"{_CONFIG_MAPS}/m",
+            accept="application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
+        ),
         get("bad-limit", WIDGETS, limit="x"),
         get("negative-limit", WIDGETS, limit=-1),
         get("bad-timeout", WIDGETS, timeoutSeconds="x"),

@@ -57,6 +57,15 @@ SCENARIOS: Final = (
             "secret", "/api/v1/namespaces/{ns}/secrets", {"metadata": {"name": "s"}, "data": {"a": "eA=="}}
         ),
         get("secret-row", "/api/v1/namespaces/{ns}/secrets/s", accept=TABLE),
+        create("account", "/api/v1/namespaces/{ns}/serviceaccounts", {"metadata": {"name": "sa"}}),
+        get("account-row", "/api/v1/namespaces/{ns}/serviceaccounts/sa", accept=TABLE),
+        create(
+            "lease",
+            "/apis/coordination.k8s.io/v1/namespaces/{ns}/leases",
+            {"metadata": {"name": "l"}, "spec": {"holderIdentity": "me"}},
+        ),
+        get("lease-row", "/apis/coordination.k8s.io/v1/namespaces/{ns}/leases/l", accept=TABLE),
+        get("as-yaml", WIDGETS, accept="application/yaml;as=Table;v=v1;g=meta.k8s.io"),
         get("namespace-row", "/api/v1/namespaces/{ns}", accept=TABLE),
     ),
 )

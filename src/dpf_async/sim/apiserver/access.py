@@ -73,11 +73,9 @@ def reviewed(review: Obj, user: str, faults: Faults) -> Obj:
     asked, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if (asked is None) == (path is None):
         text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        value = {"resourceAttributes": asked, "nonResourceAttributes": path}
-        kind = GroupResource("authorization.k8s.io", "SelfSubjectAccessReview")
-        raise status.invalid_object(
-            kind, "", [field_errors.invalid("spec.resourceAttributes", value if asked else None, text)]
-        )
+        value = {"Path": path.get("path", ""), "Verb": path.get("verb", "")} if path is not None else None
+        group = GroupResource("authorization.k8s.io", "")
+        raise status.invalid_object(group, "", [field_errors.invalid("spec", value, text)])
     if asked is None:
         request = Request(user, (path or {}).get("verb", ""), "")
     else:
@@ -91,7 +89,7 @@ def reviewed(review: Obj, user: str, faults: Faults) -> Obj:
     return {
         "kind": "SelfSubjectAccessReview",
         "apiVersion": "authorization.k8s.io/v1",
-        "metadata": {},
+        "metadata": review.get("metadata") or {},
         "spec": spec,
         "status": {"allowed": allowed},
     }

@@ -16,7 +16,7 @@ from .codec import Obj, encode
 from .field_errors import FieldError
 from .kinds import NAMESPACES, SECRETS, Version
 from .requests import Body, Target, WriteOptions
-from .status import GroupResource
+from .status import GroupResource, StatusError
 from .structure import apply_defaults, list_type_errors, prune
 
 
@@ -28,6 +28,7 @@ def decode(target: Target, body: Body, options: WriteOptions, *, patch: bool = F
     """
     obj = body.value
     version = target.version
+    whole = encode(obj).decode().strip() if patch and options.field_validation == "Strict" else ""
     unknown = metadata.coerce(obj, target.kind.kind, version.name)
     if target.resource == SECRETS:
         _merge_string_data(obj)
@@ -35,24 +36,44 @@ def decode(target: Target, body: Body, options: WriteOptions, *, patch: bool = F
     if version.root is not None:
         unknown = sorted(unknown + prune(obj, version.root))
         apply_defaults(obj, version.root)
+    if not_served(target, obj):
+        unknown = fields_of_no_schema(obj)
     strict = [*body.strict_errors, *(f'unknown field "{path}"' for path in unknown)]
-    complain(strict, options, obj, patch=patch)
+    complain(strict, options, obj, patched=whole)
     return obj
 
 
-def complain(errors: Sequence[str], options: WriteOptions, obj: Obj, *, patch: bool = False) -> None:
-    """Warn of unknown and duplicate fields, or refuse them, as fieldValidation asks."""
+def not_served(target: Target, obj: Obj) -> bool:
+    """Whether a custom object says to be of a version that its kind does not have, so has no schema."""
+    given = str(obj.get("apiVersion", "")).rpartition("/")[2]
+    return target.kind.custom and given not in target.kind.versions
+
+
+def fields_of_no_schema(obj: Obj) -> list[str]:
+    """Where no schema is, nothing is known but what every object has."""
+    return sorted(name for name in obj if name not in ("apiVersion", "kind", "metadata"))
+
+
+def complain(errors: Sequence[str], options: WriteOptions, obj: Obj, *, patched: str = "") -> None:
+    """Warn of unknown and duplicate fields, or refuse them, as fieldValidation asks.
+
+    patched: what a patch has made, as JSON.
+    """
     if not errors or options.field_validation == "Ignore":
         return
     if options.field_validation == "Warn":
         options.warnings += errors
         return
     text = "strict decoding error: " + ", ".join(errors)
-    if patch:
-        shown = encode(obj).decode().strip()
-        raise status.invalid_object(GroupResource("", ""), "", [field_errors.invalid("patch", shown, text)])
+    if patched:
+        raise wrong_patch(patched, text)
     kind, version = obj.get("kind", ""), str(obj.get("apiVersion", "")).split("/")[-1]
     raise status.bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {text}')
+
+
+def wrong_patch(made: str, why: str) -> StatusError:
+    """Answer 422 to a patch that makes what is no object; made is JSON."""
+    return status.invalid_object(GroupResource("", ""), "", [field_errors.invalid("patch", made, why)])
 
 
 def complain_of_yaml(errors: Sequence[str], options: WriteOptions) -> None:

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from . import status
+from .admission import fields_of_no_schema, not_served
 from .codec import DecodeError, Document, Obj, decode_json, decode_yaml, summarise
 from .protobuf import ProtobufError, decode_protobuf
+from .representations import JSON, NAMED, PROTOBUF, YAML
 from .requests import Body, Target
 
-JSON, YAML = "application/json", "application/yaml"
-PROTOBUF = "application/vnd.kubernetes.protobuf"
 ACCEPTED = (JSON, YAML)
-NAMED = (*ACCEPTED, PROTOBUF)
-"""What refusals name."""
 # Source: apiserver server/config.go MaxRequestBodyBytes; observed in reliability notes 1.3.
 MAX_BODY_BYTES = 3 * 1024 * 1024
 
@@ -105,8 +103,20 @@ def decode_object(raw: RawBody, target: Target) -> Body:
     given = value.get("apiVersion") or ""
     if given != wanted:
         text = f"the API version in the data ({given}) does not match the expected API version ({wanted})"
-        raise status.bad_request(text)
+        refusal = status.bad_request(text)
+        if not_served(target, value):
+            refusal.warnings = [f'unknown field "{name}"' for name in fields_of_no_schema(value)]
+        raise refusal
+    if not target.kind.custom and value["kind"] != target.kind.kind:
+        raise status.bad_request(_no_conversion(value["kind"], target))
     return Body(value, document.strict_errors)
+
+
+def _no_conversion(kind: str, target: Target) -> str:
+    version = target.version.name
+    package = target.kind.group.partition(".")[0] or "core"
+    how = f"converting ({version}.{kind}) to ({package}.{target.kind.kind}): unknown conversion"
+    return f'{kind} in version "{version}" cannot be handled as a {target.kind.kind}: {how}'
 
 
 async def read_delete_options(request: web.BaseRequest) -> Obj | None:
@@ -116,7 +126,7 @@ async def read_delete_options(request: web.BaseRequest) -> Obj | None:
         return None
     content_type = request.headers.get("Content-Type", JSON).split(";")[0].strip()
     prefix = "couldn't get version/kind; json parse error: "
-    document = decode_patch(decode_yaml if content_type == YAML else decode_json, data, prefix)
+    document = _decoded(decode_yaml if content_type == YAML else decode_json, data, prefix)
     value = document.value
     if not isinstance(value, dict):
         raise status.bad_request(not_an_object(value))
@@ -147,12 +157,35 @@ def json_kind(value: object) -> str:
     return _JSON_KINDS.get(type(value), "null")
 
 
-def decode_patch(decode: Callable[[bytes], Document], data: bytes, prefix: str) -> Document:
-    """Decode a body that is no object of its own.
+def decode_patch(data: bytes) -> Document:
+    """Decode a patch that is JSON.
 
     Raises:
-        StatusError: 400, beginning with prefix.
+        StatusError: 400.
     """
+    try:
+        return decode_json(data)
+    except DecodeError:
+        raise status.bad_request("invalid JSON patch") from None
+
+
+def decode_configuration(data: bytes) -> Body:
+    """Decode a configuration that is to be applied; an empty one is an object without a kind.
+
+    Raises:
+        StatusError: 400.
+    """
+    document = _decoded(decode_yaml, data, "error encoding patch: ")
+    value = {} if document.value is None else document.value
+    if not isinstance(value, dict):
+        text = f"json: cannot unmarshal {json_kind(value)} into Go value of type map[string]interface {{}}"
+        raise status.bad_request(
+            f"error decoding patch: error unmarshaling JSON: while decoding JSON: {text}"
+        )
+    return Body(value, document.strict_errors)
+
+
+def _decoded(decode: Callable[[bytes], Document], data: bytes, prefix: str) -> Document:
     try:
         return decode(data)
     except DecodeError as error:

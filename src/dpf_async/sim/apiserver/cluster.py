@@ -127,6 +127,19 @@ class Cluster:
             raise status.internal("resourceVersion should not be set on objects to be created")
         return self._commit(target, key, obj, options)
 
+    def answered(
+        self, target: Target, body: Body, options: WriteOptions, answer: Callable[[Obj], Obj]
+    ) -> Obj:
+        """Answer an object of a kind that is not stored; who asked owns the fields of the question.
+
+        Raises:
+            StatusError: what answering raises, and 400.
+        """
+        obj = answer(admission.decode(target, body, options))
+        writer = options.writer(target, ownership.UPDATE)
+        ownership.record_update(None, obj, writer, target.version.fieldset(""), self.now())
+        return obj
+
     # Updating
 
     def update(self, target: Target, body: Body, options: WriteOptions) -> Obj:
@@ -154,6 +167,9 @@ class Cluster:
         patched = change(shown)
         if not isinstance(patched, dict):
             raise status.bad_request("the patch does not result in an object")
+        if target.kind.custom and not patched.get("kind"):
+            made = encode(patched).decode().strip()
+            raise admission.wrong_patch(made, f"Object 'Kind' is missing in '{made}'")
         obj = admission.decode(target, Body(copy(patched), strict_errors), options, patch=True)
         self._check_identity(target, obj)
         return self._update(target, obj, old, options)

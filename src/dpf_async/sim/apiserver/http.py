@@ -15,7 +15,7 @@ from .cluster import Cluster
 from .codec import Obj, encode_in_order
 from .faults import Faults, Request
 from .resources import Resources
-from .responses import check_accept, headers_with, json_response, page_not_found, planned_response
+from .responses import error_response, headers_with, json_response, page_not_found, planned_response
 from .routes import parse_route, resolve
 from .status import StatusError
 
@@ -45,7 +45,7 @@ class HTTPServer:
         try:
             return await self._serve(request)
         except StatusError as error:
-            return json_response(request, encode_in_order(error.status), error.code, error.headers)
+            return error_response(request, error)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         user = self._access.user_of(request.headers.get("Authorization", ""))
@@ -69,7 +69,6 @@ class HTTPServer:
             raise target
         if target is None:
             return page_not_found()
-        check_accept(request)
         return await self._resources.serve(request, target, asked)
 
     async def _cancel_on_stop(self, scope: anyio.CancelScope) -> None:

@@ -1,4 +1,4 @@
-"""The kinds this server knows: a small table of core kinds, and those that definitions add at run time."""
+"""The kinds this server knows: those of core_kinds.py, and those that definitions add at run time."""
 
 from __future__ import annotations
 
@@ -29,16 +29,18 @@ class Version:
     columns: tuple[Obj, ...] = ()
     selectable: tuple[str, ...] = ()
     minor: int = 34
+    structs: tuple[str, ...] = ()
+    checked: bool = True
 
     @cached_property
     def root(self) -> Node | None:
-        """The structural schema, None for core kinds."""
+        """The structural schema, None for a kind whose fields are not known here."""
         return compile_schema(self.schema) if self.schema is not None else None
 
     @cached_property
     def validator(self) -> SchemaValidator | None:
         """Checks values against the schema."""
-        if self.schema is None or self.root is None:
+        if self.schema is None or self.root is None or not self.checked:
             return None
         return SchemaValidator(self.schema, self.root)
 
@@ -55,8 +57,9 @@ class Version:
     def fieldset(self, subresource: str) -> Fieldset:
         """What an endpoint's writes may own."""
         if not self.has_status:
-            return Fieldset(self.types)
-        return Fieldset(self.types, _STATUS_RESETS if subresource == "status" else _MAIN_RESETS)
+            return Fieldset(self.types, structs=self.structs)
+        reset = _STATUS_RESETS if subresource == "status" else _MAIN_RESETS
+        return Fieldset(self.types, reset, self.structs)
 
 
 @dataclass(eq=False)
@@ -164,43 +167,7 @@ def _split_version(name: str) -> tuple[int | None, str, int]:
     return (int(name[1:]), "", 0) if name[1:].isdigit() else (None, "", 0)
 
 
-def _core(plural: str, kind: str, group: str = "", *, status: bool = False, **more: Any) -> Kind:
-    version = Version("v1", has_status=status)
-    singular = kind.lower()
-    return Kind(group, plural, kind, {"v1": version}, "v1", singular=singular, **more)
-
-
 DEFINITIONS = GroupResource("apiextensions.k8s.io", "customresourcedefinitions")
 NAMESPACES = GroupResource("", "namespaces")
 SECRETS = GroupResource("", "secrets")
 ACCESS_REVIEWS = GroupResource("authorization.k8s.io", "selfsubjectaccessreviews")
-
-
-def core_kinds() -> list[Kind]:
-    """The kinds that are there without a definition."""
-    return [
-        _core("configmaps", "ConfigMap", short_names=("cm",)),
-        _core("events", "Event", short_names=("ev",)),
-        _core("namespaces", "Namespace", namespaced=False, short_names=("ns",), status=True),
-        _core("nodes", "Node", namespaced=False, short_names=("no",), status=True),
-        _core("secrets", "Secret"),
-        _core("serviceaccounts", "ServiceAccount", short_names=("sa",)),
-        _core("leases", "Lease", "coordination.k8s.io"),
-        _core(
-            ACCESS_REVIEWS.resource,
-            "SelfSubjectAccessReview",
-            ACCESS_REVIEWS.group,
-            namespaced=False,
-            verbs=("create",),
-        ),
-        _core(
-            "customresourcedefinitions",
-            "CustomResourceDefinition",
-            "apiextensions.k8s.io",
-            namespaced=False,
-            short_names=("crd", "crds"),
-            categories=("api-extensions",),
-            has_generation=True,
-            status=True,
-        ),
-    ]

@@ -6,6 +6,7 @@ apiextensions-apiserver pkg/apiserver/schema/objectmeta.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from .codec import Obj, encode_in_order
@@ -90,7 +91,11 @@ class _WrongType(Exception):
 def _coerce(value: Any, wanted: Any, path: str, struct: str, unknown: list[str]) -> Any:
     if isinstance(wanted, list):
         _expect(value, list, path, struct, "[]" + _go_type(wanted[0]))
-        return [_coerce(item, wanted[0], path, struct, unknown) for item in value if item is not None]
+        return [
+            _coerce(item, wanted[0], f"{path}[{index}]", struct, unknown)
+            for index, item in enumerate(value)
+            if item is not None
+        ]
     if wanted is dict:
         _expect(value, dict, path, struct, "v1.FieldsV1")
         return value
@@ -118,7 +123,7 @@ def _expect(value: Any, python: type, path: str, struct: str, go: str) -> None:
         return
     kinds = {bool: "bool", str: "string", int: "number", float: "number", list: "array", dict: "object"}
     got = kinds[type(value)]
-    member = path.removeprefix("metadata").removeprefix(".")
+    member = re.sub(r"\[\d+\]", "", path).removeprefix("metadata").removeprefix(".")
     where = f"struct field {struct}.{member}" if member else "value"
     raise _WrongType(f"json: cannot unmarshal {got} into Go {where} of type {go}")
 

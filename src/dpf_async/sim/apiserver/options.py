@@ -6,7 +6,7 @@ Source: apimachinery pkg/apis/meta/internalversion/validation and pkg/apis/meta/
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from multidict import MultiMapping
@@ -62,6 +62,12 @@ def list_options(query: Query) -> ListOptions:
     errors = _watch_errors(options) if options.watch else _list_errors(options)
     _raise("ListOptions", errors)
     return options
+
+
+def of_one_object(options: ListOptions, name: str) -> ListOptions:
+    """Narrow to the object that the path names."""
+    selector = ",".join(filter(None, (options.field_selector, f"metadata.name={name}")))
+    return replace(options, field_selector=selector)
 
 
 def _list_errors(options: ListOptions) -> list[FieldError]:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .codec import Obj, copy, encode_plain, same
+from .declared import undeclared
 from .fieldpaths import Fields, Path, from_fields_v1, show, to_fields_v1, with_named_parents, without
 from .status import StatusError, bad_request, internal
 from .structure import Node
-from .typed import compare, fields_of, merge, remove, undeclared
+from .typed import compare, fields_of, merge, remove
 
 APPLY, UPDATE = "Apply", "Update"
 # Source: managedfields/internal/skipnonapplied.go.
@@ -120,6 +121,8 @@ class Fieldset:
 
     root: Node
     reset: tuple[Path, ...] = ()
+    structs: tuple[str, ...] = ()
+    """Members that objects of the kind always have, as a Go struct does, so that nobody is the one who set them."""
 
 
 def manager_name(field_manager: str, user_agent: str) -> str:
@@ -135,7 +138,8 @@ def record_update(live: Obj | None, new: Obj, writer: Writer, types: Fieldset, n
     new["metadata"].pop("managedFields", None)
     if not tracked:
         return
-    difference = compare(_bare(live) if live else {}, _bare(new), types.root)
+    always: Obj = {name: {} for name in types.structs}
+    difference = compare(always | (_bare(live) if live else {}), always | _bare(new), types.root)
     # What this endpoint does not write, it takes from nobody.
     touched, removed = without(difference.touched, types.reset), without(difference.removed, types.reset)
     for claim in claims.others(writer):

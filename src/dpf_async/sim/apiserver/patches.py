@@ -37,12 +37,19 @@ def json_patch(document: Obj, operations: list[Any]) -> Any:
     return document
 
 
-def _as_go_reads(operation: Any, document: Any) -> Any:
+def _as_go_reads(given: Any, document: Any) -> Any:
     """An operation as evanphx/json-patch takes it, which is more liberal than RFC 6902.
 
-    A missing value is null, a member that is not there can be replaced, and equals null.
+    A missing value is null, a member that is not there can be replaced, and equals null; what stands before the
+    first slash of a path is not looked at.
     """
-    if not isinstance(operation, dict) or operation.get("op") not in ("add", "replace", "test"):
+    if not isinstance(given, dict):
+        return given
+    operation: dict[str, Any] = dict(given)
+    for member in ("path", "from"):
+        if isinstance(written := operation.get(member), str) and "/" in written:
+            operation[member] = written[written.index("/") :]
+    if operation.get("op") not in ("add", "replace", "test"):
         return operation
     operation = {"value": None, **operation}
     if operation["op"] == "add":
@@ -54,6 +61,20 @@ def _as_go_reads(operation: Any, document: Any) -> Any:
         if operation["value"] is None:
             return {"op": "test", "path": "", "value": document}
     return operation
+
+
+_OPERATION = ("op", "path", "from", "value")
+
+
+def unknown_members(operations: Any) -> list[str]:
+    """What a strict decoder complains of: members that operations do not have."""
+    return [
+        f'unknown field "[{index}].{name}"'
+        for index, operation in enumerate(operations if isinstance(operations, list) else [])
+        if isinstance(operation, dict)
+        for name in operation
+        if name not in _OPERATION
+    ]
 
 
 def merge_patch(document: Any, patch: Any) -> Any:

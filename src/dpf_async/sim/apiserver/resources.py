@@ -8,7 +8,8 @@ from __future__ import annotations
 import random
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
@@ -17,9 +18,17 @@ from aiohttp.client_exceptions import ClientConnectionResetError
 
 from . import options, status
 from .access import reviewed
-from .bodies import JSON, decode_object, decode_patch, read_body, read_delete_options, read_object_body
+from .bodies import (
+    decode_configuration,
+    decode_object,
+    decode_patch,
+    json_kind,
+    read_body,
+    read_delete_options,
+    read_object_body,
+)
 from .cluster import Cluster
-from .codec import Obj, decode_json, decode_yaml, encode_in_order
+from .codec import Document, Obj, encode_in_order
 from .faults import Faults, Request
 from .kinds import ACCESS_REVIEWS
 from .lists import list_objects, selection_of, wanted_version
@@ -31,11 +40,13 @@ from .patches import (
     json_patch,
     merge_patch,
     strategic_patch,
+    unknown_members,
 )
-from .requests import Body, Target, WriteOptions
+from .representations import JSON, TABLE, Partials, Representation, Wanted, negotiate
+from .requests import Target, WriteOptions
 from .responses import headers_with, json_response, object_response
 from .status import StatusError
-from .tables import Tables, wants_table
+from .tables import Tables
 from .watches import Watch, WatchSettings
 
 # Watches without timeoutSeconds live this long, up to twice. Source: --min-request-timeout.
@@ -81,6 +92,8 @@ class Resources:
         Raises:
             StatusError: what the API server would answer instead.
         """
+        # Asked before anything is done.
+        negotiate(request.headers.get("Accept", ""), streams=asked.verb == "watch")
         match asked.verb:
             case "get":
                 return await self._get(request, target)
@@ -137,17 +150,22 @@ class Resources:
 
     async def _create(self, request: web.BaseRequest, target: Target, asked: Request) -> web.StreamResponse:
         raw = await read_object_body(request, target)
-        if target.resource == ACCESS_REVIEWS:
-            review = decode_object(raw, target).value
-            return json_response(request, encode_in_order(reviewed(review, asked.user, self._faults)), 201)
         how = options.write_options(request.query, _user_agent(request), what="CreateOptions")
-        created = self._cluster.create(target, decode_object(raw, target), how)
+        if target.resource == ACCESS_REVIEWS:
+            body = decode_object(raw, target)
+            review = self._cluster.answered(
+                target, body, how, lambda obj: reviewed(obj, asked.user, self._faults)
+            )
+            return self._answer(request, target, review, 201, how)
+        with _warning(how):
+            created = self._cluster.create(target, decode_object(raw, target), how)
         return self._answer(request, target, self._cluster.show(target, created), 201, how)
 
     async def _update(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         raw = await read_object_body(request, target)
         how = options.write_options(request.query, _user_agent(request), what="UpdateOptions")
-        updated = self._cluster.update(target, decode_object(raw, target), how)
+        with _warning(how):
+            updated = self._cluster.update(target, decode_object(raw, target), how)
         return self._answer(request, target, self._cluster.show(target, updated), 200, how)
 
     async def _patch(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
@@ -161,17 +179,14 @@ class Resources:
         agent = _user_agent(request)
         how = options.write_options(request.query, agent, what="PatchOptions", patch_type=patch_type)
         code = 200
-        if patch_type == APPLY_PATCH:
-            document = decode_patch(decode_yaml, data, "error decoding YAML: ")
-            if not isinstance(document.value, dict):
-                text = "json: cannot unmarshal non-object into Go value of type map[string]interface {}"
-                raise status.bad_request(f"error decoding YAML: {text}")
-            changed, created = self._cluster.apply(target, Body(document.value, document.strict_errors), how)
-            code = 201 if created else 200
-        else:
-            document = decode_patch(decode_json, data, "error decoding patch: ")
-            change = _change(patch_type, document.value)
-            changed = self._cluster.patch(target, change, how, strict_errors=document.strict_errors)
+        with _warning(how):
+            if patch_type == APPLY_PATCH:
+                changed, created = self._cluster.apply(target, decode_configuration(data), how)
+                code = 201 if created else 200
+            else:
+                document = decode_patch(data)
+                change, complaints = _change(patch_type, document)
+                changed = self._cluster.patch(target, change, how, strict_errors=complaints)
         return self._answer(request, target, self._cluster.show(target, changed), code, how)
 
     async def _delete(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
@@ -204,27 +219,36 @@ class Resources:
         *,
         many: bool = False,
     ) -> web.Response:
-        """Answer with an object or a list of them, as a Table if that is what the client prefers."""
-        if (tables := self._tables(request, target)) is not None:
-            table = tables.of_list(shown) if many else tables.of_object(shown)
-            return json_response(request, encode_in_order(table), code)
+        """Answer with an object or a list of them, as the client prefers."""
+        wanted = negotiate(request.headers.get("Accept", ""))
+        if (representation := self._representation(request, target, wanted)) is not None:
+            shown = representation.of_list(shown) if many else representation.of_object(shown)
         return object_response(request, shown, code, how)
 
-    def _tables(self, request: web.BaseRequest, target: Target) -> Tables | None:
-        if not wants_table(request.headers.get("Accept", "")):
-            return None
-        return Tables(target.version.columns, request.query, self._cluster.now)
+    def _representation(
+        self, request: web.BaseRequest, target: Target, wanted: Wanted
+    ) -> Representation | None:
+        if wanted.kind == TABLE:
+            return Tables(target.version.columns, request.query, self._cluster.now, wanted.api_version)
+        return Partials(wanted, target.kind) if wanted.kind else None
 
     # Watching
 
     async def _watch(self, request: web.BaseRequest, target: Target, asked: Request) -> web.StreamResponse:
         wanted = options.list_options(request.query)
+        shape = negotiate(request.headers.get("Accept", ""), streams=True)
+        if target.name:
+            wanted = options.of_one_object(wanted, target.name)
         selection = selection_of(target, wanted)
-        start = None
+        start: int | None = None
+        failure: StatusError | None = None
         if wanted.resource_version not in ("", "0"):
             start = options.parse_resource_version(wanted.resource_version)
             if wanted.send_initial_events:
-                await self._wait_for(start)
+                try:
+                    await self._wait_for(start)
+                except StatusError as error:
+                    failure = error  # which a watch tells as an event
                 start = None
         if self._stopping.is_set():
             raise StatusError(503, "ServiceUnavailable", "the server is shutting down")
@@ -238,7 +262,8 @@ class Resources:
             faults=self._faults,
             request=asked,
             on_idle=self._notify_idle,
-            tables=self._tables(request, target),
+            representation=self._representation(request, target, shape),
+            failure=failure,
         )
         response = web.StreamResponse(headers=headers_with({"Content-Type": JSON}))
         response.enable_chunked_encoding()
@@ -281,22 +306,36 @@ def _dropper(watch: Watch, request: web.BaseRequest) -> Callable[[bool], None]:
     return drop
 
 
-def _change(patch_type: str, patch: Any) -> Callable[[Obj], Any]:
+@contextmanager
+def _warning(how: WriteOptions) -> Iterator[None]:
+    """A write that fails tells what it would have warned of."""
+    try:
+        yield
+    except StatusError as error:
+        error.warnings = [*how.warnings, *error.warnings]
+        raise
+
+
+def _change(patch_type: str, document: Document) -> tuple[Callable[[Obj], Any], list[str]]:
+    """The change that a patch asks for, and what a strict decoder complains of."""
+    patch = document.value
     if patch_type == JSON_PATCH:
-        if not isinstance(patch, list):
+        if patch is not None and not isinstance(patch, list):
             raise _wrong_patch(patch, "[]handlers.jsonPatchOp")
-        return lambda obj: json_patch(obj, patch)
+        complaints = [*document.strict_errors, *unknown_members(patch)]
+        return lambda obj: json_patch(obj, patch or []), [f"json patch {text}" for text in complaints]
+    if patch is None and patch_type == MERGE_PATCH:
+        raise status.bad_request("Invalid JSON Patch")
     if not isinstance(patch, dict):
-        raise _wrong_patch(patch, "map[string]interface {}")
+        prefix = "" if patch_type == STRATEGIC_PATCH else "error decoding patch: "
+        raise _wrong_patch(patch, "map[string]interface {}", prefix)
     if patch_type == STRATEGIC_PATCH:
-        return lambda obj: strategic_patch(obj, patch)
-    return lambda obj: merge_patch(obj, patch)
+        return lambda obj: strategic_patch(obj, patch), document.strict_errors
+    return lambda obj: merge_patch(obj, patch), document.strict_errors
 
 
-def _wrong_patch(patch: Any, go: str) -> StatusError:
-    kinds = {bool: "bool", str: "string", int: "number", float: "number", list: "array", dict: "object"}
-    text = f"cannot unmarshal {kinds.get(type(patch), 'null')} into Go value of type {go}"
-    return status.bad_request(f"error decoding patch: json: {text}")
+def _wrong_patch(patch: Any, go: str, prefix: str = "error decoding patch: ") -> StatusError:
+    return status.bad_request(f"{prefix}json: cannot unmarshal {json_kind(patch)} into Go value of type {go}")
 
 
 def _user_agent(request: web.BaseRequest) -> str:

@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import gzip
 import uuid
+from collections.abc import Iterable
 
 import yaml
 from aiohttp import web
 
-from . import status
-from .bodies import JSON, NAMED, YAML
 from .codec import Obj, encode, encode_in_order
 from .faults import Answer
+from .representations import JSON, YAML
 from .requests import WriteOptions
 from .status import StatusError
 
 # Source: apiserver endpoints/handlers/responsewriters defaultGzipThresholdBytes.
 _GZIP_FROM_BYTES = 128 * 1024
-
-
-def check_accept(request: web.BaseRequest) -> None:
-    """Refuse clients that take neither JSON nor YAML."""
-    accept = request.headers.get("Accept", "")
-    types = [part.split(";")[0].strip() for part in accept.split(",") if part.strip()]
-    if types and not any(kind in (JSON, YAML, "*/*", "application/*") for kind in types):
-        raise status.not_acceptable(NAMED)
-
-
-def _wants_yaml(request: web.BaseRequest) -> bool:
-    accept = request.headers.get("Accept", "")
-    return accept.split(",")[0].split(";")[0].strip() == YAML
 
 
 def headers_with(more: dict[str, str]) -> dict[str, str]:
@@ -41,17 +28,37 @@ def object_response(
     request: web.BaseRequest, obj: Obj, code: int, how: WriteOptions | None = None
 ) -> web.Response:
     """Answer with an object, in YAML if that is asked for, and with the warnings of a write."""
-    response = json_response(request, encode(obj), code)
+    wants_yaml = _wants_yaml(request)
+    response = _yaml_response(obj, code) if wants_yaml else json_response(request, encode(obj), code)
+    _warn(response, how.warnings if how is not None else ())
+    return response
+
+
+def error_response(request: web.BaseRequest, error: StatusError) -> web.Response:
+    """Answer with a failure, in YAML if that is asked for, and with the warnings of before it."""
     if _wants_yaml(request):
-        response = web.Response(
-            body=yaml.safe_dump(obj, allow_unicode=True).encode(),
-            status=code,
-            headers=headers_with({"Content-Type": YAML}),
-        )
-    for warning in dict.fromkeys(how.warnings if how is not None else ()):
+        response = _yaml_response(error.status, error.code)
+        response.headers.update(error.headers)
+    else:
+        response = json_response(request, encode_in_order(error.status), error.code, error.headers)
+    _warn(response, error.warnings)
+    return response
+
+
+def _wants_yaml(request: web.BaseRequest) -> bool:
+    accept = request.headers.get("Accept", "")
+    return accept.split(",")[0].split(";")[0].strip() == YAML
+
+
+def _yaml_response(obj: Obj, code: int) -> web.Response:
+    body = yaml.safe_dump(obj, allow_unicode=True).encode()
+    return web.Response(body=body, status=code, headers=headers_with({"Content-Type": YAML}))
+
+
+def _warn(response: web.Response, warnings: Iterable[str]) -> None:
+    for warning in dict.fromkeys(warnings):
         quoted = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
         response.headers.add("Warning", f'299 - "{quoted}"')
-    return response
 
 
 def json_response(

@@ -83,8 +83,8 @@ def resolve(registry: Registry, route: Route) -> Target | StatusError | None:
         return status.no_such_path() if registry.is_built_in(route.group) else None
     version = kind.versions[route.version]
     target = Target(kind, version, route.namespace, route.name, route.subresource)
-    misplaced = bool(route.namespace) != kind.namespaced and (
-        route.namespace or route.verb not in _ACROSS_NAMESPACES
+    misplaced = bool(route.namespace) != kind.namespaced and not (
+        kind.namespaced and route.verb in _ACROSS_NAMESPACES
     )
     if not kind.custom:
         return _refusal_of_core(target, route, misplaced=misplaced) or target
@@ -94,6 +94,8 @@ def resolve(registry: Registry, route: Route) -> Target | StatusError | None:
         return status.not_found(kind.resource, route.name)
     if not route.verb or (route.subresource and route.verb not in _STATUS_VERBS):
         return status.method_not_supported(kind.resource, route.verb)
+    if route.verb in ("update", "patch") and not route.name:
+        return status.bad_request("name must be provided")
     return target
 
 

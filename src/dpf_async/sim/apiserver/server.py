@@ -18,11 +18,12 @@ from aiohttp import web
 from .access import Access
 from .cluster import Cluster
 from .codec import Obj, copy
+from .core_kinds import core_kinds
 from .definitions import Definitions
 from .faults import Faults
 from .garbage import GarbageCollector
 from .http import HTTPServer
-from .kinds import DEFINITIONS, NAMESPACES, core_kinds
+from .kinds import DEFINITIONS, NAMESPACES
 from .requests import Body, Target, WriteOptions
 from .resources import Resources
 from .status import GroupResource, StatusError

@@ -42,6 +42,8 @@ class StatusError(Exception):
         self.details = details
         self.continue_token = continue_token
         self.headers = headers or {}
+        self.warnings: list[str] = []
+        """What was found before it failed; told as well."""
         retry_after = (details or {}).get("retryAfterSeconds")
         if retry_after:
             self.headers.setdefault("Retry-After", str(retry_after))
@@ -190,6 +192,5 @@ def invalid_object(kind: GroupResource, name: str, errors: Sequence[FieldError])
     """Answer 422; each text appears once in the message, every violation in the causes."""
     texts = list(dict.fromkeys(str(error) for error in errors))
     listed = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
-    subject = f'{kind} "{name}"' if kind.resource else f' "{name}"'
     details = {**_about(kind, name), "causes": [error.cause for error in errors]}
-    return StatusError(422, "Invalid", f"{subject} is invalid: {listed}", details=details)
+    return StatusError(422, "Invalid", f'{kind} "{name}" is invalid: {listed}', details=details)

@@ -2,7 +2,7 @@
 
 Source: Kubernetes API concepts, "Receiving resources as Tables"; apiextensions customresource/tableconvertor;
 apimachinery util/duration HumanDuration for the column of type date.
-Core kinds have Name and Age only.
+Nodes, events and definitions have Name and Age only.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import jsonpath
 
 from . import status
 from .codec import Obj, encode_plain
+from .core_kinds import AGE
+from .representations import list_metadata, partial
 
-_AGE: Final[Obj] = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
-_AGE_WORDS: Final = "When the object was created, by the clock of the API server."
 _NAME: Final[Obj] = {
     "name": "Name",
     "type": "string",
@@ -30,37 +30,27 @@ _INCLUDE: Final = ("Metadata", "None", "Object")
 _SECOND, _MINUTE, _HOUR, _DAY, _YEAR = 1, 60, 3600, 86400, 365 * 86400
 
 
-def wants_table(accept: str) -> bool:
-    """Whether a client prefers a Table to the object: the first type that this server has, decides."""
-    for part in accept.split(","):
-        kind, *rest = (word.strip() for word in part.split(";"))
-        parameters = {word for word in rest if not word.startswith("q=")}
-        if kind != "application/json":
-            continue
-        if not parameters:
-            return False
-        if {"as=Table", "v=v1", "g=meta.k8s.io"} <= parameters:
-            return True
-    return False
-
-
 class Tables:
     """Makes Tables of objects of one kind, for one request. Only the first of a watch has the columns' definitions."""
 
-    def __init__(self, columns: Iterable[Obj], query: Mapping[str, str], now: Callable[[], str]) -> None:
-        """Args: the additional printer columns, the request's query, and the server's clock.
+    def __init__(
+        self, columns: Iterable[Obj], query: Mapping[str, str], now: Callable[[], str], api_version: str
+    ) -> None:
+        """Args: the additional printer columns, the request's query, the server's clock, of which version.
 
         Raises:
             StatusError: 400, includeObject is none of its values.
         """
-        self._columns = tuple(columns) or (_AGE | {"description": _AGE_WORDS},)
-        self._paths = [jsonpath.compile(f"${column['jsonPath']}") for column in self._columns]
+        self._columns = tuple(columns) or (AGE | {"type": "date"},)
+        self._paths = [jsonpath.compile(f"${column.get('jsonPath', '')}") for column in self._columns]
         self._now = now
+        self._api_version = api_version
         self._include = query.get("includeObject") or "Metadata"
         self._headed = False
         if self._include not in _INCLUDE:
-            text = f'unrecognized includeObject value: "{self._include}"'
-            raise status.bad_request(text)
+            wanted = "must be 'Metadata', 'Object', 'None', or empty"
+            text = f'includeObject: Invalid value: "{self._include}": {wanted}'
+            raise status.bad_request(f"Unable to convert to Table as requested: {text}")
 
     def of_object(self, obj: Obj) -> Obj:
         """One object as a Table of one row."""
@@ -70,14 +60,14 @@ class Tables:
         """A list as a Table with its metadata."""
         kind = listed["kind"].removesuffix("List")
         typed = {"apiVersion": listed["apiVersion"], "kind": kind}
-        return self._table(listed["metadata"], [typed | item for item in listed["items"]])
+        return self._table(list_metadata(listed), [typed | item for item in listed["items"]])
 
     def _table(self, metadata: Obj, objects: list[Obj]) -> Obj:
-        definitions = [] if self._headed else [_NAME, *map(_definition, self._columns)]
+        definitions = None if self._headed else [_NAME, *map(_definition, self._columns)]
         self._headed = True
         return {
             "kind": "Table",
-            "apiVersion": "meta.k8s.io/v1",
+            "apiVersion": self._api_version,
             "metadata": metadata,
             "columnDefinitions": definitions,
             "rows": [self._row(obj) for obj in objects],
@@ -86,15 +76,18 @@ class Tables:
     def _row(self, obj: Obj) -> Obj:
         cells = [obj["metadata"].get("name", "")]
         for column, path in zip(self._columns, self._paths, strict=True):
+            if "count" in column:
+                cells.append(sum(len(obj.get(member) or ()) for member in column["count"]))
+                continue
             found = path.match(obj)
-            cells.append(None if found is None else self._cell(column["type"], found.obj))
-        row: Obj = {"cells": cells}
+            shown_as = str(column.get("shows") or column["type"])
+            cells.append(None if found is None else self._cell(shown_as, found.obj))
+        shown: Obj | None = None
         if self._include == "Object":
-            row["object"] = obj
+            shown = obj
         elif self._include == "Metadata":
-            partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
-            row["object"] = {**partial, "metadata": obj["metadata"]}
-        return row
+            shown = partial(obj, self._api_version)
+        return {"cells": cells, "object": shown}
 
     def _cell(self, type_: str, value: Any) -> Any:
         """A value as its column shows it; None where it is not of the column's type."""

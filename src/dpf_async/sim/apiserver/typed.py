@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .codec import Obj, same
-from .fieldpaths import Fields, Path, element, member, show_step
+from .fieldpaths import Fields, Path, element, member
 from .structure import Node
 
 _STRING = Node(type="string")
 _BOOLEAN = Node(type="boolean")
+_ANYTHING = Node()
 _OWNER = Node(
     type="object",
     atomic_map=True,
@@ -27,8 +28,8 @@ OBJECT_META = Node(
     type="object",
     properties={
         **dict.fromkeys(("name", "namespace", "generateName", "uid", "resourceVersion"), _STRING),
-        **dict.fromkeys(("creationTimestamp", "deletionTimestamp", "generation", "selfLink"), _STRING),
-        "deletionGracePeriodSeconds": _STRING,
+        **dict.fromkeys(("creationTimestamp", "deletionTimestamp", "generation", "selfLink"), _ANYTHING),
+        "deletionGracePeriodSeconds": _ANYTHING,
         "labels": Node(type="object", additional=_STRING),
         "annotations": Node(type="object", additional=_STRING),
         "finalizers": Node(type="array", list_type="set", items=_STRING),
@@ -187,45 +188,3 @@ def remove(value: Any, doomed: Fields, node: Node | None, path: Path = ()) -> An
                 kept.append(remove(item, doomed, node.items, (*path, name or "")))
         return kept
     return value
-
-
-def undeclared(value: Any, node: Node | None, path: str = "") -> list[str]:
-    """Say what keeps a configuration from being applied: fields the schema does not declare, lists without keys."""
-    problems: list[str] = []
-    if node is None or value is None:
-        return problems
-    if isinstance(value, dict):
-        for name, item in value.items():
-            child = node.child(name)
-            if child is not None:
-                problems += undeclared(item, child, f"{path}.{name}")
-            elif not (node.preserve or node.additional_allowed or node.embedded):
-                problems.append(f"{path}.{name}: field not declared in schema")
-    elif isinstance(value, list):
-        problems += _list_problems(value, node, path)
-        if node.list_type not in ("set", "map"):
-            for index, item in enumerate(value):
-                problems += undeclared(item, node.items, f"{path}[{index}]")
-    return problems
-
-
-def _list_problems(value: list[Any], node: Node, path: str) -> list[str]:
-    problems: list[str] = []
-    if node.list_type not in ("set", "map"):
-        return problems
-    seen: set[str] = set()
-    for index, item in enumerate(value):
-        name = element(item, node)
-        if name is None:
-            keys = ", ".join(f'"{key}"' for key in node.list_keys)
-            problems.append(
-                f"{path}: element {index}: associative list with keys has an element that omits key field {keys} "
-                "(and doesn't have default value)"
-            )
-            continue
-        label = show_step(name)
-        if name in seen:
-            problems.append(f"{path}: duplicate entries for key {label}")
-        seen.add(name)
-        problems += undeclared(item, node.items, f"{path}{label}")
-    return problems

@@ -95,6 +95,7 @@ _ORDER = (
     "not",
     "text",
     "format",
+    "range",
     "multipleOf",
     "maximum",
     "minimum",
@@ -120,6 +121,8 @@ def _ordered(schema: Mapping[str, Any]) -> dict[str, Any]:
             "nullable": bool(schema.get("nullable")),
             "format": schema.get("format", ""),
         }
+    if schema.get("type") in ("integer", "number"):
+        members["range"] = {"type": schema["type"], "format": schema.get("format", "")}
     text = {key: schema[key] for key in ("maxLength", "minLength", "pattern") if schema.get(key) is not None}
     if pattern := text.get("pattern"):
         text["compiled"] = compile_pattern(pattern)
@@ -182,6 +185,35 @@ def _text(_validator: Any, wanted: Any, value: Any, _schema: Any) -> _Errors:
         yield ValidationError("pattern")
 
 
+def _in_range(_validator: Any, wanted: Any, value: Any, _schema: Any) -> _Errors:
+    """Numbers that do not fit into the Go type of their schema."""
+    if type(value) not in (int, float) or wanted["type"] != "integer":
+        return
+    low, high = _RANGES.get(wanted["format"], _RANGES["int64"])
+    if type(value) is float or not low <= value <= high:
+        named = f"with format {wanted['format']}" if wanted["format"] else "(default format)"
+        yield ValidationError(f"Checked value must be of type integer {named}")
+
+
+_RANGES = {
+    "int32": (-(2**31), 2**31 - 1),
+    "int64": (-(2**63), 2**63 - 1),
+    "uint32": (0, 2**32 - 1),
+    "uint64": (0, 2**64 - 1),
+}
+
+
+_FACTOR = "must be positive"
+
+
+def _multiple_of(validator: Any, factor: Any, value: Any, schema: Any) -> _Errors:
+    if type(value) is int and int(factor) == 0:
+        yield ValidationError(_FACTOR)  # of whole numbers, Go takes the whole part of the factor
+    else:
+        stock = jsonschema.Draft4Validator.VALIDATORS["multipleOf"]
+        yield from stock(validator, int(factor) if type(value) is int else factor, value, schema) or ()
+
+
 def _format(_validator: Any, name: Any, value: Any, _schema: Any) -> _Errors:
     check = CHECKS.get(name)
     if check is not None and isinstance(value, str) and not check(value):
@@ -205,6 +237,8 @@ _Validator: Any = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
         "not": _combined("not"),
         "text": _text,
         "format": _format,
+        "range": _in_range,
+        "multipleOf": _multiple_of,
         "required": _required,
     },
 )
@@ -218,6 +252,8 @@ def _field_error(error: ValidationError) -> FieldError:
     subject = f"{path} in body"
     if keyword == "required":
         return required(f"{path}.{error.message}" if path else error.message)
+    if (worded := _WORDED_BY.get(keyword)) is not None:
+        return worded(path, value, error.message, limit)
     if keyword == "kind-of":
         wanted = ",".join(limit["types"])
         text = f'{subject} must be of type {wanted}: "{error.message}"'
@@ -226,8 +262,6 @@ def _field_error(error: ValidationError) -> FieldError:
         return not_supported(path, value, limit)
     if keyword == "format":
         return type_invalid(path, value, f"{subject} must be of type {limit}: {go_value(value)}")
-    if keyword == "text":
-        return _text_error(path, value, error.message, limit)
     if keyword in ("maxItems", "maxProperties"):
         return too_many(path, len(value), limit)
     if keyword in _COMBINATIONS:
@@ -244,12 +278,23 @@ _COMBINATIONS = {
 }
 
 
+def _number_error(path: str, value: Any, broken: str, limit: Any) -> FieldError:
+    if isinstance(limit, Mapping):
+        return invalid("", "", f"{broken} in {path}")
+    if broken == _FACTOR:
+        return invalid(path, 0, f"factor MultipleOf declared for {path} {_FACTOR}: 0")
+    return invalid(path, value, f"{path} in body should be a multiple of {limit}")
+
+
 def _text_error(path: str, value: str, broken: str, limits: Mapping[str, Any]) -> FieldError:
     if broken == "maxLength":
         return too_long(path, limits["maxLength"])
     if broken == "minLength":
         return invalid(path, value, f"{path} in body should be at least {limits['minLength']} chars long")
     return invalid(path, value, f"{path} in body should match '{limits['pattern']}'")
+
+
+_WORDED_BY = {"range": _number_error, "multipleOf": _number_error, "text": _text_error}
 
 
 def _worded(keyword: str, limit: Any, schema: Any) -> str:
@@ -259,8 +304,6 @@ def _worded(keyword: str, limit: Any, schema: Any) -> str:
     if keyword == "maximum":
         than = "less than" if schema.get("exclusiveMaximum") else "less than or equal to"
         return f"should be {than} {limit}"
-    if keyword == "multipleOf":
-        return f"should be a multiple of {limit}"
     if keyword == "additionalProperties":
         return "has a forbidden property"
     return f"should have at least {limit} {'items' if keyword == 'minItems' else 'properties'}"

@@ -17,10 +17,11 @@ from .cluster import Cluster
 from .codec import Obj, encode, encode_in_order
 from .faults import Faults, Request
 from .options import ListOptions
+from .representations import Representation
 from .requests import Target
 from .selectors import Selection
+from .status import StatusError
 from .store import Event
-from .tables import Tables
 
 # Kubernetes sends a last bookmark this many seconds before a deadline it knows. Source: cacher.go.
 _LAST_BOOKMARK = 2.0
@@ -50,7 +51,8 @@ class Watch:
         faults: Faults,
         request: Request,
         on_idle: Callable[[], None],
-        tables: Tables | None = None,
+        representation: Representation | None = None,
+        failure: StatusError | None = None,
     ) -> None:
         self._cluster = cluster
         self._target = target
@@ -60,7 +62,8 @@ class Watch:
         self._faults = faults
         self._request = request
         self._on_idle = on_idle
-        self._tables = tables
+        self._representation = representation
+        self._failure = failure
         self._collection = cluster.store.collection(target.resource)
         self._position = self._collection.end
         self._after = 0  # events up to this resourceVersion are not sent
@@ -99,6 +102,9 @@ class Watch:
             self._collection.watchers.discard(self._wake)
 
     async def _begin(self, send: Callable[[bytes], Awaitable[None]]) -> bool:
+        if self._failure is not None:
+            await self._send(send, _frame("ERROR", encode_in_order(self._failure.status)))
+            return False
         if self._expired():
             floor = max(
                 self._collection.floor, self._cluster.store.revision if self._faults.refuse_history else 0
@@ -185,7 +191,7 @@ class Watch:
     def _encoded(self, event: Event, kind: str) -> bytes:
         """Encode once for all watches that send the same thing."""
         key = (kind, self._api_version)
-        frame = event.encoded.get(key) if self._tables is None else None
+        frame = event.encoded.get(key) if self._representation is None else None
         if frame is None:
             obj = event.obj
             if kind == "DELETED" and event.type != "DELETED" and event.old is not None:
@@ -193,7 +199,7 @@ class Watch:
                 meta = {**event.old["metadata"], "resourceVersion": str(event.version)}
                 obj = {**event.old, "metadata": meta}
             frame = self._frame(kind, self._shown(obj))
-            if self._tables is None:
+            if self._representation is None:
                 event.encoded[key] = frame
         return frame
 
@@ -208,8 +214,8 @@ class Watch:
         return self._frame("BOOKMARK", obj)
 
     def _frame(self, kind: str, shown: Obj) -> bytes:
-        if self._tables is not None:
-            return _frame(kind, encode_in_order(self._tables.of_object(shown)))
+        if self._representation is not None:
+            return _frame(kind, encode_in_order(self._representation.of_object(shown)))
         return _frame(kind, encode(shown))
 
     async def _send(self, send: Callable[[bytes], Awaitable[None]], frame: bytes) -> None:
