@@ -68,6 +68,7 @@ class Exchange:
         events: of a watch: how many are read; None reads until the server ends it.
         during: of a watch: what is asked while it runs.
         before: of a watch: how many events are read before that.
+        until: ask again and again until the answer has this status, for what takes a server a moment.
         view: what of the body is compared; all of it by default.
     """
 
@@ -81,6 +82,7 @@ class Exchange:
     events: int | None = None
     during: tuple[Exchange, ...] = ()
     before: int = 0
+    until: int = 0
     view: Callable[[Json], Json] | None = None
 
     def named(self, label: str) -> Exchange:
@@ -131,6 +133,7 @@ def ask(
     content_type: str = "",
     accept: str = "",
     headers: Mapping[str, str] | None = None,
+    until: int = 0,
     view: Callable[[Json], Json] | None = None,
     **query: Any,
 ) -> Exchange:
@@ -141,7 +144,7 @@ def ask(
     if accept:
         sent["Accept"] = accept
     asked = {name.removesuffix("_"): value for name, value in query.items()}
-    return Exchange(label, method, path, body, sent, asked, view=view)
+    return Exchange(label, method, path, body, sent, asked, until=until, view=view)
 
 
 def get(label: str, path: str, **more: Any) -> Exchange:

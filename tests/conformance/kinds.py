@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["GADGETS", "GROUP", "RULED", "VERSIONED", "WIDGETS", "definitions", "gadget", "ruled", "widget"]
+__all__ = [
+    "GADGETS",
+    "GROUP",
+    "RULED",
+    "VERSIONED",
+    "WIDGETS",
+    "definition",
+    "definitions",
+    "gadget",
+    "ruled",
+    "widget",
+]
 
 Manifest = dict[str, Any]  # Any: it is JSON
 
@@ -50,23 +61,25 @@ def _object(kind: str, name: str, spec: Any, metadata: Manifest) -> Manifest:
 def definitions() -> list[Manifest]:
     """The definitions of these kinds."""
     return [
-        _definition("Widget", _WIDGET, columns=_COLUMNS, selectable=(".spec.colour", ".spec.size")),
-        _definition("Ruled", _RULED),
-        _definition("Gadget", _FREE, scope="Cluster", status=False),
-        _definition("Versioned", _FREE, versions=("v1", "v1beta1")),
+        definition("Widget", _WIDGET, columns=_COLUMNS, selectable=(".spec.colour", ".spec.size")),
+        definition("Ruled", _RULED),
+        definition("Gadget", _FREE, scope="Cluster", status=False),
+        definition("Versioned", _FREE, versions=("v1", "v1beta1")),
     ]
 
 
-def _definition(
+def definition(
     kind: str,
     schema: Manifest,
     *,
+    group: str = GROUP,
     scope: str = "Namespaced",
     status: bool = True,
     versions: tuple[str, ...] = ("v1",),
     columns: tuple[Manifest, ...] = (),
     selectable: tuple[str, ...] = (),
 ) -> Manifest:
+    """A CustomResourceDefinition."""
     plural = f"{kind.lower()}s"
     served: Manifest = {"served": True, "schema": {"openAPIV3Schema": schema}}
     if status:
@@ -78,9 +91,9 @@ def _definition(
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{GROUP}"},
+        "metadata": {"name": f"{plural}.{group}"},
         "spec": {
-            "group": GROUP,
+            "group": group,
             "scope": scope,
             "names": {
                 "kind": kind,

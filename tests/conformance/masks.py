@@ -2,8 +2,8 @@
 
 uids and resourceVersions of objects are named after the exchange that showed them first, so that equal and unequal stay
 visible; a version that is older than one shown before is called so. The version of a list or a bookmark is compared
-with its items only. Times of the test run become `<time>`, ages in Tables `<age>`. Everything else is compared as it is,
-but not the order of what a Go map or a clock puts into order: causes of a Status, managers of fields.
+with its items only. Times of the test run become `<time>`, ages in Tables `<age>`. Everything else is compared as it
+is, but not the order of what a Go map or a clock puts into order: causes of a Status, managers of fields.
 """
 
 from __future__ import annotations

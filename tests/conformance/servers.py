@@ -38,6 +38,8 @@ _HEADERS: Final = (
 """Those that say something about an answer; the others are about the connection, or about who queued it."""
 _SILENCE_SECONDS: Final = 20.0
 """What a server may take for the next event of a watch that is read by number; then the answer ends there."""
+_MOMENT_SECONDS, _AGAIN_SECONDS = 20.0, 0.05
+"""What a server may take to act upon what it was told, and how long to wait before asking again."""
 _STEP: Final = re.compile(r"[^.\[\]]+")
 
 
@@ -102,7 +104,12 @@ class _Run:
             await self.server.forget()
             return
         try:
-            self.answers[exchange.label] = await self._answer(exchange)
+            answer = await self._answer(exchange)
+            with anyio.move_on_after(_MOMENT_SECONDS):
+                while exchange.until and answer.status != exchange.until:
+                    await anyio.sleep(_AGAIN_SECONDS)  # nothing tells when
+                    answer = await self._answer(exchange)
+            self.answers[exchange.label] = answer
         except aiohttp.ClientConnectionError as error:
             self.answers[exchange.label] = Answer(0, {}, f"no answer: {type(error).__name__}")
         except LookupError as error:
@@ -130,7 +137,7 @@ class _Run:
                     await self.exchange(other)
                 read = _yaml if response.content_type == YAML else _decoded
                 body = read(await response.read())
-            if exchange.view is not None and response.status == 200:
+            if exchange.view is not None and response.status < 300:
                 body = exchange.view(body)
             return Answer(response.status, _headers(response), body)
 

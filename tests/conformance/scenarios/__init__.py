@@ -12,6 +12,7 @@ from tests.conformance.scenarios import (
     describing,
     listing,
     patching,
+    redefining,
     reviewing,
     ruling,
     tabulating,
@@ -35,4 +36,5 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     *tabulating.SCENARIOS,
     *describing.SCENARIOS,
     *reviewing.SCENARIOS,
+    *redefining.SCENARIOS,
 )

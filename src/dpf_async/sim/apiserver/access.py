@@ -14,6 +14,8 @@ from .status import GroupResource, StatusError
 
 ANONYMOUS = "system:anonymous"
 ADMIN = "kubernetes-admin"
+_PUBLIC = ("healthz", "livez", "readyz", "version")
+"""Source: the cluster role system:public-info-viewer of Kubernetes."""
 
 
 class Access:
@@ -38,25 +40,29 @@ class Access:
             self._tokens.pop(token, None)
 
     def user_of(self, authorization: str) -> str:
-        """Name the user of a request.
+        """Name the user of a request; who shows no bearer token is anonymous.
 
         Raises:
-            StatusError: 401.
+            StatusError: 401, the token is none.
         """
         if self._tokens is None:
             return ADMIN
         scheme, _, token = authorization.partition(" ")
-        user = self._tokens.get(token.strip()) if scheme.lower() == "bearer" else None
+        if scheme.lower() != "bearer":
+            return ANONYMOUS
+        user = self._tokens.get(token.strip())
         if user is None:
             raise status.unauthorized()
         return user
 
     def check(self, request: Request, group: str, path: str) -> None:
-        """Refuse a request that is denied.
+        """Refuse a request that is denied; to the anonymous, everything but health and version.
 
         Raises:
             StatusError: 403.
         """
+        if request.user == ANONYMOUS and path.strip("/").partition("/")[0] not in _PUBLIC:
+            raise _refusal(request, group, path)
         if self._faults.denies(request):
             raise _refusal(request, group, path)
 
@@ -98,10 +104,16 @@ def reviewed(review: Obj, user: str, faults: Faults) -> Obj:
 def _refusal(request: Request, group: str, path: str) -> StatusError:
     if not request.resource:
         why = f'User "{request.user}" cannot {request.verb} path "{path}"'
-        return status.forbidden(GroupResource("", ""), "", why)
-    where = f'in the namespace "{request.namespace}"' if request.namespace else "at the cluster scope"
-    why = (
-        f'User "{request.user}" cannot {request.verb} resource "{request.resource}" '
-        f'in API group "{group}" {where}'
-    )
-    return status.forbidden(GroupResource(group, request.resource.split("/")[0]), request.name, why)
+        refusal = status.forbidden(GroupResource("", ""), "", why)
+    else:
+        plural = request.resource.split("/")[0]
+        # A namespace is in itself.
+        namespace = request.name if (group, plural) == ("", "namespaces") else request.namespace
+        where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
+        why = (
+            f'User "{request.user}" cannot {request.verb} resource "{request.resource}" '
+            f'in API group "{group}" {where}'
+        )
+        refusal = status.forbidden(GroupResource(group, plural), request.name, why)
+    refusal.headers["X-Content-Type-Options"] = "nosniff"
+    return refusal

@@ -14,7 +14,7 @@ from typing import Any
 from . import field_errors, metadata, names, status
 from .codec import Obj, encode
 from .field_errors import FieldError
-from .kinds import NAMESPACES, SECRETS, Version
+from .kinds import DEFINITIONS, NAMESPACES, SECRETS, Version
 from .requests import Body, Target, WriteOptions
 from .status import GroupResource, StatusError
 from .structure import apply_defaults, list_type_errors, prune
@@ -33,6 +33,8 @@ def decode(target: Target, body: Body, options: WriteOptions, *, patch: bool = F
     if target.resource == SECRETS:
         _merge_string_data(obj)
         obj.setdefault("type", "Opaque")
+    if target.resource == DEFINITIONS:
+        _complete_definition(obj)
     if version.root is not None:
         unknown = sorted(unknown + prune(obj, version.root))
         apply_defaults(obj, version.root)
@@ -222,6 +224,14 @@ def finalizers_for_deletion(finalizers: Sequence[str], propagation: str | None) 
     kept = [name for name in finalizers if name not in metadata.GC_FINALIZERS]
     wanted = {"Orphan": ["orphan"], "Foreground": ["foregroundDeletion"]}
     return kept + wanted.get(propagation, [])
+
+
+def _complete_definition(obj: Obj) -> None:
+    spec = obj.setdefault("spec", {})
+    names = spec.setdefault("names", {})
+    names.setdefault("singular", names.get("kind", "").lower())
+    names.setdefault("listKind", f"{names.get('kind', '')}List")
+    spec.setdefault("conversion", {"strategy": "None"})
 
 
 def _merge_string_data(obj: Obj) -> None:

@@ -16,7 +16,6 @@ from . import admission, field_errors, metadata, ownership, status
 from .codec import Obj, copy, encode, same
 from .kinds import DEFINITIONS, NAMESPACES, Kind, Registry, Version
 from .requests import Body, DeleteOptions, Target, WriteOptions
-from .status import StatusError
 from .store import Key, Store
 from .structure import apply_defaults, fill_defaults, prune
 
@@ -135,10 +134,10 @@ class Cluster:
         Raises:
             StatusError: what answering raises, and 400.
         """
-        obj = answer(admission.decode(target, body, options))
+        obj = admission.decode(target, body, options)
         writer = options.writer(target, ownership.UPDATE)
         ownership.record_update(None, obj, writer, target.version.fieldset(""), self.now())
-        return obj
+        return answer(obj)
 
     # Updating
 
@@ -305,7 +304,7 @@ class Cluster:
         if not finalizers and not self._held(target, obj):
             return self._remove(target, obj, dry_run=options.dry_run), True
         if not meta.get("deletionTimestamp"):
-            if "generation" in meta:
+            if "generation" in meta and target.resource != DEFINITIONS:
                 marked["metadata"]["generation"] = meta["generation"] + 1
             marked["metadata"]["deletionTimestamp"] = self.now()
         if target.resource == NAMESPACES:
@@ -373,7 +372,7 @@ class Cluster:
             raise status.forbidden(target.resource, name, why, causes=[cause])
         if target.kind.terminating:
             text = "create not allowed while custom resource definition is terminating"
-            raise StatusError(405, "MethodNotAllowed", text, details={})
+            raise status.forbidden(target.resource, name, text)
 
 
 def _check_applied_type(target: Target, applied: Obj) -> None:

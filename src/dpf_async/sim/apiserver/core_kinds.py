@@ -64,13 +64,13 @@ def _core(
     *,
     status: bool = False,
     fields: Mapping[str, Any] | None = None,
-    structs: tuple[str, ...] = (),
+    structs: Mapping[str, Obj] | None = None,
     columns: tuple[Obj, ...] = (),
     **more: Any,
 ) -> Kind:
     schema = _object(**fields) if fields is not None else None
     version = Version(
-        "v1", schema, has_status=status, columns=(*columns, AGE), structs=structs, checked=False
+        "v1", schema, has_status=status, columns=(*columns, AGE), structs=structs or {}, checked=False
     )
     return Kind(group, plural, kind, {"v1": version}, "v1", singular=kind.lower(), **more)
 
@@ -96,7 +96,7 @@ def core_kinds() -> list[Kind]:
                 "spec": _object(finalizers=_LIST),
                 "status": _object(phase=_STRING, conditions=_CONDITIONS),
             },
-            structs=("spec", "status"),
+            structs={"spec": {}, "status": {}},
             columns=(_column("Status", "The status of the namespace", ".status.phase"),),
         ),
         _core("nodes", "Node", namespaced=False, short_names=("no",), status=True),
@@ -135,7 +135,7 @@ def core_kinds() -> list[Kind]:
                     leaseTransitions=_INTEGER,
                 )
             },
-            structs=("spec",),
+            structs={"spec": {}},
             columns=(_column("Holder", "Who holds it.", ".spec.holderIdentity"),),
         ),
         _core(
@@ -144,7 +144,7 @@ def core_kinds() -> list[Kind]:
             ACCESS_REVIEWS.group,
             namespaced=False,
             verbs=("create",),
-            structs=("spec", "status"),
+            structs={"spec": {}, "status": {}},
         ),
         _core(
             "customresourcedefinitions",
@@ -155,5 +155,6 @@ def core_kinds() -> list[Kind]:
             categories=("api-extensions",),
             has_generation=True,
             status=True,
+            structs={"spec": {"names": {}}, "status": {"acceptedNames": {}}},
         ),
     ]

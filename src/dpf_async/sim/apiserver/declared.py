@@ -36,8 +36,6 @@ def undeclared(value: Any, node: Node | None, path: str = "") -> list[str]:
 
 
 def _wrong_type(value: Any, node: Node) -> str:
-    if node.int_or_string:
-        return f"expected any scalar, got {_shown(value)}" if isinstance(value, dict | list) else ""
     match node.type:
         case "integer" | "number" if type(value) not in (int, float):
             kinds = {str: "string", bool: "bool", dict: "map[string]interface {}", list: "[]interface {}"}

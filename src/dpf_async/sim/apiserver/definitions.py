@@ -40,7 +40,6 @@ class Definitions:
             reason = "InstanceDeletionPending"
             _set_condition(new, _condition("Terminating", reason, "", self._cluster.now()))
             return
-        _complete_names(new)
         errors = _errors(new, old, self._minor)
         if errors:
             kind = GroupResource("apiextensions.k8s.io", "CustomResourceDefinition")
@@ -78,21 +77,18 @@ class Definitions:
         if not changed:
             self._cluster.store.collection(kind.resource)
             return
-        self._reread(kind)
-        self._cluster.store.restart(kind.resource)
+        self._cluster.store.restart(kind.resource, lambda obj: _reread(obj, kind))
 
-    def _reread(self, kind: Kind) -> None:
-        """Show stored objects through the new schema, as decoding them from etcd would."""
-        version = kind.versions.get(kind.storage_version)
-        if version is None or version.root is None:
-            return
-        collection = self._cluster.store.collection(kind.resource)
-        for key, obj in list(collection.objects.items()):
-            reread = copy(obj)
-            reread["apiVersion"] = kind.api_version(version.name)
-            prune(reread, version.root)
-            apply_defaults(reread, version.root)
-            self._cluster.store.replace_silently(kind.resource, key, reread)
+
+def _reread(obj: Obj, kind: Kind) -> Obj:
+    """A stored object through the new schema, as decoding it from etcd would show it."""
+    version = kind.versions.get(kind.storage_version)
+    if version is None or version.root is None:
+        return obj
+    reread: Obj = {**copy(obj), "apiVersion": kind.api_version(version.name)}
+    prune(reread, version.root)
+    apply_defaults(reread, version.root)
+    return reread
 
 
 def kind_of(definition: Obj, minor: int) -> Kind:
@@ -135,20 +131,12 @@ def _resource(definition: Obj) -> GroupResource:
     return GroupResource(definition["spec"]["group"], definition["spec"]["names"]["plural"])
 
 
-def _complete_names(definition: Obj) -> None:
-    spec = definition.setdefault("spec", {})
-    names = spec.setdefault("names", {})
-    names.setdefault("singular", names.get("kind", "").lower())
-    names.setdefault("listKind", f"{names.get('kind', '')}List")
-    spec.setdefault("conversion", {"strategy": "None"})
-
-
 def _errors(definition: Obj, old: Obj | None, minor: int) -> list[FieldError]:
     spec = definition["spec"]
     names = spec["names"]
     errors: list[FieldError] = []
     wanted = f"{names.get('plural', '')}.{spec.get('group', '')}"
-    if definition["metadata"].get("name") != wanted:
+    if old is None and definition["metadata"].get("name") != wanted:
         text = 'must be spec.names.plural+"."+spec.group'
         errors.append(field_errors.invalid("metadata.name", definition["metadata"].get("name", ""), text))
     errors += [field_errors.required(f"spec.{name}") for name in ("group", "scope") if not spec.get(name)]

@@ -29,7 +29,7 @@ class Version:
     columns: tuple[Obj, ...] = ()
     selectable: tuple[str, ...] = ()
     minor: int = 34
-    structs: tuple[str, ...] = ()
+    structs: Mapping[str, Obj] = field(default_factory=dict)
     checked: bool = True
 
     @cached_property

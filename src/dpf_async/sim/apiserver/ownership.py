@@ -6,7 +6,7 @@ Not done: folding the managers beyond ten into ancient-changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,8 +121,8 @@ class Fieldset:
 
     root: Node
     reset: tuple[Path, ...] = ()
-    structs: tuple[str, ...] = ()
-    """Members that objects of the kind always have, as a Go struct does, so that nobody is the one who set them."""
+    structs: Mapping[str, Obj] = field(default_factory=dict)
+    """Members, and theirs, that every object of the kind has, as a Go struct does: nobody is the one who set them."""
 
 
 def manager_name(field_manager: str, user_agent: str) -> str:
@@ -138,21 +138,27 @@ def record_update(live: Obj | None, new: Obj, writer: Writer, types: Fieldset, n
     new["metadata"].pop("managedFields", None)
     if not tracked:
         return
-    always: Obj = {name: {} for name in types.structs}
-    difference = compare(always | (_bare(live) if live else {}), always | _bare(new), types.root)
+    before = _with_structs(_bare(live) if live else {}, types.structs)
+    difference = compare(before, _with_structs(_bare(new), types.structs), types.root)
     # What this endpoint does not write, it takes from nobody.
     touched, removed = without(difference.touched, types.reset), without(difference.removed, types.reset)
     for claim in claims.others(writer):
         claim.fields -= touched
         claim.fields -= removed
     mine = claims.by_writer.get(writer.identity)
-    before = mine.fields if mine is not None else set()
+    owned = mine.fields if mine is not None else set()
     taken = _ownable(touched, types)
     if taken:
-        claims.by_writer[writer.identity] = _Claim(writer, (before - removed) | taken, now)
+        claims.by_writer[writer.identity] = _Claim(writer, (owned - removed) | taken, now)
     elif mine is not None:
-        mine.fields = before - removed
+        mine.fields = owned - removed
     _store(new, claims)
+
+
+def _with_structs(obj: Obj, structs: Mapping[str, Obj]) -> Obj:
+    if not structs:
+        return obj
+    return obj | {name: _with_structs(obj.get(name) or {}, below) for name, below in structs.items()}
 
 
 def _claims_for_update(live: Obj | None, new: Obj, writer: Writer) -> tuple[_Claims, bool]:

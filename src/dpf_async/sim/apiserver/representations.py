@@ -87,14 +87,17 @@ class Partials:
 
     def __init__(self, wanted: Wanted, kind: Kind) -> None:
         self._wanted = wanted
+        self._custom = kind.custom
         self._go = "*unstructured.Unstructured" if kind.custom else f"*core.{kind.kind}"
 
     def of_object(self, obj: Obj) -> Obj:
         """Show one object.
 
         Raises:
-            StatusError: 406, a list is wanted.
+            StatusError: 406 or 500, a list is wanted.
         """
+        if self._wanted.kind == PARTIALS and self._custom:
+            raise status.internal("content is not a list")
         if self._wanted.kind == PARTIALS:
             raise self._refusal(f"the requested object is not a list ({self._go})")
         return partial(obj, self._wanted.api_version)

@@ -45,6 +45,7 @@ class Collection:
     events: list[Event] = field(default_factory=list)
     first: int = 0  # position of events[0] since the beginning
     floor: int = 0  # resourceVersions below are expired
+    watch_floor: int = 0  # and for watches, whose cache may be younger, these
     ended: bool = False  # its watches end once they have sent what is pending
     watchers: set[Callable[[], None]] = field(default_factory=set)
 
@@ -78,7 +79,7 @@ class Store:
         """The objects of a kind; an unknown kind has none, and no history before now."""
         known = self.collections.get(resource)
         if known is None:
-            known = self.collections[resource] = Collection(floor=self.revision)
+            known = self.collections[resource] = Collection(floor=self.revision, watch_floor=self.revision)
         return known
 
     def get(self, resource: GroupResource, key: Key) -> Obj | None:
@@ -114,10 +115,6 @@ class Store:
         self._publish(resource, collection, Event("DELETED", key, version, last, old))
         return last
 
-    def replace_silently(self, resource: GroupResource, key: Key, obj: Obj) -> None:
-        """Show an object otherwise than it was stored (a changed definition), without a new version."""
-        self.collection(resource).objects[key] = obj
-
     def list(
         self, resource: GroupResource, namespace: str, *, at: int | None = None
     ) -> Iterator[tuple[Key, Obj]]:
@@ -145,17 +142,44 @@ class Store:
         """Count the objects of a kind."""
         return len(self.collection(resource).objects)
 
-    def restart(self, resource: GroupResource) -> None:
-        """Begin a kind's history anew: watches end cleanly, older resourceVersions are expired."""
+    def restart(self, resource: GroupResource, reread: Callable[[Obj], Obj] = lambda obj: obj) -> None:
+        """Begin a kind's watches anew: running ones end cleanly, older resourceVersions are expired for them.
+
+        Lists of the past stay, as etcd keeps them. reread: shows an object as it is to be read from now on.
+        """
         old = self.collection(resource)
+        again: dict[int, Obj] = {}
+
+        def read(obj: Obj) -> Obj:
+            if id(obj) not in again:
+                again[id(obj)] = reread(obj)
+            return again[id(obj)]
+
         # Watches keep the old collection, so that they can send what is pending.
-        self.collections[resource] = Collection(old.objects, old.paths, floor=self.revision)
+        self.collections[resource] = Collection(
+            objects={key: read(obj) for key, obj in old.objects.items()},
+            paths=old.paths,
+            events=[
+                Event(
+                    event.type,
+                    event.key,
+                    event.version,
+                    read(event.obj),
+                    None if event.old is None else read(event.old),
+                    event.at,
+                )
+                for event in old.events
+            ],
+            first=old.first,
+            floor=old.floor,
+            watch_floor=self.revision,
+        )
         self._end(old)
 
     def compact(self) -> None:
         """Forget all history; running watches are not disturbed."""
         for collection in self.collections.values():
-            collection.floor = self.revision
+            collection.floor = collection.watch_floor = self.revision
 
     def drop(self, resource: GroupResource) -> None:
         """Forget a kind altogether."""
@@ -169,7 +193,9 @@ class Store:
         # Trimmed in slices: removing one event at a time from the front costs the whole list each time.
         excess = len(collection.events) - self._history
         if excess > max(64, self._history // 8):
-            collection.floor = max(collection.floor, collection.events[excess - 1].version)
+            forgotten = collection.events[excess - 1].version
+            collection.floor = max(collection.floor, forgotten)
+            collection.watch_floor = max(collection.watch_floor, forgotten)
             del collection.events[:excess]
             collection.first += excess
         self._wake(collection)

@@ -107,7 +107,8 @@ class Watch:
             return False
         if self._expired():
             floor = max(
-                self._collection.floor, self._cluster.store.revision if self._faults.refuse_history else 0
+                self._collection.watch_floor,
+                self._cluster.store.revision if self._faults.refuse_history else 0,
             )
             gone = status.expired(f"too old resource version: {self._after} ({floor})")
             await self._send(send, _frame("ERROR", encode_in_order(gone.status)))
@@ -119,7 +120,7 @@ class Watch:
     def _expired(self) -> bool:
         if not self._after or self._options.send_initial_events:
             return False
-        return self._faults.refuse_history or self._after < self._collection.floor
+        return self._faults.refuse_history or self._after < self._collection.watch_floor
 
     def _wants_state(self) -> bool:
         if self._options.send_initial_events is not None:
