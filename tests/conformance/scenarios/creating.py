@@ -91,6 +91,12 @@ SCENARIOS: Final = (
             widget("z", {"label": "yes", "options": {"a": "1", "b": "true"}}),
             accept=YAML,
         ),
+        create(
+            "yaml-duplicate",
+            WIDGETS,
+            f"apiVersion: {GROUP}/v1\nkind: Widget\nmetadata: {{name: yd}}\nspec:\n  size: 4\n  size: 5\n",
+            content_type=YAML,
+        ),
         create("yaml-broken", WIDGETS, "a: b: c", content_type=YAML),
         create(
             "duplicate-fields",

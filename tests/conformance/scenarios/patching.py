@@ -106,6 +106,18 @@ SCENARIOS: Final = (
             content_type=STRATEGIC,
         ),
         ask(
+            "finalizers-ordered",
+            "PATCH",
+            _MAP,
+            {
+                "metadata": {
+                    "finalizers": ["example.com/c"],
+                    "$setElementOrder/finalizers": ["example.com/a", "example.com/c", "example.com/b"],
+                }
+            },
+            content_type=STRATEGIC,
+        ),
+        ask(
             "finalizer-gone",
             "PATCH",
             _MAP,

@@ -214,10 +214,7 @@ async def test_status_is_applied_through_its_own_endpoint() -> None:
         (
             {**config({}), "apiVersion": "example.com/v2"},
             400,
-            (
-                "Incorrect version specified in apply patch. Specified patch version: example.com/v2, expected: "
-                "example.com/v1"
-            ),
+            "invalid object type: example.com/v2, Kind=Widget",
         ),
         (config({}, managedFields=[{"manager": "x"}]), 400, "metadata.managedFields must be nil"),
         (
@@ -225,8 +222,7 @@ async def test_status_is_applied_through_its_own_endpoint() -> None:
             400,
             (
                 'Widget in version "v1" cannot be handled as a Widget: json: cannot unmarshal array '
-                "into Go struct field "
-                "ObjectMeta.metadata of type v1.ObjectMeta"
+                "into Go value of type v1.ObjectMeta"
             ),
         ),
         (
@@ -304,7 +300,7 @@ async def test_repeated_keys_are_warned_of_or_refused() -> None:
         warned = await api.apply(ONE, text)
 
         assert refused.message == (
-            "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n"
+            "error strict decoding patch: error converting YAML to JSON: yaml: unmarshal errors:\n"
             '  line 6: key "size" already set in map'
         )
         assert warned.body["spec"]["size"] == 2
@@ -353,8 +349,8 @@ async def test_a_list_element_goes_with_its_last_applier_even_if_an_updater_chan
         (
             {"parts": [{"count": 1}]},
             (
-                '.spec.parts: element 0: associative list with keys has an element that omits key field "name" (and '
-                "doesn't have default value)"
+                '.spec.parts: element 0: associative list with keys has an element that omits all key fields ["name"] '
+                "(and doesn't have default values for any key fields)"
             ),
         ),
         ({"tags": ["a", "a"]}, '.spec.tags: duplicate entries for key [="a"]'),
@@ -364,6 +360,34 @@ async def test_a_list_element_goes_with_its_last_applier_even_if_an_updater_chan
                 'errors:\n  .spec.parts[name="p"].odd: field not declared in schema\n'
                 "  .spec.odd: field not declared in schema"
             ),
+        ),
+        ({"odd": 1, "odder": 2}, ".spec.odd: field not declared in schema"),
+        ({"size": "x"}, ".spec.size: expected numeric (int or float), got string"),
+        ({"colour": 1}, ".spec.colour: expected string, got &value.valueUnstructured{Value:1}"),
+        (
+            {"colour": {"a": ["x"]}},
+            (
+                ".spec.colour: expected string, got "
+                '&value.valueUnstructured{Value:map[string]interface {}{"a":[]interface {}{"x"}}}'
+            ),
+        ),
+        ({"parts": {}}, ".spec.parts: expected list, got &{map[]}"),
+        ({"options": [1, {"a": None}]}, ".spec.options: expected map, got &{[1 map[a:<nil>]]}"),
+        (
+            {"parts": [None]},
+            ".spec.parts: element 0: associative list with keys may not have a null element",
+        ),
+        (
+            {"parts": ["x"]},
+            ".spec.parts: element 0: associative list with keys may not have non-map elements",
+        ),
+        (
+            {"tags": ["a", {}]},
+            ".spec.tags: element 1: associative list without keys has an element that's a map type",
+        ),
+        (
+            {"tags": [None]},
+            ".spec.tags: element 0: associative list without keys has an element that's an explicit null",
         ),
     ],
 )
@@ -391,3 +415,24 @@ async def test_an_owner_reference_is_applied_whole_and_owned_by_its_uid() -> Non
         assert made.code == 201
         assert made.body["metadata"]["ownerReferences"] == [owner]
         assert owners(made)["one"]["f:metadata"] == {"f:ownerReferences": {'k:{"uid":"0000"}': {}}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "invalid object type: /, Kind="),
+        ("a: b: c", "error encoding patch: yaml: mapping values are not allowed in this context"),
+        (
+            "[]",
+            (
+                "error decoding patch: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal array "
+                "into Go value of type map[string]interface {}"
+            ),
+        ),
+    ],
+)
+async def test_what_is_no_configuration_is_refused(text: str, message: str) -> None:
+    async with serving() as api:
+        refused = await api.apply(ONE, text)
+
+        assert (refused.code, refused.message) == (400, message)

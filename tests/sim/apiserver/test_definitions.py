@@ -179,6 +179,24 @@ async def test_the_scope_of_a_definition_is_for_ever() -> None:
         assert refused.message.endswith('spec.scope: Invalid value: "Cluster": field is immutable')
 
 
+async def test_the_name_of_a_definition_is_not_looked_at_again_when_its_group_is_changed() -> None:
+    async with serving() as api:
+        refused = await api.merge(f"{DEFINITIONS}/widgets.example.com", {"spec": {"group": "other.com"}})
+
+        assert refused.causes == [
+            ("FieldValueInvalid", "spec.group", 'Invalid value: "other.com": field is immutable')
+        ]
+
+
+async def test_a_definition_that_is_being_deleted_has_not_changed() -> None:
+    async with serving() as api:
+        await api.create(WIDGETS, widget("a", finalizers=["x.io/hold"]))
+
+        marked = await api.delete(f"{DEFINITIONS}/widgets.example.com")
+
+        assert marked.body["metadata"]["generation"] == 1
+
+
 async def test_nothing_new_is_created_of_a_kind_that_is_going() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a", finalizers=["x.io/hold"]))
@@ -189,8 +207,10 @@ async def test_nothing_new_is_created_of_a_kind_that_is_going() -> None:
         await api.merge(f"{WIDGETS}/a", {"metadata": {"finalizers": None}})
         await api.server.settled()
 
-        assert refused.code == 405
-        assert refused.message == "create not allowed while custom resource definition is terminating"
+        assert refused.code == 403
+        assert refused.message == (
+            'widgets.example.com "b" is forbidden: create not allowed while custom resource definition is terminating'
+        )
         assert (await api.get(f"{DEFINITIONS}/widgets.example.com")).code == 404
 
 

@@ -321,3 +321,21 @@ async def test_the_default_namespace_cannot_be_deleted() -> None:
         refused = await api.delete("/api/v1/namespaces/default")
 
         assert refused.message == 'namespaces "default" is forbidden: this namespace may not be deleted'
+
+
+async def test_without_controllers_only_what_is_the_api_servers_own_is_done() -> None:
+    async with serving(controllers=False) as api:
+        owner = (await api.create(CONFIG_MAPS, {"metadata": {"name": "owner"}})).body
+        await api.create(WIDGETS, owned("a", {**owner, "apiVersion": "v1", "kind": "ConfigMap"}))
+        await api.delete(f"{CONFIG_MAPS}/owner")
+        await api.delete("/api/v1/namespaces/default")
+        await api.server.settled()
+
+        left = await api.get(f"{WIDGETS}/a")
+        namespace = await api.get("/api/v1/namespaces/default")
+        await api.delete("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com")
+        await api.server.settled()
+
+        assert left.code == 200
+        assert namespace.code == 200
+        assert (await api.get(WIDGETS)).code == 404

@@ -8,28 +8,46 @@ import aiohttp
 import anyio
 import pytest
 
-from tests.sim.apiserver.api import ALL_WIDGETS, GROUP, WIDGETS, serving, widget
+from tests.sim.apiserver.api import ALL_WIDGETS, GROUP, NAMESPACE, WIDGETS, serving, widget
 
 TOKENS = {"t-alice": "alice", "t-bob": "bob"}
 ALICE = {"Authorization": "Bearer t-alice"}
 
 
-async def test_without_a_known_token_nobody_gets_in() -> None:
+async def test_with_a_token_that_is_none_nobody_gets_in() -> None:
     async with serving(tokens=TOKENS) as api:
-        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic t-alice"}):
-            refused = await api.call("GET", WIDGETS, headers=headers)
+        refused = await api.call("GET", "/healthz", headers={"Authorization": "Bearer wrong"})
 
-            assert refused.code == 401
-            assert refused.body == {
-                "kind": "Status",
-                "apiVersion": "v1",
-                "metadata": {},
-                "status": "Failure",
-                "message": "Unauthorized",
-                "reason": "Unauthorized",
-                "code": 401,
-            }
+        assert refused.code == 401
+        assert refused.body == {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": "Unauthorized",
+            "reason": "Unauthorized",
+            "code": 401,
+        }
         assert (await api.call("GET", WIDGETS, headers=ALICE)).code == 200
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic t-alice"}], ids=["nothing", "no bearer"])
+async def test_who_shows_no_token_is_anonymous_and_sees_health_and_version_only(
+    headers: dict[str, str],
+) -> None:
+    async with serving(tokens=TOKENS) as api:
+        refused = await api.call("GET", f"/api/v1/namespaces/{NAMESPACE}", headers=headers)
+        without_discovery = await api.call("GET", "/apis", headers=headers)
+
+        assert refused.code == 403
+        assert refused.message == (
+            'namespaces "default" is forbidden: User "system:anonymous" cannot get resource "namespaces" in API group '
+            '"" in the namespace "default"'
+        )
+        assert refused.headers["X-Content-Type-Options"] == "nosniff"
+        assert without_discovery.message == 'forbidden: User "system:anonymous" cannot get path "/apis"'
+        for path in ("/healthz", "/livez", "/readyz", "/version"):
+            assert (await api.call("GET", path, headers=headers)).code == 200
 
 
 async def test_a_running_watch_outlives_its_token() -> None:

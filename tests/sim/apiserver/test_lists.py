@@ -130,8 +130,8 @@ def token_of(document: object) -> str:
     ("token", "why"),
     [
         ("!", "illegal base64 data at input byte 0"),
-        (token_of([]), 'server does not recognize this encoded version ""'),
-        (token_of({"v": "v0"}), 'server does not recognize this encoded version "v0"'),
+        (token_of([]), "server does not recognize this encoded version "),
+        (token_of({"v": "v0"}), "server does not recognize this encoded version v0"),
         (
             token_of({"v": "meta.k8s.io/v1", "start": "a"}),
             "incorrect encoded start resourceVersion (version meta.k8s.io/v1)",

@@ -102,6 +102,24 @@ async def test_a_json_patch_is_applied_whole_or_not_at_all() -> None:
                 "or equal to 1"
             ),
         ),
+        ("application/merge-patch+json", f"{WIDGETS}/a", "{x", 400, "invalid JSON patch"),
+        ("application/merge-patch+json", f"{WIDGETS}/a", "", 400, "invalid JSON patch"),
+        ("application/merge-patch+json", f"{WIDGETS}/a", "null", 400, "Invalid JSON Patch"),
+        (
+            "application/merge-patch+json",
+            f"{WIDGETS}/a",
+            [],
+            400,
+            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}",
+        ),
+        ("application/json-patch+json", f"{WIDGETS}/a", "[", 400, "invalid JSON patch"),
+        (
+            "application/json-patch+json",
+            f"{WIDGETS}/a",
+            [{"op": "replace", "path": "", "value": {}}],
+            422,
+            " \"\" is invalid: patch: Invalid value: \"{}\": Object 'Kind' is missing in '{}'",
+        ),
         (
             "application/apply-patch+yaml",
             f"{WIDGETS}/a",
@@ -221,3 +239,66 @@ async def test_a_field_that_goes_takes_its_owner_along() -> None:
         left = await api.merge(f"{WIDGETS}/a", {"spec": {"url": None}}, fieldManager="other")
 
         assert [entry["manager"] for entry in left.body["metadata"]["managedFields"]] == ["tester"]
+
+
+async def test_what_stands_before_the_first_slash_of_a_path_is_not_looked_at() -> None:
+    async with serving() as api:
+        await api.create(WIDGETS, widget("a"))
+
+        patched = await api.patch(f"{WIDGETS}/a", [{"op": "replace", "path": "x/spec/size", "value": 7}])
+
+        assert patched.body["spec"]["size"] == 7
+
+
+async def test_a_member_that_operations_do_not_have_is_warned_of() -> None:
+    async with serving() as api:
+        await api.create(WIDGETS, widget("a"))
+
+        operation = {"op": "replace", "path": "/spec/size", "value": 7, "extra": 1}
+        patched = await api.patch(f"{WIDGETS}/a", [operation])
+
+        assert patched.warnings == ['299 - "json patch unknown field \\"[0].extra\\""']
+
+
+async def test_a_strict_patch_shows_what_it_would_have_made() -> None:
+    async with serving() as api:
+        await api.create(WIDGETS, widget("a"))
+
+        refused = await api.merge(f"{WIDGETS}/a", {"spec": {"wrong": 1}}, fieldValidation="Strict")
+
+        assert refused.code == 422
+        assert r"\"wrong\":1" in refused.message
+        assert refused.message.endswith('strict decoding error: unknown field "spec.wrong"')
+
+
+async def test_the_order_of_a_set_is_the_one_that_a_strategic_patch_names() -> None:
+    async with serving() as api:
+        await api.create(CONFIG_MAPS, {"metadata": {"name": "c", "finalizers": ["x.io/a", "x.io/b"]}})
+
+        patched = await api.call(
+            "PATCH",
+            f"{CONFIG_MAPS}/c",
+            {
+                "metadata": {
+                    "finalizers": ["x.io/c"],
+                    "$setElementOrder/finalizers": ["x.io/a", "x.io/c", "x.io/b"],
+                }
+            },
+            headers={"Content-Type": "application/strategic-merge-patch+json"},
+        )
+
+        assert patched.body["metadata"]["finalizers"] == ["x.io/a", "x.io/c", "x.io/b"]
+
+
+async def test_a_write_that_fails_tells_what_it_would_have_warned_of() -> None:
+    async with serving() as api:
+        invalid = await api.create(WIDGETS, widget("a", {"size": 0, "wrong": 1}))
+        other = await api.create(WIDGETS, {**widget("a"), "apiVersion": "example.com/v9"})
+        await api.create(WIDGETS, widget("a"))
+        patched = await api.merge(f"{WIDGETS}/a", {"apiVersion": "example.com/v9"})
+
+        assert [refused.code for refused in (invalid, other, patched)] == [422, 400, 422]
+        assert invalid.warnings == ['299 - "unknown field \\"spec.wrong\\""']
+        of_no_schema = ['299 - "unknown field \\"spec\\""', '299 - "unknown field \\"status\\""']
+        assert other.warnings == of_no_schema[:1]
+        assert patched.warnings == of_no_schema

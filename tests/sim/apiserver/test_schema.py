@@ -40,7 +40,21 @@ def of_field(field: dict[str, Any]) -> dict[str, Any]:
             '<nil>: Invalid value: "": "spec.f" must not validate the schema (not)',
         ),
         (INTEGER, "x", 'spec.f: Invalid value: "string": spec.f in body must be of type integer: "string"'),
-        (INTEGER, 1.5, 'spec.f: Invalid value: "number": spec.f in body must be of type integer: "number"'),
+        (
+            {"type": "integer", "format": "int32"},
+            3_000_000_000,
+            '<nil>: Invalid value: "": Checked value must be of type integer with format int32 in spec.f',
+        ),
+        (
+            {"type": "number", "multipleOf": 0.5},
+            2,
+            "spec.f: Invalid value: 0: factor MultipleOf declared for spec.f must be positive: 0",
+        ),
+        (
+            {"type": "number", "multipleOf": 0.5},
+            0.75,
+            "spec.f: Invalid value: 0.75: spec.f in body should be a multiple of 0.5",
+        ),
         (
             {"type": "object"},
             [],
@@ -157,6 +171,16 @@ async def test_a_violation_is_worded_as_kubernetes_words_it(
         assert [(field, message) for _, field, message in refused.causes] == [(path, body)]
 
 
+async def test_a_fraction_for_a_whole_number_is_of_the_wrong_type_and_out_of_range() -> None:
+    async with serving(of_field(INTEGER)) as api:
+        refused = await api.create(WIDGETS, widget("a", {"f": 1.5}))
+
+        assert [message for _, _, message in refused.causes] == [
+            'Invalid value: "number": spec.f in body must be of type integer: "number"',
+            'Invalid value: "": Checked value must be of type integer (default format) in spec.f',
+        ]
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -268,7 +292,7 @@ async def test_metadata_comes_first_and_rules_are_not_checked_on_a_malformed_obj
             {"labels": {"a/b/c": "v"}},
             "metadata.labels",
             (
-                'Invalid value: "a/b/c": a qualified name must consist of alphanumeric '
+                'Invalid value: "a/b/c": a valid label key must consist of alphanumeric '
                 "characters, '-', '_' or '.', and "
                 "must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex "
                 "used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an "
@@ -288,13 +312,13 @@ async def test_metadata_comes_first_and_rules_are_not_checked_on_a_malformed_obj
         ),
         (
             {"ownerReferences": [{"apiVersion": "", "kind": "K", "name": "n", "uid": "u"}]},
-            "metadata.ownerReferences.apiVersion",
-            'Invalid value: "": version must not be empty',
+            "metadata.ownerReferences[0].apiVersion",
+            "Required value: must not be empty",
         ),
         (
             {"ownerReferences": [{"apiVersion": "v1", "kind": "K", "name": "n"}]},
-            "metadata.ownerReferences.uid",
-            'Invalid value: "": must not be empty',
+            "metadata.ownerReferences[0].uid",
+            "Required value: must not be empty",
         ),
     ],
 )

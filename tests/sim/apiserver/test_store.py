@@ -144,8 +144,8 @@ def test_yaml_dates_stay_text() -> None:
     assert value == {"at": "2020-01-01T00:00:00Z", "day": "2020-01-01", "1": True, "x": 2}
     repeated = decode_yaml(b"a: 1\nb:\n  c: 1\n  c: 2\n")
     assert repeated.value == {"a": 1, "b": {"c": 2}}
-    assert repeated.strict_errors == ['yaml: unmarshal errors:\n  line 4: key "c" already set in map']
-    with pytest.raises(DecodeError, match="error converting YAML to JSON"):
+    assert repeated.strict_errors == ['line 4: key "c" already set in map']
+    with pytest.raises(DecodeError, match=r"^yaml: "):
         decode_yaml(b"a: [")
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from dpf_async.sim.apiserver.tables import human_duration, wants_table
-from tests.sim.apiserver.api import API, CONFIG_MAPS, WIDGETS, Stream, definition, serving, widget
+from dpf_async.sim.apiserver.representations import negotiate
+from dpf_async.sim.apiserver.tables import human_duration
+from tests.sim.apiserver.api import API, CONFIG_MAPS, SECRETS, WIDGETS, Stream, definition, serving, widget
 
 ACCEPT = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 COLUMNS: list[dict[str, Any]] = [
@@ -42,14 +43,15 @@ async def table(api: API, path: str, **query: Any) -> dict[str, Any]:
     [
         (ACCEPT, True),
         ("application/json;as=Table;v=v1;g=meta.k8s.io", True),
-        ("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", False),
+        ("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", True),
+        ("application/json;as=Table;v=v9;g=meta.k8s.io,application/json", False),
         ("application/json", False),
         ("application/json,application/json;as=Table;v=v1;g=meta.k8s.io", False),
         ("", False),
     ],
 )
 def test_the_first_type_that_the_server_has_decides(accept: str, wanted: bool) -> None:
-    assert wants_table(accept) is wanted
+    assert (negotiate(accept).kind == "Table") is wanted
 
 
 @pytest.mark.parametrize(
@@ -114,14 +116,28 @@ async def test_a_list_becomes_rows_with_the_columns_of_its_definition() -> None:
 
 async def test_without_columns_of_its_own_a_kind_has_name_and_age() -> None:
     async with serving() as api:
-        await api.create(CONFIG_MAPS, {"metadata": {"name": "c"}})
         await api.create(WIDGETS, widget("a"))
 
-        found = [await table(api, f"{CONFIG_MAPS}/c"), await table(api, f"{WIDGETS}/a")]
+        found = [await table(api, f"{WIDGETS}/a"), await table(api, "/api/v1/namespaces/default")]
 
-        for one in found:
-            assert [column["name"] for column in one["columnDefinitions"]] == ["Name", "Age"]
-        assert [one["rows"][0]["cells"][0] for one in found] == ["c", "a"]
+        names = [[column["name"] for column in one["columnDefinitions"]] for one in found]
+        assert names == [["Name", "Age"], ["Name", "Status", "Age"]]
+        assert [one["rows"][0]["cells"][:-1] for one in found] == [["a"], ["default", "Active"]]
+
+
+async def test_core_kinds_have_the_columns_of_kubernetes() -> None:
+    async with serving() as api:
+        await api.create(
+            CONFIG_MAPS, {"metadata": {"name": "c"}, "data": {"a": "1"}, "binaryData": {"b": "eA=="}}
+        )
+        await api.create(SECRETS, {"metadata": {"name": "s"}, "stringData": {"a": "1"}})
+
+        config_map, secret = await table(api, f"{CONFIG_MAPS}/c"), await table(api, f"{SECRETS}/s")
+
+        assert [column["name"] for column in config_map["columnDefinitions"]] == ["Name", "Data", "Age"]
+        assert config_map["rows"][0]["cells"][:2] == ["c", 2]
+        assert [column["name"] for column in secret["columnDefinitions"]] == ["Name", "Type", "Data", "Age"]
+        assert secret["rows"][0]["cells"][:3] == ["s", "Opaque", 1]
 
 
 async def test_pages_and_what_rows_carry_are_as_asked_for() -> None:
@@ -137,7 +153,8 @@ async def test_pages_and_what_rows_carry_are_as_asked_for() -> None:
         assert [row["object"]["spec"] for row in first["rows"]] == [{"size": 1, "colour": "red"}] * 2
         assert first["metadata"]["remainingItemCount"] == 1
         assert [row["cells"][0] for row in rest["rows"]] == ["c"]
-        assert "object" not in rest["rows"][0]
+        assert rest["rows"][0]["object"] is None
+        assert "continue" not in rest["metadata"]
         assert core["rows"] == []
         assert (refused.code, refused.body["reason"]) == (400, "BadRequest")
 
@@ -157,7 +174,8 @@ async def test_a_watch_sends_a_row_per_event_and_the_columns_once() -> None:
 
         assert [kind for kind, _ in (first, second)] == ["ADDED", "MODIFIED"]
         assert [obj["kind"] for _, obj in (first, second)] == ["Table", "Table"]
-        assert [len(obj["columnDefinitions"]) for _, obj in (first, second)] == [2, 0]
+        assert len(first[1]["columnDefinitions"]) == 2
+        assert second[1]["columnDefinitions"] is None
         assert second[1]["metadata"]["resourceVersion"] == changed.version
         assert [obj["kind"] for _, obj in beside] == ["Widget", "Widget"], "others are sent objects"
 

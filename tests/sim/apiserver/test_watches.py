@@ -374,3 +374,37 @@ async def test_settled_means_every_event_has_been_sent() -> None:
 
             with anyio.fail_after(1):
                 assert await stream.names(1) == [("MODIFIED", "a")]
+
+
+async def test_a_list_of_the_past_outlives_a_changed_definition_and_is_seen_through_it() -> None:
+    async with serving() as api:
+        past = (await api.create(WIDGETS, widget("a", {"size": 3, "url": "http://x"}))).version
+        await change(api, "a", 2)
+        changed = definition()
+        properties = changed["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+        spec = properties["spec"] = {**properties["spec"], "properties": {**properties["spec"]["properties"]}}
+        del spec["properties"]["url"]
+
+        await api.merge(
+            f"{DEFINITIONS}/widgets.example.com",
+            {"spec": {"versions": [{**changed["spec"]["versions"][0]}]}},
+        )
+
+        listed = await api.get(WIDGETS, resourceVersion=past, resourceVersionMatch="Exact")
+        assert [item["spec"] for item in listed.body["items"]] == [{"size": 3, "colour": "red"}]
+
+
+async def test_a_streaming_list_of_the_future_ends_with_a_timeout_as_its_only_event() -> None:
+    async with serving(freshness_timeout=0.01) as api:
+        future = api.server.resource_version + 10
+        async with api.watch(
+            WIDGETS,
+            resourceVersion=future,
+            sendInitialEvents="true",
+            resourceVersionMatch="NotOlderThan",
+            allowWatchBookmarks="true",
+        ) as stream:
+            events = await stream.rest()
+
+        assert [(kind, told["code"]) for kind, told in events] == [("ERROR", 504)]
+        assert events[0][1]["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"

@@ -96,7 +96,7 @@ _MERGE_SETS = frozenset({"finalizers"})
 
 
 def strategic_patch(document: Any, patch: Any, field: str = "") -> Any:
-    """Apply a strategic merge patch to a core kind; its ordering hints are not needed and are ignored."""
+    """Apply a strategic merge patch to a core kind; of its hints about order, those for sets are followed."""
     if isinstance(patch, dict):
         if patch.get("$patch") == "replace":
             return {name: value for name, value in patch.items() if name != "$patch"}
@@ -111,6 +111,11 @@ def strategic_patch(document: Any, patch: Any, field: str = "") -> Any:
                 result.pop(name, None)
             else:
                 result[name] = strategic_patch(result.get(name), value, name)
+        for name in _MERGE_SETS & result.keys():
+            if order := patch.get(f"$setElementOrder/{name}"):
+                result[name] = [item for item in order if item in result[name]] + [
+                    item for item in result[name] if item not in order
+                ]
         return result
     if isinstance(patch, list) and isinstance(document, list):
         if field in _MERGE_SETS:
