@@ -46,9 +46,9 @@ def _as_go_reads(given: Any, document: Any) -> Any:
     if not isinstance(given, dict):
         return given
     operation: dict[str, Any] = dict(given)
-    for member in ("path", "from"):
-        if isinstance(written := operation.get(member), str) and "/" in written:
-            operation[member] = written[written.index("/") :]
+    for name in ("path", "from"):
+        if isinstance(written := operation.get(name), str) and "/" in written:
+            operation[name] = written[written.index("/") :]
     if operation.get("op") not in ("add", "replace", "test"):
         return operation
     operation = {"value": None, **operation}
