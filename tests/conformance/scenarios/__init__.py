@@ -12,6 +12,7 @@ from tests.conformance.scenarios import (
     describing,
     listing,
     patching,
+    provisioning,
     redefining,
     reviewing,
     ruling,
@@ -37,4 +38,5 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     *describing.SCENARIOS,
     *reviewing.SCENARIOS,
     *redefining.SCENARIOS,
+    *provisioning.SCENARIOS,
 )

@@ -78,6 +78,11 @@ def _names(listed: Any) -> Any:
     }
 
 
+def _size(_body: Any) -> Any:
+    """Its headers are what matters."""
+    return "large"
+
+
 SCENARIOS: Final = (
     scenario("list-labels", *_some(), *_queries("labelSelector", _LABELS)),
     scenario("list-fields", *_some(), *_queries("fieldSelector", _FIELDS)),
@@ -126,6 +131,23 @@ SCENARIOS: Final = (
         get("item-version-future", f"{WIDGETS}/a", resourceVersion="x"),
         get("item-version-zero", f"{WIDGETS}/a", resourceVersion="0"),
         get("item-version-old", f"{WIDGETS}/a", resourceVersion=of("a", "metadata.resourceVersion")),
+    ),
+    scenario(
+        "list-large",
+        create("a", WIDGETS, widget("a", annotations={"a": "x" * 150_000})),
+        get("plain", f"{WIDGETS}/a", view=_size),
+        get("gzip", f"{WIDGETS}/a", headers={"Accept-Encoding": "gzip"}, view=_size),
+        get("gzip-list", WIDGETS, headers={"Accept-Encoding": "deflate, gzip"}, view=_size),
+        get("gzip-none", f"{WIDGETS}/b", headers={"Accept-Encoding": "gzip"}),
+        create(
+            "gzip-create",
+            WIDGETS,
+            widget("b", annotations={"a": "x" * 150_000}),
+            headers={"Accept-Encoding": "gzip"},
+            view=_size,
+        ),
+        create("too-large", WIDGETS, widget("c", {"free": {"a": "x" * 1_600_000}})),
+        create("far-too-large", WIDGETS, widget("c", {"free": {"a": "x" * 3_200_000}})),
     ),
     scenario(
         "list-versions",

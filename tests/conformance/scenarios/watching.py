@@ -46,6 +46,8 @@ SCENARIOS: Final = (
         watch("the-item", _B, events=1),
         watch("from-text", WIDGETS, resourceVersion="x"),
         watch("from-one", WIDGETS, resourceVersion="1"),
+        watch("from-the-future", WIDGETS, resourceVersion="99999999"),
+        watch("from-negative", WIDGETS, resourceVersion="-1"),
         watch("nowhere", f"/apis/{GROUP}/v1/namespaces/no-such/widgets"),
         watch("deprecated-path", f"/apis/{GROUP}/v1/watch/namespaces/{{ns}}/widgets", events=2),
         watch("across", f"/apis/{GROUP}/v1/widgets", events=2, fieldSelector="metadata.namespace={ns}"),

@@ -436,3 +436,17 @@ async def test_what_is_no_configuration_is_refused(text: str, message: str) -> N
         refused = await api.apply(ONE, text)
 
         assert (refused.code, refused.message) == (400, message)
+
+
+async def test_what_an_applier_leaves_empty_becomes_null_and_is_refused_where_that_is_not_allowed() -> None:
+    async with serving() as api:
+        await api.apply(ONE, config({"options": {"a": "1"}}))
+
+        emptied = await api.apply(ONE, config({"options": {}}))
+
+        assert emptied.code == 422
+        assert [field for _, field, _ in emptied.causes] == ["spec.options"]
+        assert (
+            emptied.causes[0][2]
+            == 'Invalid value: "null": spec.options in body must be of type object: "null"'
+        )

@@ -483,3 +483,67 @@ async def test_embedded_resources_keep_their_type_and_metadata() -> None:
         made = await api.create(WIDGETS, widget("a", {"f": inner}))
 
         assert made.body["spec"]["f"] == {key: value for key, value in inner.items() if key != "odd"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        (
+            {"type": "string", "format": "ipv4"},
+            7,
+            'Invalid value: "int64": spec.f in body must be of type ipv4: "int64"',
+        ),
+        (
+            {"type": "string", "format": "ipv4"},
+            True,
+            'Invalid value: "": spec.f in body must be of type ipv4: ""',
+        ),
+        (
+            {"type": "string", "format": "of-nobody"},
+            7,
+            'Invalid value: "integer": spec.f in body must be of type string: "integer"',
+        ),
+        (
+            {"type": "integer", "format": "int32"},
+            {},
+            'Invalid value: "": spec.f in body must be of type int32: ""',
+        ),
+        (
+            {"type": "integer", "format": "int32"},
+            [],
+            'Invalid value: "array": spec.f in body must be of type integer: "array"',
+        ),
+    ],
+)
+async def test_the_format_of_a_value_is_looked_at_before_its_type(
+    field: dict[str, Any], value: Any, expected: str
+) -> None:
+    async with serving(of_field(field)) as api:
+        refused = await api.create(WIDGETS, widget("a", {"f": value}))
+
+        assert refused.causes[0][2] == expected
+
+
+async def test_a_list_passes_for_a_text_that_has_a_format() -> None:
+    async with serving(of_field({"type": "string", "format": "ipv4"})) as api:
+        assert (await api.create(WIDGETS, widget("a", {"f": []}))).code == 201
+
+
+async def test_through_its_own_endpoint_the_status_alone_is_validated_and_named_in_the_field() -> None:
+    async with serving() as api:
+        await api.create(WIDGETS, widget("a"))
+
+        refused = await api.merge(f"{WIDGETS}/a/status", {"status": {"phase": 7}})
+        wrong = await api.merge(f"{WIDGETS}/a/status", {"status": []})
+        missing = await api.merge(f"{WIDGETS}/a/status", {"status": {"count": 1.5}})
+
+        text = 'Invalid value: "integer": phase in body must be of type string: "integer"'
+        assert refused.causes == [("FieldValueTypeInvalid", "status.phase", text)]
+        assert wrong.causes[0][1:] == (
+            "status",
+            'Invalid value: "array":  in body must be of type object: "array"',
+        )
+        assert missing.causes[1][1:] == (
+            "status",
+            'Invalid value: "": Checked value must be of type integer (default format) in count',
+        )

@@ -14,7 +14,7 @@ from typing import Any
 from . import field_errors, metadata, names, status
 from .codec import Obj, encode
 from .field_errors import FieldError
-from .kinds import DEFINITIONS, NAMESPACES, SECRETS, Version
+from .kinds import DEFINITIONS, NAMESPACES, SECRETS
 from .requests import Body, Target, WriteOptions
 from .status import GroupResource, StatusError
 from .structure import apply_defaults, list_type_errors, prune
@@ -118,7 +118,7 @@ def creation_errors(target: Target, obj: Obj) -> list[FieldError]:
     errors = metadata.creation_errors(
         obj["metadata"], namespaced=target.kind.namespaced, name_problems=checks
     )
-    return errors + _value_errors(target.version, obj, None)
+    return errors + _value_errors(target, obj, None)
 
 
 def update_errors(target: Target, obj: Obj, old: Obj) -> list[FieldError]:
@@ -134,7 +134,7 @@ def update_errors(target: Target, obj: Obj, old: Obj) -> list[FieldError]:
     if type_errors := _type_errors(target, obj):
         return errors + type_errors
     errors += metadata.update_errors(meta, old_meta)
-    return errors + _value_errors(target.version, obj, old)
+    return errors + _value_errors(target, obj, old)
 
 
 def _type_errors(target: Target, obj: Obj) -> list[FieldError]:
@@ -147,11 +147,12 @@ def _type_errors(target: Target, obj: Obj) -> list[FieldError]:
     return errors
 
 
-def _value_errors(version: Version, obj: Obj, old: Obj | None) -> list[FieldError]:
+def _value_errors(target: Target, obj: Obj, old: Obj | None) -> list[FieldError]:
     """Schema, then list types, then CEL unless something worse stands in its way."""
+    version = target.version
     if version.validator is None or version.rules is None:
         return []
-    errors = version.validator.errors(obj, old)
+    errors = _schema_errors(target, obj, old)
     if old is None or not list_type_errors(old, version.root):
         errors += list_type_errors(obj, version.root)
     if not version.rules.empty and any(error.blocking for error in errors):
@@ -161,6 +162,15 @@ def _value_errors(version: Version, obj: Obj, old: Obj | None) -> list[FieldErro
         )
         return [*errors, field_errors.invalid("", None, text)]
     return errors + version.rules.errors(obj, old)
+
+
+def _schema_errors(target: Target, obj: Obj, old: Obj | None) -> list[FieldError]:
+    validator, status_validator = target.version.validator, target.version.status_validator
+    if target.subresource != "status" or old is None:
+        return validator.errors(obj, old) if validator is not None else []
+    if status_validator is None or "status" not in obj:
+        return []
+    return status_validator.errors(obj["status"], old.get("status"))
 
 
 def wipe_system_fields(meta: Obj) -> None:

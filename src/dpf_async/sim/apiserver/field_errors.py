@@ -6,7 +6,7 @@ Source: apimachinery pkg/util/validation/field.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .codec import Obj, encode_plain
@@ -33,6 +33,9 @@ _BLOCKING = {
 }
 
 
+_NO_FIELD = "<nil>"
+
+
 class _Omitted:
     """Marks an error that does not show the value."""
 
@@ -51,6 +54,12 @@ class FieldError:
     def __str__(self) -> str:
         return f"{self.field}: {self.body}"
 
+    def below(self, name: str) -> FieldError:
+        """The same in a member of an object; what named no field names the member."""
+        return replace(
+            self, field=name if self.field == _NO_FIELD else f"{name}.{self.field.removeprefix('.')}"
+        )
+
     @property
     def blocking(self) -> bool:
         """Whether CEL rules are not run because of it."""
@@ -68,7 +77,7 @@ def _error(kind: str, path: str, value: Any, detail: str) -> FieldError:
         body += f": {go_value(value)}"
     if detail:
         body += f": {detail}"
-    return FieldError(kind, path or "<nil>", body)
+    return FieldError(kind, path or _NO_FIELD, body)
 
 
 def invalid(path: str, value: Any, detail: str) -> FieldError:

@@ -45,6 +45,15 @@ class Version:
         return SchemaValidator(self.schema, self.root)
 
     @cached_property
+    def status_validator(self) -> SchemaValidator | None:
+        """Checks the status that is written through its own endpoint, of which nothing else is looked at."""
+        schema = ((self.schema or {}).get("properties") or {}).get("status")
+        node = self.root.properties.get("status") if self.root is not None else None
+        if schema is None or node is None or not self.checked:
+            return None
+        return SchemaValidator(schema, node, below="status")
+
+    @cached_property
     def rules(self) -> Rules | None:
         """The CEL rules."""
         return Rules(self.root, minor=self.minor) if self.root is not None else None

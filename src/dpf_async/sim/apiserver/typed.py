@@ -172,19 +172,40 @@ def _merge_lists(live: dict[str, Any], applied: dict[str, Any], node: Node) -> l
     return result
 
 
-def remove(value: Any, doomed: Fields, node: Node | None, path: Path = ()) -> Any:
-    """Cut fields, with all below them, out of an object."""
+def remove(value: Any, doomed: Fields, node: Node | None) -> Any:
+    """Cut fields, with all below them, out of an object; what is empty afterwards becomes null."""
+    return _remove(value, _tree(doomed), node) if doomed else value
+
+
+_Tree = dict[str, Any]  # by steps of paths; an empty one ends a path
+_END: _Tree = {}
+
+
+def _tree(fields: Fields) -> _Tree:
+    root: _Tree = {}
+    for path in sorted(fields, key=len):
+        below: _Tree | None = root
+        for step in path[:-1]:
+            below = below.setdefault(step, {}) if below is not _END else _END
+        if below is not _END:
+            below[path[-1]] = _END
+    return root
+
+
+def _remove(value: Any, doomed: _Tree, node: Node | None) -> Any:
     if _granular_map(value, node):
-        return {
-            name: remove(item, doomed, node.child(name) if node is not None else None, here)
-            for name, item in value.items()
-            if (here := (*path, member(name))) not in doomed
-        }
+        kept = {}
+        for name, item in value.items():
+            below = doomed.get(member(name))
+            child = node.child(name) if node is not None else None
+            if below is not _END:
+                kept[name] = item if below is None else _remove(item, below, child)
+        return kept or None
     if node is not None and _keyed_list(value, node):
-        kept = []
+        left = []
         for item in value:
-            name = element(item, node)
-            if name is None or (*path, name) not in doomed:
-                kept.append(remove(item, doomed, node.items, (*path, name or "")))
-        return kept
-    return value
+            below = doomed.get(element(item, node) or "")
+            if below is not _END:
+                left.append(item if below is None else _remove(item, below, node.items))
+        return left or None
+    return None if isinstance(value, dict | list) else value

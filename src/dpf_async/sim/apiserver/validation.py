@@ -33,11 +33,15 @@ _Errors = Iterator[ValidationError]
 
 
 class SchemaValidator:
-    """One schema, compiled; finds violations of a value."""
+    """One schema, compiled; finds violations of a value.
 
-    def __init__(self, schema: Mapping[str, Any], root: Node) -> None:
+    below: the member of an object that the values are, whose name is in the field of an error and not in its words.
+    """
+
+    def __init__(self, schema: Mapping[str, Any], root: Node, *, below: str = "") -> None:
         self._validator = _Validator(_ordered(schema))
         self._root = root
+        self._below = below
 
     def errors(self, value: Any, old: Any = None) -> list[FieldError]:
         """List violations; on update (old given) not those of parts that are as they were.
@@ -49,7 +53,8 @@ class SchemaValidator:
             found = [
                 error for error in found if not _unchanged(list(error.absolute_path), value, old, self._root)
             ]
-        return [_field_error(error) for error in found]
+        errors = [_field_error(error) for error in found]
+        return [error.below(self._below) for error in errors] if self._below else errors
 
 
 def _unchanged(path: list[Any], new: Any, old: Any, node: Node | None) -> bool:
@@ -119,10 +124,10 @@ def _ordered(schema: Mapping[str, Any]) -> dict[str, Any]:
         members["kind-of"] = {
             "types": types,
             "nullable": bool(schema.get("nullable")),
-            "format": schema.get("format", ""),
+            "format": _known_format(schema),
         }
     if schema.get("type") in ("integer", "number"):
-        members["range"] = {"type": schema["type"], "format": schema.get("format", "")}
+        members["range"] = {"type": schema["type"], "format": _known_format(schema)}
     text = {key: schema[key] for key in ("maxLength", "minLength", "pattern") if schema.get(key) is not None}
     if pattern := text.get("pattern"):
         text["compiled"] = compile_pattern(pattern)
@@ -139,6 +144,19 @@ def _ordered(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {key: members[key] for key in (*_ORDER, *_KEPT) if key in members}
 
 
+def _known_format(schema: Mapping[str, Any]) -> str:
+    """The format, as far as it is looked at for a type. Source: apiextensions pkg/apiserver/validation/formats.go."""
+    name = str(schema.get("format", ""))
+    match schema.get("type"):
+        case "integer":
+            known = name in ("int32", "int64")
+        case "number":
+            known = name in ("float", "double")
+        case _:
+            known = name in CHECKS
+    return name if known else ""
+
+
 def _type_of(value: Any) -> str:
     kinds = {bool: "boolean", str: "string", int: "integer", float: "number", list: "array", dict: "object"}
     return "null" if value is None else kinds[type(value)]
@@ -151,7 +169,21 @@ def _kind_of(_validator: Any, wanted: Any, value: Any, _schema: Any) -> _Errors:
     actual = _type_of(value)
     if actual in types or (actual == "integer" and "number" in types):
         return
+    # Where there is a format, it is looked at before the type, though not of a text or a list.
+    if wanted["format"] and actual not in ("string", "array", "null"):
+        yield ValidationError(_FORMATS.get(actual, ""), cause=_OfFormat())
+        return
+    if wanted["format"] and actual == "array" and "string" in types:
+        return
     yield ValidationError(actual)
+
+
+_FORMATS = {"integer": "int64", "number": "double"}
+"""Of values, as Go's validation calls them."""
+
+
+class _OfFormat(Exception):
+    """Marks a violation that is told with the format in place of the type."""
 
 
 def _combined(how: str) -> Any:
@@ -189,7 +221,7 @@ def _in_range(_validator: Any, wanted: Any, value: Any, _schema: Any) -> _Errors
     """Numbers that do not fit into the Go type of their schema."""
     if type(value) not in (int, float) or wanted["type"] != "integer":
         return
-    low, high = _RANGES.get(wanted["format"], _RANGES["int64"])
+    low, high = _RANGES[wanted["format"] or "int64"]
     if type(value) is float or not low <= value <= high:
         named = f"with format {wanted['format']}" if wanted["format"] else "(default format)"
         yield ValidationError(f"Checked value must be of type integer {named}")
@@ -198,8 +230,6 @@ def _in_range(_validator: Any, wanted: Any, value: Any, _schema: Any) -> _Errors
 _RANGES = {
     "int32": (-(2**31), 2**31 - 1),
     "int64": (-(2**63), 2**63 - 1),
-    "uint32": (0, 2**32 - 1),
-    "uint64": (0, 2**64 - 1),
 }
 
 
@@ -255,7 +285,7 @@ def _field_error(error: ValidationError) -> FieldError:
     if (worded := _WORDED_BY.get(keyword)) is not None:
         return worded(path, value, error.message, limit)
     if keyword == "kind-of":
-        wanted = ",".join(limit["types"])
+        wanted = limit["format"] if error.cause is not None else ",".join(limit["types"])
         text = f'{subject} must be of type {wanted}: "{error.message}"'
         return type_invalid(path, error.message, text)
     if keyword == "enum":
