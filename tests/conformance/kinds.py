@@ -170,6 +170,7 @@ _WIDGET: Final[Manifest] = {
                     "properties": {"left": _STRING, "right": _STRING},
                     "oneOf": [{"required": ["left"]}, {"required": ["right"]}],
                 },
+                "both": {**_STRING, "allOf": [{"enum": ["a", "b"]}, {"enum": ["b", "c"]}]},
                 "nested": {
                     "type": "object",
                     "default": {"inner": {}},

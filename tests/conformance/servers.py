@@ -5,6 +5,7 @@ Assumes nothing of either server but its URL and a token.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -118,7 +119,8 @@ class _Run:
 
     async def _answer(self, exchange: Exchange) -> Answer:
         body = self._resolved(exchange.body)
-        data = None if body is None else (body if isinstance(body, str) else json.dumps(body))
+        text = body if isinstance(body, str) else json.dumps(body)
+        data = None if body is None else io.BytesIO(text.encode())
         headers = {"User-Agent": AGENT, **{k: self._text(v) for k, v in exchange.headers.items()}}
         if data is not None:
             headers.setdefault("Content-Type", "application/json")

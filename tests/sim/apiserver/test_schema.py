@@ -547,3 +547,19 @@ async def test_through_its_own_endpoint_the_status_alone_is_validated_and_named_
             "status",
             'Invalid value: "": Checked value must be of type integer (default format) in count',
         )
+
+
+async def test_of_schemas_that_must_all_hold_each_tells_what_is_wrong_and_then_all_of_them() -> None:
+    async with serving(of_field({"type": "string", "allOf": [{"enum": ["a", "b"]}, {"enum": ["b"]}]})) as api:
+        none = await api.create(WIDGETS, widget("a", {"f": "x"}))
+        one = await api.create(WIDGETS, widget("a", {"f": "a"}))
+
+        assert [message for _, _, message in none.causes] == [
+            'Unsupported value: "x": supported values: "a", "b"',
+            'Unsupported value: "x": supported values: "b"',
+            'Invalid value: "": "spec.f" must validate all the schemas (allOf). None validated',
+        ]
+        assert [message for _, _, message in one.causes] == [
+            'Unsupported value: "a": supported values: "b"',
+            'Invalid value: "": "spec.f" must validate all the schemas (allOf)',
+        ]

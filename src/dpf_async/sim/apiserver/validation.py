@@ -192,11 +192,16 @@ def _combined(how: str) -> Any:
     def check(validator: Any, schemas: Any, value: Any, schema: Any) -> _Errors:
         if value is None:
             return  # kube-openapi checks nothing but type and enum of a null
-        if how in ("allOf", "not"):
+        if how == "not":
             yield from stock(validator, schemas, value, schema) or ()
             return
         outcomes = [list(validator.descend(value, sub, schema_path=i)) for i, sub in enumerate(schemas)]
         valid = sum(not errors for errors in outcomes)
+        if how == "allOf":
+            yield from (error for errors in outcomes for error in errors)
+            if valid < len(outcomes):
+                yield ValidationError("" if valid else ". None validated")
+            return
         if valid == 1 or (valid and how == "anyOf"):
             return
         yield ValidationError("Found none valid" if not valid else f"Found {valid} valid alternatives")
@@ -304,6 +309,7 @@ def _field_error(error: ValidationError) -> FieldError:
 _COMBINATIONS = {
     "anyOf": "must validate at least one schema (anyOf)",
     "oneOf": "must validate one and only one schema (oneOf). {}",
+    "allOf": "must validate all the schemas (allOf){}",
     "not": "must not validate the schema (not)",
 }
 
