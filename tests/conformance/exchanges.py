@@ -68,6 +68,8 @@ class Exchange:
         events: of a watch: how many are read; None reads until the server ends it.
         during: of a watch: what is asked while it runs.
         before: of a watch: how many events are read before that.
+        bookmarks: of a watch: whether those are told that a server sends when it likes, beside the one that ends
+            the initial events.
         until: ask again and again until the answer has this status, for what takes a server a moment.
         view: what of the body is compared; all of it by default.
     """
@@ -82,6 +84,7 @@ class Exchange:
     events: int | None = None
     during: tuple[Exchange, ...] = ()
     before: int = 0
+    bookmarks: bool = False
     until: int = 0
     view: Callable[[Json], Json] | None = None
 
@@ -195,6 +198,7 @@ def watch(
     events: int | None = None,
     during: Sequence[Exchange] = (),
     before: int = 0,
+    bookmarks: bool = False,
     accept: str = "",
     **query: Any,
 ) -> Exchange:
@@ -213,6 +217,7 @@ def watch(
         events=events,
         during=tuple(during),
         before=before,
+        bookmarks=bookmarks,
     )
 
 

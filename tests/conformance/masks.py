@@ -109,15 +109,25 @@ def _in_order(value: Mapping[str, Json]) -> Mapping[str, Json]:
             **value,
             "cells": ["<age>" if age else cell for age, cell in zip(ages, value["cells"], strict=True)],
         }
-    causes = (value.get("details") or {}).get("causes") if value.get("kind") == "Status" else None
+    if value.get("kind") == "Status":
+        return _status_in_order(value)
+    return value
+
+
+def _status_in_order(status: Mapping[str, Json]) -> Mapping[str, Json]:
+    # What structured-merge-diff finds stands line by line.
+    message, found, lines = status.get("message", "").partition("errors:\n")
+    if found:
+        status = {**status, "message": message + found + "\n".join(sorted(lines.splitlines()))}
+    causes = (status.get("details") or {}).get("causes")
     if not causes:
-        return value
+        return status
     causes = sorted(causes, key=lambda cause: (cause.get("field", ""), cause["message"]))
     texts = list(dict.fromkeys(f"{cause.get('field')}: {cause['message']}" for cause in causes))
-    message, found, listed = value["message"].partition(" is invalid: [")
+    message, found, listed = status["message"].partition(" is invalid: [")
     if found and len(listed) == len(", ".join(texts)) + 1 and all(text in listed for text in texts):
-        value = {**value, "message": f"{message}{found}{', '.join(texts)}]"}
-    return {**value, "details": {**value["details"], "causes": causes}}
+        status = {**status, "message": f"{message}{found}{', '.join(texts)}]"}
+    return {**status, "details": {**status["details"], "causes": causes}}
 
 
 def _identity(manager: Mapping[str, str]) -> list[str]:

@@ -156,7 +156,9 @@ class _Run:
                 line = await response.content.readline()
             if not line:
                 break
-            events.append(_decoded(line))
+            event = _decoded(line)
+            if exchange.bookmarks or not _is_plain_bookmark(event):
+                events.append(event)
         response.close()
         return events
 
@@ -182,6 +184,15 @@ class _Run:
 
     def _text(self, text: str) -> str:
         return text.replace("{ns}", self.namespace)
+
+
+def _is_plain_bookmark(event: Json) -> bool:
+    return (
+        isinstance(event, dict)
+        and event.get("type") == "BOOKMARK"
+        and not event["object"].get("metadata", {}).get("annotations")
+        and not event["object"].get("rows")
+    )
 
 
 def value_at(document: Json, path: str) -> Json:

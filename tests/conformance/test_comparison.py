@@ -63,6 +63,26 @@ def test_what_a_uid_or_version_says_is_not_hidden(changed: dict[str, Any]) -> No
     assert masked(one, "ns-1") != masked(other, "ns-1")
 
 
+def test_causes_may_come_in_any_order_but_not_be_others() -> None:
+    def invalid(*fields: str) -> dict[str, Answer]:
+        causes = [{"reason": "FieldValueInvalid", "message": "is wrong", "field": name} for name in fields]
+        texts = ", ".join(f"{name}: is wrong" for name in fields)
+        body = {"kind": "Status", "message": f"X is invalid: [{texts}]", "details": {"causes": causes}}
+        return {"made": answer(body, 422)}
+
+    assert masked(invalid("a", "b"), "ns-1") == masked(invalid("b", "a"), "ns-1")
+    assert masked(invalid("a", "b"), "ns-1") != masked(invalid("a", "c"), "ns-1")
+
+
+def test_what_is_found_line_by_line_may_come_in_any_order_but_not_be_something_else() -> None:
+    def failed(*lines: str) -> dict[str, Answer]:
+        text = "\n".join(f"  {line}" for line in lines)
+        return {"made": answer({"kind": "Status", "message": f"failed: errors:\n{text}"}, 500)}
+
+    assert masked(failed("a", "b"), "ns-1") == masked(failed("b", "a"), "ns-1")
+    assert masked(failed("a", "b"), "ns-1") != masked(failed("a", "c"), "ns-1")
+
+
 @pytest.mark.parametrize(
     ("embedded_body", "real_body", "path"),
     [

@@ -230,6 +230,7 @@ SCENARIOS: Final = (
             allowWatchBookmarks="true",
             timeoutSeconds=4,
             events=1,
+            bookmarks=True,
         ),
     ),
 )
