@@ -42,7 +42,7 @@ class EmbeddedServer:
     """async with EmbeddedServer(crds=manifests) as server: a Kubernetes API at server.url.
 
     It holds itself to kube-apiserver's behaviour for custom resources and a few core kinds; what it does
-    otherwise is listed in the package's docstring. Leaving the block ends every watch and frees the port.
+    otherwise is listed in docs/embedded-server.md. Leaving the block ends every watch and frees the port.
     """
 
     def __init__(

@@ -184,10 +184,12 @@ _END: _Tree = {}
 def _tree(fields: Fields) -> _Tree:
     root: _Tree = {}
     for path in sorted(fields, key=len):
-        below: _Tree | None = root
+        below = root
         for step in path[:-1]:
-            below = below.setdefault(step, {}) if below is not _END else _END
-        if below is not _END:
+            below = below.setdefault(step, {})
+            if below is _END:
+                break  # it goes with what is above it
+        else:
             below[path[-1]] = _END
     return root
 
