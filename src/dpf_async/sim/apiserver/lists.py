@@ -30,6 +30,19 @@ _CONTINUE_EXPIRED = (
 )
 
 
+# By these kubectl describe finds the events of an object.
+# Source: kubernetes pkg/apis/core/v1/conversion.go AddFieldLabelConversionsForEvent.
+_EVENT_FIELDS = (
+    *(
+        f"involvedObject.{name}"
+        for name in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+    ),
+    "reason",
+    "reportingComponent",
+    "type",
+)
+
+
 def selection_of(target: Target, options: ListOptions) -> Selection:
     """Parse the selectors of a request.
 
@@ -41,6 +54,8 @@ def selection_of(target: Target, options: ListOptions) -> Selection:
         known.append("metadata.namespace")
     if target.kind.plural == "secrets":
         known.append("type")
+    if target.kind.plural == "events":
+        known += _EVENT_FIELDS
     return parse(options.label_selector, options.field_selector, known, custom=target.kind.custom)
 
 
