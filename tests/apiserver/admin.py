@@ -69,7 +69,7 @@ class Admin:
         await self.ask("DELETE", f"/api/v1/namespaces/{name}")
 
     async def install_crds(self, manifests: Iterable[JSON]) -> None:
-        """Create the definitions that are not there, and wait until all of the kinds are served.
+        """Create the definitions that are not there, and wait until all of the kinds are served and published.
 
         Definitions that are there stay as they are: they may be those of a real DPF.
 
@@ -86,6 +86,10 @@ class Admin:
             # Established comes before discovery does, and discovery is no object that could be watched.
             for manifest in manifests:
                 while not await self._serves(manifest["spec"]):  # noqa: ASYNC110
+                    await anyio.sleep(_POLL_SECONDS)
+            # OpenAPI, by which kubectl explains and validates, comes some time after discovery.
+            for document, kinds in _published(manifests).items():
+                while not kinds <= await self._kinds_in(document):  # noqa: ASYNC110
                     await anyio.sleep(_POLL_SECONDS)
 
     async def crds(self) -> list[JSON]:
@@ -138,6 +142,11 @@ class Admin:
                 return False
         return True
 
+    async def _kinds_in(self, document: str) -> set[str]:
+        status, answer = await self._answer("GET", document, None)
+        schemas = json.loads(answer)["components"]["schemas"] if status == 200 else ()
+        return {name.rpartition(".")[2] for name in schemas}
+
     async def _has(self, user: str, rules: list[JSON], namespace: str) -> bool:
         review = {"spec": {"namespace": namespace}}
         status, answer = await self._answer("POST", _RULES_REVIEW, review, user=user)
@@ -162,6 +171,16 @@ class Admin:
                 _preload_content=False,
             )
             return answer.status, await answer.read()
+
+
+def _published(manifests: Iterable[JSON]) -> dict[str, set[str]]:
+    """The kinds of definitions by the OpenAPI document that has them."""
+    found: dict[str, set[str]] = {}
+    for spec in (manifest["spec"] for manifest in manifests):
+        for version in (version["name"] for version in spec["versions"] if version["served"]):
+            path = f"/openapi/v3/apis/{spec['group']}/{version}"
+            found.setdefault(path, set()).add(spec["names"]["kind"])
+    return found
 
 
 class GivenCluster(Admin):

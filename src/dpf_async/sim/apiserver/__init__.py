@@ -8,6 +8,7 @@ It judges the client library, so it shares no code with it: definitions come in 
              → store.py      objects, the one resourceVersion, the history
     watches.py reads the history · lists.py its snapshots · garbage.py clears up after deletions
     definitions.py turns CustomResourceDefinitions into kinds.py · core_kinds.py has those that need none
+    discovery.py and openapi.py tell what kinds there are
 
 It is held against a real kube-apiserver by tests/conformance. What it does otherwise, or not at all, is listed in
 docs/embedded-server.md.

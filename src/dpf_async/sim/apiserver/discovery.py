@@ -89,7 +89,8 @@ def resource_list(registry: Registry, name: str, version: str) -> Obj | None:
     return {**document, "groupVersion": f"{name}/{version}" if name else version, "resources": resources}
 
 
-def _verbs(kind: Kind) -> list[str]:
+def verbs_of(kind: Kind) -> list[str]:
+    """The verbs that a kind has."""
     if kind.verbs:
         return list(kind.verbs)
     if kind.custom:
@@ -103,7 +104,7 @@ def _resource(kind: Kind) -> Obj:
         "singularName": kind.singular,
         "namespaced": kind.namespaced,
         "kind": kind.kind,
-        "verbs": _verbs(kind),
+        "verbs": verbs_of(kind),
     }
     if kind.short_names:
         resource["shortNames"] = list(kind.short_names)
@@ -140,7 +141,7 @@ def _discovered(registry: Registry, name: str, version: str) -> list[Obj]:
             "responseKind": response,
             "scope": "Namespaced" if kind.namespaced else "Cluster",
             "singularResource": kind.singular,
-            "verbs": _verbs(kind),
+            "verbs": verbs_of(kind),
         }
         if kind.short_names:
             resource["shortNames"] = list(kind.short_names)

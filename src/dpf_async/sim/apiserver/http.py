@@ -14,6 +14,7 @@ from .access import Access
 from .cluster import Cluster
 from .codec import Obj, encode_in_order
 from .faults import Faults, Request
+from .openapi import OpenAPI, is_published
 from .resources import Resources
 from .responses import error_response, headers_with, json_response, page_not_found, planned_response
 from .routes import parse_route, resolve
@@ -33,6 +34,7 @@ class HTTPServer:
         self._faults = faults
         self._resources = resources
         self._minor = minor
+        self._openapi = OpenAPI(cluster.registry, minor=minor)
         self._stopping = anyio.Event()
 
     def stop(self) -> None:
@@ -78,6 +80,8 @@ class HTTPServer:
     # Everything that is no resource
 
     def _document(self, request: web.BaseRequest) -> web.Response:
+        if is_published(request.path):
+            return self._openapi.respond(request)
         path = request.path.rstrip("/")
         if path in _HEALTH_PATHS:
             headers = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
