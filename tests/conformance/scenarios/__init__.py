@@ -14,6 +14,7 @@ from tests.conformance.scenarios import (
     patching,
     provisioning,
     redefining,
+    publishing,
     reviewing,
     ruling,
     tabulating,
@@ -39,4 +40,5 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     *reviewing.SCENARIOS,
     *redefining.SCENARIOS,
     *provisioning.SCENARIOS,
+    *publishing.SCENARIOS,
 )
