@@ -156,6 +156,10 @@ def up(
     site: Annotated[
         Path | None, typer.Option("--site", help="Define this site on it; see examples/site.yaml.")
     ] = None,
+    hosts: Annotated[
+        Path | None,
+        typer.Option("--hosts", help="Register these hosts of the site; see examples/hosts.yaml."),
+    ] = None,
     port: Annotated[int, typer.Option("--port", help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
     profile: ProfileOption = "demo",
     trouble: TroubleOption = None,
@@ -168,6 +172,7 @@ def up(
             run_up,
             kubeconfig=kubeconfig.absolute(),
             site_file=site,
+            hosts_file=hosts,
             port=port,
             profile=profile,
             troubles=trouble or (),
