@@ -1,0 +1,167 @@
+"""Sites for kubectl, started once per run: `dpfctl sim up` as its users have it, and the operator on a real server.
+
+Both have the site and the hosts of examples/, every host held, before the first test sees them.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import anyio
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from dpf_async import DPFClient, load_hosts, load_site, node_effect_held
+from dpf_async.models import known
+from tests.apiserver.build import find
+from tests.apiserver.cluster import RealCluster
+from tests.apiserver.plugin import Clusters
+from tests.cli.conftest import DPFCTL, Ended
+
+EXAMPLES: Final = Path(__file__).parents[2] / "examples"
+_PATIENCE: Final = 40.0
+"""Seconds for what takes two or three; a guard, since machines are busy."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A site with an API server that kubectl can ask."""
+
+    name: str
+    kubeconfig: Path
+    namespace: str
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """kubectl's, with a home of its own: it keeps there what servers publish."""
+        home = {"HOME": str(self.kubeconfig.parent), "KUBECONFIG": str(self.kubeconfig)}
+        kept = {name: value for name, value in os.environ.items() if name not in ("KUBE_EDITOR", "EDITOR")}
+        return kept | home | more
+
+    async def kubectl(self, *arguments: str, stdin: str = "", env: Mapping[str, str] | None = None) -> Ended:
+        """Run kubectl to its end."""
+        with anyio.fail_after(_PATIENCE):
+            done = await anyio.run_process(
+                [str(find().kubectl), *arguments],
+                check=False,
+                input=stdin.encode(),
+                cwd=self.kubeconfig.parent,
+                env=self.environment(**(env or {})),
+            )
+        return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+Kubectl = Callable[..., Awaitable[str]]
+
+
+class Sites:
+    """The sites by name: "embedded" and "real"."""
+
+    def __init__(
+        self, folder: Callable[[str], Path], clusters: Callable[[], Clusters], stack: ExitStack
+    ) -> None:
+        self._folder = folder
+        self._clusters = clusters
+        self._stack = stack
+        self._portal = stack.enter_context(start_blocking_portal())
+        self._started: dict[str, Site] = {}
+
+    def __getitem__(self, name: str) -> Site:
+        if name not in self._started:
+            site = self._up() if name == "embedded" else self._on_a_real_server()
+            self._portal.call(_until_held, site)
+            self._started[name] = site
+        return self._started[name]
+
+    def _up(self) -> Site:
+        site = Site("embedded", self._folder("embedded") / "kubeconfig", known.DPF_NAMESPACE)
+        described = ["--site", str(EXAMPLES / "site.yaml"), "--hosts", str(EXAMPLES / "hosts.yaml")]
+        command = ["sim", "up", "--profile", "instant", "--kubeconfig", str(site.kubeconfig), *described]
+        self._stack.enter_context(running(command, until="dpfctl watch"))
+        return site
+
+    def _on_a_real_server(self) -> Site:
+        clusters = self._clusters()
+        # Those of `dpfctl sim up`: what is told of kinds is to be compared.
+        cluster = clusters["generated"]
+        if not isinstance(cluster, RealCluster):
+            pytest.skip("not with the cluster of $DPF_TEST_KUBECONFIG")
+        site = Site("real", self._folder("real") / "kubeconfig", f"dpf-kubectl-{secrets.token_hex(4)}")
+        clusters.portal.call(cluster.create_namespace, site.namespace)
+        content = cluster.kubeconfig()
+        content["contexts"][0]["context"]["namespace"] = site.namespace
+        cluster.write_kubeconfig(site.kubeconfig, content)
+        options = [
+            "--kubeconfig",
+            str(site.kubeconfig),
+            "--namespace",
+            site.namespace,
+            "--profile",
+            "instant",
+        ]
+        self._stack.enter_context(running(["sim", "operator", *options], until="simulating DPF"))
+        self._portal.call(_define, site)
+        return site
+
+
+@contextmanager
+def running(arguments: list[str], *, until: str) -> Iterator[subprocess.Popen[str]]:
+    """dpfctl as a process, from its saying so until the block is left."""
+    with subprocess.Popen(
+        [str(DPFCTL), *arguments], stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"}
+    ) as process:
+        assert process.stdout is not None
+        try:
+            assert any(until in line for line in process.stdout), f"dpfctl {' '.join(arguments)} has ended"
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+async def _define(site: Site) -> None:
+    """What `dpfctl sim up --site --hosts` does."""
+    described = load_site(EXAMPLES / "site.yaml")
+    async with DPFClient(kubeconfig=site.kubeconfig, namespace=site.namespace) as dpf:
+        await dpf.create_initialization_objects(described, bmc_password="simulated")
+        await dpf.site_accepted(described, timeout=_PATIENCE)
+        for host in load_hosts(EXAMPLES / "hosts.yaml", described):
+            await dpf.create_dpu_node(host.name, host.devices, labels=host.labels)
+
+
+async def _until_held(site: Site) -> None:
+    described = load_site(EXAMPLES / "site.yaml")
+    async with DPFClient(kubeconfig=site.kubeconfig, namespace=site.namespace) as dpf:
+        for host in load_hosts(EXAMPLES / "hosts.yaml", described):
+            await dpf.node(host.name).until(node_effect_held, timeout=_PATIENCE)
+
+
+@pytest.fixture(scope="session")
+def sites(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Sites]:
+    """Both, each started when it is asked for."""
+    with ExitStack() as stack:
+        yield Sites(tmp_path_factory.mktemp, lambda: request.getfixturevalue("clusters"), stack)
+
+
+@pytest.fixture(params=["embedded", "real"])
+def site(request: pytest.FixtureRequest, sites: Sites) -> Site:
+    """Each of them."""
+    return sites[request.param]
+
+
+@pytest.fixture
+def kubectl(site: Site) -> Kubectl:
+    """Runs kubectl on the site, which must succeed; returns what it wrote to stdout."""
+
+    async def run(*arguments: str, stdin: str = "", env: Mapping[str, str] | None = None) -> str:
+        ended = await site.kubectl(*arguments, stdin=stdin, env=env)
+        assert ended.status == 0, f"kubectl {' '.join(arguments)}: {ended.err}"
+        return ended.out
+
+    return run
