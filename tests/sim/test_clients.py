@@ -8,12 +8,17 @@ from pathlib import Path
 
 import anyio
 import pytest
+import yaml
 
-from dpf_async import DPFClient
+from dpf_async import DPFClient, Level, NodeView, load_hosts, load_site, node_effect_held
 from dpf_async.models import DPU
 from dpf_async.sim import Simulator
+from tests.cli.test_verbs import EXAMPLES, running
 
 PROGRAMS = Path(__file__).parent / "clients"
+SEEN = [["ADDED", None], ["MODIFIED", "them"], ["DELETED", "them"]]
+
+each_client = pytest.mark.parametrize("program", ["official.py", "of_kr8s.py", "of_lightkube.py"])
 
 
 async def create_dpu(dpf: DPFClient) -> None:
@@ -28,20 +33,52 @@ async def create_dpu(dpf: DPFClient) -> None:
     await dpf.resource(DPU).create(DPU.model_validate({"metadata": {"name": "dpu-1"}, "spec": spec}))
 
 
-@pytest.mark.parametrize("program", ["official.py", "of_kr8s.py", "of_lightkube.py"])
+async def done_by(program: str, kubeconfig: Path) -> object:
+    """Run a client to its end: the name that it listed, and what it saw."""
+    with anyio.fail_after(60):
+        done = await anyio.run_process(
+            [sys.executable, str(PROGRAMS / program), str(kubeconfig)], check=False
+        )
+    assert done.returncode == 0, done.stderr.decode()
+    told: object = json.loads(done.stdout)
+    return told
+
+
+@each_client
 async def test_another_client_lists_watches_patches_and_deletes_a_dpu(tmp_path: Path, program: str) -> None:
     async with Simulator(operator=False) as sim, sim.client() as dpf:
         await create_dpu(dpf)
         sim.write_kubeconfig(tmp_path / "kubeconfig")
-        with anyio.fail_after(60):
-            done = await anyio.run_process(
-                [sys.executable, str(PROGRAMS / program), str(tmp_path / "kubeconfig")], check=False
-            )
+
+        told = await done_by(program, tmp_path / "kubeconfig")
+
         left = await dpf.resource(DPU).list()
 
-    assert done.returncode == 0, done.stderr.decode()
-    assert json.loads(done.stdout) == [
-        "dpu-1",
-        [["ADDED", None], ["MODIFIED", "them"], ["DELETED", "them"]],
-    ]
+    assert told == ["dpu-1", SEEN]
     assert left.items == ()
+
+
+@each_client
+async def test_another_client_works_on_a_site_that_is_a_process_with_the_operator(
+    tmp_path: Path, program: str
+) -> None:
+    hosts = {"hosts": yaml.safe_load((EXAMPLES / "hosts.yaml").read_text())["hosts"][1:2]}
+    (tmp_path / "hosts.yaml").write_text(yaml.safe_dump(hosts))
+    (host,) = load_hosts(tmp_path / "hosts.yaml", load_site(EXAMPLES / "site.yaml"))
+    kubeconfig = tmp_path / "kubeconfig"
+    described = ("--site", EXAMPLES / "site.yaml", "--hosts", tmp_path / "hosts.yaml")
+    async with running("sim", "up", "--kubeconfig", kubeconfig, "--profile", "instant", *described) as site:
+        await site.has_said("dpfctl watch")
+        async with DPFClient(kubeconfig=kubeconfig) as dpf:
+            (before,) = (await dpf.node(host.name).until(node_effect_held, timeout=30)).dpus
+
+            told = await done_by(program, kubeconfig)
+
+            # Its DPUSet does so. Failing to see that, the wait ends with what it saw instead.
+            anew = Level[NodeView](
+                "made anew", lambda view: {dpu.uid for dpu in view.dpus} - {before.uid} != set()
+            )
+            await dpf.node(host.name).until(anew, timeout=30)
+        site.interrupt()
+
+    assert told == [before.name, SEEN]

@@ -17,7 +17,10 @@ async def main() -> None:
     (dpu,) = [one async for one in api.get(DPU, namespace="dpf-operator-system")]
     seen = []
     async for kind, obj in api.watch(DPU, namespace="dpf-operator-system"):
-        seen.append([kind, obj.labels.get("by")])
+        news = [kind, obj.labels.get("by")]
+        if kind == "MODIFIED" and (news[1] is None or news in seen):
+            continue  # the operator's doing
+        seen.append(news)
         if kind == "ADDED":
             await dpu.patch({"metadata": {"labels": {"by": "them"}}})
         elif kind == "MODIFIED":

@@ -16,7 +16,10 @@ client = Client(KubeConfig.from_file(sys.argv[1]), namespace="dpf-operator-syste
 name = listed.metadata.name
 seen = []
 for kind, obj in client.watch(DPU):
-    seen.append([kind, (obj.metadata.labels or {}).get("by")])
+    news = [kind, (obj.metadata.labels or {}).get("by")]
+    if kind == "MODIFIED" and (news[1] is None or news in seen):
+        continue  # the operator's doing
+    seen.append(news)
     if kind == "ADDED":
         client.patch(DPU, name, {"metadata": {"labels": {"by": "them"}}}, patch_type=PatchType.MERGE)
     elif kind == "MODIFIED":

@@ -17,7 +17,10 @@ name = listed["metadata"]["name"]
 seen: list[list[Any]] = []
 stream: Any = watch.Watch()  # type: ignore[no-untyped-call]
 for event in stream.stream(api.list_namespaced_custom_object, *DPUS):
-    seen.append([event["type"], event["object"]["metadata"].get("labels", {}).get("by")])
+    news = [event["type"], event["object"]["metadata"].get("labels", {}).get("by")]
+    if news[0] == "MODIFIED" and (news[1] is None or news in seen):
+        continue  # the operator's doing
+    seen.append(news)
     if event["type"] == "ADDED":
         api.patch_namespaced_custom_object(*DPUS, name, {"metadata": {"labels": {"by": "them"}}})
     elif event["type"] == "MODIFIED":
