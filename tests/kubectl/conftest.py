@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -122,7 +121,12 @@ def running(arguments: list[str], *, until: str) -> Iterator[subprocess.Popen[st
             assert any(until in line for line in process.stdout), f"dpfctl {' '.join(arguments)} has ended"
             yield process
         finally:
-            process.send_signal(signal.SIGTERM)
+            process.terminate()
+            try:
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
 
 
 async def _define(site: Site) -> None:
