@@ -1,6 +1,7 @@
 """Sites for kubectl, started once per run: `dpfctl sim up` as its users have it, and the operator on a real server.
 
-Both have the site and the hosts of examples/, every host held, before the first test sees them.
+Both have the site and the hosts of examples/, every host held, and an object of every kind, before the first test
+sees them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from dpf_async import DPFClient, load_hosts, load_site, node_effect_held
-from dpf_async.models import known
+from dpf_async.models import DPUServiceIPAM, known
 from tests.apiserver.build import find
 from tests.apiserver.cluster import RealCluster
 from tests.apiserver.plugin import Clusters
@@ -75,7 +76,7 @@ class Sites:
     def __getitem__(self, name: str) -> Site:
         if name not in self._started:
             site = self._up() if name == "embedded" else self._on_a_real_server()
-            self._portal.call(_until_held, site)
+            self._portal.call(_complete, site)
             self._started[name] = site
         return self._started[name]
 
@@ -139,11 +140,15 @@ async def _define(site: Site) -> None:
             await dpf.create_dpu_node(host.name, host.devices, labels=host.labels)
 
 
-async def _until_held(site: Site) -> None:
+async def _complete(site: Site) -> None:
+    """Wait until every host is held, and see to it that there is an object of every kind."""
+    subnet = {"subnet": "10.9.0.0/24", "gateway": "10.9.0.1", "perNodeIPCount": 8}
+    pool = {"metadata": {"name": "pool"}, "spec": {"ipv4Subnet": subnet}}
     described = load_site(EXAMPLES / "site.yaml")
     async with DPFClient(kubeconfig=site.kubeconfig, namespace=site.namespace) as dpf:
         for host in load_hosts(EXAMPLES / "hosts.yaml", described):
             await dpf.node(host.name).until(node_effect_held, timeout=_PATIENCE)
+        await dpf.resource(DPUServiceIPAM).create(DPUServiceIPAM.model_validate(pool))
 
 
 @pytest.fixture(scope="session")

@@ -65,12 +65,10 @@ async def test_objects_are_shown_in_the_columns_of_their_kind(kubectl: Kubectl, 
 
     narrow, wide = await kubectl("get", kind.PLURAL), await kubectl("get", kind.PLURAL, "-o=wide")
 
-    if narrow:  # of some kinds there is none on this site
-        shown = [each["name"].upper() for each in columns if not each.get("priority")]
-        assert " ".join(narrow.splitlines()[0].split()) == " ".join(["NAME", *shown])
-        assert " ".join(wide.splitlines()[0].split()) == " ".join(
-            ["NAME", *(each["name"].upper() for each in columns)]
-        )
+    names = [each["name"].upper() for each in columns if not each.get("priority")]
+    assert narrow.splitlines()[0].split() == " ".join(["NAME", *names]).split()
+    names = [each["name"].upper() for each in columns]
+    assert wide.splitlines()[0].split() == " ".join(["NAME", *names]).split()
 
 
 async def test_a_host_is_driven_to_ready_by_the_two_commands_of_an_operator(
