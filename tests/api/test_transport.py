@@ -199,7 +199,7 @@ async def test_m9_of_a_refusal_that_does_not_end_the_beginning_is_enough() -> No
 
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.next_lists.append(endless)
-        server.next_watches.append(endless)
+        server.on_watch = endless
         with pytest.raises(Forbidden, match="HTTP 403 with text/plain"):
             await dpf.resource(DPU).list()
         with pytest.raises(Forbidden, match=r"watch of .* HTTP 403 with text/plain"):

@@ -172,8 +172,6 @@ async def test_a_server_side_applier_learns_of_conflicts_alike(sites: Sites) -> 
     ],
 )
 async def test_mistakes_are_told_alike(sites: Sites, how: tuple[str, ...], was: str, instead: str) -> None:
-    if instead == "7" and "--server-side" in how:
-        pytest.skip("the embedded server checks types of what is applied after merging it, in other words")
     wrong = BUNDLE.replace("compared", "mistaken").replace(was, instead)
 
     ended = await agreed(sites, *how, "--dry-run=server", "-f", "-", stdin=wrong)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dpf_async import DPUFailed, UsageError, phase_is, ready
+from dpf_async import DPUFailed, SiteFailed, UsageError, phase_is, ready
 from dpf_async.models import BFB, DPU, DPUDeployment, DPUDevice, Secret, known
 from dpf_async.sim import Simulator
 from dpf_async.sim.operator.troubles import KNOWN, Trouble, Troubles
@@ -187,7 +187,7 @@ async def test_a_node_that_fails_leaves_the_phase_ready() -> None:
 
 async def test_a_bfb_that_cannot_be_downloaded_is_in_error() -> None:
     async with Simulator(troubles=["bfb_download_failed"]) as sim, sim.client() as dpf:
-        with pytest.raises(UsageError, match="could not be downloaded"):
+        with pytest.raises(SiteFailed, match="could not be downloaded"):
             await sim.define_site()
 
         assert phases(history(sim, BFB)) == ["Initializing", "Downloading", "Error"]

@@ -93,25 +93,30 @@ class HTTPServer:
         if path in ("/api", "/apis") and discovery.wants_aggregated(request.headers.get("Accept", "")):
             content = encode_in_order(discovery.aggregated(registry, legacy=path == "/api"))
             return json_response(request, content, 200, dict(discovery.AGGREGATED_HEADERS))
-        document: Obj | None = None
-        match parts:
-            case ["version"]:
-                document = discovery.version_document(self._minor)
-            case ["api"]:
-                document = discovery.legacy_versions(request.host)
-            case ["api", version]:
-                document = discovery.resource_list(registry, "", version)
-            case ["apis"]:
-                document = discovery.group_list(registry)
-            case ["apis", group]:
-                document = discovery.group(registry, group)
-            case ["apis", group, version]:
-                document = discovery.resource_list(registry, group, version)
+        document = self._discovered(parts, request.host)
         if document is None:
             if self._is_built_in(parts):
                 raise status.no_such_path()
             return page_not_found()
         return json_response(request, encode_in_order(document), 200)
+
+    def _discovered(self, parts: list[str], host: str) -> Obj | None:
+        registry = self._cluster.registry
+        match parts:
+            case ["version"]:
+                return discovery.version_document(self._minor)
+            case ["api"]:
+                return discovery.legacy_versions(host)
+            case ["api", version]:
+                return discovery.resource_list(registry, "", version)
+            case ["apis"]:
+                return discovery.group_list(registry)
+            case ["apis", group]:
+                return discovery.group(registry, group)
+            case ["apis", group, version]:
+                return discovery.resource_list(registry, group, version)
+            case _:
+                return None
 
     def _of_any_method(self, parts: list[str]) -> bool:
         """Whether a path does not look at the method: those that core kinds have nothing to do with."""
