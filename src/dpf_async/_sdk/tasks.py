@@ -15,15 +15,15 @@ async def task_group() -> AsyncIterator[TaskGroup]:
 
     A single failure, of the block or of a task, is raised as it is and not in a group of one.
     """
-    failure: BaseException
+    failure: BaseException | None = None
     try:
         async with anyio.create_task_group() as tasks:
             yield tasks
             tasks.cancel_scope.cancel()
-            return
     except BaseExceptionGroup as group:
         failure = group
         while isinstance(failure, BaseExceptionGroup) and len(failure.exceptions) == 1:
             failure = failure.exceptions[0]
-    # Outside of the handler, so that the group does not become the context of its own member.
-    raise failure
+    if failure is not None:
+        # Outside of the handler, so that the group does not become the context of its own member.
+        raise failure

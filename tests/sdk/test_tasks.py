@@ -1,0 +1,43 @@
+"""The task group whose one failure leaves as itself."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from dpf_async._sdk.tasks import task_group
+
+
+async def test_one_failure_of_a_task_leaves_as_itself() -> None:
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        async with task_group() as tasks:
+            tasks.start_soon(fail)
+            await anyio.sleep_forever()
+
+
+async def test_several_failures_leave_together() -> None:
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with task_group() as tasks:
+            tasks.start_soon(fail)
+            tasks.start_soon(fail)
+            await anyio.sleep_forever()
+
+    assert [type(each) for each in caught.value.exceptions] == [ZeroDivisionError] * 2
+
+
+async def test_a_block_that_cancels_its_own_tasks_is_left_in_good_order() -> None:
+    async with task_group() as tasks:
+        tasks.start_soon(anyio.sleep_forever)
+        tasks.cancel_scope.cancel()
+        await anyio.sleep_forever()
+
+
+async def test_a_block_that_is_left_ends_its_tasks() -> None:
+    async with task_group() as tasks:
+        tasks.start_soon(anyio.sleep_forever)
