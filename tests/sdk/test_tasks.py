@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import anyio
 import pytest
 
 from dpf_async._sdk.tasks import task_group
+
+
+async def running(*work: Callable[[], Awaitable[object]]) -> None:
+    async with task_group() as tasks:
+        for each in work:
+            tasks.start_soon(each)
+        await anyio.sleep_forever()
 
 
 async def test_one_failure_of_a_task_leaves_as_itself() -> None:
@@ -13,9 +22,7 @@ async def test_one_failure_of_a_task_leaves_as_itself() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        async with task_group() as tasks:
-            tasks.start_soon(fail)
-            await anyio.sleep_forever()
+        await running(fail)
 
 
 async def test_several_failures_leave_together() -> None:
@@ -23,10 +30,7 @@ async def test_several_failures_leave_together() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(BaseExceptionGroup) as caught:
-        async with task_group() as tasks:
-            tasks.start_soon(fail)
-            tasks.start_soon(fail)
-            await anyio.sleep_forever()
+        await running(fail, fail)
 
     assert [type(each) for each in caught.value.exceptions] == [ZeroDivisionError] * 2
 
