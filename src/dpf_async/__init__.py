@@ -23,6 +23,8 @@ from dpf_async._sdk.dpus import DPUHandle
 from dpf_async._sdk.files import load_hosts, load_site
 from dpf_async._sdk.flows import provision, reprovision
 from dpf_async._sdk.handshakes import HoldRequest, RebootRequest
+from dpf_async._sdk.health import HealthStream
+from dpf_async._sdk.monitoring import HealthPolicy, monitor
 from dpf_async._sdk.nodes import NodeHandle
 from dpf_async._sdk.objects import ObjectHandle
 from dpf_async._sdk.plan import PlannedObject, SitePlan
@@ -41,17 +43,40 @@ from dpf_async._sdk.specs import (
     device_name,
     node_name,
 )
-from dpf_async._sdk.streams import TransitionStream
+from dpf_async._sdk.streams import NodeTransitionStream, TransitionStream
+from dpf_async._transitions.checkpoint import Checkpoint
+from dpf_async._transitions.health import (
+    CriticalServicesDown,
+    DPUHealth,
+    DPUNotReady,
+    HealthProblem,
+    HealthUnknown,
+    KubeNodeNotReady,
+    NodeHealth,
+    NonCriticalServicesDown,
+    NotReadyBecause,
+    OperationalConditionFalse,
+)
+from dpf_async._transitions.health_transitions import (
+    DPUHealthy,
+    HealthTransition,
+    NodeUnusable,
+    NodeUsable,
+    Recovered,
+    StillUnhealthy,
+)
 from dpf_async._transitions.levels import (
     Level,
     accepted,
     any_dpu_failed,
     external_reboot_required,
+    healthy,
     node_effect_held,
     phase_is,
     ready,
     services_ready,
     terminating,
+    usable,
 )
 from dpf_async._transitions.transitions import (
     ConditionChanged,
@@ -111,16 +136,21 @@ __all__ = [
     "BMCPassword",
     "BadRequest",
     "Cause",
+    "Checkpoint",
     "ConditionChanged",
     "ConditionRecord",
     "Conflict",
     "ConnectionFailed",
+    "CriticalServicesDown",
     "DPFClient",
     "DPFError",
     "DPUAppeared",
     "DPUFailed",
     "DPUGone",
     "DPUHandle",
+    "DPUHealth",
+    "DPUHealthy",
+    "DPUNotReady",
     "DPUPhase",
     "DPUReplaced",
     "DPUTerminating",
@@ -139,11 +169,17 @@ __all__ = [
     "Gone",
     "GroupSpec",
     "Health",
+    "HealthPolicy",
+    "HealthProblem",
+    "HealthStream",
+    "HealthTransition",
+    "HealthUnknown",
     "HoldRequest",
     "HostSpec",
     "InterfaceSpec",
     "Invalid",
     "KindNotServed",
+    "KubeNodeNotReady",
     "Level",
     "MaintenanceView",
     "NodeAppeared",
@@ -151,13 +187,20 @@ __all__ = [
     "NodeEffectReleased",
     "NodeGone",
     "NodeHandle",
+    "NodeHealth",
+    "NodeTransitionStream",
+    "NodeUnusable",
+    "NodeUsable",
     "NodeView",
+    "NonCriticalServicesDown",
     "NotFound",
+    "NotReadyBecause",
     "ObjectHandle",
     "ObjectReplaced",
     "PasswordHealth",
     "PasswordProvider",
     "PasswordUnavailable",
+    "OperationalConditionFalse",
     "Permission",
     "PhaseChanged",
     "PlannedObject",
@@ -165,6 +208,7 @@ __all__ = [
     "Progress",
     "ProgressListener",
     "RebootRequest",
+    "Recovered",
     "ResourceList",
     "Resources",
     "Resumed",
@@ -177,6 +221,7 @@ __all__ = [
     "SitePlan",
     "SiteSpec",
     "Snapshot",
+    "StillUnhealthy",
     "SpecError",
     "SwitchSpec",
     "Synced",
@@ -197,8 +242,10 @@ __all__ = [
     "any_dpu_failed",
     "device_name",
     "external_reboot_required",
+    "healthy",
     "load_hosts",
     "load_site",
+    "monitor",
     "node_effect_held",
     "node_name",
     "phase_is",
@@ -207,6 +254,7 @@ __all__ = [
     "reprovision",
     "services_ready",
     "terminating",
+    "usable",
 ]
 
 __version__ = "0.1.0"

@@ -26,7 +26,7 @@ from tests.support.states import condition, device, dpu, maintenance, node, view
 
 
 def told(before: NodeView | None, after: NodeView | None) -> list[Transition]:
-    return list(derive(before, after))
+    return list(derive("node-1", before, after))
 
 
 def kinds(transitions: Sequence[Transition]) -> list[type]:

@@ -26,14 +26,15 @@ from dpf_async._sdk.bmc_password import EVERY, BMCPassword, Password, PasswordPr
 from dpf_async._sdk.connection import Connection
 from dpf_async._sdk.deletion import ForcedDeletion
 from dpf_async._sdk.dpus import DPUHandle
-from dpf_async._sdk.nodes import NodeHandle, is_something, transition_stream
+from dpf_async._sdk.health import HealthStream, damping
+from dpf_async._sdk.nodes import NodeHandle, health_stream, transition_stream
 from dpf_async._sdk.objects import ObjectHandle
 from dpf_async._sdk.pictures import Pictures
 from dpf_async._sdk.plan import SitePlan
 from dpf_async._sdk.progress import ProgressListener, Teller
 from dpf_async._sdk.resources import Resources
 from dpf_async._sdk.setup import SiteObject
-from dpf_async._sdk.streams import TransitionStream
+from dpf_async._sdk.streams import NodeTransitionStream
 from dpf_async._sdk.tasks import task_group
 from dpf_async._transitions.view import (
     DeploymentView,
@@ -141,7 +142,9 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         """The handle on an object of any kind; its views are Snapshots where the kind has none of its own."""
         return self._entered.handle(kind, name)
 
-    def transitions(self, *, label_selector: str = "") -> TransitionStream[NodeView]:
+    def transitions(
+        self, *, label_selector: str = "", since: Mapping[str, Any] | None = None
+    ) -> NodeTransitionStream:
         """What happens to every host of the site: `async with … as stream: async for transition in stream`.
 
         The reader is first told of everything that stands; see NodeHandle.transitions.
@@ -149,11 +152,46 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         Args:
             label_selector: only hosts whose DPUNode matches, as Kubernetes takes it. One that stops matching is told
                 as gone.
+            since: a checkpoint of such a stream with the same selector: the reader is told what changed for each host
+                since then, and nothing else.
+
+        Raises:
+            UsageError: since is no checkpoint of such a stream, or one of another release.
         """
         connection = self._entered
-        if not label_selector:
-            return transition_stream(connection.node_services, key=None, select=is_something)
-        return connection.selected_transitions(label_selector)
+        return transition_stream(connection.node_services, connection.selection(label_selector), since=since)
+
+    def health_transitions(
+        self,
+        *,
+        label_selector: str = "",
+        down_after: float = 0.0,
+        up_after: float = 0.0,
+        still_after: float | None = None,
+    ) -> HealthStream:
+        """How the health of DPUs changes, and which hosts can be used: `async with … as stream: async for … in stream`.
+
+        The reader is first told of everything that stands. It is told of each DPU what goes wrong and what is right
+        again, and of each host whether it can be used. Within a host the problems are told first, NodeUsable or
+        NodeUnusable after them.
+
+        That a DPU enters Node Effect or Error, or is deleted, is told at once, whatever the arguments. Everything else
+        may flap and is damped on request; see docs/how-to/monitor.md.
+
+        Args:
+            label_selector: only hosts whose DPUNode matches. One that stops matching is told as gone.
+            down_after: seconds that a problem must stand before it is told; shorter ones are only counted.
+            up_after: seconds that a problem must be gone before that is told, and before it counts as gone at all.
+            still_after: seconds after which a problem that stands is told once more (StillUnhealthy); None never does.
+
+        Raises:
+            UsageError: a number of seconds is below 0.
+
+        Source: dpf-facts 11; requirement, flow 5.
+        """
+        connection = self._entered
+        patience = damping(down_after=down_after, up_after=up_after, still_after=still_after)
+        return health_stream(connection.node_services, connection.selection(label_selector), patience)
 
     @property
     def health(self) -> Mapping[str, Health]:

@@ -12,11 +12,10 @@ from dpf_async._api.transport import Transport
 from dpf_async._sdk.access import Access, Role, check
 from dpf_async._sdk.dpus import DPUHandle
 from dpf_async._sdk.locks import Locks
-from dpf_async._sdk.nodes import NodeServices, transition_stream
+from dpf_async._sdk.nodes import NodeServices, Selection
 from dpf_async._sdk.objects import ObjectHandle, ObjectPicture
 from dpf_async._sdk.pictures import Pictures
 from dpf_async._sdk.resources import Resources
-from dpf_async._sdk.streams import TransitionStream
 from dpf_async._transitions.site import Site, Told
 from dpf_async._transitions.view import (
     BFBView,
@@ -116,8 +115,10 @@ class Connection:
         for reflector in self._site_reflectors:
             await self.fresh(reflector)
 
-    def selected_transitions(self, label_selector: str) -> TransitionStream[NodeView]:
-        """Transitions of the hosts that match: the server decides which do, in a watch of its own."""
+    def selection(self, label_selector: str) -> Selection:
+        """The hosts that match: the server decides which do, in a watch of its own. All, without a selector."""
+        if not label_selector:
+            return Selection()
         selected: list[Reflector[DPUNode]] = []
 
         @asynccontextmanager
@@ -141,7 +142,7 @@ class Connection:
             store = selected[-1].store
             return store.get(view.name) is not None or view.name in store.unreadable
 
-        return transition_stream(self.node_services, key=None, select=matches, beside=choosing)
+        return Selection(label_selector=label_selector, select=matches, beside=choosing)
 
     async def server_version(self) -> str:
         return await self.resource(DPU).server_version()

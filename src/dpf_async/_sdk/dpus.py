@@ -10,6 +10,7 @@ from dpf_async._sdk.nodes import dpu_failed
 from dpf_async._sdk.objects import ObjectHandle, ObjectPicture
 from dpf_async._sdk.streams import TransitionStream
 from dpf_async._transitions.derive import derive_dpu
+from dpf_async._transitions.health import DPUHealth, health_of
 from dpf_async._transitions.hub import Hub
 from dpf_async._transitions.levels import Level
 from dpf_async._transitions.view import DPUView, describe
@@ -37,7 +38,7 @@ class DPUHandle(ObjectHandle[DPUView]):
             verdict=_verdict,
         )
 
-    def transitions(self) -> TransitionStream[DPUView | None]:
+    def transitions(self) -> TransitionStream[DPUView | None, DPUView | None]:
         """What happens to this DPU, and to the ones that take its name after it.
 
         The reader is first told of what stands; see NodeHandle.transitions.
@@ -54,12 +55,21 @@ class DPUHandle(ObjectHandle[DPUView]):
 
         return TransitionStream(
             enter,
-            lambda before, after, contiguous: derive_dpu(before, after, contiguous=contiguous),
+            lambda _, before, after, contiguous: derive_dpu(before, after, contiguous=contiguous),
             key=self.name,
             keys=keys,
             select=lambda view: view is not None,
             settle=lambda _, view: view,
         )
+
+    async def health(self) -> DPUHealth:
+        """What is wrong with this DPU now, everything this client wrote included.
+
+        Raises:
+            NotFound: there is no DPU of this name.
+            DecodeError: there is one, and it cannot be read.
+        """
+        return health_of(await self.view())
 
 
 def _verdict(view: DPUView, condition: Level[Any], waited: float) -> DPUFailed | None:

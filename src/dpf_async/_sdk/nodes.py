@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING, TypeVar, overload
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import anyio
 
 from dpf_async._sdk.handshakes import HoldRequest, Question, RebootRequest, asked
-from dpf_async._sdk.streams import TransitionStream
+from dpf_async._sdk.health import HealthStream, damping
+from dpf_async._sdk.streams import NodeTransitionStream
 from dpf_async._sdk.waiting import wait_for
-from dpf_async._transitions.derive import derive
+from dpf_async._transitions.health import NodeHealth, health_of
 from dpf_async._transitions.hub import Hub, Objection, Wait
 from dpf_async._transitions.levels import Level, external_reboot_required, node_effect_held
 from dpf_async._transitions.site import Site
-from dpf_async._transitions.transitions import Transition
-from dpf_async._transitions.view import DPUView, NodeView, as_last_read, describe
+from dpf_async._transitions.view import DPUView, NodeView, describe
 from dpf_async.errors import Conflict, DPUFailed, NotFound, ObjectReplaced, WaitError
 from dpf_async.models import DPUNode, DPUNodeMaintenance, DPUPhase, known
 
 if TYPE_CHECKING:
     from dpf_async._sdk.locks import Locks
     from dpf_async._sdk.resources import Resources
+    from dpf_async._transitions.health_transitions import Damping
     from dpf_async._watch.reflector import Health
 
 V = TypeVar("V")
@@ -99,13 +101,36 @@ class NodeHandle:
             words=lambda last, waited, looked: self._words(condition, last, waited, looked=looked),
         )
 
-    def transitions(self) -> TransitionStream[NodeView]:
+    async def health(self) -> NodeHealth:
+        """What is wrong with the host's DPUs now, and whether it can be used, everything this client wrote included.
+
+        A node that does not exist has a health too: `usable` is False, and `uid` is empty.
+
+        Raises:
+            Unauthorized, Forbidden, KindNotServed: it cannot be looked at until somebody repairs something.
+        """
+        return health_of(await self.view())
+
+    def transitions(self, *, since: Mapping[str, Any] | None = None) -> NodeTransitionStream:
         """What happens to this node and everything that refers to it: `async with … as stream: async for … in stream`.
 
         The reader is first told of everything that stands. A slow reader is told the newest state, and that it
         missed some (`contiguous` is False); it never makes anybody wait.
+
+        Args:
+            since: a checkpoint of such a stream of this node: the reader is told what changed since, and nothing else.
+
+        Raises:
+            UsageError: since is no checkpoint of such a stream, or one of another release.
         """
-        return transition_stream(self._services, key=self.name, select=is_something)
+        return transition_stream(self._services, Selection(key=self.name), since=since)
+
+    def health_transitions(
+        self, *, down_after: float = 0.0, up_after: float = 0.0, still_after: float | None = None
+    ) -> HealthStream:
+        """How the health of this host's DPUs changes, and whether it can be used; see DPFClient.health_transitions."""
+        patience = damping(down_after=down_after, up_after=up_after, still_after=still_after)
+        return health_stream(self._services, Selection(key=self.name), patience)
 
     @overload
     def external_reboot(
@@ -271,14 +296,53 @@ def dpu_failed(dpu: DPUView, condition: Level[V], view: NodeView | DPUView, wait
     )
 
 
+def is_something(view: NodeView) -> bool:
+    """There is anything to tell about the node: it exists, or something refers to it."""
+    return view.exists or bool(view.dpus or view.maintenances or view.unreadable)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The hosts that a stream is about.
+
+    Attributes:
+        key: the only one; None for all.
+        label_selector: that chooses them, as Kubernetes takes it.
+        select: whether a view is one of them.
+        beside: entered for as long as the stream lasts.
+    """
+
+    key: str | None = None
+    label_selector: str = ""
+    select: Callable[[NodeView], bool] = is_something
+    beside: Callable[[Site], AbstractAsyncContextManager[None]] = lambda _: nullcontext()
+
+
 def transition_stream(
-    services: NodeServices,
-    *,
-    key: str | None,
-    select: Callable[[NodeView], bool],
-    beside: Callable[[Site], AbstractAsyncContextManager[None]] | None = None,
-) -> TransitionStream[NodeView]:
-    """The transitions of one node, or of all that select says yes to; `beside` is entered for as long as they last."""
+    services: NodeServices, selection: Selection, *, since: Mapping[str, Any] | None = None
+) -> NodeTransitionStream:
+    """The transitions of the hosts that are chosen."""
+    scope = {"namespace": services.nodes.namespace}
+    if selection.key is not None:
+        scope["node"] = selection.key
+    if selection.label_selector:
+        scope["label_selector"] = selection.label_selector
+    enter, keys = _listening(services, selection)
+    return NodeTransitionStream(
+        enter, key=selection.key, keys=keys, select=selection.select, scope=scope, since=since
+    )
+
+
+def health_stream(services: NodeServices, selection: Selection, patience: Damping) -> HealthStream:
+    """The health transitions of the hosts that are chosen."""
+    enter, keys = _listening(services, selection)
+    return HealthStream(enter, patience, key=selection.key, keys=keys, select=selection.select)
+
+
+def _listening(
+    services: NodeServices, selection: Selection
+) -> tuple[Callable[[], AbstractAsyncContextManager[Hub[NodeView]]], Callable[[], Iterable[str]]]:
+    """What a stream enters to listen, and the nodes that stand once it has."""
     entered: list[Site] = []
 
     @asynccontextmanager
@@ -286,22 +350,13 @@ def transition_stream(
         site = await services.site()
         await services.fresh()
         entered.append(site)
-        async with beside(site) if beside is not None else nullcontext():
+        async with selection.beside(site):
             yield site.hub
 
     def keys() -> Iterable[str]:
-        return [key] if key is not None else sorted(entered[-1].names())
+        return [selection.key] if selection.key is not None else sorted(entered[-1].names())
 
-    def between(before: NodeView | None, after: NodeView | None, contiguous: bool) -> Iterator[Transition]:
-        readable = before is None or not before.unreadable
-        return derive(before, after, contiguous=contiguous and readable)
-
-    return TransitionStream(enter, between, key=key, keys=keys, select=select, settle=as_last_read)
-
-
-def is_something(view: NodeView) -> bool:
-    """There is anything to tell about the node: it exists, or something refers to it."""
-    return view.exists or bool(view.dpus or view.maintenances or view.unreadable)
+    return enter, keys
 
 
 def _read_reboot(view: NodeView) -> RebootRequest | None:

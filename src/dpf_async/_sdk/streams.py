@@ -7,21 +7,27 @@ comes by. A slow reader costs memory per node, never per event.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
+from dpf_async._transitions import checkpoint as memory
+from dpf_async._transitions.checkpoint import Checkpoint, Remembered
+from dpf_async._transitions.derive import derive
 from dpf_async._transitions.hub import Hub
 from dpf_async._transitions.transitions import Transition
+from dpf_async._transitions.view import NodeView
 from dpf_async._watch.cursor import Cursor
+from dpf_async.errors import UsageError
 
 V = TypeVar("V")
+S = TypeVar("S")
 
-Derive = Callable[[V | None, V | None, bool], Iterator[Transition]]
-"""Before, after, and whether nothing can have been missed in between."""
+Derive = Callable[[str, S | None, S | None, bool], Iterator[Transition]]
+"""The key, before, after, and whether nothing can have been missed in between."""
 
 
-class TransitionStream(Generic[V]):
+class TransitionStream(Generic[V, S]):
     """`async with … as stream: async for transition in stream`.
 
     A fresh reader is first told of everything that stands.
@@ -30,22 +36,22 @@ class TransitionStream(Generic[V]):
     def __init__(
         self,
         enter: Callable[[], AbstractAsyncContextManager[Hub[V]]],
-        derive: Derive[V],
+        derive: Derive[S],
         *,
         key: str | None,
         keys: Callable[[], Iterable[str]],
         select: Callable[[V], bool],
-        settle: Callable[[V | None, V], V],
+        settle: Callable[[S | None, V], S],
     ) -> None:
         """For whoever makes streams.
 
         Args:
             enter: gives the hub to listen to for as long as it is entered.
-            derive: what happened between two views.
+            derive: what happened between two states.
             key: the only one to listen to; None for all.
             keys: those that stand at the beginning.
             select: whether a view is of this reader's concern at all.
-            settle: the view a reader is told of, from the one it was told of before and the one there is now.
+            settle: the state a reader is told of, from the one it was told of before and the view there is now.
         """
         self._enter = enter
         self._derive = derive
@@ -54,12 +60,15 @@ class TransitionStream(Generic[V]):
         self._select = select
         self._settle = settle
         self._scope: AbstractAsyncContextManager[None] | None = None
+        self._left = False
         self._hub: Hub[V]
         self._cursor: Cursor[str] = Cursor()
-        self._told: dict[str, V] = {}
+        self._told: dict[str, S] = {}
         self._hidden: set[str] = set()
         """What could not be looked at when it changed last."""
-        self._ready: deque[Transition] = deque()
+        self._turn: _Turn[S] | None = None
+        """What is being told; once it was told to the end, it is in `_told`."""
+        self._resumed = False
 
     async def __aenter__(self) -> Self:
         self._scope = self._listening()
@@ -67,8 +76,7 @@ class TransitionStream(Generic[V]):
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        scope, self._scope = self._scope, None
-        self._ready.clear()
+        scope, self._scope, self._left = self._scope, None, True
         self._cursor.close()
         if scope is not None:
             await scope.__aexit__(None, None, None)
@@ -77,22 +85,49 @@ class TransitionStream(Generic[V]):
         return self
 
     async def __anext__(self) -> Transition:
-        """The next transition. It waits for as long as nothing happens; once the block was left, there is none."""
-        while not self._ready:
+        """The next transition. It waits for as long as nothing happens; once the block was left, there is none.
+
+        Raises:
+            UsageError: the stream is not entered.
+        """
+        if self._scope is None and not self._left:
+            raise UsageError(
+                "this stream is not entered: use it with `async with dpf.transitions() as stream:`"
+            )
+        while self._scope is not None:
+            # No await between taking a transition and returning it: what was taken is with the reader.
+            if self._turn is not None:
+                transition = self._turn.take()
+                if not self._turn.ready:
+                    self._keep(self._turn.key, self._turn.after)
+                    self._turn = None
+                return transition
             key, missed = await self._cursor.next()
             if self._hub.hidden(key):
                 self._hidden.add(key)
                 continue
-            view: V | None = self._hub.look(key)
-            if view is not None and not self._select(view):
-                view = None
-            before = self._told.pop(key, None)
-            if view is not None:
-                view = self._told[key] = self._settle(before, view)
             contiguous = missed.contiguous and missed.changes == 1 and key not in self._hidden
             self._hidden.discard(key)
-            self._ready.extend(self._derive(before, view, contiguous))
-        return self._ready.popleft()
+            self._look(key, contiguous=contiguous)
+        raise StopAsyncIteration
+
+    def _look(self, key: str, *, contiguous: bool) -> None:
+        view: V | None = self._hub.look(key)
+        if view is not None and not self._select(view):
+            view = None
+        before = self._told.get(key)
+        after = None if view is None else self._settle(before, view)
+        ready = deque(self._derive(key, before, after, contiguous))
+        if ready:
+            self._turn = _Turn(key, before, after, ready)
+        else:
+            self._keep(key, after)
+
+    def _keep(self, key: str, told: S | None) -> None:
+        if told is None:
+            self._told.pop(key, None)
+        else:
+            self._told[key] = told
 
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:
@@ -100,8 +135,87 @@ class TransitionStream(Generic[V]):
             self._hub = hub
             hub.add_reader(self._key, self._cursor)
             try:
-                for key in self._keys():
-                    self._cursor.mark(key, "watch")
+                # What a reader missed that this one goes on for, nobody knows.
+                origin = "relist" if self._resumed else "watch"
+                for key in dict.fromkeys((*self._keys(), *self._told)):
+                    self._cursor.mark(key, origin)
                 yield
             finally:
                 hub.remove_reader(self._key, self._cursor)
+
+
+class NodeTransitionStream(TransitionStream[NodeView, NodeView | Remembered]):
+    """Transitions of hosts; what it has told so far can be kept, and another stream goes on from there."""
+
+    def __init__(
+        self,
+        enter: Callable[[], AbstractAsyncContextManager[Hub[NodeView]]],
+        *,
+        key: str | None,
+        keys: Callable[[], Iterable[str]],
+        select: Callable[[NodeView], bool],
+        scope: Mapping[str, str],
+        since: Mapping[str, Any] | None,
+    ) -> None:
+        """For whoever makes streams.
+
+        Args:
+            enter: gives the hub to listen to for as long as it is entered.
+            key: the only node to listen to; None for all.
+            keys: those that stand at the beginning.
+            select: whether a view is of this reader's concern at all.
+            scope: what the stream is about, in words that go into its checkpoints.
+            since: the checkpoint to go on from.
+
+        Raises:
+            UsageError: it is no checkpoint of such a stream.
+        """
+        super().__init__(enter, _between, key=key, keys=keys, select=select, settle=memory.as_last_told)
+        self._about = scope
+        if since is not None:
+            self._resumed = True
+            self._told.update(memory.read(since, scope))
+
+    def checkpoint(self) -> Checkpoint:
+        """What this reader was told so far, as a JSON value: every transition that the stream returned, and no other.
+
+        `transitions(since=…)` of any process, at any later time, goes on from there: it tells what changed for each
+        object in between, deletions and replacements included, and nothing of what did not. Take it when the
+        transition that was returned last has been dealt with. It costs no request, and may be taken after the block
+        was left as well.
+
+        Its size is about 2 kB per host with one DPU, and it takes about 40 µs per host to make.
+        """
+        nodes = {key: memory.remember(told) for key, told in self._told.items()}
+        if (turn := self._turn) is not None:
+            so_far = Remembered() if turn.before is None else memory.copy(memory.remember(turn.before))
+            for transition in turn.told:
+                memory.enter(so_far, transition, turn.after)
+            nodes[turn.key] = so_far
+        return memory.write({key: one for key, one in nodes.items() if not one.is_nothing}, self._about)
+
+
+class _Turn(Generic[S]):
+    """The transitions of one look at one key, of which the reader takes one at a time."""
+
+    __slots__ = ("after", "before", "key", "ready", "told")
+
+    def __init__(self, key: str, before: S | None, after: S | None, ready: deque[Transition]) -> None:
+        self.key = key
+        self.before = before
+        self.after = after
+        self.ready = ready
+        self.told: list[Transition] = []
+
+    def take(self) -> Transition:
+        transition = self.ready.popleft()
+        self.told.append(transition)
+        return transition
+
+
+def _between(
+    key: str, before: NodeView | Remembered | None, after: NodeView | Remembered | None, contiguous: bool
+) -> Iterator[Transition]:
+    # What could not be read, or was remembered only, may have been in any state meanwhile.
+    known = before is None or (isinstance(before, NodeView) and not before.unreadable)
+    return derive(key, before, after, contiguous=contiguous and known)

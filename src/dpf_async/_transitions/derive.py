@@ -1,13 +1,15 @@
-"""What changed between two views: pure, and the only place where a difference gets its meaning.
+"""What changed between two states of a node: pure, and the only place where a difference gets its meaning.
 
-`before` is what one reader was last told, None if nothing; `after` is what is true now, None if nothing is.
+`before` is what one reader was last told, None if nothing; `after` is what is true now, None if nothing is. Either is a
+view, or what is remembered of one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from dpf_async._transitions.checkpoint import Remembered, RememberedObject, conditions_of
 from dpf_async._transitions.phases import possibly_skipped
 from dpf_async._transitions.transitions import (
     ConditionChanged,
@@ -25,96 +27,127 @@ from dpf_async._transitions.transitions import (
     Transition,
 )
 from dpf_async._transitions.view import DPUView, NodeView
-from dpf_async.models import DPUPhase, Resource
+from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, DPUPhase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from dpf_async._api.codec import Snapshot
     from dpf_async._api.records import ConditionRecord
 
 
 def derive(
-    before: NodeView | None, after: NodeView | None, *, contiguous: bool = True
+    name: str,
+    before: NodeView | Remembered | None,
+    after: NodeView | Remembered | None,
+    *,
+    contiguous: bool = True,
 ) -> Iterator[Transition]:
-    """What happened to a node and everything that refers to it.
+    """What happened to the node of this name and everything that refers to it.
 
     Deletions come first, then what is new, then what changed, and the two questions last: by then the reader knows
     everything they are about.
     """
-    known = after if after is not None else before
-    if known is None:
-        return
-    name = known.name
-    yield from _node(name, before, after, contiguous=contiguous)
-    old = {dpu.name: dpu for dpu in before.dpus} if before is not None else {}
-    new = {dpu.name: dpu for dpu in after.dpus} if after is not None else {}
-    for dpu_name, was in old.items():
-        if dpu_name not in new:
-            yield from derive_dpu(was, None, contiguous=contiguous)
-    for dpu_name, now in new.items():
-        yield from derive_dpu(old.get(dpu_name), now, contiguous=contiguous)
-    yield from _devices(name, before, after, contiguous=contiguous)
-    yield from _maintenances(name, before, after, contiguous=contiguous)
-    yield from _questions(name, before, after, contiguous=contiguous)
+    was, now = _known(name, before), _known(name, after)
+    yield from _node(name, was.node, now.node, contiguous=contiguous)
+    for dpu_name, dpu in was.dpus.items():
+        if dpu_name not in now.dpus:
+            yield from _dpu(name, dpu, None, contiguous=contiguous)
+    for dpu_name, dpu in now.dpus.items():
+        yield from _dpu(name, was.dpus.get(dpu_name), dpu, contiguous=contiguous)
+    for old, new in ((was.devices, now.devices), (was.maintenances, now.maintenances)):
+        for one_name, one in new.items():
+            same = old.get(one_name)
+            if same is not None and same.uid != one.uid:
+                same = None
+            yield from _conditions(name, same, one, contiguous=contiguous)
+    yield from _questions(name, was, now, contiguous=contiguous)
 
 
 def derive_dpu(
     before: DPUView | None, after: DPUView | None, *, contiguous: bool = True
 ) -> Iterator[Transition]:
     """What happened to a DPU name: its incarnations are never mixed."""
-    if after is None:
-        if before is not None:
-            yield DPUGone(
-                node=before.node, dpu=before.name, uid=before.uid, phase=before.phase, contiguous=contiguous
-            )
-        return
-    if before is not None and before.uid != after.uid:
-        yield DPUReplaced(
-            node=after.node,
-            dpu=after.name,
-            old_uid=before.uid,
-            new_uid=after.uid,
-            phase=after.phase,
-            contiguous=contiguous,
+    known = after if after is not None else before
+    if known is not None:
+        was = None if before is None else _of_dpu(before)
+        now = None if after is None else _of_dpu(after)
+        yield from _dpu(known.node, was, now, contiguous=contiguous)
+
+
+class _Object(NamedTuple):
+    """What is compared of one object. Its conditions are in the lists that it has: the very same list is no change."""
+
+    kind: str
+    name: str
+    uid: str
+    conditions: tuple[ConditionRecord, ...]
+    more_conditions: tuple[ConditionRecord, ...] = ()
+    phase: DPUPhase = DPUPhase("")
+    terminating: bool = False
+
+
+class _Known(NamedTuple):
+    """What is compared of a node and everything that refers to it; objects by name."""
+
+    node: _Object | None
+    dpus: Mapping[str, _Object]
+    devices: Mapping[str, _Object]
+    maintenances: Mapping[str, _Object]
+    hold: tuple[str, str] | None
+    reboot: bool
+
+
+_NOTHING = _Known(None, {}, {}, {}, None, reboot=False)
+
+
+def _known(name: str, state: NodeView | Remembered | None) -> _Known:
+    if state is None:
+        return _NOTHING
+    if isinstance(state, Remembered):
+        return _Known(
+            None if state.node is None else _remembered(DPUNode.KIND, name, state.node),
+            {name: _remembered(DPU.KIND, name, one) for name, one in state.dpus.items()},
+            {name: _remembered(DPUDevice.KIND, name, one) for name, one in state.devices.items()},
+            {
+                name: _remembered(DPUNodeMaintenance.KIND, name, one)
+                for name, one in state.maintenances.items()
+            },
+            state.hold,
+            state.reboot,
         )
-        before = None
-    elif before is None:
-        yield DPUAppeared(
-            node=after.node, dpu=after.name, uid=after.uid, phase=after.phase, contiguous=contiguous
-        )
-    if after.terminating and not (before is not None and before.terminating):
-        yield DPUTerminating(node=after.node, dpu=after.name, uid=after.uid, contiguous=contiguous)
-    if before is not None:
-        yield from _phase(before, after, contiguous=contiguous)
-    yield from _conditions(
-        after.node,
-        before.state if before is not None else None,
-        after.state,
-        (before.operational_conditions if before is not None else (), after.operational_conditions),
-        contiguous=contiguous,
+    node, hold = state.node, state.hold
+    return _Known(
+        None if node is None else _Object(DPUNode.KIND, node.name, node.uid, node.conditions),
+        {dpu.name: _of_dpu(dpu) for dpu in state.dpus},
+        {one.name: _Object(DPUDevice.KIND, one.name, one.uid, one.conditions) for one in state.devices},
+        {
+            one.name: _Object(DPUNodeMaintenance.KIND, one.name, one.uid, one.state.conditions)
+            for one in state.maintenances
+        },
+        None if hold is None else (hold.uid, hold.name),
+        state.external_reboot_required,
     )
 
 
-def _phase(before: DPUView, after: DPUView, *, contiguous: bool) -> Iterator[Transition]:
-    was, now = before.phase, after.phase
-    if was != now:
-        yield PhaseChanged(
-            node=after.node,
-            dpu=after.name,
-            uid=after.uid,
-            before=was,
-            after=now,
-            contiguous=contiguous,
-            possibly_skipped=None if contiguous else possibly_skipped(was, now),
-        )
+def _of_dpu(dpu: DPUView) -> _Object:
+    return _Object(
+        DPU.KIND,
+        dpu.name,
+        dpu.uid,
+        dpu.conditions,
+        dpu.operational_conditions,
+        dpu.phase,
+        dpu.terminating,
+    )
 
 
-def _node(
-    name: str, before: NodeView | None, after: NodeView | None, *, contiguous: bool
-) -> Iterator[Transition]:
-    was = before.node if before is not None else None
-    now = after.node if after is not None else None
+def _remembered(kind: str, name: str, one: RememberedObject) -> _Object:
+    return _Object(
+        kind, name, one.uid, conditions_of(one), phase=DPUPhase(one.phase), terminating=one.terminating
+    )
+
+
+def _node(name: str, was: _Object | None, now: _Object | None, *, contiguous: bool) -> Iterator[Transition]:
     if was is not None and (now is None or now.uid != was.uid):
         yield NodeGone(node=name, uid=was.uid, contiguous=contiguous)
         was = None
@@ -122,73 +155,76 @@ def _node(
         return
     if was is None:
         yield NodeAppeared(node=name, uid=now.uid, contiguous=contiguous)
-    yield from _conditions(name, was, now, ((), ()), contiguous=contiguous)
+    yield from _conditions(name, was, now, contiguous=contiguous)
 
 
-def _devices(
-    name: str, before: NodeView | None, after: NodeView | None, *, contiguous: bool
-) -> Iterator[Transition]:
-    old = {device.uid: device for device in before.devices} if before is not None else {}
-    for device in after.devices if after is not None else ():
-        yield from _conditions(name, old.get(device.uid), device, ((), ()), contiguous=contiguous)
-
-
-def _maintenances(
-    name: str, before: NodeView | None, after: NodeView | None, *, contiguous: bool
-) -> Iterator[Transition]:
-    old = (
-        {maintenance.uid: maintenance.state for maintenance in before.maintenances}
-        if before is not None
-        else {}
-    )
-    for maintenance in after.maintenances if after is not None else ():
-        yield from _conditions(
-            name, old.get(maintenance.uid), maintenance.state, ((), ()), contiguous=contiguous
+def _dpu(node: str, was: _Object | None, now: _Object | None, *, contiguous: bool) -> Iterator[Transition]:
+    if now is None:
+        if was is not None:
+            yield DPUGone(node=node, dpu=was.name, uid=was.uid, phase=was.phase, contiguous=contiguous)
+        return
+    if was is not None and was.uid != now.uid:
+        yield DPUReplaced(
+            node=node,
+            dpu=now.name,
+            old_uid=was.uid,
+            new_uid=now.uid,
+            phase=now.phase,
+            contiguous=contiguous,
         )
+        was = None
+    elif was is None:
+        yield DPUAppeared(node=node, dpu=now.name, uid=now.uid, phase=now.phase, contiguous=contiguous)
+    if now.terminating and not (was is not None and was.terminating):
+        yield DPUTerminating(node=node, dpu=now.name, uid=now.uid, contiguous=contiguous)
+    if was is not None and was.phase != now.phase:
+        yield PhaseChanged(
+            node=node,
+            dpu=now.name,
+            uid=now.uid,
+            before=was.phase,
+            after=now.phase,
+            contiguous=contiguous,
+            possibly_skipped=None if contiguous else possibly_skipped(was.phase, now.phase),
+        )
+    yield from _conditions(node, was, now, contiguous=contiguous)
 
 
-def _questions(
-    name: str, before: NodeView | None, after: NodeView | None, *, contiguous: bool
-) -> Iterator[Transition]:
-    held_before = before.hold if before is not None else None
-    held_now = after.hold if after is not None else None
-    if held_before is not None and (held_now is None or held_now.uid != held_before.uid):
-        yield NodeEffectReleased(node=name, maintenance=held_before.name, contiguous=contiguous)
-    if held_now is not None and (held_before is None or held_before.uid != held_now.uid):
-        yield NodeEffectHeld(node=name, maintenance=held_now.name, contiguous=contiguous)
-    asked_before = before is not None and before.external_reboot_required
-    asked_now = after is not None and after.external_reboot_required
-    if asked_before and not asked_now:
+def _questions(name: str, was: _Known, now: _Known, *, contiguous: bool) -> Iterator[Transition]:
+    if was.hold is not None and (now.hold is None or now.hold[0] != was.hold[0]):
+        yield NodeEffectReleased(node=name, maintenance=was.hold[1], contiguous=contiguous)
+    if now.hold is not None and (was.hold is None or was.hold[0] != now.hold[0]):
+        yield NodeEffectHeld(node=name, maintenance=now.hold[1], contiguous=contiguous)
+    if was.reboot and not now.reboot:
         yield ExternalRebootDone(node=name, contiguous=contiguous)
-    if after is not None and asked_now and not asked_before:
-        rebooting = tuple(dpu.name for dpu in after.dpus if dpu.phase == DPUPhase.REBOOTING)
+    if now.reboot and not was.reboot:
+        rebooting = tuple(dpu.name for dpu in now.dpus.values() if dpu.phase == DPUPhase.REBOOTING)
         yield ExternalRebootRequired(node=name, dpus=rebooting, contiguous=contiguous)
 
 
-def _conditions(
-    node: str,
-    before: Snapshot[Resource] | None,
-    after: Snapshot[Resource],
-    more: tuple[Iterable[ConditionRecord], Iterable[ConditionRecord]],
-    *,
-    contiguous: bool,
-) -> Iterator[Transition]:
-    old = {condition.type: condition for condition in (*(before.conditions if before else ()), *more[0])}
-    new = {condition.type: condition for condition in (*after.conditions, *more[1])}
+def _conditions(node: str, was: _Object | None, now: _Object, *, contiguous: bool) -> Iterator[Transition]:
+    if was is not None and was.conditions is now.conditions and was.more_conditions is now.more_conditions:
+        return
+    old = {} if was is None else _by_type((*was.conditions, *was.more_conditions))
+    new = _by_type((*now.conditions, *now.more_conditions))
     for type_ in (*new, *(type_ for type_ in old if type_ not in new)):
-        was, now = old.get(type_), new.get(type_)
-        if was is not None and now is not None and _same(was, now):
+        before, after = old.get(type_), new.get(type_)
+        if before is not None and after is not None and _same(before, after):
             continue
         yield ConditionChanged(
             node=node,
-            kind=after.kind.KIND,
-            name=after.name,
-            uid=after.uid,
+            kind=now.kind,
+            name=now.name,
+            uid=now.uid,
             type=type_,
-            before=was,
-            after=now,
+            before=before,
+            after=after,
             contiguous=contiguous,
         )
+
+
+def _by_type(conditions: Iterable[ConditionRecord]) -> dict[str, ConditionRecord]:
+    return {condition.type: condition for condition in conditions}
 
 
 def _same(was: ConditionRecord, now: ConditionRecord) -> bool:

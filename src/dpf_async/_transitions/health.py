@@ -1,22 +1,23 @@
 """What is wrong with a DPU, and whether its host can be used: frozen values, read from one view. Pure.
 
-Nothing is guessed: what nobody can say at the moment is a HealthUnknown, and neither good nor bad.
+Health has aspects, such as the phase, or the critical services. About each at most one problem stands at a time. What
+nobody can say at the moment is a problem of its own, HealthUnknown: it makes nothing good, and nothing bad.
 
 Source: dpf-facts 2.3 (conditions), 11 (what moves a DPU out of Ready), requirement flow 5.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict, assert_never, overload
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, TypedDict, overload
 
 from dpf_async._transitions.view import DPUView, NodeView
 from dpf_async.models import DPU, DPUPhase, known
 
 if TYPE_CHECKING:
-    from dpf_async._api.codec import Undecodable
     from dpf_async._api.records import ConditionRecord
 
 _Operational = known.OperationalCondition
@@ -25,7 +26,7 @@ PHASE: Final = "phase"
 READABLE: Final = "readable"
 
 
-class Departure(StrEnum):
+class NotReadyBecause(StrEnum):
     """Why a DPU is not in phase Ready."""
 
     PROVISIONING = "provisioning"
@@ -34,11 +35,11 @@ class Departure(StrEnum):
     """It was Ready and is in Node Effect.
 
     The requirement reads this as "critical services are down" (flow 5.2). The operator of v26.4 does it when a
-    disruptive service or chain was *changed*, and waits until the node effect was applied: with a hold, until somebody
-    releases it. Both readings agree on what comes of it: the host is not to be used.
+    disruptive service or chain was *changed*, and stays there until the node effect was applied: with a hold, until
+    somebody releases it. By both readings the host is not to be used, from this moment on.
     """
-    UPDATE = "update"
-    """It was Ready and is given new labels; nobody is asked, and Ready comes by itself."""
+    RETURNING = "returning"
+    """It was Ready and is on its way back there, for new labels or after a Node Effect. Nobody is asked."""
     FAILED = "failed"
     """Phase Error: only making it anew helps."""
     TERMINATING = "terminating"
@@ -55,8 +56,7 @@ class DPUProblem:
         uid: its identity.
         reason: of the condition that says most about it; empty if none does.
         message: its message.
-        flaps: how often it came and went since this reader was last told of this aspect, without being told.
-        contiguous: False if states in between may have existed that this reader was not shown.
+        flaps: how often this aspect of the DPU came and went since this reader was last told of it.
     """
 
     node: str
@@ -65,54 +65,74 @@ class DPUProblem:
     reason: str = ""
     message: str = ""
     flaps: int = 0
-    contiguous: bool = True
+
+    @property
+    def aspect(self) -> str:
+        """What of the DPU it is about: "phase", the type of a condition, or "readable"."""
+        raise NotImplementedError
 
     def __str__(self) -> str:
-        words = ": ".join(part for part in (self.reason, self.message) if part)
-        return f"DPU {self.dpu}: {self._what()}{f'; {words}' if words else ''}"
+        said = ": ".join(part for part in (self.reason, self.message) if part)
+        return f"DPU {self.dpu} {self._what()}{f' ({said})' if said else ''}"
 
     def _what(self) -> str:
         raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeftReady(DPUProblem):
-    """A DPU is not in phase Ready.
+class DPUNotReady(DPUProblem):
+    """A DPU is not in phase Ready, or is being deleted.
 
     Attributes:
-        why: what kind of departure it is.
-        phase: the phase it was in then; phases that pass while `why` stays are told by `transitions()` only.
+        why: the kind of reason. Phases that pass while it stays the same are told by `transitions()` only.
+        phase: the phase it was in when this was told.
     """
 
-    why: Departure
+    why: NotReadyBecause
     phase: DPUPhase
 
+    @property
+    def aspect(self) -> str:
+        return PHASE
+
     def _what(self) -> str:
-        return f"is not Ready but in {self.phase or 'no phase'} ({self.why})"
+        return f"is in {f'phase {self.phase}' if self.phase else 'no phase'}, {self.why}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubeNodeNotReady(DPUProblem):
-    """A DPU in phase Ready whose Node in the DPUCluster is not ready: condition Ready is False, the phase stays."""
+    """The DPU's Node in the DPUCluster is not ready. Its phase stays Ready; condition Ready is False."""
+
+    @property
+    def aspect(self) -> str:
+        return known.DPUCondition.READY
 
     def _what(self) -> str:
-        return "its Node in the DPUCluster is not ready"
+        return "is not ready as a Node of its DPUCluster"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CriticalServicesDown(DPUProblem):
-    """Pods of services that are labelled critical do not run. The phase stays Ready (dpf-facts 11)."""
+    """Pods of services that are labelled critical do not run. The phase stays Ready."""
+
+    @property
+    def aspect(self) -> str:
+        return _Operational.CRITICAL_PODS_READY
 
     def _what(self) -> str:
-        return "critical services are down"
+        return "does not run all its critical services"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NonCriticalServicesDown(DPUProblem):
-    """Pods of other services do not run."""
+    """Pods of other services do not run. The host can be used."""
+
+    @property
+    def aspect(self) -> str:
+        return _Operational.NON_CRITICAL_PODS_READY
 
     def _what(self) -> str:
-        return "services that are not critical are down"
+        return "does not run all its other services"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,13 +144,17 @@ class OperationalConditionFalse(DPUProblem):
 
     type: str
 
+    @property
+    def aspect(self) -> str:
+        return self.type
+
     def _what(self) -> str:
-        return f"{self.type} is False"
+        return f"says that {self.type} is False"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthUnknown(DPUProblem):
-    """Nobody can say at the moment: what was told of it before still stands.
+    """Nobody can say at the moment.
 
     `about` is the type of a condition that is Unknown or was not reported yet, or "readable" where the DPU itself
     cannot be read.
@@ -138,12 +162,16 @@ class HealthUnknown(DPUProblem):
 
     about: str
 
+    @property
+    def aspect(self) -> str:
+        return self.about
+
     def _what(self) -> str:
-        return f"nothing is known of {self.about}"
+        return "cannot be read" if self.about == READABLE else f"says nothing certain about {self.about}"
 
 
 HealthProblem = (
-    LeftReady
+    DPUNotReady
     | KubeNodeNotReady
     | CriticalServicesDown
     | NonCriticalServicesDown
@@ -152,36 +180,32 @@ HealthProblem = (
 )
 """One thing that is wrong with one DPU."""
 
-_Ailing = LeftReady | KubeNodeNotReady | CriticalServicesDown
+_Disabling = DPUNotReady | KubeNodeNotReady | CriticalServicesDown
 """Problems with which a host cannot be used."""
 
-
-class Reading(NamedTuple):
-    """One aspect of a DPU's health: what is wrong with it, None if nothing is.
-
-    `stamp` differs if the aspect was the other way in between: a time of the server's, compared and never counted with.
-    """
-
-    aspect: str
-    problem: HealthProblem | None
-    stamp: str
+_ESSENTIAL: Final = frozenset((PHASE, known.DPUCondition.READY, _Operational.CRITICAL_PODS_READY))
+"""Aspects that must be known to be good before a host is used."""
 
 
 @dataclass(frozen=True, slots=True)
 class DPUHealth:
-    """The health of one DPU. `readings` has every aspect that can be spoken of in its phase, the gravest first."""
+    """The health of one DPU.
+
+    Attributes:
+        aspects: the problem with each aspect that can be spoken of, None where it is good; the gravest first.
+    """
 
     node: str
     dpu: str
     uid: str
     phase: DPUPhase
     device: str
-    readings: tuple[Reading, ...]
+    aspects: Mapping[str, HealthProblem | None]
 
     @property
     def problems(self) -> tuple[HealthProblem, ...]:
         """What is wrong, the gravest first."""
-        return tuple(reading.problem for reading in self.readings if reading.problem is not None)
+        return tuple(problem for problem in self.aspects.values() if problem is not None)
 
     @property
     def healthy(self) -> bool:
@@ -191,7 +215,10 @@ class DPUHealth:
     @property
     def usable(self) -> bool | None:
         """Ready, with its Node and its critical services; None where that is not known."""
-        return usable_by((reading.aspect, reading.problem) for reading in self.readings)
+        if any(isinstance(problem, _Disabling) for problem in self.aspects.values()):
+            return False
+        good = {aspect for aspect, problem in self.aspects.items() if problem is None}
+        return True if good >= _ESSENTIAL else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,13 +231,16 @@ class NodeHealth:
         dpus: its DPUs, by name.
         missing: devices that it lists and that have no DPU.
         terminating: its deletion was asked for.
+        usable: every device has a DPU and every DPU can be used; None where that is not known. What a stream or a
+            monitor says is what it last told, and does not become None again.
     """
 
     node: str
     uid: str
     dpus: tuple[DPUHealth, ...]
     missing: tuple[str, ...]
-    terminating: bool = False
+    terminating: bool
+    usable: bool | None
 
     @property
     def problems(self) -> tuple[HealthProblem, ...]:
@@ -218,11 +248,17 @@ class NodeHealth:
         return tuple(problem for dpu in self.dpus for problem in dpu.problems)
 
     @property
-    def usable(self) -> bool | None:
-        """Every device has a DPU, and every DPU can be used; None where that is not known."""
-        if not self.uid or self.terminating or self.missing or not self.dpus:
-            return False
-        return all_of(dpu.usable for dpu in self.dpus)
+    def healthy(self) -> bool:
+        """It can be used, nothing is wrong, and nothing is unknown."""
+        return self.usable is True and not self.problems
+
+    def __str__(self) -> str:
+        word = {True: "can be used", False: "cannot be used", None: "is not known to be usable"}[self.usable]
+        reasons = [str(problem) for problem in self.problems]
+        reasons += [f"DPUDevice {device} has no DPU" for device in self.missing]
+        if self.terminating:
+            reasons.append("it is being deleted")
+        return f"DPUNode {self.node} {word}{': ' + '; '.join(reasons) if reasons else ''}"
 
 
 @overload
@@ -233,197 +269,61 @@ def health_of(view: DPUView) -> DPUHealth: ...
 def health_of(view: NodeView) -> NodeHealth: ...
 
 
+@overload
+def health_of(view: DPUView | NodeView) -> DPUHealth | NodeHealth: ...
+
+
 def health_of(view: DPUView | NodeView) -> DPUHealth | NodeHealth:
     """What can be said of the health of a DPU, or of a host, from one view of it."""
     if isinstance(view, DPUView):
-        return DPUHealth(view.node, view.name, view.uid, view.phase, view.device, tuple(_readings(view)))
+        return DPUHealth(view.node, view.name, view.uid, view.phase, view.device, _aspects(_problems(view)))
     unreadable = {obj.uid: obj for obj in view.unreadable if obj.kind is DPU}
-    dpus = [_unreadably(health_of(dpu), unreadable.pop(dpu.uid, None)) for dpu in view.dpus]
-    dpus += [
-        _unreadably(DPUHealth(view.name, obj.name, obj.uid, DPUPhase(""), "", ()), obj)
-        for obj in unreadable.values()
-    ]
+    dpus = [health_of(dpu) for dpu in view.dpus if dpu.uid not in unreadable]
+    last_read = {dpu.uid: health_of(dpu) for dpu in view.dpus if dpu.uid in unreadable}
+    for uid, obj in unreadable.items():
+        problem = HealthUnknown(node=view.name, dpu=obj.name, uid=uid, about=READABLE, message=obj.error)
+        before = last_read.get(uid)
+        aspects = {**(before.aspects if before is not None else {}), READABLE: problem}
+        phase, device = (before.phase, before.device) if before is not None else (DPUPhase(""), "")
+        dpus.append(DPUHealth(view.name, obj.name, uid, phase, device, MappingProxyType(aspects)))
+    dpus.sort(key=lambda dpu: dpu.dpu)
     carried = {dpu.device.lower() for dpu in dpus}
     # A DPU that never could be read may be any device's.
     certain = all(dpu.device for dpu in dpus)
+    missing = tuple(name for name in view.device_names if name.lower() not in carried) if certain else ()
     return NodeHealth(
         node=view.name,
         uid=view.uid,
-        dpus=tuple(sorted(dpus, key=lambda dpu: dpu.dpu)),
-        missing=tuple(name for name in view.device_names if name.lower() not in carried) if certain else (),
+        dpus=tuple(dpus),
+        missing=missing,
         terminating=view.terminating,
+        usable=node_usable(view.uid, dpus, missing, terminating=view.terminating),
     )
 
 
-def as_last_known(before: DPUHealth | None, after: DPUHealth) -> DPUHealth:
-    """The later health; aspects of which nothing is known now stand as they were known last."""
-    if before is None or before.uid != after.uid:
-        return after
-    now = {reading.aspect for reading in after.readings}
-    unknown = {
-        problem.about
-        for _, problem, _ in after.readings
-        if isinstance(problem, HealthUnknown) and problem.about not in now
-    }
-    kept = tuple(reading for reading in before.readings if reading.aspect in unknown)
-    return (
-        DPUHealth(after.node, after.dpu, after.uid, after.phase, after.device, (*kept, *after.readings))
-        if kept
-        else after
-    )
-
-
-def usable_by(readings: Iterable[tuple[str, HealthProblem | None]]) -> bool | None:
-    """Whether a DPU can be used, from what is known of its aspects."""
-    known_good = set()
-    for aspect, problem in readings:
-        if isinstance(problem, _Ailing):
-            return False
-        if problem is None:
-            known_good.add(aspect)
-    return True if known_good >= _ESSENTIAL else None
-
-
-def all_of(answers: Iterable[bool | None]) -> bool | None:
-    """False if one is, else None if one is, else True."""
-    found = set(answers)
-    return False if False in found else None if None in found else True
-
-
-def aspect_of(problem: HealthProblem) -> str:
-    """The aspect of a DPU that a problem is one of."""
-    match problem:
-        case LeftReady():
-            return PHASE
-        case KubeNodeNotReady():
-            return known.DPUCondition.READY
-        case CriticalServicesDown():
-            return _Operational.CRITICAL_PODS_READY
-        case NonCriticalServicesDown():
-            return _Operational.NON_CRITICAL_PODS_READY
-        case OperationalConditionFalse(type=type_):
-            return type_
-        case HealthUnknown(about=about):
-            return f"known {about}"
-    assert_never(problem)
+def node_usable(
+    uid: str, dpus: Iterable[DPUHealth], missing: Iterable[str], *, terminating: bool
+) -> bool | None:
+    """Whether a host can be used: no unless it exists, with a usable DPU for every device."""
+    answers = {dpu.usable for dpu in dpus}
+    if not uid or terminating or any(True for _ in missing) or not answers or False in answers:
+        return False
+    return None if None in answers else True
 
 
 def same_problem(one: HealthProblem | None, other: HealthProblem | None) -> bool:
     """Whether two values speak of the same: messages that count pods, and phases that pass, make no other problem."""
-    return _essence(one) == _essence(other)
+    if one is None or other is None:
+        return one is other
+    if isinstance(one, DPUNotReady) and isinstance(other, DPUNotReady):
+        return one.why is other.why
+    return type(one) is type(other) and one.aspect == other.aspect
 
 
-_ESSENTIAL: Final = frozenset((PHASE, known.DPUCondition.READY, _Operational.CRITICAL_PODS_READY))
-"""Aspects that must be known to be good before a host is used."""
-
-
-def _readings(view: DPUView) -> Iterator[Reading]:
-    departure = _departure(view)
-    # Leaving Ready for new labels writes NodeEffectRemoved anew; nothing else in phase Ready tells that it happened.
-    removed = view.condition(known.DPUCondition.NODE_EFFECT_REMOVED)
-    yield Reading(PHASE, departure, _stamp(removed) if departure is None else "")
-    if departure is None:
-        yield from _kube_node(view)
-    elif departure.why not in (Departure.NODE_EFFECT, Departure.UPDATE):
-        # What it runs, or does not, while it is installed, broken or on its way out, is no news.
-        return
-    yield from _operational(view)
-
-
-def _departure(view: DPUView) -> LeftReady | None:
-    phase = view.phase
-    if view.terminating or phase == DPUPhase.DELETING:
-        why = Departure.TERMINATING
-    elif phase == DPUPhase.READY:
-        return None
-    elif phase == DPUPhase.ERROR:
-        why = Departure.FAILED
-    elif not _was_ready(view):
-        why = Departure.PROVISIONING
-    elif phase == DPUPhase.NODE_EFFECT:
-        why = Departure.NODE_EFFECT
-    else:
-        why = Departure.UPDATE
-    said = view.failure if why is Departure.FAILED else _waiting(view)
-    return LeftReady(node=view.node, dpu=view.name, uid=view.uid, why=why, phase=phase, **_words(said))
-
-
-def _was_ready(view: DPUView) -> bool:
-    """Only phase Ready writes the condition, and nothing takes it away again (dpf-facts 2.3)."""
-    status = view.state.record.status
-    asked = status is not None and status.post_provisioning_node_effect
-    return bool(asked) or view.condition(known.DPUCondition.READY) is not None
-
-
-def _waiting(view: DPUView) -> ConditionRecord | None:
-    return next((one for one in reversed(view.conditions) if one.status == "False"), None)
-
-
-def _kube_node(view: DPUView) -> Iterator[Reading]:
-    type_ = known.DPUCondition.READY
-    condition = view.condition(type_)
-    if condition is None:
-        yield _unknown(view, type_, None)
-    elif condition.status == "True":
-        yield Reading(type_, None, _stamp(condition))
-    elif condition.status == "False":
-        problem = KubeNodeNotReady(node=view.node, dpu=view.name, uid=view.uid, **_words(condition))
-        yield Reading(type_, problem, _stamp(condition))
-    else:
-        yield _unknown(view, type_, condition)
-
-
-def _operational(view: DPUView) -> Iterator[Reading]:
-    said = {condition.type: condition for condition in view.operational_conditions}
-    summary = said.pop(_Operational.OPERATIONAL_READY, None)
-    if _Operational.CRITICAL_PODS_READY not in said:
-        # Without it nobody has looked at the services, whatever a summary over less says (requirement, flow 3).
-        yield _unknown(view, _Operational.CRITICAL_PODS_READY, summary)
-    order = sorted(said, key=lambda type_: (_GRAVITY.get(type_, len(_GRAVITY)), type_))
-    for type_ in order:
-        yield _one(view, said[type_])
-    if (
-        summary is not None
-        and summary.status == "False"
-        and all(one.status == "True" for one in said.values())
-    ):
-        yield _one(view, summary)
-
-
-_GRAVITY: Final = {_Operational.CRITICAL_PODS_READY: 0, _Operational.NON_CRITICAL_PODS_READY: 1}
-
-
-def _one(view: DPUView, condition: ConditionRecord) -> Reading:
-    problem: HealthProblem | None = None
-    node, dpu, uid = view.node, view.name, view.uid
-    if condition.status == "False":
-        words = _words(condition)
-        if condition.type == _Operational.CRITICAL_PODS_READY:
-            problem = CriticalServicesDown(node=node, dpu=dpu, uid=uid, **words)
-        elif condition.type == _Operational.NON_CRITICAL_PODS_READY:
-            problem = NonCriticalServicesDown(node=node, dpu=dpu, uid=uid, **words)
-        else:
-            problem = OperationalConditionFalse(node=node, dpu=dpu, uid=uid, type=condition.type, **words)
-    elif condition.status != "True":
-        return _unknown(view, condition.type, condition)
-    return Reading(condition.type, problem, _stamp(condition))
-
-
-def _unknown(view: DPUView, about: str, condition: ConditionRecord | None) -> Reading:
-    problem = HealthUnknown(node=view.node, dpu=view.name, uid=view.uid, about=about, **_words(condition))
-    return Reading(f"known {about}", problem, _stamp(condition))
-
-
-def _unreadably(health: DPUHealth, obj: Undecodable | None) -> DPUHealth:
-    if obj is None:
-        return health
-    problem = HealthUnknown(
-        node=health.node, dpu=health.dpu, uid=health.uid, about=READABLE, message=obj.error
-    )
-    reading = Reading(f"known {READABLE}", problem, "")
-    return DPUHealth(
-        health.node, health.dpu, health.uid, health.phase, health.device, (*health.readings, reading)
-    )
+class _Who(TypedDict):
+    node: str
+    dpu: str
+    uid: str
 
 
 class _Words(TypedDict):
@@ -431,17 +331,94 @@ class _Words(TypedDict):
     message: str
 
 
+_GRAVITY: Final = (_Operational.CRITICAL_PODS_READY, _Operational.NON_CRITICAL_PODS_READY)
+
+_SILENT: Final = frozenset(
+    (NotReadyBecause.PROVISIONING, NotReadyBecause.FAILED, NotReadyBecause.TERMINATING)
+)
+
+
+def only_the_phase_counts(problem: HealthProblem | None) -> bool:
+    """What a DPU runs, or does not, while it is installed, broken or on its way out, is no news."""
+    return isinstance(problem, DPUNotReady) and problem.why in _SILENT
+
+
+def _aspects(
+    problems: Iterable[tuple[str, HealthProblem | None]],
+) -> Mapping[str, HealthProblem | None]:
+    return MappingProxyType(dict(problems))
+
+
+def _problems(view: DPUView) -> Iterator[tuple[str, HealthProblem | None]]:
+    who = _Who(node=view.node, dpu=view.name, uid=view.uid)
+    phase = _not_ready(view, who)
+    yield PHASE, phase
+    if only_the_phase_counts(phase):
+        return
+    yield known.DPUCondition.READY, _kube_node(view.condition(known.DPUCondition.READY), who)
+    yield from _operational(view, who)
+
+
+def _not_ready(view: DPUView, who: _Who) -> DPUNotReady | None:
+    phase = view.phase
+    said = next((one for one in reversed(view.conditions) if one.status == "False"), None)
+    if view.terminating or phase == DPUPhase.DELETING:
+        why = NotReadyBecause.TERMINATING
+    elif phase == DPUPhase.READY:
+        return None
+    elif phase == DPUPhase.ERROR:
+        why, said = NotReadyBecause.FAILED, view.failure
+    elif not _was_ready(view):
+        why = NotReadyBecause.PROVISIONING
+    elif phase == DPUPhase.NODE_EFFECT:
+        why = NotReadyBecause.NODE_EFFECT
+    else:
+        why = NotReadyBecause.RETURNING
+    return DPUNotReady(**who, why=why, phase=phase, **_words(said))
+
+
+def _was_ready(view: DPUView) -> bool:
+    """Only phase Ready writes the condition, and nothing takes it away again (dpf-facts 2.3)."""
+    return view.condition(known.DPUCondition.READY) is not None
+
+
+def _kube_node(condition: ConditionRecord | None, who: _Who) -> HealthProblem | None:
+    if condition is not None and condition.status == "True":
+        return None
+    if condition is not None and condition.status == "False":
+        return KubeNodeNotReady(**who, **_words(condition))
+    return HealthUnknown(**who, about=known.DPUCondition.READY, **_words(condition))
+
+
+def _operational(view: DPUView, who: _Who) -> Iterator[tuple[str, HealthProblem | None]]:
+    said = {condition.type: condition for condition in view.operational_conditions}
+    summary = said.pop(_Operational.OPERATIONAL_READY, None)
+    if _Operational.CRITICAL_PODS_READY not in said:
+        # Without it nobody has looked at the services, whatever a summary over less says (requirement, flow 3).
+        about = _Operational.CRITICAL_PODS_READY
+        yield about, HealthUnknown(**who, about=about, **_words(summary))
+    gravest = [type_ for type_ in _GRAVITY if type_ in said]
+    for type_ in (*gravest, *sorted(said.keys() - {*gravest})):
+        yield type_, _one(said[type_], who)
+    if summary is not None:
+        explained = summary.status != "False" or any(one.status != "True" for one in said.values())
+        yield summary.type, None if explained else _one(summary, who)
+
+
+def _one(condition: ConditionRecord, who: _Who) -> HealthProblem | None:
+    words = _words(condition)
+    if condition.status == "True":
+        return None
+    if condition.status != "False":
+        return HealthUnknown(**who, about=condition.type, **words)
+    if condition.type == _Operational.CRITICAL_PODS_READY:
+        return CriticalServicesDown(**who, **words)
+    if condition.type == _Operational.NON_CRITICAL_PODS_READY:
+        return NonCriticalServicesDown(**who, **words)
+    return OperationalConditionFalse(**who, type=condition.type, **words)
+
+
 def _words(condition: ConditionRecord | None) -> _Words:
     if condition is None:
         return {"reason": "", "message": ""}
     return {"reason": condition.reason or "", "message": condition.message or ""}
-
-
-def _stamp(condition: ConditionRecord | None) -> str:
-    return (condition.last_transition_time or "") if condition is not None else ""
-
-
-def _essence(problem: HealthProblem | None) -> tuple[str, str] | None:
-    if problem is None:
-        return None
-    return aspect_of(problem), problem.why if isinstance(problem, LeftReady) else ""

@@ -1,67 +1,72 @@
-"""What a reader of health is told: a closed union of frozen values, and the one who decides what is to be told when.
+"""What a reader of health is told, and who decides what it is told when. Pure: time is an argument.
 
-Pure: time is an argument. `HealthTeller` keeps, for each DPU, what this reader was told and what is true; memory is
-per object, never per event.
+HealthTeller keeps, for each aspect of each DPU, what this reader was told and what is true since when. Memory is per
+object, never per event.
+
+Damping is about episodes. A problem's episode begins when it comes and ends when it has been gone for `up_after`
+seconds: good spells shorter than that do not count. It is told when its episode has lasted `down_after` seconds. So a
+brief trouble is never told, and a service that crashes every minute is told once, and once that it is over.
 """
 
 from __future__ import annotations
 
+import heapq
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from types import MappingProxyType
 
 from dpf_async._transitions.health import (
+    PHASE,
+    READABLE,
     DPUHealth,
+    DPUNotReady,
     HealthProblem,
-    HealthUnknown,
     NodeHealth,
-    all_of,
-    as_last_known,
-    aspect_of,
+    NotReadyBecause,
     health_of,
+    node_usable,
+    only_the_phase_counts,
     same_problem,
-    usable_by,
 )
 from dpf_async._transitions.transitions import DPUGone, DPUReplaced, NodeGone
 from dpf_async._transitions.view import NodeView, as_last_read
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:
-    """A problem is over. Others may stand: a DPU with none is told as DPUHealthy."""
+    """A problem is over. Others may stand: a DPU with none is told as DPUHealthy.
+
+    Attributes:
+        was: what was told last about this aspect of the DPU.
+        flaps: how often it came back since then.
+    """
 
     node: str
     dpu: str
     uid: str
     was: HealthProblem
     flaps: int = 0
-    contiguous: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DPUHealthy:
-    """Nothing is wrong with a DPU, and nothing unknown. Told again if it fell and rose unseen by a slow reader."""
+    """Nothing is wrong with a DPU, and nothing unknown."""
 
     node: str
     dpu: str
     uid: str
-    flaps: int = 0
-    contiguous: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StillUnhealthy:
-    """A problem that was told has stood for `seconds` since then, with the flaps it had. Told once per problem."""
+    """A problem has stood for `seconds` since it was told. Told once for each time a problem is told."""
 
     node: str
     dpu: str
     uid: str
     problem: HealthProblem
     seconds: float
-    contiguous: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +75,6 @@ class NodeUsable:
 
     node: str
     uid: str
-    contiguous: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +82,7 @@ class NodeUnusable:
     """A host is not to be used.
 
     Attributes:
-        problems: of its DPUs, as this reader was told them.
+        problems: all that are wrong with its DPUs, as far as this reader was told.
         missing: devices that have no DPU.
         terminating: its deletion was asked for.
     """
@@ -88,7 +92,6 @@ class NodeUnusable:
     problems: tuple[HealthProblem, ...] = ()
     missing: tuple[str, ...] = ()
     terminating: bool = False
-    contiguous: bool = True
 
 
 HealthTransition = (
@@ -104,31 +107,74 @@ HealthTransition = (
 )
 
 
-def derive_health(before: NodeView | None, after: NodeView | None) -> Iterator[HealthTransition]:
-    """What an undamped reader is told of a host: between two views, or of what stands if there is none before."""
-    teller = HealthTeller()
-    name = next((view.name for view in (after, before) if view is not None), "")
-    for view, told in ((before, False), (after, True)):
-        teller.see(name, view, 0.0)
-        while (transition := teller.next(name, 0.0)[0]) is not None:
-            teller.told(name, transition, 0.0)
-            if told:
-                yield transition
+@dataclass(frozen=True, slots=True)
+class Damping:
+    """How patient a reader is, in seconds; see this module's docstring."""
+
+    down_after: float = 0.0
+    up_after: float = 0.0
+    still_after: float = math.inf
+
+    def before_telling(self, problem: HealthProblem) -> float:
+        """What the operator decided is told at once: a DPU does not flap in and out of Node Effect or Error."""
+        decided = isinstance(problem, DPUNotReady) and problem.why is not NotReadyBecause.RETURNING
+        return 0.0 if decided else self.down_after
 
 
 @dataclass(slots=True)
 class _Aspect:
-    """One aspect of one DPU: what is true since when, and what the reader was told."""
+    """One aspect of one DPU."""
 
     now: HealthProblem | None
-    stamp: str
     since: float
+    """When it became so, whatever the words."""
+    began: float = -math.inf
+    """When the episode of the problem began that is there now, or was there last."""
+    is_known: bool = False
+    """The reader was told what stands, or that nothing does. What it finds first is not damped."""
     told: HealthProblem | None = None
     told_at: float = 0.0
     flaps: int = 0
-    missed: bool = False
-    """It came, or went, for long enough to be told, and is the other way again."""
-    nagged: bool = False
+    is_old: bool = False
+    """That it still stands was told."""
+
+    def see(self, problem: HealthProblem | None, now: float, up_after: float) -> None:
+        """It is so now."""
+        if same_problem(problem, self.now):
+            self.now = problem
+            return
+        if (problem is None) != (self.now is None) and (problem is None) == (self.told is None):
+            # Back to what was told last: whatever was in between was not.
+            self.flaps += 1
+        if self.now is None and (self.began == -math.inf or now - self.since >= up_after):
+            self.began = now
+        self.now, self.since = problem, now
+
+    def due(self, damping: Damping) -> float:
+        """From when on there is something to tell, if nothing changes."""
+        if not self.is_known:
+            return -math.inf
+        if self.now is None:
+            return math.inf if self.told is None else self.since + damping.up_after
+        patience = damping.before_telling(self.now)
+        if self.told is None:
+            return self.began + patience
+        if not same_problem(self.told, self.now):
+            return self.since + patience
+        return math.inf if self.is_old else self.told_at + damping.still_after
+
+    def tell(self, now: float) -> HealthProblem | Recovered | StillUnhealthy | None:
+        """What is due; None if that is only that nothing is wrong from the beginning."""
+        self.is_known = True
+        was, flaps, at = self.told, self.flaps, self.told_at
+        if was is not None and same_problem(was, self.now):
+            self.is_old = True
+            return StillUnhealthy(node=was.node, dpu=was.dpu, uid=was.uid, problem=was, seconds=now - at)
+        self.told = None if self.now is None else replace(self.now, flaps=flaps)
+        self.told_at, self.flaps, self.is_old = now, 0, False
+        if self.told is None and was is not None:
+            return Recovered(node=was.node, dpu=was.dpu, uid=was.uid, was=was, flaps=flaps)
+        return self.told
 
 
 @dataclass(slots=True)
@@ -137,258 +183,185 @@ class _DPU:
     aspects: dict[str, _Aspect] = field(default_factory=dict)
     healthy_told: bool = False
 
+    def see(self, health: DPUHealth, now: float, up_after: float) -> None:
+        self.health = health
+        phase = health.aspects.get(PHASE)
+        for name, aspect in self.aspects.items():
+            # What is not spoken of any more is no problem any more, unless nothing is spoken of in this phase.
+            if name not in health.aspects and (name == READABLE or not only_the_phase_counts(phase)):
+                aspect.see(None, now, up_after)
+        for name, problem in health.aspects.items():
+            self.aspects.setdefault(name, _Aspect(problem, now)).see(problem, now, up_after)
+
+    def next(
+        self, now: float, damping: Damping
+    ) -> HealthProblem | Recovered | StillUnhealthy | DPUHealthy | None:
+        for aspect in self.aspects.values():
+            if aspect.due(damping) <= now and (transition := aspect.tell(now)) is not None:
+                self.healthy_told = False
+                return transition
+        if self.healthy_told or any(one.told or one.now for one in self.aspects.values()):
+            return None
+        self.healthy_told = True
+        return DPUHealthy(node=self.health.node, dpu=self.health.dpu, uid=self.health.uid)
+
+    def due(self, damping: Damping) -> float:
+        return min((aspect.due(damping) for aspect in self.aspects.values()), default=math.inf)
+
+    @property
+    def told(self) -> DPUHealth:
+        """Its health as the reader was told it."""
+        aspects = {name: aspect.told for name, aspect in self.aspects.items() if aspect.is_known}
+        return replace(self.health, aspects=MappingProxyType(aspects))
+
 
 @dataclass(slots=True)
 class _Node:
-    view: NodeView | None
-    health: NodeHealth | None
-    contiguous: bool = True
+    view: NodeView | None = None
+    health: NodeHealth | None = None
     uid: str = ""
+    """The one that this reader takes the node for."""
     dpus: dict[str, _DPU] = field(default_factory=dict)
-    gone: dict[str, _DPU] = field(default_factory=dict)
-    """DPUs that are gone, or have been replaced, and of which the reader was not told so yet."""
+    gone: dict[str, DPUHealth] = field(default_factory=dict)
+    """DPUs that are gone, or were replaced, and of which the reader was not told so yet."""
     usable: bool | None = None
 
 
 class HealthTeller:
-    """What one reader was told of the health of hosts, and what it is to be told next.
+    """What one reader was told of the health of hosts, and what it is to be told next."""
 
-    Args:
-        down_after: seconds a problem must stand before it is told; shorter ones are counted as flaps.
-        up_after: seconds a problem must be gone before that is told; when it comes back sooner, that is a flap.
-        still_after: seconds after which a problem that was told and stands is told again; None never does.
-    """
-
-    def __init__(
-        self, *, down_after: float = 0.0, up_after: float = 0.0, still_after: float | None = None
-    ) -> None:
-        self._down_after = down_after
-        self._up_after = up_after
-        self._still_after = math.inf if still_after is None else still_after
+    def __init__(self, damping: Damping | None = None) -> None:
+        self._damping = damping or Damping()
         self._nodes: dict[str, _Node] = {}
 
     def knows(self, name: str) -> bool:
-        """Something was seen of this host before."""
+        """Something of this host was seen."""
         return name in self._nodes
 
-    def see(self, name: str, view: NodeView | None, now: float, *, contiguous: bool = True) -> None:
-        """What is true of a host at this time; None if there is nothing, or nothing of this reader's concern."""
+    def told(self, name: str) -> NodeHealth | None:
+        """The health of a host as this reader was told it; None if it was told of no such host, or that it is gone."""
         node = self._nodes.get(name)
-        if node is None:
-            if view is None:
-                return
-            node = self._nodes[name] = _Node(None, None)
-        node.contiguous = node.contiguous and contiguous
+        if node is None or node.health is None:
+            return None
+        dpus = tuple(dpu.told for _, dpu in sorted(node.dpus.items()))
+        return replace(node.health, dpus=dpus, usable=node.usable)
+
+    def see(self, name: str, view: NodeView | None, now: float) -> None:
+        """What is true of a host at this time; None if there is nothing, or nothing of this reader's concern."""
+        if view is None and name not in self._nodes:
+            return
+        node = self._nodes.setdefault(name, _Node())
         node.view = None if view is None else as_last_read(node.view, view)
         node.health = None if node.view is None else health_of(node.view)
         seen = {dpu.dpu: dpu for dpu in node.health.dpus} if node.health is not None else {}
-        for dpu_name in [*node.dpus]:
-            if dpu_name not in seen or seen[dpu_name].uid != node.dpus[dpu_name].health.uid:
-                node.gone.setdefault(dpu_name, node.dpus.pop(dpu_name))
+        for dpu_name, dpu in list(node.dpus.items()):
+            if dpu_name not in seen or seen[dpu_name].uid != dpu.health.uid:
+                node.gone.setdefault(dpu_name, dpu.health)
+                del node.dpus[dpu_name]
         for dpu_name, health in seen.items():
-            before = node.dpus.get(dpu_name)
-            dpu = before or node.dpus.setdefault(dpu_name, _DPU(health))
-            dpu.health = as_last_known(None if before is None else before.health, health)
-            self._look(dpu, now)
+            node.dpus.setdefault(dpu_name, _DPU(health)).see(health, now, self._damping.up_after)
 
-    def next(self, name: str, now: float) -> tuple[HealthTransition | None, float]:
-        """The next thing to tell of a host, None if there is none; and when to ask again if nothing changes."""
+    def next(self, name: str, now: float) -> HealthTransition | None:
+        """The next thing to tell of a host, which is told with that; None if there is nothing at this time."""
         node = self._nodes.get(name)
         if node is None:
-            return None, math.inf
-        later = math.inf
-        for transition, at in self._candidates(name, node, now):
-            if at > now:
-                later = min(later, at)
-            elif transition is not None:
-                return transition if node.contiguous else replace(transition, contiguous=False), now
-        node.contiguous = node.contiguous or math.isinf(later)
-        if node.view is None:
+            return None
+        transition = next(self._to_tell(name, node, now), None)
+        if transition is None and node.view is None:
             del self._nodes[name]
-        return None, later
+        return transition
 
-    def told(self, name: str, transition: HealthTransition, now: float) -> None:
-        """The reader has this now."""
+    def due(self, name: str) -> float:
+        """When to ask about a host again if nothing changes; infinite if only news lead on."""
         node = self._nodes.get(name)
-        if node is None:
-            return
-        match transition:
-            case NodeUsable():
-                node.usable, node.uid = True, transition.uid
-            case NodeUnusable():
-                node.usable, node.uid = False, transition.uid
-            case NodeGone():
-                node.uid, node.usable = "", None
-            case DPUGone():
-                node.gone.pop(transition.dpu, None)
-            case DPUReplaced():
-                node.gone.pop(transition.dpu, None)
-            case _:
-                dpu = node.dpus.get(transition.dpu)
-                if dpu is not None and dpu.health.uid == transition.uid:
-                    _commit(dpu, transition, now)
+        return (
+            min((dpu.due(self._damping) for dpu in node.dpus.values()), default=math.inf)
+            if node
+            else math.inf
+        )
 
-    def _look(self, dpu: _DPU, now: float) -> None:
-        readings = {reading.aspect: reading for reading in dpu.health.readings}
-        for aspect in [*dpu.aspects]:
-            if aspect not in readings:
-                # Not "recovered": in this phase, or for this operator, nothing can be said of it.
-                known = dpu.aspects[aspect]
-                if isinstance(known.told, HealthUnknown):
-                    self._turn(known, None, "", now)
-                else:
-                    del dpu.aspects[aspect]
-        for aspect, (_, problem, stamp) in readings.items():
-            known = dpu.aspects.setdefault(aspect, _Aspect(problem, stamp, now))
-            self._turn(known, problem, stamp, now)
-
-    def _turn(self, aspect: _Aspect, problem: HealthProblem | None, stamp: str, now: float) -> None:
-        """Have an aspect be so from now on. Count what the reader is not told."""
-        turned = (problem is None) != (aspect.now is None)
-        unseen = not turned and stamp != aspect.stamp
-        stood = now - aspect.since
-        calm = self._down_after if aspect.now is not None else self._up_after
-        if (turned and problem is None and aspect.told is None) or (
-            turned and problem is not None and aspect.told is not None
-        ):
-            aspect.flaps += 1
-            aspect.missed = aspect.missed or stood >= calm
-        elif turned and not aspect.missed and aspect.told is None:
-            if stood >= max(self._down_after, self._up_after):
-                aspect.flaps = 0
-        elif unseen:
-            aspect.flaps += 1
-            # How long it was the other way nobody saw: it is told unless brief turns are not wanted.
-            other = self._down_after if problem is None else self._up_after
-            if (aspect.told is None) == (problem is None):
-                aspect.missed = aspect.missed or other == 0
-        if turned or unseen:
-            aspect.since = now
-        aspect.now, aspect.stamp = problem, stamp
-
-    def _candidates(
-        self, name: str, node: _Node, now: float
-    ) -> Iterator[tuple[HealthTransition | None, float]]:
-        """What there is to tell, each with the time from which on; None with a time is a reason to look again."""
-        for dpu_name, gone in [*node.gone.items()]:
-            yield _farewell(name, gone.health, node.dpus.get(dpu_name)), now
+    def _to_tell(self, name: str, node: _Node, now: float) -> Iterator[HealthTransition]:
+        """What there is to tell. Taking the first one is telling it."""
+        for dpu_name, old in list(node.gone.items()):
+            del node.gone[dpu_name]
+            yield _farewell(name, old, node.dpus.get(dpu_name))
         for dpu in node.dpus.values():
-            yield from self._of_dpu(dpu)
+            if (transition := dpu.next(now, self._damping)) is not None:
+                yield transition
         health = node.health
-        if health is None or not health.uid or (node.uid and health.uid != node.uid):
-            if node.uid:
-                yield NodeGone(node=name, uid=node.uid), now
-            if health is None or not health.uid:
-                return
-        usable = self._usable(node, health, now)
-        if usable is True and node.usable is not True:
-            yield NodeUsable(node=name, uid=health.uid), now
-        elif usable is False and node.usable is not False:
-            problems = tuple(
-                aspect.told
-                for dpu in node.dpus.values()
-                for aspect in dpu.aspects.values()
-                if aspect.told is not None and not isinstance(aspect.told, HealthUnknown)
-            )
-            yield (
-                NodeUnusable(
-                    node=name,
-                    uid=health.uid,
-                    problems=problems,
-                    missing=health.missing,
-                    terminating=health.terminating,
-                ),
-                now,
-            )
-
-    def _of_dpu(self, dpu: _DPU) -> Iterator[tuple[HealthTransition | None, float]]:
-        who = (dpu.health.node, dpu.health.dpu, dpu.health.uid)
-        stood_since = -math.inf
-        for aspect in dpu.aspects.values():
-            told, present = aspect.told, aspect.now
-            if present is None:
-                stood_since = max(stood_since, aspect.since)
-                recovered = None if told is None else _recovered(who, told, aspect)
-                if recovered is not None or not dpu.healthy_told:
-                    yield recovered, aspect.since + self._up_after
-            elif told is None:
-                yield replace(present, flaps=aspect.flaps), aspect.since + self._down_after
-            elif not same_problem(told, present):
-                yield replace(present, flaps=aspect.flaps), aspect.since
-            elif aspect.missed:
-                yield replace(present, flaps=aspect.flaps, contiguous=False), aspect.since
-            if told is not None and present is not None and not aspect.nagged:
-                yield (
-                    StillUnhealthy(
-                        node=who[0], dpu=who[1], uid=who[2], problem=told, seconds=self._still_after
-                    ),
-                    aspect.told_at + self._still_after,
-                )
-        if any(aspect.now is not None or aspect.told is not None for aspect in dpu.aspects.values()):
+        uid = health.uid if health is not None else ""
+        if node.uid and uid != node.uid:
+            old_uid, node.uid, node.usable = node.uid, "", None
+            yield NodeGone(node=name, uid=old_uid, contiguous=False)
+        if health is None or not uid:
             return
-        missed = any(aspect.missed for aspect in dpu.aspects.values())
-        if missed or not dpu.healthy_told:
-            flaps = sum(aspect.flaps for aspect in dpu.aspects.values())
-            yield (
-                DPUHealthy(node=who[0], dpu=who[1], uid=who[2], flaps=flaps, contiguous=not missed),
-                stood_since + self._up_after,
+        node.uid = uid
+        dpus = [dpu.told for dpu in node.dpus.values()]
+        usable = node_usable(uid, dpus, health.missing, terminating=health.terminating)
+        if usable is None or usable is node.usable:
+            return
+        node.usable = usable
+        if usable:
+            yield NodeUsable(node=name, uid=uid)
+        else:
+            yield NodeUnusable(
+                node=name,
+                uid=uid,
+                problems=tuple(problem for dpu in dpus for problem in dpu.problems),
+                missing=health.missing,
+                terminating=health.terminating,
             )
 
-    def _usable(self, node: _Node, health: NodeHealth, now: float) -> bool | None:
-        """Whether the host can be used, as far as this reader was told of its DPUs."""
-        if health.terminating or health.missing or not node.dpus:
-            return False
-        return all_of(self._dpu_usable(dpu, now) for dpu in node.dpus.values())
 
-    def _dpu_usable(self, dpu: _DPU, now: float) -> bool | None:
-        known: list[tuple[str, HealthProblem | None]] = []
-        for name, aspect in dpu.aspects.items():
-            stands = aspect.now is None and now >= aspect.since + self._up_after
-            # A problem that is not told yet is none yet; a DPU that never was told healthy has to show it first.
-            if aspect.told is not None or dpu.healthy_told or stands:
-                known.append((name, aspect.told))
-        return usable_by(known)
+class Agenda:
+    """Which hosts to ask about: those of which something is new, and those whose time has come."""
 
+    def __init__(self) -> None:
+        self._now: dict[str, None] = {}
+        self._at: dict[str, float] = {}
+        self._order: list[tuple[float, str]] = []
+        """A heap; what is not in `_at` any more is passed over."""
 
-def _recovered(who: tuple[str, str, str], was: HealthProblem, aspect: _Aspect) -> Recovered:
-    return Recovered(
-        node=who[0],
-        dpu=who[1],
-        uid=who[2],
-        was=was,
-        flaps=aspect.flaps,
-        contiguous=not aspect.missed,
-    )
+    def add(self, name: str, at: float = -math.inf) -> None:
+        """Ask about a host, at this time, or now."""
+        if at == -math.inf:
+            self._now[name] = None
+        elif at < self._at.get(name, math.inf):
+            self._at[name] = at
+            heapq.heappush(self._order, (at, name))
+            if len(self._order) > 2 * len(self._at) + 64:
+                # Passed-over entries would be memory per event.
+                self._order = [(at, name) for name, at in self._at.items()]
+                heapq.heapify(self._order)
+
+    def first(self, now: float) -> str | None:
+        """The host to ask about, until it is `done`; None if there is none at this time."""
+        while self._order and self._order[0][0] <= now:
+            at, name = heapq.heappop(self._order)
+            if self._at.get(name) == at:
+                del self._at[name]
+                self._now[name] = None
+        return next(iter(self._now), None)
+
+    def done(self, name: str) -> None:
+        """There is nothing to tell about this host at this time."""
+        del self._now[name]
+
+    @property
+    def next_at(self) -> float:
+        """When to look again; infinite if nobody's time comes."""
+        return self._order[0][0] if self._order else math.inf
 
 
 def _farewell(node: str, old: DPUHealth, new: _DPU | None) -> DPUGone | DPUReplaced:
+    # What happened in between is not followed here: `transitions()` does that.
     if new is None:
-        return DPUGone(node=node, dpu=old.dpu, uid=old.uid, phase=old.phase)
+        return DPUGone(node=node, dpu=old.dpu, uid=old.uid, phase=old.phase, contiguous=False)
     return DPUReplaced(
-        node=node, dpu=old.dpu, old_uid=old.uid, new_uid=new.health.uid, phase=new.health.phase
+        node=node,
+        dpu=old.dpu,
+        old_uid=old.uid,
+        new_uid=new.health.uid,
+        phase=new.health.phase,
+        contiguous=False,
     )
-
-
-def _commit(
-    dpu: _DPU, transition: HealthProblem | StillUnhealthy | Recovered | DPUHealthy, now: float
-) -> None:
-    if isinstance(transition, DPUHealthy):
-        dpu.healthy_told = True
-        for aspect in dpu.aspects.values():
-            aspect.flaps, aspect.missed = 0, False
-        return
-    if isinstance(transition, StillUnhealthy):
-        if (turned := dpu.aspects.get(aspect_of(transition.problem))) is not None:
-            turned.nagged = True
-    elif isinstance(transition, Recovered):
-        name = aspect_of(transition.was)
-        if (turned := dpu.aspects.get(name)) is not None:
-            turned.told, turned.flaps, turned.missed, turned.nagged = None, 0, False, False
-            if isinstance(transition.was, HealthUnknown) and turned.now is None:
-                del dpu.aspects[name]
-    elif isinstance(transition, HealthProblem):
-        dpu.healthy_told = False
-        if (turned := dpu.aspects.get(aspect_of(transition))) is not None:
-            if turned.told is None:
-                turned.told_at = now
-            turned.told, turned.flaps, turned.missed = transition, 0, False

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar, overload
 
+from dpf_async._transitions.health import health_of
 from dpf_async._transitions.view import DeploymentView, DPUView, NodeView
 from dpf_async.models import DPUPhase
 
@@ -89,6 +90,12 @@ ready: Level[_CanBeReady] = Level("ready", lambda view: view.ready)
 
 services_ready: Level[_CanBeReady] = Level("services ready", lambda view: view.services_ready)
 """OperationalReady is True, for a node on all its DPUs. The phase says nothing about it (dpf-facts 11)."""
+
+healthy: Level[NodeView | DPUView] = Level("healthy", lambda view: health_of(view).healthy)
+"""Nothing is wrong and nothing is unknown: phase, Node, services, interfaces, chains; for a node on all its DPUs."""
+
+usable: Level[NodeView | DPUView] = Level("usable", lambda view: health_of(view).usable is True)
+"""Ready, with the Node and the critical services up; for a node on a DPU for every device. What is unknown is not."""
 
 terminating: Level[_CanBeReady] = Level("being deleted", lambda view: view.terminating, survives_failure=True)
 """Deletion was asked for, and finalizers still hold the object."""
