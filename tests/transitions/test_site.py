@@ -9,41 +9,11 @@ import pytest
 from dpf_async._api.codec import Snapshot
 from dpf_async._transitions.hub import Wait
 from dpf_async._transitions.levels import Level, ready
-from dpf_async._transitions.site import Site
 from dpf_async._transitions.view import NodeView
 from dpf_async._watch.cursor import Cursor
-from dpf_async._watch.store import Store
-from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, Resource
+from dpf_async.models import Resource
 from tests.support.states import device, dpu, maintenance, node
-
-
-class Cluster:
-    """Four stores with a site on top, as the watches would fill them."""
-
-    def __init__(self) -> None:
-        self.nodes: Store[DPUNode] = Store()
-        self.devices: Store[DPUDevice] = Store()
-        self.dpus: Store[DPU] = Store()
-        self.maintenances: Store[DPUNodeMaintenance] = Store()
-
-    def site(self) -> Site:
-        return Site(self.nodes, self.devices, self.dpus, self.maintenances)
-
-    def show(self, *states: Snapshot[Resource]) -> None:
-        for state in states:
-            self._store(state).apply("MODIFIED", state)
-
-    def delete(self, state: Snapshot[Resource]) -> None:
-        self._store(state).apply("DELETED", state)
-
-    def _store(self, state: Snapshot[Resource]) -> Store[Resource]:
-        stores: dict[type[Resource], object] = {
-            DPUNode: self.nodes,
-            DPUDevice: self.devices,
-            DPU: self.dpus,
-            DPUNodeMaintenance: self.maintenances,
-        }
-        return stores[state.kind]  # type: ignore[return-value]
+from tests.support.stores import Stores
 
 
 def asked(view_of: list[NodeView]) -> Level[NodeView]:
@@ -69,7 +39,7 @@ def test_a_view_has_everything_that_refers_to_the_node_whatever_came_first() -> 
         node(devices=("device-1", "Device-2")),
         device("device-1"),
     ]
-    early, late = Cluster(), Cluster()
+    early, late = Stores(), Stores()
 
     site = early.site()
     early.show(*states)
@@ -83,10 +53,10 @@ def test_a_view_has_everything_that_refers_to_the_node_whatever_came_first() -> 
 
 
 def test_names_mean_nothing_references_do() -> None:
-    cluster = Cluster()
-    site = cluster.site()
+    stores = Stores()
+    site = stores.site()
 
-    cluster.show(node(), dpu("node-1-device-1", node="node-2"), maintenance("node-1-hold", node="node-2"))
+    stores.show(node(), dpu("node-1-device-1", node="node-2"), maintenance("node-1-hold", node="node-2"))
 
     assert site.view("node-1").dpus == ()
     assert site.view("node-1").maintenances == ()
@@ -96,36 +66,36 @@ def test_names_mean_nothing_references_do() -> None:
 
 
 def test_an_object_that_comes_to_refer_to_another_node_leaves_the_first() -> None:
-    cluster = Cluster()
-    site = cluster.site()
-    cluster.show(node(), maintenance("m", node="node-1"))
+    stores = Stores()
+    site = stores.site()
+    stores.show(node(), maintenance("m", node="node-1"))
 
-    cluster.show(maintenance("m", node="node-2"))
+    stores.show(maintenance("m", node="node-2"))
 
     assert site.view("node-1").maintenances == ()
     assert len(site.view("node-2").maintenances) == 1
 
 
 def test_what_is_gone_is_in_no_view() -> None:
-    cluster = Cluster()
-    site = cluster.site()
+    stores = Stores()
+    site = stores.site()
     one, held = dpu(), maintenance()
-    cluster.show(node(), one, held)
+    stores.show(node(), one, held)
 
-    cluster.delete(one)
-    cluster.delete(held)
+    stores.delete(one)
+    stores.delete(held)
 
     assert site.view("node-1").dpus == ()
     assert site.view("node-1").maintenances == ()
 
 
 def test_a_device_follows_the_list_of_its_node() -> None:
-    cluster = Cluster()
-    site = cluster.site()
-    cluster.show(device("device-1"), node(devices=()))
+    stores = Stores()
+    site = stores.site()
+    stores.show(device("device-1"), node(devices=()))
     assert site.view("node-1").devices == ()
 
-    cluster.show(node(devices=("device-1",)))
+    stores.show(node(devices=("device-1",)))
 
     assert [one.name for one in site.view("node-1").devices] == ["device-1"]
 
@@ -143,46 +113,46 @@ def test_a_device_follows_the_list_of_its_node() -> None:
 def test_g6_every_state_of_every_kind_is_shown_to_whoever_waits_for_the_node(
     change: Callable[[], Snapshot[Resource]],
 ) -> None:
-    cluster = Cluster()
-    site = cluster.site()
-    cluster.show(node(), dpu(), maintenance(), device("device-1"))
+    stores = Stores()
+    site = stores.site()
+    stores.show(node(), dpu(), maintenance(), device("device-1"))
     views: list[NodeView] = []
     site.hub.add_wait("node-1", Wait(asked(views), never))
 
-    cluster.show(change())
-    cluster.show(change())
+    stores.show(change())
+    stores.show(change())
 
     assert len(views) == 2
 
 
 def test_a_change_of_another_node_asks_nobody() -> None:
-    cluster = Cluster()
-    site = cluster.site()
+    stores = Stores()
+    site = stores.site()
     views: list[NodeView] = []
     site.hub.add_wait("node-1", Wait(asked(views), never))
 
-    cluster.show(node("node-2"), dpu("x", node="node-2"), device("device-9"))
+    stores.show(node("node-2"), dpu("x", node="node-2"), device("device-9"))
 
     assert views == []
 
 
 async def test_h3_a_level_that_holds_for_one_state_only_ends_the_wait() -> None:
-    cluster = Cluster()
-    site = cluster.site()
-    cluster.show(node(), dpu(phase="DPU Config"))
+    stores = Stores()
+    site = stores.site()
+    stores.show(node(), dpu(phase="DPU Config"))
     wait: Wait[NodeView] = Wait(ready, never)
     site.hub.add_wait("node-1", wait)
 
-    cluster.show(dpu())
-    cluster.show(dpu(phase="Node Effect"))
+    stores.show(dpu())
+    stores.show(dpu(phase="Node Effect"))
 
     assert (await wait.over()).ready
 
 
 async def test_h13_a_level_that_raises_ends_its_own_wait_and_no_other() -> None:
-    cluster = Cluster()
-    site = cluster.site()
-    cluster.show(node())
+    stores = Stores()
+    site = stores.site()
+    stores.show(node())
 
     def broken(view: NodeView) -> bool:
         raise ZeroDivisionError
@@ -192,7 +162,7 @@ async def test_h13_a_level_that_raises_ends_its_own_wait_and_no_other() -> None:
     site.hub.add_wait("node-1", bad)
     site.hub.add_wait("node-1", good)
 
-    cluster.show(dpu())
+    stores.show(dpu())
 
     with pytest.raises(ZeroDivisionError):
         await bad.over()
@@ -200,14 +170,14 @@ async def test_h13_a_level_that_raises_ends_its_own_wait_and_no_other() -> None:
 
 
 async def test_a_reader_is_marked_once_per_node_however_much_happens() -> None:
-    cluster = Cluster()
-    site = cluster.site()
+    stores = Stores()
+    site = stores.site()
     cursor: Cursor[str] = Cursor()
     site.hub.add_reader(None, cursor)
 
-    cluster.show(node(), dpu(), node("node-2"))
+    stores.show(node(), dpu(), node("node-2"))
     for _ in range(100):
-        cluster.show(dpu())
+        stores.show(dpu())
 
     first, second = await cursor.next(), await cursor.next()
     assert (first[0], second[0]) == ("node-1", "node-2")
@@ -215,8 +185,8 @@ async def test_a_reader_is_marked_once_per_node_however_much_happens() -> None:
 
 
 def test_a_hub_keeps_nothing_of_waits_and_readers_that_left() -> None:
-    cluster = Cluster()
-    hub = cluster.site().hub
+    stores = Stores()
+    hub = stores.site().hub
     wait: Wait[NodeView] = Wait(ready, never)
     cursor: Cursor[str] = Cursor()
 

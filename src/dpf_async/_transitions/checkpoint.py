@@ -65,7 +65,7 @@ class Remembered(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True)
     @property
     def is_nothing(self) -> bool:
         """Nothing was told of this node, or everything that was is gone."""
-        return self == Remembered(devices=self.devices, maintenances=self.maintenances)
+        return self == Remembered()
 
 
 class _Document(msgspec.Struct, forbid_unknown_fields=True):
@@ -128,7 +128,7 @@ def remember(view: NodeView | Remembered) -> Remembered:
         dpus={
             dpu.name: RememberedObject(
                 uid=dpu.uid,
-                phase=dpu.phase,
+                phase=dpu.state.phase,
                 terminating=dpu.terminating,
                 conditions=_conditions((*dpu.conditions, *dpu.operational_conditions)),
             )
@@ -175,15 +175,15 @@ def enter(into: Remembered, transition: Transition, after: NodeView | Remembered
         case NodeGone():
             into.node = None
         case DPUAppeared():
-            into.dpus[transition.dpu] = RememberedObject(uid=transition.uid, phase=transition.phase)
+            into.dpus[transition.dpu] = RememberedObject(uid=transition.uid, phase=str(transition.phase))
         case DPUReplaced():
-            into.dpus[transition.dpu] = RememberedObject(uid=transition.new_uid, phase=transition.phase)
+            into.dpus[transition.dpu] = RememberedObject(uid=transition.new_uid, phase=str(transition.phase))
         case DPUGone():
             into.dpus.pop(transition.dpu, None)
         case DPUTerminating():
             into.dpus[transition.dpu].terminating = True
         case PhaseChanged():
-            into.dpus[transition.dpu].phase = transition.after
+            into.dpus[transition.dpu].phase = str(transition.after)
         case ConditionChanged():
             _enter_condition(into, transition)
         case NodeEffectHeld() | NodeEffectReleased():

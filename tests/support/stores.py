@@ -1,0 +1,64 @@
+"""The four pictures of a site, filled by hand as the watches would fill them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from dpf_async._api.codec import Snapshot, Undecodable
+from dpf_async._transitions.hub import Hub
+from dpf_async._transitions.site import Site
+from dpf_async._transitions.view import NodeView
+from dpf_async._watch.store import Store
+from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, Resource
+
+_versions = itertools.count(1_000_000)
+
+
+class Stores:
+    """Four stores with a site on top."""
+
+    def __init__(self) -> None:
+        self.nodes: Store[DPUNode] = Store()
+        self.devices: Store[DPUDevice] = Store()
+        self.dpus: Store[DPU] = Store()
+        self.maintenances: Store[DPUNodeMaintenance] = Store()
+
+    def site(self) -> Site:
+        return Site(self.nodes, self.devices, self.dpus, self.maintenances)
+
+    def show(self, *states: Snapshot[Resource]) -> None:
+        for state in states:
+            self._store(state.kind).apply("MODIFIED", state)
+
+    def delete(self, state: Snapshot[Resource]) -> None:
+        self._store(state.kind).apply("DELETED", state)
+
+    def spoil(self, state: Snapshot[Resource], version: str = "") -> None:
+        """Have an object become one that cannot be read."""
+        spoilt = Undecodable(
+            kind=state.kind,
+            name=state.name,
+            namespace=state.namespace,
+            uid=state.uid,
+            resource_version=version or str(next(_versions)),
+            error="spoilt",
+            raw=b"",
+        )
+        self._store(state.kind).put_undecodable(spoilt)
+
+    def _store(self, kind: type[Resource]) -> Store[Resource]:
+        stores: dict[type[Resource], object] = {
+            DPUNode: self.nodes,
+            DPUDevice: self.devices,
+            DPU: self.dpus,
+            DPUNodeMaintenance: self.maintenances,
+        }
+        return stores[kind]  # type: ignore[return-value]
+
+
+@asynccontextmanager
+async def listening(site: Site) -> AsyncIterator[Hub[NodeView]]:
+    """What a stream enters, without a connection behind it."""
+    yield site.hub
