@@ -184,7 +184,7 @@ class NodeTransitionStream(TransitionStream[NodeView, NodeView | Remembered]):
         transition that was returned last has been dealt with. It costs no request, and may be taken after the block
         was left as well.
 
-        Its size is about 2 kB per host with one DPU, and it takes about 40 µs per host to make.
+        Measured: 1.8 kB of JSON per host with one DPU that is Ready, 3.2 kB with two; 10 to 60 µs per host to make.
         """
         nodes = {key: memory.remember(told) for key, told in self._told.items()}
         if (turn := self._turn) is not None:
