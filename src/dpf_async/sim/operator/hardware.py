@@ -226,14 +226,22 @@ class Hardware:
         left = [self._pod_left(dpu, service) for service in services if self.runs(service, node)]
         return min((one for one in left if one > 0), default=NEVER)
 
+    def health_unknown(self, dpu: DPU) -> bool:
+        """Nobody can look at the pods of a DPU."""
+        return self._dpu_suffers(dpu, "service_health_unknown")
+
     def _dead(self, dpu: DPU, services: list[DPUService]) -> set[str]:
-        """The services that are down: the critical ones; where nobody labelled any, the first one."""
-        if not self._dpu_suffers(dpu, "critical_service_down"):
-            return set()
+        """The services that are down: critical ones, others, or both."""
         critical = {
             service.name for service in services if known.CRITICAL_SERVICE_LABEL in service.metadata.labels
         }
-        return critical or {service.name for service in services[:1]}
+        dead: set[str] = set()
+        if self._dpu_suffers(dpu, "critical_service_down"):
+            # Where nobody labelled any, the first one.
+            dead |= critical or {service.name for service in services[:1]}
+        if self._dpu_suffers(dpu, "other_service_down"):
+            dead |= {service.name for service in services} - critical
+        return dead
 
     def _pod_left(self, dpu: DPU, service: DPUService) -> float:
         return self.left(dpu.uid, f"pod {service.uid}", self.profile.start_pods)

@@ -17,18 +17,21 @@ _Condition = known.OperationalCondition
 _Reason = known.OperationalReason
 
 _SUMMARY: Final = _Condition.OPERATIONAL_READY
+_UNSEEN: Final = "the Pods of the DPUCluster cannot be listed"
 
 
-def health(before: Conditions, pods: Iterable[Pod], critical: Mapping[str, bool], *, now: str) -> Conditions:
+def health(
+    before: Conditions, pods: Iterable[Pod] | None, critical: Mapping[str, bool], *, now: str
+) -> Conditions:
     """The operational conditions of a DPU.
 
     Args:
         before: what stands.
-        pods: of all services on it.
+        pods: of all services on it; None if they cannot be looked at.
         critical: by service, whether it is labelled so.
         now: RFC 3339.
     """
-    present = tuple(pods)
+    present = None if pods is None else tuple(pods)
     said = before or conditions.said((), _SUMMARY, conditions.UNKNOWN, _Reason.UNKNOWN, now=now)
     said = conditions.said(
         said,
@@ -42,6 +45,9 @@ def health(before: Conditions, pods: Iterable[Pod], critical: Mapping[str, bool]
         (_Condition.CRITICAL_PODS_READY, True, "critical Pods"),
         (_Condition.NON_CRITICAL_PODS_READY, False, "Pods"),
     ):
+        if present is None:
+            said = conditions.said(said, type_, conditions.UNKNOWN, _Reason.INTERNAL_ERROR, _UNSEEN, now=now)
+            continue
         of_these = [pod for pod in present if critical.get(pod.service, False) is wanted]
         said = _pods(said, type_, of_these, name, now)
     for type_ in (_Condition.INTERFACES_READY, _Condition.CHAINS_READY):
@@ -60,9 +66,14 @@ def _pods(said: Conditions, type_: str, pods: list[Pod], name: str, now: str) ->
 
 
 def _summary(said: Conditions, now: str) -> Conditions:
-    missing = [one.type for one in said if one.type != _SUMMARY and not one.is_true]
-    if not missing:
+    missing = [one.type for one in said if one.type != _SUMMARY and one.status == conditions.FALSE]
+    unknown = [one.type for one in said if one.type != _SUMMARY and one.status == conditions.UNKNOWN]
+    if not missing and not unknown:
         message = "All operational conditions are ready"
         return conditions.said(said, _SUMMARY, conditions.TRUE, _Reason.ALL_READY, message, now=now)
-    message = f"Not ready conditions: {', '.join(missing)}"
-    return conditions.said(said, _SUMMARY, conditions.FALSE, _Reason.NOT_READY, message, now=now)
+    parts = (("Not ready", missing), ("Unknown", unknown))
+    message = "; ".join(f"{word} conditions: {', '.join(types)}" for word, types in parts if types)
+    if not missing:
+        return conditions.said(said, _SUMMARY, conditions.UNKNOWN, _Reason.UNKNOWN, message, now=now)
+    reason = _Reason.NOT_READY_AND_UNKNOWN if unknown else _Reason.NOT_READY
+    return conditions.said(said, _SUMMARY, conditions.FALSE, reason, message, now=now)

@@ -24,8 +24,10 @@ KNOWN: Final = {
     "newer_phase": "the DPU goes through a phase that DPF v26.4 does not know",
     "nic_mode": "the DPU is found in NIC mode: a reboot of the host comes first",
     "no_reboot": "the DPU needs no reboot",
+    "other_service_down": "the services of a DPU that are not critical die: operationalConditions, the phase stays",
     "reboots": "=N: the DPU asks for N reboots, one after the other",
     "serial_mismatch": "the BMC reports another serial number: the DPUDevice is never Discovered",
+    "service_health_unknown": "the operator cannot look at the pods of a DPU: operationalConditions Unknown",
     "stuck_finalizer": "the DPUCluster cannot be reached: a deleted DPU stays Deleting",
     "watch_lag": "=SECONDS: every watch event is that late; a trouble of the API server",
 }

@@ -63,7 +63,7 @@ class DPUReadyController(Base):
         services = self.cluster.select_owned(DPUService, dpu)
         said = operational.health(
             dpu.status.operational_conditions,
-            self.hardware.pods(dpu, services),
+            None if self.hardware.health_unknown(dpu) else self.hardware.pods(dpu, services),
             {one.name: known.CRITICAL_SERVICE_LABEL in one.metadata.labels for one in services},
             now=self.site.now,
         )

@@ -1,0 +1,249 @@
+"""The health of hosts under troubles: as a stream, as a snapshot, as levels, and acted upon by a policy."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from dpf_async import (
+    CriticalServicesDown,
+    DPFClient,
+    DPUHealthy,
+    DPUNotReady,
+    HealthPolicy,
+    HealthProblem,
+    HealthTransition,
+    HealthUnknown,
+    KubeNodeNotReady,
+    NodeGone,
+    NodeHealth,
+    NodeUnusable,
+    NodeUsable,
+    NonCriticalServicesDown,
+    NotReadyBecause,
+    Recovered,
+    UsageError,
+    healthy,
+    monitor,
+    usable,
+)
+from dpf_async.models import DPUNode, DPUService, DPUServiceConfiguration, DPUServiceTemplate, known
+from tests.integration.backends import Backend
+
+
+async def heard(stream: AsyncIterator[HealthTransition], last: type) -> list[HealthTransition]:
+    """Everything up to, and with, the first transition of that type."""
+    told: list[HealthTransition] = []
+    with anyio.fail_after(20):
+        async for transition in stream:
+            told.append(transition)
+            if isinstance(transition, last):
+                return told
+    raise AssertionError("a stream of health transitions does not end by itself")
+
+
+def kinds(told: list[HealthTransition]) -> list[type]:
+    return [type(one) for one in told]
+
+
+async def test_critical_services_that_die_take_the_host_out_and_their_return_brings_it_back(
+    backend: Backend,
+) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        node = await sim.ready_node()
+        async with dpf.health_transitions() as stream:
+            first = await heard(stream, NodeUsable)
+            sim.trouble("critical_service_down")
+            down = await heard(stream, NodeUnusable)
+            sim.heal()
+            up = await heard(stream, NodeUsable)
+
+    assert kinds(first) == [DPUHealthy, NodeUsable]
+    assert kinds(down) == [CriticalServicesDown, NodeUnusable]
+    assert isinstance(down[0], CriticalServicesDown)
+    assert (down[0].node, down[0].reason) == (node.name, "PodsNotReady")
+    assert kinds(up) == [Recovered, DPUHealthy, NodeUsable]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "problem", "can_be_used"),
+    [
+        ("critical_service_down", CriticalServicesDown, False),
+        ("dpu_node_not_ready", KubeNodeNotReady, False),
+        ("service_health_unknown", HealthUnknown, None),
+    ],
+)
+async def test_a_snapshot_says_what_is_wrong_while_the_phase_stays_ready(
+    backend: Backend, trouble: str, problem: type, can_be_used: bool | None
+) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        view = await sim.ready_node()
+        node, dpu = dpf.node(view.name), dpf.dpu(view.dpus[0].name)
+        before = await node.health()
+
+        sim.trouble(trouble)
+        await node.until(~usable, timeout=20)
+
+        health = await node.health()
+        assert (before.usable, before.healthy) == (True, True)
+        assert problem in {type(one) for one in health.problems}
+        assert health.usable is can_be_used
+        assert (await dpu.health()).phase == "Ready"
+        sim.heal()
+        await node.until(healthy, timeout=20)
+
+
+async def test_services_that_are_not_critical_leave_the_host_in_use(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        view = await sim.ready_node()
+        uncritical = {"metadata": {"labels": {known.CRITICAL_SERVICE_LABEL: None}}}
+        for service in (await dpf.resource(DPUService).list()).items:
+            await dpf.resource(DPUService).patch(service.name, uncritical)
+        async with dpf.node(view.name).health_transitions() as stream:
+            await heard(stream, NodeUsable)
+            sim.trouble("other_service_down")
+            told = await heard(stream, NonCriticalServicesDown)
+
+        assert kinds(told) == [NonCriticalServicesDown]
+        assert (await dpf.node(view.name).health()).usable is True
+
+
+async def test_node_effect_after_ready_takes_the_host_out_at_once(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        await sim.define_site()
+        disruptive = {"spec": {"upgradePolicy": {"applyNodeEffect": True}}}
+        await dpf.resource(DPUServiceConfiguration).patch("dts", disruptive)
+        node = await sim.ready_node()
+        async with dpf.node(node.name).health_transitions(down_after=3600) as stream:
+            await heard(stream, NodeUsable)
+            await change_the_service(dpf)
+            left = await heard(stream, NodeUnusable)
+            async with dpf.node(node.name).node_effect_hold(timeout=20):
+                pass
+            await dpf.node(node.name).until(usable, timeout=20)
+            back = await heard(stream, NodeUsable)
+
+    (problem,) = (one for one in left if isinstance(one, DPUNotReady))
+    assert problem.why is NotReadyBecause.NODE_EFFECT
+    assert problem.phase == "Node Effect"
+    assert Recovered in kinds(back)
+
+
+async def change_the_service(dpf: DPFClient) -> None:
+    chart = {"spec": {"helmChart": {"source": {"version": "2.0.0"}}}}
+    await dpf.resource(DPUServiceTemplate).patch("dts", chart)
+
+
+async def test_a_selector_chooses_the_hosts_and_follows_their_labels(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        node = await sim.ready_node()
+        await dpf.resource(DPUNode).patch(node.name, {"metadata": {"labels": {"rack": "1"}}})
+        async with dpf.health_transitions(label_selector="rack=1") as stream:
+            await heard(stream, NodeUsable)
+            await dpf.resource(DPUNode).patch(node.name, {"metadata": {"labels": {"rack": "2"}}})
+            told = await heard(stream, NodeGone)
+            left = stream.health(node.name)
+
+    assert told[-1].node == node.name
+    assert left is None
+
+
+async def test_seconds_below_zero_are_refused(backend: Backend) -> None:
+    async with backend.cluster() as site:
+        with pytest.raises(UsageError, match="down_after=-1"):
+            site.dpf.health_transitions(down_after=-1)
+        with pytest.raises(UsageError, match="up_after=nan"):
+            await monitor(site.dpf, HealthPolicy(), up_after=float("nan"))
+        with pytest.raises(UsageError, match="async with"):
+            await anext(site.dpf.health_transitions())
+
+
+# A policy.
+
+
+class Pool(HealthPolicy):
+    """Carbide's pool, as small as it can be, with a diary."""
+
+    def __init__(self) -> None:
+        self.hosts: set[str] = set()
+        self.diary: list[str] = []
+        self.failing: set[str] = set()
+        self.news = anyio.Event()
+
+    async def remove_from_pool(self, host: NodeHealth) -> None:
+        self.hosts.discard(host.node)
+        self._write("remove_from_pool")
+
+    async def return_to_pool(self, host: NodeHealth) -> None:
+        self.hosts.add(host.node)
+        self._write("return_to_pool")
+
+    async def note(self, host: NodeHealth) -> None:
+        self._write(f"note {', '.join(type(one).__name__ for one in host.problems) or 'nothing'}")
+
+    async def investigate(self, host: NodeHealth, problem: HealthProblem) -> None:
+        self._write(f"investigate {type(problem).__name__}")
+
+    async def forget(self, node: str) -> None:
+        self._write("forget")
+
+    def _write(self, act: str) -> None:
+        if act in self.failing:
+            raise ConnectionError("the inventory is down")
+        self.diary.append(act)
+        self.news.set()
+        self.news = anyio.Event()
+
+    async def did(self, act: str) -> None:
+        """Wait until this was done last."""
+        with anyio.fail_after(20):
+            while not self.diary or self.diary[-1] != act:
+                await self.news.wait()
+
+
+@asynccontextmanager
+async def monitored(dpf: DPFClient, pool: Pool, **options: Any) -> AsyncIterator[None]:
+    """A monitor, killed when the block is left."""
+    async with anyio.create_task_group() as tasks:
+
+        async def run() -> None:
+            await monitor(dpf, pool, **options)
+
+        tasks.start_soon(run)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_policy_removes_and_returns_hosts_and_forgets_those_that_are_gone(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        node = await sim.ready_node()
+        pool = Pool()
+        async with monitored(dpf, pool):
+            await pool.did("return_to_pool")
+            sim.trouble("critical_service_down")
+            await pool.did("remove_from_pool")
+            sim.heal()
+            await pool.did("return_to_pool")
+            await dpf.delete_dpu_node(node.name, timeout=20)
+            await pool.did("forget")
+
+    assert pool.diary[:3] == ["return_to_pool", "remove_from_pool", "return_to_pool"]
+    assert pool.diary[3:].count("remove_from_pool") == 1
+
+
+async def test_a_fresh_monitor_finds_out_what_happened_while_there_was_none(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        node = await sim.ready_node()
+        pool = Pool()
+        async with monitored(dpf, pool):
+            await pool.did("return_to_pool")
+        sim.trouble("dpu_node_not_ready")
+        await sim.settled()
+
+        async with monitored(dpf, pool):
+            await pool.did("remove_from_pool")
+            assert node.name not in pool.hosts
