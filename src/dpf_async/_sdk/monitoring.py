@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import anyio
 import anyio.lowlevel
@@ -25,7 +25,7 @@ from dpf_async._watch.backoff import Backoff
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-    from dpf_async._sdk.client import DPFClient
+    from dpf_async._sdk.health import HealthStream
 
 RETRY_BASE: Final = 2.0
 RETRY_CAP: Final = 60.0
@@ -60,8 +60,17 @@ class HealthPolicy:
         """The host is gone: its DPUNode was deleted, or does not match the selector any more."""
 
 
+class Client(Protocol):
+    """What a monitor needs of a DPFClient."""
+
+    def health_transitions(
+        self, *, label_selector: str, down_after: float, up_after: float, still_after: float | None
+    ) -> HealthStream:
+        """How the health of the site changes."""
+
+
 async def monitor(
-    dpf: DPFClient,
+    dpf: Client,
     policy: HealthPolicy,
     *,
     label_selector: str = "",
