@@ -178,14 +178,28 @@ def test_a_dpu_that_cannot_be_read_is_neither_good_nor_bad_and_not_missing() -> 
 
     stores.spoil(a_dpu())
     spoilt = reader.at(1, site.view("node-1"))
-    stores.show(_later(a_dpu(critical="False")))
+    stores.show(_later_without_critical_services())
     after = reader.at(2, site.view("node-1"))
 
     assert kinds(spoilt) == [HealthUnknown]
     assert kinds(after) == [CriticalServicesDown, Recovered, NodeUnusable]
 
 
-def _later(state: Snapshot[DPU]) -> Snapshot[DPU]:
+def test_a_broken_dpu_that_can_be_read_again_is_not_unreadable_for_ever() -> None:
+    stores = Stores()
+    site = stores.site()
+    stores.show(node(), a_dpu("Error"))
+    reader = Reader()
+    reader.at(0, site.view("node-1"))
+    stores.spoil(a_dpu("Error"))
+    spoilt = reader.at(1, site.view("node-1"))
+    stores.show(dpu(phase="Error", metadata={"resourceVersion": str(10**9)}))
+
+    assert kinds(spoilt) == [HealthUnknown]
+    assert kinds(reader.at(2, site.view("node-1"))) == [Recovered]
+
+
+def _later_without_critical_services() -> Snapshot[DPU]:
     return dpu(
         metadata={"resourceVersion": str(10**9)},
         conditions=[condition("Ready")],

@@ -73,28 +73,25 @@ class Diary(HealthPolicy):
         self._busy: set[str] = set()
 
     async def remove_from_pool(self, host: NodeHealth) -> None:
-        assert host.usable is False
-        await self._act("remove_from_pool", host.node)
+        await self._act("remove_from_pool" if host.usable is False else "wrong", host.node)
 
     async def return_to_pool(self, host: NodeHealth) -> None:
-        assert host.usable is True
-        await self._act("return_to_pool", host.node)
+        await self._act("return_to_pool" if host.usable is True else "wrong", host.node)
 
     async def note(self, host: NodeHealth) -> None:
         await self._act(f"note {len(host.problems)}", host.node)
 
     async def investigate(self, host: NodeHealth, problem: HealthProblem) -> None:
-        assert problem in host.problems
-        await self._act("investigate", host.node)
+        await self._act("investigate" if problem in host.problems else "wrong", host.node)
 
     async def forget(self, node: str) -> None:
         await self._act("forget", node)
 
     async def _act(self, act: str, host: str) -> None:
-        assert host not in self._busy, "one at a time per host"
+        # Whatever is raised here is a failure of the policy and tried again: what is wrong has to be written down.
+        self.acts.append(f"{host} {act}" if host not in self._busy else f"{host} is busy already")
         self._busy.add(host)
         try:
-            self.acts.append(f"{host} {act}")
             self.at.append(anyio.current_time())
             if self._does is not None:
                 await self._does(host, act)
@@ -242,6 +239,27 @@ async def test_what_stays_broken_is_investigated_once_and_what_recovers_is_not()
     assert diary.acts.count("a investigate") == 1
     assert diary.at[diary.acts.index("a investigate")] - diary.at[0] == pytest.approx(300, abs=1)
     assert "b investigate" not in diary.acts
+
+
+@jumping
+async def test_what_recovers_before_anybody_had_time_for_it_is_not_investigated() -> None:
+    site, go = SiteOfStores(), anyio.Event()
+    diary = Diary(lambda *_: go.wait())
+    site.show("a", critical="False")
+    async with anyio.create_task_group() as tasks:
+
+        async def run() -> None:
+            await monitor(site, diary, still_after=300)
+
+        tasks.start_soon(run)
+        await anyio.sleep(400)
+        site.show("a")
+        await idle()
+        go.set()
+        await idle()
+        tasks.cancel_scope.cancel()
+
+    assert diary.acts == ["a remove_from_pool", "a return_to_pool"]
 
 
 @jumping

@@ -137,7 +137,7 @@ class TransitionStream(Generic[V, S]):
             try:
                 # What a reader missed that this one goes on for, nobody knows.
                 origin = "relist" if self._resumed else "watch"
-                for key in dict.fromkeys((*self._keys(), *self._told)):
+                for key in dict.fromkeys((*self._told, *self._keys())):
                     self._cursor.mark(key, origin)
                 yield
             finally:
