@@ -13,6 +13,7 @@ import pytest
 
 import dpf_async
 from dpf_async import errors, models
+from dpf_async._transitions.health_transitions import HealthTransition
 from dpf_async._transitions.transitions import Transition
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ METHODS = words(
     create_initialization_objects create_dpu_node mark_dpu_node_ready_for_maintenance mark_dpu_node_rebooted
     reprovision_dpu is_dpu_node_waiting_for_reboot is_dpu_ready update_dpu_deployment_bfb
     update_dpu_deployment_configuration delete_dpu force_delete_dpu delete_dpu_node force_delete_dpu_node node
-    dpu deployment resource transitions
+    dpu deployment resource transitions health_transitions
     """
 )
 
@@ -95,7 +96,9 @@ def test_every_error_has_a_heading() -> None:
 
 
 def test_every_transition_has_a_heading() -> None:
-    assert headings("reference/transitions.md") == {kind.__name__ for kind in typing.get_args(Transition)}
+    told = {*typing.get_args(Transition), *typing.get_args(HealthTransition)}
+
+    assert headings("reference/transitions.md") == {kind.__name__ for kind in told}
 
 
 def test_the_architecture_lists_the_stages_of_the_contract_in_their_order() -> None:
