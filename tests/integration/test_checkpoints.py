@@ -168,7 +168,7 @@ async def test_a_phase_that_was_reached_meanwhile_says_what_may_lie_between(back
 
         await dpf.mark_dpu_node_ready_for_maintenance(node.name)
         await sim.settled()
-        async with dpf.node(node.name).transitions(since=kept) as stream:
+        async with sim.client() as another, another.node(node.name).transitions(since=kept) as stream:
             told = await standing(stream)
 
     (changed,) = (one for one in told if isinstance(one, PhaseChanged))

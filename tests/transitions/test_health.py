@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dpf_async import (
     CriticalServicesDown,
@@ -13,6 +15,7 @@ from dpf_async import (
     DPUHealthy,
     DPUNotReady,
     DPUReplaced,
+    HealthProblem,
     HealthTransition,
     HealthUnknown,
     KubeNodeNotReady,
@@ -28,7 +31,7 @@ from dpf_async import (
     healthy,
     usable,
 )
-from dpf_async._transitions.health import health_of
+from dpf_async._transitions.health import health_of, only_the_phase_counts, same_problem
 from dpf_async._transitions.health_transitions import Agenda, Damping, HealthTeller
 from dpf_async._transitions.view import DPUView, NodeView
 from dpf_async.models import DPU
@@ -70,14 +73,16 @@ class Reader:
     """One reader of one host, on a clock that the test turns."""
 
     def __init__(self, **damping: float) -> None:
-        self.now = 0.0
         self._teller = HealthTeller(Damping(**damping))
 
     def at(self, seconds: float, seen: NodeView | None) -> list[HealthTransition]:
         """What is told when this is seen at this time."""
-        self.now = seconds
-        self._teller.see("node-1", seen, seconds)
+        self.see(seconds, seen)
         return self.told(seconds)
+
+    def see(self, seconds: float, seen: NodeView | None) -> None:
+        """This is true at this time, and nobody asks."""
+        self._teller.see("node-1", seen, seconds)
 
     def told(self, seconds: float) -> list[HealthTransition]:
         """What is told at this time though nothing happened."""
@@ -381,6 +386,91 @@ def test_a_host_that_was_registered_again_is_another_one() -> None:
     told = reader.at(1, view(node(uid="another"), a_dpu()))
 
     assert kinds(told) == [NodeGone, NodeUsable]
+
+
+_words = st.sampled_from(["True", "False", "Unknown"])
+_seen = st.one_of(
+    st.none(),
+    st.builds(
+        lambda phase, ready, critical, others, uid: view(
+            node(),
+            a_dpu(phase, ready=ready, critical=critical, others=others)
+            if uid == "old"
+            else dpu(phase="Pending", uid=uid),
+        ),
+        st.sampled_from(["Ready", "Node Effect", "DPU Cluster Config", "Error"]),
+        _words,
+        _words,
+        _words,
+        st.sampled_from(["old", "old", "old", "new"]),
+    ),
+)
+
+
+class Believer:
+    """What a reader makes of what it is told. Hearing what it knows already, or cannot be, is a failure."""
+
+    def __init__(self) -> None:
+        self.usable: bool | None = None
+        self.uid = ""
+        self.problems: dict[str, HealthProblem] = {}
+
+    def hear(self, told: HealthTransition) -> None:
+        match told:
+            case NodeUsable() | NodeUnusable():
+                now = isinstance(told, NodeUsable)
+                assert self.usable is not now
+                self.usable = now
+            case NodeGone():
+                self.usable = None
+            case DPUGone():
+                assert told.uid == self.uid
+                self.uid, self.problems = "", {}
+            case DPUReplaced():
+                assert self.uid == told.old_uid != told.new_uid
+                self.uid, self.problems = told.new_uid, {}
+            case Recovered():
+                assert self.problems.pop(told.was.aspect) == told.was
+            case DPUHealthy():
+                assert self.problems == {}
+                self.uid = told.uid
+            case StillUnhealthy():
+                raise AssertionError("nobody asked for it")
+            case _:
+                assert not same_problem(self.problems.get(told.aspect), told)
+                assert self.uid in ("", told.uid)
+                self.uid, self.problems[told.aspect] = told.uid, told
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.tuples(st.floats(0, 100), _seen, st.booleans()), min_size=5, max_size=30),
+    st.sampled_from([0.0, 30.0]),
+    st.sampled_from([0.0, 60.0]),
+)
+def test_whatever_happened_a_reader_believes_what_is_true_once_it_is_quiet(
+    history: list[tuple[float, NodeView | None, bool]], down_after: float, up_after: float
+) -> None:
+    reader, believer = Reader(down_after=down_after, up_after=up_after), Believer()
+    now, seen = 0.0, None
+    for pause, seen, reads in history:
+        now += pause
+        reader.see(now, seen)
+        for told in reader.told(now) if reads else ():
+            believer.hear(told)
+    for told in reader.told(now + 1000):
+        believer.hear(told)
+
+    if seen is None:
+        assert (believer.uid, believer.usable, reader.health) == ("", None, None)
+        return
+    true = health_of(seen)
+    assert believer.uid == true.dpus[0].uid
+    assert believer.usable is true.usable or true.usable is None
+    if not only_the_phase_counts(true.dpus[0].aspects["phase"]):
+        believed = {(type(problem), aspect) for aspect, problem in believer.problems.items()}
+        assert believed == {(type(problem), problem.aspect) for problem in true.problems}
+    assert {*believer.problems.values()} == {*reader.health.problems}
 
 
 def test_the_agenda_keeps_one_time_per_host_however_often_it_changes() -> None:

@@ -209,6 +209,11 @@ class _DPU:
         return min((aspect.due(damping) for aspect in self.aspects.values()), default=math.inf)
 
     @property
+    def was_told_of(self) -> bool:
+        """The reader knows that there is such a DPU."""
+        return any(aspect.is_known for aspect in self.aspects.values())
+
+    @property
     def told(self) -> DPUHealth:
         """Its health as the reader was told it."""
         aspects = {name: aspect.told for name, aspect in self.aspects.items() if aspect.is_known}
@@ -222,7 +227,7 @@ class _Node:
     uid: str = ""
     """The one that this reader takes the node for."""
     dpus: dict[str, _DPU] = field(default_factory=dict)
-    gone: dict[str, DPUHealth] = field(default_factory=dict)
+    gone: dict[str, _DPU] = field(default_factory=dict)
     """DPUs that are gone, or were replaced, and of which the reader was not told so yet."""
     usable: bool | None = None
 
@@ -256,9 +261,13 @@ class HealthTeller:
         seen = {dpu.dpu: dpu for dpu in node.health.dpus} if node.health is not None else {}
         for dpu_name, dpu in list(node.dpus.items()):
             if dpu_name not in seen or seen[dpu_name].uid != dpu.health.uid:
-                node.gone.setdefault(dpu_name, dpu.health)
                 del node.dpus[dpu_name]
+                if dpu.was_told_of:
+                    node.gone.setdefault(dpu_name, dpu)
         for dpu_name, health in seen.items():
+            if dpu_name in node.gone and node.gone[dpu_name].health.uid == health.uid:
+                # It left the selection and is back before anybody asked.
+                node.dpus[dpu_name] = node.gone.pop(dpu_name)
             node.dpus.setdefault(dpu_name, _DPU(health)).see(health, now, self._damping.up_after)
 
     def next(self, name: str, now: float) -> HealthTransition | None:
@@ -284,7 +293,7 @@ class HealthTeller:
         """What there is to tell. Taking the first one is telling it."""
         for dpu_name, old in list(node.gone.items()):
             del node.gone[dpu_name]
-            yield _farewell(name, old, node.dpus.get(dpu_name))
+            yield _farewell(name, old.health, node.dpus.get(dpu_name))
         for dpu in node.dpus.values():
             if (transition := dpu.next(now, self._damping)) is not None:
                 yield transition
