@@ -132,6 +132,8 @@ NEEDS: Final[Mapping[str, Needs]] = MappingProxyType(
         # To look on: the handles, their views, waits and streams.
         "node": _SITE,
         "transitions": _SITE,
+        "health_transitions": _SITE,
+        "monitor": _SITE,
         "dpu": _follow(DPU),
         "deployment": _follow(DPUDeployment),
         "site_accepted": _follow(BFB, DPUDeployment),
@@ -166,7 +168,15 @@ NEEDS: Final[Mapping[str, Needs]] = MappingProxyType(
 
 ROLES: Final[Mapping[Role, tuple[str, ...]]] = MappingProxyType(
     {
-        "observer": ("node", "transitions", "dpu", "deployment", "site_accepted"),
+        "observer": (
+            "node",
+            "transitions",
+            "health_transitions",
+            "monitor",
+            "dpu",
+            "deployment",
+            "site_accepted",
+        ),
         "operator": tuple(NEEDS),
     }
 )

@@ -362,3 +362,34 @@ async def test_a_disruptive_service_of_a_new_host_asks_only_once() -> None:
         await sim.settled()
 
         assert phases(history(sim, DPU)).count("Node Effect") == 1
+
+
+async def test_other_services_can_die_while_the_critical_ones_run() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        node = await sim.ready_node()
+
+        sim.trouble("other_service_down")
+        await sim.settled()
+        with_critical_ones_only = (await the_dpu(dpf, node.name)).status.operational_conditions
+        uncritical = {"metadata": {"labels": {known.CRITICAL_SERVICE_LABEL: None}}}
+        await dpf.resource(DPUService).patch((await the_service(dpf)).name, uncritical)
+        await sim.settled()
+
+        assert {one.status for one in with_critical_ones_only} == {"True"}
+        said = {one.type: one.status for one in (await the_dpu(dpf, node.name)).status.operational_conditions}
+        assert said["DPUServiceNonCriticalPodsReady"] == said["OperationalReady"] == "False"
+        assert said["DPUServiceCriticalPodsReady"] == "True"
+
+
+async def test_pods_that_cannot_be_looked_at_are_unknown_and_so_is_the_summary() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        node = await sim.ready_node()
+
+        sim.trouble("service_health_unknown")
+        await sim.settled()
+
+        said = {one.type: one for one in (await the_dpu(dpf, node.name)).status.operational_conditions}
+        for type_ in ("DPUServiceCriticalPodsReady", "DPUServiceNonCriticalPodsReady"):
+            assert (said[type_].status, said[type_].reason) == ("Unknown", "InternalError")
+        assert (said["OperationalReady"].status, said["OperationalReady"].reason) == ("Unknown", "Unknown")
+        assert said["NodeProblemsReady"].status == "True"
