@@ -11,20 +11,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+import anyio
+
 from dpf_async import (
     DeviceSpec,
     DPFClient,
     DPUView,
+    HealthPolicy,
+    HealthTransition,
     HostSpec,
     InterfaceSpec,
     Level,
+    NodeHealth,
     SiteSpec,
     Transition,
     accepted,
+    monitor,
     node_effect_held,
     provision,
     reprovision,
 )
+from dpf_async._sdk.tasks import task_group
 from dpf_async.models import (
     DPU,
     BFBSpec,
@@ -109,6 +116,31 @@ async def first_transition(dpf: DPFClient) -> Transition:
         return await anext(stream)
 
 
+async def first_health(dpf: DPFClient) -> HealthTransition:
+    async with dpf.health_transitions() as stream:
+        return await anext(stream)
+
+
+async def first_act(dpf: DPFClient) -> str:
+    """What a monitor does first."""
+    acted = anyio.Event()
+    acts: list[str] = []
+
+    class Policy(HealthPolicy):
+        async def remove_from_pool(self, host: NodeHealth) -> None:
+            acts.append(f"remove {host.node}")
+            acted.set()
+
+        async def return_to_pool(self, host: NodeHealth) -> None:
+            acts.append(f"return {host.node}")
+            acted.set()
+
+    async with task_group() as tasks:
+        tasks.start_soon(monitor, dpf, Policy())
+        await acted.wait()
+    return acts[0]
+
+
 async def answer_reboot(dpf: DPFClient, node: str) -> None:
     async with dpf.node(node).external_reboot(timeout=GUARD):
         await reboot(node)
@@ -130,6 +162,8 @@ async def keep_password(dpf: DPFClient) -> None:
 CALLS: Final[Mapping[str, Call]] = {
     "node": lambda dpf, hosts: dpf.node(hosts.held.name).until(node_effect_held),
     "transitions": lambda dpf, _: first_transition(dpf),
+    "health_transitions": lambda dpf, _: first_health(dpf),
+    "monitor": lambda dpf, _: first_act(dpf),
     "dpu": lambda dpf, hosts: dpf.dpu(hosts.dpu).until(THERE),
     "deployment": lambda dpf, _: dpf.deployment(GROUP).until(accepted),
     "site_accepted": lambda dpf, _: dpf.site_accepted(SITE),

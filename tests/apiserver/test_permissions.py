@@ -38,6 +38,8 @@ from tests.apiserver.operations import (
     Hosts,
     Scenario,
     answer_reboot,
+    first_act,
+    first_health,
     first_transition,
     keep_password,
     reboot,
@@ -118,6 +120,8 @@ async def journey(sim: Simulator, as_: Callable[[str], DPFClient]) -> None:
     assert not await as_("is_dpu_node_waiting_for_reboot").is_dpu_node_waiting_for_reboot(host.name)
     assert (await as_("dpu").dpu(dpu.name).until(THERE)).uid == dpu.uid
     assert (await first_transition(as_("transitions"))).node == host.name
+    assert (await first_health(as_("health_transitions"))).node == host.name
+    assert host.name in await first_act(as_("monitor"))
     assert (await as_("deployment").deployment(GROUP).view()).accepted
 
     assert (await as_("reprovision_dpu").reprovision_dpu(dpu.name, timeout=GUARD)).uid != dpu.uid

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import anyio
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from dpf_async._sdk.tasks import task_group
 
 
-async def running(*work: Callable[[], Awaitable[object]]) -> None:
+async def running(*work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     async with task_group() as tasks:
         for each in work:
             tasks.start_soon(each)
