@@ -21,10 +21,11 @@ from dpf_async._sdk.compare import FieldDifference
 from dpf_async._sdk.deletion import ForcedDeletion
 from dpf_async._sdk.dpus import DPUHandle
 from dpf_async._sdk.files import load_hosts, load_site
-from dpf_async._sdk.flows import provision, reprovision
+from dpf_async._sdk.flows import discover, provision, reprovision
 from dpf_async._sdk.handshakes import HoldRequest, RebootRequest
 from dpf_async._sdk.health import HealthStream
 from dpf_async._sdk.monitoring import HealthPolicy, monitor
+from dpf_async._sdk.labels import LabelMismatch, ResourceLabeler, label_host, label_site, selector_of
 from dpf_async._sdk.nodes import NodeHandle
 from dpf_async._sdk.objects import ObjectHandle
 from dpf_async._sdk.plan import PlannedObject, SitePlan
@@ -69,6 +70,7 @@ from dpf_async._transitions.levels import (
     Level,
     accepted,
     any_dpu_failed,
+    discovered,
     external_reboot_required,
     healthy,
     node_effect_held,
@@ -93,7 +95,14 @@ from dpf_async._transitions.transitions import (
     PhaseChanged,
     Transition,
 )
-from dpf_async._transitions.view import BFBView, DeploymentView, DPUView, MaintenanceView, NodeView
+from dpf_async._transitions.view import (
+    BFBView,
+    DeploymentView,
+    DeviceFault,
+    DPUView,
+    MaintenanceView,
+    NodeView,
+)
 from dpf_async._watch.events import Added, Deleted, Gap, Resumed, Synced, Updated, WatchEvent
 from dpf_async._watch.policy import WatchPolicy
 from dpf_async._watch.reflector import Health
@@ -106,8 +115,10 @@ from dpf_async.errors import (
     Conflict,
     ConnectionFailed,
     DecodeError,
+    DeviceFailed,
     DPFError,
     DPUFailed,
+    DPUInstalling,
     Forbidden,
     Gone,
     Invalid,
@@ -119,6 +130,7 @@ from dpf_async.errors import (
     SiteDiffers,
     SiteFailed,
     SpecError,
+    StaleRelease,
     TooManyRequests,
     Unauthorized,
     UsageError,
@@ -151,6 +163,7 @@ __all__ = [
     "DPUHealth",
     "DPUHealthy",
     "DPUNotReady",
+    "DPUInstalling",
     "DPUPhase",
     "DPUReplaced",
     "DPUTerminating",
@@ -158,6 +171,8 @@ __all__ = [
     "DecodeError",
     "Deleted",
     "DeploymentView",
+    "DeviceFailed",
+    "DeviceFault",
     "DeviceSpec",
     "EventStream",
     "ExternalRebootDone",
@@ -180,6 +195,7 @@ __all__ = [
     "Invalid",
     "KindNotServed",
     "KubeNodeNotReady",
+    "LabelMismatch",
     "Level",
     "MaintenanceView",
     "NodeAppeared",
@@ -209,6 +225,7 @@ __all__ = [
     "ProgressListener",
     "RebootRequest",
     "Recovered",
+    "ResourceLabeler",
     "ResourceList",
     "Resources",
     "Resumed",
@@ -223,6 +240,7 @@ __all__ = [
     "Snapshot",
     "SpecError",
     "StillUnhealthy",
+    "StaleRelease",
     "SwitchSpec",
     "Synced",
     "Timeouts",
@@ -241,8 +259,12 @@ __all__ = [
     "accepted",
     "any_dpu_failed",
     "device_name",
+    "discover",
+    "discovered",
     "external_reboot_required",
     "healthy",
+    "label_host",
+    "label_site",
     "load_hosts",
     "load_site",
     "monitor",
@@ -252,6 +274,7 @@ __all__ = [
     "provision",
     "ready",
     "reprovision",
+    "selector_of",
     "services_ready",
     "terminating",
     "usable",

@@ -19,7 +19,10 @@ DPFError
 │   ├── WaitTimeout          also a TimeoutError
 │   ├── ObjectReplaced       deleted or recreated meanwhile: .old_uid, .new_uid
 │   ├── DPUFailed            a DPU entered phase Error: .dpu, .reason, .detail
-│   └── SiteFailed           the operator cannot take a site over: .kind, .name, .reason, .detail
+│   ├── SiteFailed           the operator cannot take a site over: .kind, .name, .reason, .detail
+│   └── DeviceFailed         a DPUDevice cannot be made Ready: .device, .reason, .detail
+├── DPUInstalling            a DPU cannot be deleted while it is installed: .dpu, .phase
+├── StaleRelease             a hold was released before this DPU asked: .node, .maintenance, .dpus
 ├── PasswordUnavailable      the caller's own provider could not tell the BMC password
 ├── SiteDiffers              what is there differs from a site's description; nothing was changed: .plan
 └── UsageError               the caller's mistake; nothing was sent
@@ -43,7 +46,9 @@ __all__ = [
     "ConnectionFailed",
     "DPFError",
     "DPUFailed",
+    "DPUInstalling",
     "DecodeError",
+    "DeviceFailed",
     "Forbidden",
     "Gone",
     "Invalid",
@@ -55,6 +60,7 @@ __all__ = [
     "SiteDiffers",
     "SiteFailed",
     "SpecError",
+    "StaleRelease",
     "TooManyRequests",
     "Unauthorized",
     "UsageError",
@@ -302,6 +308,62 @@ class SiteFailed(WaitError):
         self.name = name
         self.reason = reason
         self.detail = detail
+
+
+class DeviceFailed(WaitError):
+    """The operator cannot make a DPUDevice Ready, and has not been able to for the grace that was given.
+
+    Attributes:
+        device: name of the DPUDevice.
+        reason: reason of the condition that failed.
+        detail: message of that condition: a refused password, another serial number.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        device: str,
+        reason: str = "",
+        detail: str = "",
+        condition: str = "",
+        view: Any = None,  # see WaitError
+        waited: float = 0.0,
+    ) -> None:
+        super().__init__(message, condition=condition, view=view, waited=waited)
+        self.device = device
+        self.reason = reason
+        self.detail = detail
+
+
+class DPUInstalling(DPFError):
+    """A DPU is being installed, and the operator deletes none before that is over.
+
+    Attributes:
+        dpu: name of the DPU.
+        phase: the phase it is in.
+    """
+
+    def __init__(self, message: str, *, dpu: str, phase: str) -> None:
+        super().__init__(message)
+        self.dpu = dpu
+        self.phase = phase
+
+
+class StaleRelease(DPFError):
+    """A hold was released before a DPU asked, so that it would be provisioned without anybody's permission.
+
+    Attributes:
+        node: name of the DPUNode.
+        maintenance: name of the DPUNodeMaintenance that was released.
+        dpus: names of the DPUs that did not ask.
+    """
+
+    def __init__(self, message: str, *, node: str, maintenance: str, dpus: Sequence[str]) -> None:
+        super().__init__(message)
+        self.node = node
+        self.maintenance = maintenance
+        self.dpus = tuple(dpus)
 
 
 class PasswordUnavailable(DPFError):

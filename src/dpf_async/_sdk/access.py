@@ -100,7 +100,7 @@ _CHANGE: Final = _may(DPUDeployment, "get", "patch") | _follow(DPUDeployment)
 _REBOOT: Final = _SITE | _may(DPUNode, "patch")
 _RELEASE: Final = _SITE | _may(DPUNodeMaintenance, "patch")
 _REPLACEMENT: Final = (
-    _follow(DPU) | _may(DPU, "get", "delete") | _may(DPUNodeMaintenance, "get", "list")  # a release left over
+    _SITE | _may(DPU, "get", "delete") | _may(DPUNodeMaintenance, "get", "patch")  # a release left over
 )
 _DPU_DELETION: Final = _all(
     [
@@ -142,8 +142,11 @@ NEEDS: Final[Mapping[str, Needs]] = MappingProxyType(
         "create_initialization_objects": _DEFINITION,
         "bmc_password": _PASSWORD,
         "create_dpu_node": _REGISTRATION,
+        "host_discovered": _SITE,
+        "verify_labels": _may(DPUNode, "get", "patch") | _may(DPUDevice, "get", "patch") | _may(DPU, "list"),
         "mark_dpu_node_ready_for_maintenance": _follow(DPUNodeMaintenance)
-        | _may(DPUNodeMaintenance, "get", "patch"),
+        | _may(DPUNodeMaintenance, "get", "patch")
+        | _may(DPUNode, "get"),
         "mark_dpu_node_rebooted": _follow(DPUNode) | _may(DPUNode, "get", "patch"),
         "reprovision_dpu": _REPLACEMENT,
         "is_dpu_node_waiting_for_reboot": _may(DPUNode, "get"),
@@ -160,7 +163,8 @@ NEEDS: Final[Mapping[str, Needs]] = MappingProxyType(
         # The handshakes, and the flows.
         "external_reboot": _REBOOT,
         "node_effect_hold": _RELEASE,
-        "provision": _REGISTRATION | _REBOOT | _RELEASE,
+        "discover": _REGISTRATION,
+        "provision": _REGISTRATION | _REBOOT | _RELEASE | _may(DPUNodeMaintenance, "get"),
         "reprovision": _REPLACEMENT | _REBOOT | _RELEASE,
     }
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -25,9 +25,11 @@ from dpf_async._sdk.access import Access, Role
 from dpf_async._sdk.bmc_password import EVERY, BMCPassword, Password, PasswordProvider
 from dpf_async._sdk.connection import Connection
 from dpf_async._sdk.deletion import ForcedDeletion
+from dpf_async._sdk.discovery import GRACE, Patience
 from dpf_async._sdk.dpus import DPUHandle
 from dpf_async._sdk.health import HealthStream, damping
 from dpf_async._sdk.nodes import NodeHandle, health_stream, transition_stream
+from dpf_async._sdk.labels import LabelMismatch, verify
 from dpf_async._sdk.objects import ObjectHandle
 from dpf_async._sdk.pictures import Pictures
 from dpf_async._sdk.plan import SitePlan
@@ -36,6 +38,8 @@ from dpf_async._sdk.resources import Resources
 from dpf_async._sdk.setup import SiteObject
 from dpf_async._sdk.streams import NodeTransitionStream
 from dpf_async._sdk.tasks import task_group
+from dpf_async._sdk.waiting import Deadline
+from dpf_async._transitions.levels import discovered
 from dpf_async._transitions.view import (
     DeploymentView,
     DPUView,
@@ -47,7 +51,10 @@ from dpf_async.errors import UsageError
 from dpf_async.models import DPUDeployment, Resource, Secret, known
 
 if TYPE_CHECKING:
-    from dpf_async._sdk.specs import DeviceSpec, SiteSpec
+    from dpf_async._sdk.registration import IfTerminating
+    from dpf_async._sdk.releases import IfReleased
+    from dpf_async._sdk.reprovisioning import IfInstalling
+    from dpf_async._sdk.specs import DeviceSpec, HostSpec, SiteSpec
 
 T = TypeVar("T", bound=Resource)
 
@@ -327,39 +334,122 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         return BMCPassword(lambda: self.resource(Secret), provider, every=every)
 
     async def create_dpu_node(
-        self, name: str, devices: Sequence[DeviceSpec], *, labels: Mapping[str, str] | None = None
+        self,
+        name: str,
+        devices: Sequence[DeviceSpec],
+        *,
+        labels: Mapping[str, str] | None = None,
+        if_terminating: IfTerminating = "refuse",
+        timeout: float | None = None,
+        progress: ProgressListener | None = None,
     ) -> NodeView:
         """Tell DPF of a host and its DPUs. What is there as described is left alone; what may change is made so.
+
+        Everything is looked at before anything is written: where it is refused, everything is as it was. Labels may
+        change, and so may a BMC's address and the list of devices. A label by which a group selects hosts moves
+        the host to another group, and its DPUs are made anew.
 
         Args:
             name: of the DPUNode.
             devices: its DPUs.
             labels: for the DPUNode; labels of others stay.
+            if_terminating: where an object of the same name is being deleted, "refuse" raises, "wait" waits until it is
+                gone.
+            timeout: seconds for that; None leaves it to the caller's cancel scope.
+            progress: hears of what is written and waited for.
 
         Returns:
-            The node with what DPF knows of it by now. Wait for more with `node(name).until(…)`.
+            The node with what DPF knows of it by now. Wait for more with `host_discovered` or `node(name).until(…)`.
 
         Raises:
+            UsageError: the description breaks a rule; nothing was sent.
             AlreadyExists: the node or a device of that name is being deleted (`.terminating`).
+            WaitTimeout: it is still being deleted.
             Invalid: one exists with a value that cannot be changed; the message has both values.
+            APIError, ConnectionFailed: it failed on the way; a note says what was written by then.
         """
-        await registration.register(self, name, devices, labels or {})
+        await registration.register(
+            self,
+            name,
+            devices,
+            labels or {},
+            if_terminating=if_terminating,
+            deadline=Deadline(timeout),
+            teller=Teller("create_dpu_node", progress),
+        )
         return await self.node(name).view()
 
-    async def mark_dpu_node_ready_for_maintenance(self, name: str, *, timeout: float | None = None) -> bool:
+    async def host_discovered(
+        self,
+        name: str,
+        *,
+        grace: float | None = GRACE,
+        timeout: float | None = None,
+        progress: ProgressListener | None = None,
+    ) -> NodeView:
+        """Wait until DPF has taken a host up, and found every DPU of it to be as it was registered.
+
+        Args:
+            name: of the DPUNode; one that does not exist yet is waited for.
+            grace: seconds for which a device may be faulty before that ends the wait; the operator tries every 30 s
+                or so. None waits as long as there is time.
+            timeout: seconds; None leaves it to the caller's cancel scope.
+            progress: hears of what is waited for.
+
+        Returns:
+            The view in which the DPUNode was taken up and every DPUDevice was Ready.
+
+        Raises:
+            DeviceFailed: a device was faulty for the grace: a refused password, another serial number.
+            WaitTimeout: with the last view; the message says what is missing.
+            ObjectReplaced: the DPUNode was deleted meanwhile.
+        """
+        teller = Teller("host_discovered", progress)
+        deadline = Deadline(timeout)
+        return await Patience(self.node(name), grace=grace, teller=teller, deadline=deadline).until(
+            discovered
+        )
+
+    async def verify_labels(
+        self, host: HostSpec, *, owned: Callable[[str], bool] | None = None, repair: bool = False
+    ) -> tuple[LabelMismatch, ...]:
+        """Compare the labels of a host's DPUNode, DPUDevices and DPUs with those it should have.
+
+        Args:
+            host: with its labels, as `label_host` gives them.
+            owned: says of a key whether it is ours alone, as ResourceLabeler.owns does: a label of such a key that is
+                not wanted is stale. None takes no label for stale.
+            repair: make the labels of DPUNode and DPUDevices as wanted, and take stale ones away. Those of DPUs are
+                copies, and are only told: a DPU gets its labels when it is made. Mind that DPF deletes the DPUs of a
+                host that its group does not select any more.
+
+        Returns:
+            Every label that was not as it should be; none if all were.
+
+        Raises:
+            NotFound: the DPUNode or a DPUDevice is not registered.
+            APIError, ConnectionFailed: it could not be read, or repaired.
+        """
+        return await verify(self, host, owned=owned, repair=repair)
+
+    async def mark_dpu_node_ready_for_maintenance(
+        self, name: str, *, in_advance: bool = False, timeout: float | None = None
+    ) -> bool:
         """Release the hold on a node: it may be disturbed.
 
         Args:
             name: of the DPUNode.
+            in_advance: release it even if DPF has not asked yet, but is about to: the hold is there, and waits for
+                other DPUs of the host to join it.
             timeout: seconds to wait until DPF has taken the release; None does not wait.
 
         Returns:
             True if this released it, False if it was released already.
 
         Raises:
-            NotFound: the node is not held. A hold is never released in advance.
+            NotFound: there is no such DPUNode, or it is not held; the message says which.
         """
-        return await questions.release_hold(self, name, timeout=timeout)
+        return await questions.release_hold(self, name, in_advance=in_advance, timeout=timeout)
 
     async def mark_dpu_node_rebooted(self, name: str, *, timeout: float | None = None) -> bool:
         """Tell DPF that a host has been rebooted.
@@ -377,23 +467,46 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         return await questions.confirm_rebooted(self, name, timeout=timeout)
 
     async def reprovision_dpu(
-        self, name: str, *, uid: str | None = None, timeout: float | None = None
+        self,
+        name: str,
+        *,
+        uid: str | None = None,
+        if_installing: IfInstalling = "wait",
+        if_released: IfReleased = "ask_again",
+        timeout: float | None = None,
+        progress: ProgressListener | None = None,
     ) -> DPUView:
         """Have a DPU made anew: delete its DPU object and wait for the one that takes its place.
 
         Args:
             name: of the DPU.
             uid: of the one that is meant. Given again after a restart, it makes the call know what was done already.
+            if_installing: where it is being installed, which DPF does not delete, "wait" waits until that is over (up
+                to 45 min), "refuse" raises before anything is deleted.
+            if_released: where a release of the hold would be left over, on which the new DPU would pass without asking
+                (dpf-facts 5), "ask_again" has DPF ask again, "refuse" raises before anything is deleted, "accept" goes
+                on. All of them tell.
             timeout: seconds; None leaves it to the caller's cancel scope.
+            progress: hears of what is done and waited for.
 
         Returns:
             The new DPU. It is provisioned from the beginning, its hold included.
 
         Raises:
             NotFound: there is no such DPU, and no uid was given.
-            WaitTimeout: the old one is still there, or no new one came.
+            DPUInstalling: it is being installed, and that is refused.
+            StaleRelease: a release would be left over, and that is refused, or it is too late to have DPF ask again.
+            WaitTimeout: the old one is still there, or no new one came; the message says why.
         """
-        return await reprovisioning.reprovision(self, name, uid=uid, timeout=timeout)
+        return await reprovisioning.reprovision(
+            self,
+            name,
+            uid=uid,
+            if_installing=if_installing,
+            if_released=if_released,
+            deadline=Deadline(timeout),
+            teller=Teller("reprovision_dpu", progress),
+        )
 
     async def is_dpu_node_waiting_for_reboot(self, name: str) -> bool:
         """Whether DPF waits for this host to be rebooted, asked of the server itself.

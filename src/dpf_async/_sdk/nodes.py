@@ -286,7 +286,7 @@ def dpu_failed(dpu: DPUView, condition: Level[V], view: NodeView | DPUView, wait
     detail = (failure.message or "") if failure is not None else ""
     cause = f"{failure.type} is False, {reason}: {detail}" if failure is not None else "no condition says why"
     return DPUFailed(
-        f"DPU {dpu.name} is in phase Error: {cause}; repair the cause, then reprovision it",
+        f"DPU {dpu.name} is in phase Error: {cause}; repair the cause, then reprovision it{_siblings(dpu, view)}",
         dpu=dpu.name,
         reason=reason,
         detail=detail,
@@ -316,6 +316,14 @@ class Selection:
     label_selector: str = ""
     select: Callable[[NodeView], bool] = is_something
     beside: Callable[[Site], AbstractAsyncContextManager[None]] = lambda _: nullcontext()
+
+
+def _siblings(dpu: DPUView, view: NodeView | DPUView) -> str:
+    """Where the other DPUs are. The failed one's services may keep them in Node Effect Removal (dpf-facts 10)."""
+    if isinstance(view, DPUView):
+        return ""
+    others = ", ".join(f"{other.name} {other.phase}" for other in view.dpus if other.uid != dpu.uid)
+    return f"; the host's other DPUs, which may have to wait for that: {others}" if others else ""
 
 
 def transition_stream(

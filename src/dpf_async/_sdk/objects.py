@@ -171,15 +171,32 @@ class ObjectHandle(Generic[View]):
         )
         await self._wait(level, timeout=timeout, bound=False)
 
-    async def until_replaced(self, uid: str, *, timeout: float | None = None) -> View:
+    async def until_replaced(
+        self,
+        uid: str,
+        *,
+        timeout: float | None = None,
+        seen: Callable[[View | None], object] | None = None,
+    ) -> View:
         """Wait until another object than the one with this uid has the name.
+
+        Args:
+            uid: of the object that has to make way.
+            timeout: as for `until`.
+            seen: is told every state in which it has not; it must not wait.
 
         Raises:
             WaitTimeout: there is still the old one, or none yet.
         """
-        level: Level[View | None] = Level(
-            "replaced", lambda view: view is not None and view.uid != uid, survives_failure=True
-        )
+
+        def is_replaced(view: View | None) -> bool:
+            if view is not None and view.uid != uid:
+                return True
+            if seen is not None:
+                seen(view)
+            return False
+
+        level: Level[View | None] = Level("replaced", is_replaced, survives_failure=True)
         view = await self._wait(level, timeout=timeout, bound=False)
         assert view is not None, "the level holds for no None"  # noqa: S101
         return view

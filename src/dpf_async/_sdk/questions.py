@@ -63,23 +63,29 @@ async def confirm_rebooted(dpf: Client, node: str, *, timeout: float | None) -> 
     return True
 
 
-async def release_hold(dpf: Client, node: str, *, timeout: float | None) -> bool:
+async def release_hold(dpf: Client, node: str, *, in_advance: bool, timeout: float | None) -> bool:
     """Release the hold that stands on a node; False if it was released already.
 
     Raises:
-        NotFound: there is no hold to release: it is released once DPF asks, never in advance, since a permission that
-            nobody asked for would be taken for the next question as well (dpf-facts 12.3 #2).
+        NotFound: there is no hold to release: it is released once DPF asks, not in advance unless that is what the
+            caller wants, since a permission that nobody asked for would be taken for the next question as well
+            (dpf-facts 12.3 #2).
     """
     maintenances = dpf.resource(DPUNodeMaintenance)
     found = [await maintenances.snapshot(name) for name in await _holds_of(dpf, node)]
     holds = [view for view in map(MaintenanceView, found) if view.is_hold and not view.state.terminating]
     standing = next((view for view in holds if view.held), None)
+    if standing is None and in_advance:
+        standing = next((view for view in holds if not (view.released or view.applied)), None)
     if standing is None:
         if any(view.released or view.applied for view in holds):
             return False
+        # One that is not there would never be held: that is another mistake.
+        await dpf.resource(DPUNode).snapshot(node)
+        about = "waits for its DPUs to gather before it asks" if holds else "has not asked"
         raise NotFound(
-            f"DPUNode {node} is not held: there is nothing to release; DPF asks when a DPU of it reaches the phase"
-            " Node Effect",
+            f"DPUNode {node} is not held: there is nothing to release; DPF {about}; it does so when a DPU of the node"
+            " has reached the phase Node Effect",
             status=404,
             reason="NotFound",
             object=f"DPUNodeMaintenance of DPUNode {node}",

@@ -1,25 +1,39 @@
 """Telling DPF which hosts and DPUs there are: method CreateDPUNode of the requirement.
 
 Devices first, the node last: a device does nothing until a node lists it, and the node is what starts provisioning
-(dpf-facts 4). What is there already is compared: what may change is made so, what may not is refused with both values.
+(dpf-facts 4). Everything is looked at before anything is written. What is there already is compared: what may change
+is made so, what may not is refused with both values.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeVar
+
+from pydantic import ValidationError
 
 from dpf_async._sdk import build
 from dpf_async._sdk.partway import partway
-from dpf_async.errors import AlreadyExists, Invalid
-from dpf_async.models import DPUDevice, DPUNode, Resource, refused_changes
+from dpf_async._sdk.specs import duplicates, path_of
+from dpf_async.errors import AlreadyExists, Cause, Conflict, DPFError, Invalid, NotFound, UsageError
+from dpf_async.models import DPUDevice, DPUNode, Resource, known, refused_changes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from dpf_async._api.resource import ResourceClient
+    from dpf_async._sdk.objects import ObjectHandle
+    from dpf_async._sdk.progress import Teller
     from dpf_async._sdk.specs import DeviceSpec
+    from dpf_async._sdk.waiting import Deadline
 
 T = TypeVar("T", bound=Resource)
+
+IfTerminating = Literal["refuse", "wait"]
+"""What to do where an object of the same name is being deleted: raise; wait until it is gone."""
+
+_TRIES: Final = 5
+"""Attempts at making an object so that somebody else keeps changing."""
 
 
 class Writes(Protocol):
@@ -29,64 +43,165 @@ class Writes(Protocol):
         """Typed objects of one kind."""
 
 
-async def register(to: Writes, name: str, devices: Sequence[DeviceSpec], labels: Mapping[str, str]) -> None:
+class Client(Writes, Protocol):
+    """What registration needs."""
+
+    def handle(self, kind: type[T], name: str) -> ObjectHandle[Any]:
+        """A handle on one object."""
+
+
+async def register(
+    dpf: Client,
+    name: str,
+    devices: Sequence[DeviceSpec],
+    labels: Mapping[str, str],
+    *,
+    if_terminating: IfTerminating,
+    deadline: Deadline,
+    teller: Teller,
+) -> None:
     """Make the DPUDevices and the DPUNode exist as described; do nothing where they do.
 
     Raises:
-        AlreadyExists: one of them is being deleted (`.terminating`): wait until it is gone.
-        Invalid: one exists with a value that cannot be changed; the message has both.
+        UsageError: the description breaks a rule; nothing was sent.
+        AlreadyExists: one of them is being deleted (`.terminating`), and that is refused; nothing was written.
+        WaitTimeout: one of them is still being deleted; nothing was written.
+        Invalid: one exists with a value that cannot be changed; the message has both, and nothing was written.
+        APIError, ConnectionFailed: it failed on the way; a note says what was written by then.
     """
+    terms = _Terms(if_terminating, deadline, teller)
+    steps = [_Step(dpf, obj, name, terms) for obj in _objects(name, devices, labels)]
+    # The node first: whatever devices are labelled as its own go with it when it is being deleted.
+    for step in (steps[-1], *steps[:-1]):
+        await step.look()
+    for step in steps:
+        step.compare()
     done: list[str] = []
     with partway(done, how="created or changed", then="register again to go on from there"):
-        for spec in devices:
-            device = build.device(spec)
-            if await _make_so(to.resource(DPUDevice), device, _device_changes):
-                done.append(f"DPUDevice {device.name}")
-        await _make_so(to.resource(DPUNode), build.node(name, devices, labels), _node_changes)
+        for step in steps:
+            if what := await step.make():
+                done.append(step.words)
+                teller.tell(step.words, what)
 
 
-async def _make_so(objects: ResourceClient[T], wanted: T, changes: Callable[[T, T], dict[str, Any]]) -> bool:
-    """Create it, or change what is there; False if there was nothing to do."""
-    present = await _create(objects, wanted)
-    return present is None or await _repair(objects, present, wanted, changes(present, wanted))
-
-
-async def _create(objects: ResourceClient[T], wanted: T) -> T | None:
-    """Create it; return what is there instead, if something is."""
+def _objects(
+    name: str, devices: Sequence[DeviceSpec], labels: Mapping[str, str]
+) -> list[DPUDevice | DPUNode]:
+    """The objects that are wanted, the node last."""
+    places = (((("devices", position)), device) for position, device in enumerate(devices))
+    for where, problem in duplicates(places):
+        raise UsageError(f"DPUNode {name}: {path_of(where)}: {problem}")
     try:
-        await objects.create(wanted)
-    except AlreadyExists as error:
-        if error.terminating:
-            raise
-        present = await objects.get(wanted.name)
-        if present.terminating:
-            raise AlreadyExists(
-                f"{wanted.KIND} {wanted.name} is being deleted: wait until it is gone, then register again",
-                status=409,
-                reason="AlreadyExists",
-                object=f"{wanted.KIND} {wanted.name}",
-                server_message="object is being deleted",
-            ) from error
-        return present
-    return None
+        return [*map(build.device, devices), build.node(name, devices, labels)]
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"DPUNode {name}: {path_of(first['loc']) or 'the name'}: {first['msg']}") from error
 
 
-async def _repair(objects: ResourceClient[T], present: T, wanted: T, changes: dict[str, Any]) -> bool:
-    refused = refused_changes(present, wanted)
-    if refused:
-        fields = "; ".join(f"{cause.field}: {_both(present, wanted, cause.field)}" for cause in refused)
-        raise Invalid(
-            f"{wanted.KIND} {wanted.name} exists and cannot be changed: {fields};"
-            " delete it first, or register what is there",
-            status=422,
-            reason="Invalid",
-            object=f"{wanted.KIND} {wanted.name}",
-            causes=refused,
-        )
-    if changes:
-        # Of this very object: had it been replaced meanwhile, the comparison would be worth nothing.
-        await objects.patch(wanted.name, changes, uid=present.uid)
-    return bool(changes)
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What a registration may take."""
+
+    if_terminating: IfTerminating
+    deadline: Deadline
+    teller: Teller
+
+
+class _Step(Generic[T]):
+    """One object that is to be as wanted."""
+
+    def __init__(self, dpf: Client, wanted: T, node: str, terms: _Terms) -> None:
+        self.words = f"{wanted.KIND} {wanted.name}"
+        self._dpf = dpf
+        self._objects: ResourceClient[T] = dpf.resource(type(wanted))
+        self._wanted = wanted
+        self._node = node
+        self._terms = terms
+        self._present: T | None = None
+
+    async def look(self) -> None:
+        """See what is there; have what is on its way out go, if that is what the caller wants."""
+        while True:
+            try:
+                self._present = await self._objects.get(self._wanted.name)
+            except NotFound:
+                self._present = None
+            if self._present is None or not self._present.terminating:
+                return
+            if self._terms.if_terminating == "refuse":
+                raise self._refusal(
+                    AlreadyExists,
+                    f"{self.words} is being deleted: wait until it is gone, then register again;"
+                    ' if_terminating="wait" does so',
+                    server_message="object is being deleted",
+                )
+            held = ", ".join(self._present.metadata.finalizers)
+            self._terms.teller.tell(self.words, f"is being deleted, held by {held}; waits until it is gone")
+            handle = self._dpf.handle(type(self._wanted), self._wanted.name)
+            await handle.until_gone(uid=self._present.uid, timeout=self._terms.deadline.left)
+
+    def compare(self) -> None:
+        """Refuse what cannot be changed."""
+        present = self._present
+        if present is None:
+            return
+        refused = refused_changes(present, self._wanted)
+        fields = [f"{cause.field}: {_both(present, self._wanted, cause.field)}" for cause in refused]
+        carrier = present.metadata.labels.get(known.DPUNODE_NAME_LABEL)
+        if isinstance(present, DPUDevice) and carrier is not None and carrier != self._node:
+            # Once attached to a node, a device is never attached to another one (dpf-facts 4).
+            refused = (*refused, Cause("DPUNode", f"it belongs to {carrier}, asked for is {self._node}"))
+            fields.append(str(refused[-1]))
+        if refused:
+            raise self._refusal(
+                Invalid,
+                f"{self.words} exists and cannot be changed: {'; '.join(fields)};"
+                " delete it first, or register what is there",
+                causes=refused,
+            )
+
+    async def make(self) -> str:
+        """Create it, or change it; return what was done, empty if nothing was."""
+        for attempt in range(_TRIES):
+            present = self._present
+            try:
+                if present is None:
+                    await self._objects.create(self._wanted)
+                    return "created"
+                changes = _changes(present, self._wanted)
+                if not changes:
+                    return ""
+                # Of this very state: had it been changed meanwhile, the comparison would be worth nothing.
+                metadata = {
+                    **changes.get("metadata", {}),
+                    "resourceVersion": present.metadata.resource_version,
+                }
+                await self._objects.patch(
+                    self._wanted.name, {**changes, "metadata": metadata}, uid=present.uid
+                )
+            except (AlreadyExists, Conflict, NotFound) as error:
+                if isinstance(error, NotFound) and present is None:
+                    raise
+                if attempt == _TRIES - 1:
+                    raise
+                await self.look()
+                self.compare()
+            else:
+                return f"changed ({', '.join(_paths(changes))})"
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _refusal(self, kind: type[AlreadyExists | Invalid], message: str, **facts: Any) -> DPFError:
+        status = 409 if kind is AlreadyExists else 422
+        return kind(message, status=status, reason=kind.__name__, object=self.words, **facts)
+
+
+def _changes(present: Resource, wanted: Resource) -> dict[str, Any]:  # Any: JSON
+    """The merge patch that makes one like the other; empty if it is."""
+    if isinstance(present, DPUNode) and isinstance(wanted, DPUNode):
+        return _node_changes(present, wanted)
+    assert isinstance(present, DPUDevice), "there are no other kinds here"  # noqa: S101
+    assert isinstance(wanted, DPUDevice), "there are no other kinds here"  # noqa: S101
+    return _device_changes(present, wanted)
 
 
 def _device_changes(present: DPUDevice, wanted: DPUDevice) -> dict[str, Any]:
@@ -117,6 +232,11 @@ def _label_changes(present: Resource, wanted: Resource) -> dict[str, Any]:
         if present.metadata.labels.get(key) != value
     }
     return {"metadata": {"labels": labels}} if labels else {}
+
+
+def _paths(changes: Mapping[str, Any]) -> list[str]:
+    """What a patch is about: metadata.labels, spec.bmcIp."""
+    return [f"{part}.{key}" for part, keys in changes.items() for key in keys]
 
 
 def _both(present: Resource, wanted: Resource, path: str) -> str:

@@ -1,57 +1,147 @@
-"""Making a DPU anew: method ReprovisionDPU of the requirement. Its DPU object is deleted, and DPF makes another one."""
+"""Making a DPU anew: method ReprovisionDPU of the requirement. Its DPU object is deleted, and DPF makes another one.
+
+Which DPU is meant is a matter of its uid: the old one still says Ready for a while after its deletion was asked for,
+and the new one has the same name (dpf-facts 12.3 #3).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from dpf_async._log import log
+from dpf_async._sdk import releases
 from dpf_async._sdk.partway import partway
-from dpf_async._sdk.waiting import Deadline
-from dpf_async._transitions.view import DPUView, MaintenanceView
-from dpf_async.errors import Conflict, NotFound
-from dpf_async.models import DPU, DPUNodeMaintenance
+from dpf_async._transitions.view import UNDELETABLE, DPUView, describe
+from dpf_async.errors import Conflict, DPUInstalling, NotFound, UsageError
+from dpf_async.models import DPU, Resource
 
 if TYPE_CHECKING:
-    from dpf_async._sdk.questions import Client
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from dpf_async._api.resource import ResourceClient
+    from dpf_async._sdk.nodes import NodeHandle
+    from dpf_async._sdk.objects import ObjectHandle
+    from dpf_async._sdk.progress import Teller
+    from dpf_async._sdk.releases import IfReleased
+    from dpf_async._sdk.waiting import Deadline
+
+T = TypeVar("T", bound=Resource)
+
+IfInstalling = Literal["wait", "refuse"]
+"""What to do about a DPU that is being installed, which DPF does not delete: wait until that is over; raise."""
 
 
-async def reprovision(dpf: Client, name: str, *, uid: str | None, timeout: float | None) -> DPUView:
-    """Delete the DPU of this name, the one with this uid if one is given; wait for the one that takes its place.
+class Client(Protocol):
+    """What reprovisioning needs."""
 
-    Raises:
-        NotFound: there is no DPU of this name, and no uid says that there was one.
-        WaitTimeout: the old DPU is still there (OS Installing refuses deletion; dpf-facts 8), or no new one came.
-    """
-    deadline = Deadline(timeout)
-    dpus = dpf.resource(DPU)
-    handle = dpf.handle(DPU, name)
+    def resource(self, kind: type[T]) -> ResourceClient[T]:
+        """Typed objects of one kind."""
+
+    def handle(self, kind: type[T], name: str) -> ObjectHandle[Any]:
+        """A handle on one object."""
+
+    def node(self, name: str) -> NodeHandle:
+        """The handle on a host."""
+
+
+async def reprovision(
+    dpf: Client,
+    name: str,
+    *,
+    uid: str | None,
+    if_installing: IfInstalling,
+    if_released: IfReleased,
+    deadline: Deadline,
+    teller: Teller,
+) -> DPUView:
+    """Delete the DPU of this name, the one with this uid if one is given; wait for the one that takes its place."""
     try:
-        old = DPUView(await dpus.snapshot(name))
-    except NotFound:
+        old = DPUView(await dpf.resource(DPU).snapshot(name))
+    except NotFound as error:
         if uid is None:
+            error.add_note(f"with the uid it had, reprovision_dpu would wait for the next DPU named {name}")
             raise
-        return cast("DPUView", await handle.until_replaced(uid, timeout=deadline.left))
+        return await replace(dpf, name, uid, deadline, teller)
     if uid is not None and old.uid != uid:
         # The one that was meant is gone, and this is what came of it: nothing is left to do.
         return old
+    refuse_while_installing([old], if_installing)
     if not old.terminating:
-        try:
-            await dpus.delete(name, uid=old.uid)
-        except (NotFound, Conflict):
-            log.info("dpu_already_replaced", dpu=name, uid=old.uid)
-    with partway(
-        [f"DPU {name}"], how="deleted", then=f"reprovision it with uid={old.uid!r} to go on from there"
-    ):
-        new = cast("DPUView", await handle.until_replaced(old.uid, timeout=deadline.left))
-        await _warn_of_stale_release(dpf, new)
+        await releases.before_deletion(dpf, await dpf.node(old.node).view(), {name}, if_released, teller)
+    new = await replace(dpf, name, old.uid, deadline, teller)
+    with after_deletion([f"DPU {name}"]):
+        await releases.on_sight(dpf, await dpf.node(new.node).view(), if_released, teller)
     return new
 
 
-async def _warn_of_stale_release(dpf: Client, new: DPUView) -> None:
-    """A maintenance left over from the old DPU is applied already: the new one will not ask (dpf-facts 5)."""
-    for maintenance in (await dpf.resource(DPUNodeMaintenance).list()).items:
-        if maintenance.spec.dpu_node_name != new.node:
+def after_deletion(dpus: Sequence[str]) -> AbstractContextManager[None]:
+    """Note on whatever fails in the block that these DPUs were deleted."""
+    return partway(dpus, how="deleted", then="reprovision with the same uid to go on from there")
+
+
+async def replace(dpf: Client, name: str, uid: str, deadline: Deadline, teller: Teller) -> DPUView:
+    """Delete the DPU with this uid, unless it is gone or going, and wait for another one of its name.
+
+    Raises:
+        WaitTimeout: the old DPU is still there, or no new one came.
+    """
+    subject = f"DPU {name}"
+
+    def tell(view: DPUView | None) -> None:
+        teller.tell(subject, "is gone; waits for its successor" if view is None else describe(view))
+
+    try:
+        present = DPUView(await dpf.resource(DPU).snapshot(name))
+        if present.uid == uid and not present.terminating:
+            await dpf.resource(DPU).delete(name, uid=uid)
+            teller.tell(subject, "its deletion was asked for")
+    except (NotFound, Conflict):
+        log.info("dpu_already_replaced", dpu=name, uid=uid)
+    with after_deletion([subject]):
+        new: DPUView = await dpf.handle(DPU, name).until_replaced(uid, timeout=deadline.left, seen=tell)
+    teller.tell(subject, f"made way for another one, {new.uid}")
+    return new
+
+
+def refuse_while_installing(dpus: list[DPUView], if_installing: IfInstalling) -> None:
+    """Raise if one of these DPUs is where DPF does not delete it, and waiting is not wanted.
+
+    Raises:
+        DPUInstalling: with the first one.
+    """
+    for dpu in dpus:
+        if if_installing == "refuse" and dpu.phase in UNDELETABLE:
+            raise DPUInstalling(
+                f"DPU {dpu.name} is in phase {dpu.phase}, in which DPF deletes none; nothing was deleted: ask again"
+                ' when it is over, 45 minutes at most, or wait for it with if_installing="wait"',
+                dpu=dpu.name,
+                phase=dpu.phase,
+            )
+
+
+async def those_meant(dpf: Client, node: str, replacing: Mapping[str, str]) -> list[DPUView]:
+    """The DPUs among `replacing`, name and uid, that are still there.
+
+    Raises:
+        UsageError: one of them is a DPU of another host; nothing was deleted.
+    """
+    view = await dpf.node(node).view()
+    meant = []
+    for name, uid in replacing.items():
+        dpu = view.dpu(name)
+        if dpu is None:
+            dpu = await _elsewhere(dpf, name)
+        if dpu is None or dpu.uid != uid:
             continue
-        state = await dpf.resource(DPUNodeMaintenance).snapshot(maintenance.name)
-        if MaintenanceView(state).applied:
-            log.warning("stale_release_found", dpu=new.name, node=new.node, maintenance=maintenance.name)
+        if dpu.node != node:
+            raise UsageError(f"DPU {name} is one of DPUNode {dpu.node}, not of {node}; nothing was deleted")
+        meant.append(dpu)
+    return meant
+
+
+async def _elsewhere(dpf: Client, name: str) -> DPUView | None:
+    try:
+        return DPUView(await dpf.resource(DPU).snapshot(name))
+    except NotFound:
+        return None

@@ -96,6 +96,8 @@ healthy: Level[NodeView | DPUView] = Level("healthy", lambda view: health_of(vie
 
 usable: Level[NodeView | DPUView] = Level("usable", lambda view: health_of(view).usable is True)
 """Ready, with the Node and the critical services up; for a node on a DPU for every device. What is unknown is not."""
+discovered: Level[NodeView] = Level("discovered", lambda view: view.discovered, survives_failure=True)
+"""The operator has taken a DPUNode up and found every device of it as it was registered; whatever its DPUs do."""
 
 terminating: Level[_CanBeReady] = Level("being deleted", lambda view: view.terminating, survives_failure=True)
 """Deletion was asked for, and finalizers still hold the object."""

@@ -6,7 +6,7 @@ reference (`spec.dpuNodeName`, `DPUNode.spec.dpus`), never by composing names th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -27,7 +27,7 @@ from dpf_async.models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _FALSE_WORDS: Final = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 _TRUE_WORDS: Final = frozenset(("1", "t", "T", "TRUE", "true", "True"))
@@ -323,6 +323,52 @@ class BFBView(msgspec.Struct, frozen=True, gc=False):
         return self.state.phase == BFBPhase.ERROR
 
 
+class DeviceFault(NamedTuple):
+    """Why the operator cannot make a DPUDevice Ready, in its own words. It keeps trying (dpf-facts 4).
+
+    `type` is the condition that says so, such as Initialized for a BMC that refuses the password, or Discovered for
+    one that has another serial number.
+    """
+
+    device: str
+    type: str
+    reason: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"DPUDevice {self.device}: {self.type} failed, {self.reason}: {self.message}"
+
+
+def device_ready(state: Snapshot[DPUDevice]) -> bool:
+    """The operator has found a DPUDevice to be as it was registered, and can work with its BMC."""
+    condition = state.condition(known.DPUDeviceCondition.READY)
+    return condition is not None and condition.status == "True" and not state.terminating
+
+
+def device_fault(state: Snapshot[DPUDevice]) -> DeviceFault | None:
+    """What is wrong with a DPUDevice that is not Ready; None as long as it may just take its time."""
+    if device_ready(state) or state.terminating:
+        return None
+    for type_, bad in _FAULTS:
+        condition = state.condition(type_)
+        if (
+            condition is not None
+            and condition.status == bad
+            and condition.reason != known.CommonReason.PENDING
+        ):
+            return DeviceFault(state.name, type_, condition.reason or "", condition.message or "")
+    return None
+
+
+_FAULTS: Final = (
+    (known.DPUDeviceCondition.INITIALIZED, "False"),
+    (known.DPUDeviceCondition.DISCOVERED, "False"),
+    (known.DPUDeviceCondition.ERROR, "True"),
+    (known.DPUDeviceCondition.READY, "False"),
+)
+"""Conditions that say what is wrong with a device, the most telling first, and the status with which they do."""
+
+
 class NodeView(msgspec.Struct, frozen=True, gc=False):
     """One host: its DPUNode, and everything that refers to it.
 
@@ -379,6 +425,23 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
         wanted = {name.lower() for name in device_names(node)}
         ready = {dpu.device.lower() for dpu in self.dpus if dpu.ready}
         return bool(wanted) and wanted <= ready and all(dpu.ready for dpu in self.dpus)
+
+    @property
+    def discovered(self) -> bool:
+        """The operator has taken the DPUNode up, and every device that it lists is Ready.
+
+        The DPUNode's own Ready need not be True: it is False as soon as a DPU asks whether the host may be disturbed,
+        and says nothing else (dpf-facts 3.1).
+        """
+        node = self.node
+        if node is None or node.terminating or node.condition(known.DPUNodeCondition.READY) is None:
+            return False
+        return len(self.devices) == len(self.device_names) and all(map(device_ready, self.devices))
+
+    @property
+    def device_faults(self) -> tuple[DeviceFault, ...]:
+        """What is wrong with the node's devices, as far as the operator says so."""
+        return tuple(fault for fault in map(device_fault, self.devices) if fault is not None)
 
     @property
     def services_ready(self) -> bool:
@@ -482,6 +545,7 @@ def describe(view: NodeView | DPUView) -> str:
     extra = "".join(
         f"; {obj.kind.KIND} {obj.name} cannot be read: {printable(obj.error, 200)}" for obj in view.unreadable
     )
+    extra += "".join(f"; {words}" for words in _describe_devices(view))
     if view.hold is not None:
         extra += "; held, waiting for a release"
     if view.external_reboot_required:
@@ -504,9 +568,59 @@ def describe_object(view: Snapshot[Resource]) -> str:
     return words + _because(view) + _leaving(view)
 
 
+def _describe_devices(view: NodeView) -> Iterator[str]:
+    """What stands between devices and a DPU that can be installed; nothing of those whose DPU got beyond that."""
+    beyond = {dpu.device.lower() for dpu in view.dpus if dpu.phase not in BEFORE_INSTALLATION}
+    found = {device.name.lower(): device for device in view.devices}
+    for name in view.device_names:
+        device = found.get(name.lower())
+        if device is None and not any(obj.kind is DPUDevice for obj in view.unreadable):
+            yield f"there is no DPUDevice {name}"
+        elif device is None or name.lower() in beyond:
+            continue
+        elif (fault := device_fault(device)) is not None:
+            yield printable(str(fault), 300)
+        elif device.terminating:
+            yield f"DPUDevice {name}{_leaving(device)}"
+        elif not device_ready(device):
+            yield f"DPUDevice {name} is not Ready yet{_because(device)}"
+
+
+BEFORE_INSTALLATION: Final = frozenset(
+    (
+        "",
+        DPUPhase.INITIALIZING,
+        DPUPhase.PENDING,
+        DPUPhase.NODE_EFFECT,
+        DPUPhase.INITIALIZE_INTERFACE,
+    )
+)
+"""Phases in which a DPU still needs its DPUDevice to become Ready (dpf-facts 2.3)."""
+
+
 def _describe_dpu(view: DPUView) -> str:
-    words = str(view.phase) or "without a phase"
-    return words + _because(view.state) + _leaving(view.state)
+    words = (str(view.phase) or "without a phase") + _because(view.state) + _leaving(view.state)
+    if view.terminating:
+        return words + ("; DPF deletes it when it is installed" if view.phase in UNDELETABLE else "")
+    return words + (_describe_services(view) if view.phase == DPUPhase.READY else "")
+
+
+UNDELETABLE: Final = frozenset((DPUPhase.PREPARE_BFB, DPUPhase.OS_INSTALLING))
+"""Phases in which the operator does not act upon a DPU's deletion (dpf-facts 2.2, 8)."""
+
+
+def _describe_services(view: DPUView) -> str:
+    if not view.operational_conditions:
+        return ""
+    ailing = [
+        condition
+        for condition in view.operational_conditions
+        if condition.status != "True" and condition.type != known.OperationalCondition.OPERATIONAL_READY
+    ]
+    return "".join(
+        f", {condition.type} is {condition.status} ({condition.reason}: {printable(condition.message or '', 200)})"
+        for condition in ailing
+    )
 
 
 def _because(state: Snapshot[Any]) -> str:
