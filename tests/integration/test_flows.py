@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
 import pytest
@@ -46,12 +47,22 @@ class Carbide:
     def times(self, what: str) -> int:
         return sum(done == what for done, _ in self.done)
 
-    async def provision(self, host: HostSpec, *, timeout: float = 20) -> NodeView:
-        return await provision(self.dpf, host, reboot=self.reboot, node_effect=self.drain, timeout=timeout)
+    async def provision(self, host: HostSpec, *, timeout: float = 20, **choices: Any) -> NodeView:
+        return await provision(
+            self.dpf, host, reboot=self.reboot, node_effect=self.drain, timeout=timeout, **choices
+        )
 
-    async def reprovision(self, node: str, replacing: dict[str, str], *, timeout: float = 20) -> NodeView:
+    async def reprovision(
+        self, node: str, replacing: dict[str, str] | None, *, timeout: float = 20, **choices: Any
+    ) -> NodeView:
         return await reprovision(
-            self.dpf, node, reboot=self.reboot, node_effect=self.drain, replacing=replacing, timeout=timeout
+            self.dpf,
+            node,
+            reboot=self.reboot,
+            node_effect=self.drain,
+            replacing=replacing,
+            timeout=timeout,
+            **choices,
         )
 
 
