@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,16 +12,19 @@ import pytest
 from dpf_async import (
     DPFClient,
     DPUFailed,
+    Forbidden,
     HostSpec,
     Level,
     NodeView,
+    Progress,
     WaitTimeout,
     external_reboot_required,
     node_effect_held,
     provision,
     reprovision,
+    services_ready,
 )
-from dpf_async.models import DPUDeployment
+from dpf_async.models import DPUDeployment, DPUService
 from dpf_async.sim import Simulator
 from dpf_async.sim.simulator import minimal_site
 from tests.integration.backends import Backend
@@ -294,6 +298,126 @@ async def test_a_dpu_in_error_is_brought_to_ready_by_reprovisioning_it(backend: 
         after = await carbide.reprovision(host.name, dict(failed.uids))
 
         assert after.ready
+
+
+# Services.
+
+
+async def test_services_are_waited_for_if_that_is_wanted(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        await sim.define_site()
+
+        view = await Carbide(dpf).provision(sim.host(devices=2), services=True)
+
+        assert view.ready
+        assert view.services_ready
+
+
+async def test_a_service_that_does_not_come_up_is_named(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        ready = await sim.ready_node()
+        (service,) = (await dpf.resource(DPUService).list()).items
+        sim.trouble("critical_service_down")
+        await dpf.node(ready.name).until(~services_ready, timeout=20)
+        named = rf"DPUServiceCriticalPodsReady is False \(PodsNotReady: .*{service.name}-"
+        heard: list[str] = []
+
+        with pytest.raises(WaitTimeout, match=f"DPUNode {ready.name}: not services ready .*{named}"):
+            await dpf.node(ready.name).until(services_ready, timeout=0.05)
+        with pytest.raises(WaitTimeout, match=named):
+            await Carbide(dpf).reprovision(
+                ready.name, {}, services=True, timeout=0.2, progress=lambda one: heard.append(str(one))
+            )
+
+        assert re.search(named, heard[-1])
+        assert (await Carbide(dpf).reprovision(ready.name, {})).ready, "they are not waited for unasked"
+
+
+# A sibling in Error.
+
+
+async def test_a_failed_dpu_is_told_with_where_its_siblings_are(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        await sim.define_site()
+        host = sim.host(devices=2)
+        bad, good = (device.name for device in host.devices)
+        sim.trouble("install_failed", device=bad)
+
+        with pytest.raises(DPUFailed, match=f"the host's other DPUs.*{host.name}-{good} ") as caught:
+            await Carbide(dpf).provision(host)
+
+        assert caught.value.dpu == f"{host.name}-{bad}"
+
+
+async def test_the_others_are_brought_as_far_as_they_get_if_that_is_wanted(backend: Backend) -> None:
+    async with backend.simulator(troubles=["reboots=2"]) as sim, sim.client() as dpf:
+        await sim.define_site()
+        host = sim.host(devices=3)
+        bad = host.devices[1].name
+        sim.trouble("install_failed", device=bad)
+        carbide = Carbide(dpf)
+
+        with pytest.raises(DPUFailed) as caught:
+            await carbide.provision(host, if_failed="finish_others")
+
+        assert caught.value.dpu == f"{host.name}-{bad}"
+        assert carbide.times("reboot") == 2
+        others = [dpu for dpu in caught.value.view.dpus if dpu.device != bad]
+        assert all(dpu.ready or dpu.phase == "Node Effect Removal" for dpu in others)
+        sim.heal()
+        failed = caught.value.view.dpu(caught.value.dpu)
+        assert (await carbide.reprovision(host.name, {failed.name: failed.uid})).ready
+
+
+# Progress.
+
+
+async def test_a_flow_tells_what_it_does_and_what_it_waits_for(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        await sim.define_site()
+        host = sim.host()
+        heard: list[Progress] = []
+
+        await Carbide(dpf).provision(host, progress=heard.append)
+
+        assert {progress.flow for progress in heard} == {"provision"}
+        told = [str(progress) for progress in heard]
+        order = [
+            f"DPUDevice {host.devices[0].name}: created",
+            f"DPUNode {host.name}: created",
+            f"DPUNode {host.name}: is made free to be disturbed",
+            f"DPUNode {host.name}: may be disturbed; releases {host.name}-hold",
+            f"DPUNode {host.name}: is rebooted for {host.name}-{host.devices[0].name}",
+            f"DPUNode {host.name}: was rebooted",
+        ]
+        assert [one for one in told if one in order] == order
+        assert any("not ready yet; phases: " in one for one in told)
+
+
+async def test_what_a_listener_raises_ends_the_flow(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        await sim.define_site()
+
+        def refuse(progress: Progress) -> None:
+            if "phases" in progress.doing:
+                raise RuntimeError("nobody listens")
+
+        with pytest.raises(RuntimeError, match="nobody listens"):
+            await Carbide(dpf).provision(sim.host(), progress=refuse)
+
+
+async def test_a_permission_missing_in_the_middle_leaves_the_question_standing() -> None:
+    async with Simulator(tokens={"token": "carbide"}) as sim, sim.client() as dpf:
+        await sim.define_site()
+        host = sim.host()
+        carbide = Carbide(dpf)
+        sim.server.faults.deny(user="carbide", verb="patch", resource="dpunodemaintenances")
+
+        with pytest.raises(Forbidden, match=f"DPUNodeMaintenance {host.name}-hold"):
+            await carbide.provision(host)
+        sim.server.faults.allow()
+
+        assert (await carbide.provision(host)).ready
 
 
 KILL_POINTS = range(1, 8)

@@ -145,6 +145,33 @@ async def test_a_hold_is_never_released_in_advance(backend: Backend) -> None:
         assert await site.hold_annotation() is None
 
 
+async def test_a_hold_is_released_in_advance_only_if_that_is_asked_for(backend: Backend) -> None:
+    async with backend.cluster() as site:
+        await site.create_node()
+        await site.hold()
+        await site.dpf.resource(DPUNodeMaintenance).patch(
+            f"{NODE}-hold", {"metadata": {"annotations": {known.WAIT_FOR_EXTERNAL_NODE_EFFECT: None}}}
+        )
+        with pytest.raises(NotFound, match="waits for its DPUs to gather"):
+            await site.dpf.mark_dpu_node_ready_for_maintenance(NODE)
+
+        first = await site.dpf.mark_dpu_node_ready_for_maintenance(NODE, in_advance=True)
+        again = await site.dpf.mark_dpu_node_ready_for_maintenance(NODE, in_advance=True)
+
+        assert (first, again) == (True, False)
+        assert await site.hold_annotation() == "false"
+
+
+async def test_a_hold_that_is_not_there_cannot_be_released_in_advance(backend: Backend) -> None:
+    async with backend.cluster() as site:
+        await site.create_node()
+
+        with pytest.raises(NotFound, match="DPF has not asked"):
+            await site.dpf.mark_dpu_node_ready_for_maintenance(NODE, in_advance=True)
+        with pytest.raises(NotFound, match="DPUNode no-such-node"):
+            await site.dpf.mark_dpu_node_ready_for_maintenance("no-such-node")
+
+
 async def test_a_hold_on_its_way_out_or_of_another_node_is_not_released(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.hold(node="node-2")

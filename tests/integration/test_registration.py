@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
-from dpf_async import AlreadyExists, DeviceSpec, DPFClient, Invalid
+from dpf_async import (
+    AlreadyExists,
+    DeviceSpec,
+    DPFClient,
+    Forbidden,
+    Invalid,
+    Progress,
+    UsageError,
+    WaitTimeout,
+)
 from dpf_async.models import DPUDevice, DPUNode, known
 from tests.integration.backends import Backend
 
@@ -131,6 +141,118 @@ async def test_an_object_on_its_way_out_is_refused_until_it_is_gone(
             await site.dpf.create_dpu_node("node-1", [DEVICE])
 
         assert caught.value.terminating
+
+
+async def test_what_is_on_its_way_out_is_waited_for_if_that_is_wanted(backend: Backend) -> None:
+    async with backend.cluster() as site:
+        await site.dpf.create_dpu_node("node-1", [DEVICE])
+        devices = site.dpf.resource(DPUDevice)
+        await devices.patch("device-1", {"metadata": {"finalizers": ["example.com/stays"]}})
+        old = await devices.delete("device-1")
+        heard: list[str] = []
+
+        async with anyio.create_task_group() as tasks:
+
+            def let_go(progress: Progress) -> None:
+                heard.append(str(progress))
+                if "being deleted" in heard[-1]:
+                    patch = {"metadata": {"finalizers": None}}
+                    tasks.start_soon(devices.patch, "device-1", patch)
+
+            await site.dpf.create_dpu_node(
+                "node-1", [DEVICE], if_terminating="wait", timeout=20, progress=let_go
+            )
+
+        assert old is not None
+        assert (await devices.get("device-1")).uid != old.uid
+        assert heard == [
+            "DPUDevice device-1: is being deleted, held by example.com/stays; waits until it is gone",
+            "DPUDevice device-1: created",
+        ]
+
+
+async def test_what_does_not_go_in_time_is_a_timeout_and_nothing_is_written(backend: Backend) -> None:
+    async with backend.cluster() as site:
+        await site.dpf.create_dpu_node("node-1", [OTHER])
+        nodes = site.dpf.resource(DPUNode)
+        await nodes.patch("node-1", {"metadata": {"finalizers": ["example.com/stays"]}})
+        await nodes.delete("node-1")
+
+        with pytest.raises(WaitTimeout, match=r"DPUNode node-1: not gone .* held by example.com/stays"):
+            await site.dpf.create_dpu_node("node-1", [DEVICE, OTHER], if_terminating="wait", timeout=0.05)
+
+        assert [device.name for device in (await site.dpf.resource(DPUDevice).list()).items] == ["device-2"]
+
+
+async def test_what_is_refused_leaves_everything_as_it_was(backend: Backend) -> None:
+    async with backend.cluster() as site:
+        await site.dpf.create_dpu_node("node-1", [OTHER], labels={"group": "compute"})
+        before = await versions(site.dpf)
+        another = OTHER.model_copy(update={"serial_number": "MT9"})
+
+        with pytest.raises(Invalid, match="DPUDevice device-2"):
+            await site.dpf.create_dpu_node("node-1", [DEVICE, another], labels={"group": "storage"})
+
+        assert await versions(site.dpf) == before
+
+
+async def test_a_device_of_another_host_is_refused_with_both_names(backend: Backend) -> None:
+    async with backend.cluster() as site:
+        await site.dpf.create_dpu_node("node-1", [DEVICE])
+        label = {known.DPUNODE_NAME_LABEL: "node-1"}
+        await site.dpf.resource(DPUDevice).patch("device-1", {"metadata": {"labels": label}})
+
+        with pytest.raises(Invalid, match=r"DPUDevice device-1 .* it belongs to node-1, asked for is node-2"):
+            await site.dpf.create_dpu_node("node-2", [DEVICE])
+
+        assert [node.name for node in (await site.dpf.resource(DPUNode).list()).items] == ["node-1"]
+
+
+async def test_two_devices_that_are_one_are_refused(backend: Backend) -> None:
+    async with backend.cluster() as site:
+        twin = OTHER.model_copy(update={"serial_number": "MT1"})
+
+        with pytest.raises(
+            UsageError, match=r"devices\[1\].serialNumber: MT1 is the serialNumber of devices"
+        ):
+            await site.dpf.create_dpu_node("node-1", [DEVICE, twin])
+
+
+async def test_what_was_done_before_a_permission_was_missing_is_said(backend: Backend) -> None:
+    async with backend.cluster() as site:
+        site.server.faults.deny(verb="create", resource="dpunodes")
+
+        with pytest.raises(Forbidden, match="DPUNode node-1") as caught:
+            await site.dpf.create_dpu_node("node-1", [DEVICE])
+
+        assert caught.value.__notes__ == [
+            "by then: DPUDevice device-1 was created; register again to go on from there"
+        ]
+
+
+async def test_a_change_that_somebody_else_makes_meanwhile_is_not_lost(backend: Backend) -> None:
+    async with backend.cluster() as site, site.another_client() as other:
+        await site.dpf.create_dpu_node("node-1", [DEVICE])
+        moved = DEVICE.model_copy(update={"bmc_ip": "10.0.0.9"})
+        theirs = {"metadata": {"labels": {"theirs": "yes"}}}
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(other.resource(DPUDevice).patch, "device-1", theirs)
+            tasks.start_soon(lambda: site.dpf.create_dpu_node("node-1", [moved, OTHER]))
+
+        device = await site.dpf.resource(DPUDevice).get("device-1")
+        assert device.spec.bmc_ip == "10.0.0.9"
+        assert device.metadata.labels["theirs"] == "yes"
+
+
+async def test_two_workers_that_register_the_same_host_both_succeed(backend: Backend) -> None:
+    async with backend.cluster() as site, site.another_client() as other:
+        async with anyio.create_task_group() as tasks:
+            for dpf in (site.dpf, other):
+                tasks.start_soon(lambda dpf=dpf: dpf.create_dpu_node("node-1", [DEVICE, OTHER]))
+
+        assert (await site.dpf.node("node-1").view()).device_names == ("device-1", "device-2")
 
 
 async def test_a_name_the_server_does_not_take_is_refused_before_anything_is_sent(backend: Backend) -> None:

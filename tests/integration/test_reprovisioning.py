@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
 import anyio
 import pytest
 
-from dpf_async import DPFClient, NotFound, WaitTimeout
+from dpf_async import (
+    DPFClient,
+    DPUInstalling,
+    DPUView,
+    Forbidden,
+    NotFound,
+    Progress,
+    UsageError,
+    WaitTimeout,
+    phase_is,
+)
 from dpf_async.models import DPU, known
+from dpf_async.sim import Simulator
+from dpf_async.sim.operator import INSTANT
 from tests.integration.backends import Backend
+from tests.integration.test_flows import Carbide
 
 
 async def test_a_dpu_made_anew_has_another_uid_and_begins_at_the_beginning(backend: Backend) -> None:
@@ -91,3 +108,89 @@ async def test_a_dpu_that_does_not_go_is_a_timeout_that_names_its_finalizer(back
 
         with pytest.raises(WaitTimeout, match=f"DPU {before.name}.*{known.DPU_FINALIZER}"):
             await dpf.reprovision_dpu(before.name, timeout=0.5)
+
+
+# A DPU that is being installed, which DPF does not delete.
+
+
+@asynccontextmanager
+async def installing(backend: Backend) -> AsyncIterator[tuple[Simulator, DPFClient, DPUView]]:
+    """A DPU in OS Installing, whose image never arrives as long as the trouble lasts."""
+    profile = replace(INSTANT, bound_scale=1.0)
+    async with (
+        backend.simulator(profile=profile, troubles=["install_timeout"]) as sim,
+        sim.client() as dpf,
+    ):
+        held = await sim.node_waiting_for_hold()
+        await dpf.mark_dpu_node_ready_for_maintenance(held.name)
+        yield sim, dpf, await dpf.dpu(held.dpus[0].name).until(phase_is("OS Installing"), timeout=20)
+
+
+async def test_a_dpu_that_is_being_installed_is_refused_if_that_is_wanted(backend: Backend) -> None:
+    async with installing(backend) as (_, dpf, dpu):
+        with pytest.raises(DPUInstalling, match=f"DPU {dpu.name} is in phase OS Installing") as caught:
+            await dpf.reprovision_dpu(dpu.name, if_installing="refuse")
+        with pytest.raises(DPUInstalling, match="nothing was deleted"):
+            await Carbide(dpf).reprovision(dpu.node, None, if_installing="refuse")
+
+        assert (caught.value.dpu, caught.value.phase) == (dpu.name, "OS Installing")
+        assert not (await dpf.resource(DPU).get(dpu.name)).terminating
+
+
+async def test_a_dpu_that_is_being_installed_is_waited_for_and_then_made_anew(backend: Backend) -> None:
+    async with installing(backend) as (sim, dpf, dpu):
+        carbide = Carbide(dpf)
+        heard: list[str] = []
+
+        def let_it_arrive(progress: Progress) -> None:
+            heard.append(str(progress))
+            if "DPF deletes it when it is installed" in heard[-1]:
+                sim.heal()
+
+        after = await carbide.reprovision(dpu.node, {dpu.name: dpu.uid}, progress=let_it_arrive)
+
+        assert after.ready
+        assert after.uids[dpu.name] != dpu.uid
+        assert carbide.times("drain") == 1, "the new one asked"
+        assert any("is gone; waits for its successor" in one or "made way" in one for one in heard)
+
+
+async def test_a_wait_for_the_end_of_an_installation_says_what_it_waits_for(backend: Backend) -> None:
+    async with installing(backend) as (_, dpf, dpu):
+        with pytest.raises(
+            WaitTimeout, match=r"OS Installing .*being deleted.*DPF deletes it when it is installed"
+        ):
+            await dpf.reprovision_dpu(dpu.name, timeout=0.3)
+
+
+# What is not there, or somebody else's.
+
+
+async def test_a_node_that_is_not_there_is_not_found_and_nothing_is_waited_for(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        await sim.define_site()
+
+        with pytest.raises(NotFound, match="there is no DPUNode node-9: nothing was deleted"):
+            await Carbide(dpf).reprovision("node-9", None)
+
+
+async def test_a_dpu_of_another_host_is_refused_before_anything_is_deleted(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        one, two = await sim.ready_node(), await sim.ready_node()
+
+        with pytest.raises(UsageError, match=f"is one of DPUNode {two.name}, not of {one.name}"):
+            await Carbide(dpf).reprovision(one.name, {**one.uids, **two.uids})
+
+        there = {dpu.name: dpu.uid for dpu in (await dpf.resource(DPU).list()).items}
+        assert there == {**one.uids, **two.uids}
+
+
+async def test_without_the_permission_to_delete_nothing_happens_and_that_is_said() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        before = await sim.ready_node()
+        sim.server.faults.deny(verb="delete", resource="dpus")
+
+        with pytest.raises(Forbidden, match=f"DPU {before.dpus[0].name}"):
+            await Carbide(dpf).reprovision(before.name, None)
+
+        assert (await dpf.node(before.name).view()).ready

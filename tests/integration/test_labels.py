@@ -1,0 +1,193 @@
+"""Labels from one place: on objects, in selectors, and kept as they should be without touching anybody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from dpf_async import (
+    DeviceSpec,
+    Forbidden,
+    HostSpec,
+    LabelMismatch,
+    NotFound,
+    ResourceLabeler,
+    UsageError,
+    label_host,
+    label_site,
+    provision,
+    selector_of,
+)
+from dpf_async.models import DPU, DPUDevice, DPUNode, known
+from dpf_async.sim.simulator import minimal_site
+from tests.integration.backends import Backend
+
+PREFIX = "carbide.nvidia.com/"
+
+
+class Labeler:
+    """Labels as Carbide has them; `version` is part of the name of one of them."""
+
+    def __init__(self, version: int = 2) -> None:
+        self._controlled = f"{PREFIX}controlled.node.v{version}"
+
+    def node_labels(self, group: str) -> Mapping[str, str]:
+        return {self._controlled: "true", f"{PREFIX}group": group}
+
+    def node_context_labels(self, host: HostSpec) -> Mapping[str, str]:
+        return {f"{PREFIX}dpus": str(len(host.devices))}
+
+    def device_labels(self, host: HostSpec, device: DeviceSpec) -> Mapping[str, str]:
+        primary = device.name == host.devices[0].name
+        return {known.CARBIDE_CONTROLLED_DEVICE_LABEL: "true", f"{PREFIX}primary": str(primary).lower()}
+
+    def dpu_label_selector(self) -> str:
+        return selector_of({known.CARBIDE_CONTROLLED_DEVICE_LABEL: "true"})
+
+    def owns(self, key: str) -> bool:
+        return key.startswith(PREFIX)
+
+
+LABELER: ResourceLabeler = Labeler()
+FOUND = HostSpec(
+    name="node-1",
+    devices=[
+        DeviceSpec(name="device-1", serial_number="MT1", bmc_ip="10.0.0.1"),
+        DeviceSpec(name="device-2", serial_number="MT2", bmc_ip="10.0.0.2"),
+    ],
+)
+HOST = label_host(FOUND, "compute", LABELER)
+
+
+def test_a_host_gets_the_labels_of_its_group_and_its_own() -> None:
+    assert HOST.labels == {
+        f"{PREFIX}controlled.node.v2": "true",
+        f"{PREFIX}group": "compute",
+        f"{PREFIX}dpus": "2",
+    }
+    assert [device.labels[f"{PREFIX}primary"] for device in HOST.devices] == ["true", "false"]
+    assert FOUND.labels == {}, "what was given is not changed"
+
+
+def test_a_group_selects_what_its_hosts_are_labelled_with() -> None:
+    site = label_site(minimal_site(), LABELER)
+
+    selector = site.groups["compute"].node_labels
+    host = label_host(
+        FOUND.model_copy(update={"labels": minimal_site().groups["compute"].node_labels}), "compute", LABELER
+    )
+    assert selector.items() >= LABELER.node_labels("compute").items()
+    assert selector.items() <= host.labels.items()
+
+
+def test_labels_that_contradict_each_other_are_refused() -> None:
+    contrary = FOUND.model_copy(update={"labels": {f"{PREFIX}group": "storage"}})
+
+    with pytest.raises(
+        UsageError, match=r"DPUNode node-1: label carbide.nvidia.com/group .*'storage' and 'compute'"
+    ):
+        label_host(contrary, "compute", LABELER)
+
+
+async def test_hosts_labelled_by_a_labeler_are_found_by_the_groups_it_labelled(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        site = label_site(minimal_site(), LABELER)
+        await dpf.create_initialization_objects(site, bmc_password="secret")
+        await dpf.site_accepted(site, timeout=20)
+        host = label_host(sim.host(), "compute", LABELER)
+
+        async def reboot(_: str) -> None:
+            """Nothing has to be done to hosts that do not exist."""
+
+        view = await provision(dpf, host, reboot=reboot, timeout=20)
+
+        assert view.ready
+        selected = (await dpf.resource(DPU).list(label_selector=LABELER.dpu_label_selector())).items
+        assert [dpu.name for dpu in selected] == [dpu.name for dpu in view.dpus]
+        assert await dpf.verify_labels(host, owned=LABELER.owns) == ()
+
+
+async def test_labels_that_are_as_they_should_be_are_no_mismatch(backend: Backend) -> None:
+    async with backend.cluster() as site:
+        await site.dpf.create_dpu_node(HOST.name, HOST.devices, labels=HOST.labels)
+
+        assert await site.dpf.verify_labels(HOST, owned=LABELER.owns) == ()
+
+
+async def test_what_an_earlier_labeler_left_is_stale_and_others_labels_are_not(backend: Backend) -> None:
+    async with backend.cluster() as site:
+        old = label_host(FOUND, "storage", Labeler(version=1))
+        await site.dpf.create_dpu_node(old.name, old.devices, labels={**old.labels, "example.com/rack": "7"})
+        label = {known.DPUNODE_NAME_LABEL: "node-1"}
+        await site.dpf.resource(DPUDevice).patch("device-1", {"metadata": {"labels": label}})
+
+        found = await site.dpf.verify_labels(HOST, owned=LABELER.owns)
+
+        key = f"{PREFIX}controlled.node"
+        assert set(found) == {
+            LabelMismatch("DPUNode node-1", f"{key}.v2", None, "true"),
+            LabelMismatch("DPUNode node-1", f"{PREFIX}group", "storage", "compute"),
+            LabelMismatch("DPUNode node-1", f"{key}.v1", "true", None),
+        }
+        assert str(found[1]) == f"DPUNode node-1: label {PREFIX}group is 'storage', wanted is 'compute'"
+        assert (await site.dpf.resource(DPUNode).get("node-1")).metadata.labels[f"{PREFIX}group"] == "storage"
+
+
+async def test_repaired_they_are_as_wanted_and_everybody_elses_stay(backend: Backend) -> None:
+    async with backend.cluster() as site:
+        old = label_host(FOUND, "storage", Labeler(version=1))
+        await site.dpf.create_dpu_node(old.name, old.devices, labels={**old.labels, "example.com/rack": "7"})
+        await site.dpf.resource(DPUDevice).patch(
+            "device-2", {"metadata": {"labels": {f"{PREFIX}primary": "true"}}}
+        )
+
+        found = await site.dpf.verify_labels(HOST, owned=LABELER.owns, repair=True)
+
+        assert len(found) == 4
+        assert all(mismatch.repaired for mismatch in found)
+        assert await site.dpf.verify_labels(HOST, owned=LABELER.owns) == ()
+        node = await site.dpf.resource(DPUNode).get("node-1")
+        assert node.metadata.labels == {**HOST.labels, "example.com/rack": "7"}
+
+
+async def test_without_a_word_about_whose_they_are_no_label_is_taken_away(backend: Backend) -> None:
+    async with backend.cluster() as site:
+        await site.dpf.create_dpu_node(HOST.name, HOST.devices, labels={**HOST.labels, f"{PREFIX}old": "1"})
+
+        assert await site.dpf.verify_labels(HOST, repair=True) == ()
+
+        node = await site.dpf.resource(DPUNode).get("node-1")
+        assert f"{PREFIX}old" in node.metadata.labels
+
+
+async def test_a_dpu_with_labels_of_before_is_told_and_not_touched(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        held = await sim.node_waiting_for_hold()
+        dpu = held.dpus[0].name
+        await dpf.resource(DPU).patch(dpu, {"metadata": {"labels": {f"{PREFIX}old": "1"}}})
+        host = HostSpec(
+            name=held.name,
+            devices=[DeviceSpec(name=held.device_names[0], serial_number="MT1", bmc_ip="10.0.0.1")],
+        )
+
+        found = await dpf.verify_labels(host, owned=lambda key: key == f"{PREFIX}old", repair=True)
+
+        assert found == (LabelMismatch(f"DPU {dpu}", f"{PREFIX}old", "1", None, repaired=False),)
+
+
+async def test_a_host_that_is_not_registered_has_no_labels_to_verify(backend: Backend) -> None:
+    async with backend.cluster() as site:
+        with pytest.raises(NotFound, match="DPUDevice device-1") as caught:
+            await site.dpf.verify_labels(HOST)
+
+        assert "create_dpu_node makes it" in caught.value.__notes__[0]
+
+
+async def test_a_permission_that_is_missing_for_the_repair_is_named(backend: Backend) -> None:
+    async with backend.cluster() as site:
+        await site.dpf.create_dpu_node(HOST.name, HOST.devices)
+        site.server.faults.deny(verb="patch", resource="dpunodes")
+
+        with pytest.raises(Forbidden, match="DPUNode node-1"):
+            await site.dpf.verify_labels(HOST, repair=True)
