@@ -333,6 +333,25 @@ async def test_a_service_that_does_not_come_up_is_named(backend: Backend) -> Non
         assert (await Carbide(dpf).reprovision(ready.name, {})).ready, "they are not waited for unasked"
 
 
+async def test_a_service_that_keeps_a_dpu_from_becoming_ready_is_named(backend: Backend) -> None:
+    async with backend.simulator(troubles=["critical_service_down"]) as sim, sim.client() as dpf:
+        await sim.define_site()
+        (service,) = (await dpf.resource(DPUService).list()).items
+        host = sim.host()
+        who, why = f"is still needed by {dpf.namespace}_compute_{service.name}", f"0/1 Pods): {service.name}-"
+        healed: list[str] = []
+
+        def heal_once_it_is_named(progress: Progress) -> None:
+            if who in str(progress) and why in str(progress):
+                healed.append(str(progress))
+                sim.heal()
+
+        view = await Carbide(dpf).provision(host, progress=heal_once_it_is_named)
+
+        assert view.ready
+        assert healed
+
+
 # A sibling in Error.
 
 

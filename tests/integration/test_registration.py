@@ -250,7 +250,7 @@ async def test_two_workers_that_register_the_same_host_both_succeed(backend: Bac
     async with backend.cluster() as site, site.another_client() as other:
         async with anyio.create_task_group() as tasks:
             for dpf in (site.dpf, other):
-                tasks.start_soon(lambda dpf=dpf: dpf.create_dpu_node("node-1", [DEVICE, OTHER]))
+                tasks.start_soon(dpf.create_dpu_node, "node-1", [DEVICE, OTHER])
 
         assert (await site.dpf.node("node-1").view()).device_names == ("device-1", "device-2")
 

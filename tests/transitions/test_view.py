@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from dpf_async import Undecodable
-from dpf_async._transitions.view import DPUView, MaintenanceView, describe
-from dpf_async.models import DPU, DPUPhase, known
-from tests.support.states import condition, device, dpu, maintenance, node, view
+from dpf_async._transitions.view import DeviceFault, DPUView, MaintenanceView, NodeView, describe
+from dpf_async.models import DPU, DPUDevice, DPUPhase, known
+from tests.support.states import condition, device, dpu, maintenance, node, state, view
 
 DELETED = {"deletionTimestamp": "2026-06-01T10:59:00Z"}
 
@@ -187,3 +187,103 @@ def test_the_full_model_of_a_view_is_the_object_that_the_server_sent() -> None:
 
     assert model.status.phase == DPUPhase.REBOOTING
     assert model.spec.dpu_node_name == "node-1"
+
+
+# Devices.
+
+
+def _device(
+    *conditions: dict[str, Any], name: str = "device-1", **metadata: Any
+) -> Any:  # a state of any kind
+    return state(
+        DPUDevice,
+        name,
+        metadata=metadata,
+        spec={"serialNumber": "MT1"},
+        status={"conditions": list(conditions)},
+    )
+
+
+_TAKEN_UP = node(conditions=[condition("Ready")])
+
+
+def test_a_host_is_discovered_when_it_was_taken_up_and_every_device_is_ready() -> None:
+    assert view(_TAKEN_UP, device()).discovered
+    assert view(node(conditions=[condition("Ready", "False")]), device()).discovered, "it is just disturbed"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        pytest.param(view(None), id="no node"),
+        pytest.param(view(node(), device()), id="not taken up"),
+        pytest.param(view(_TAKEN_UP), id="no device"),
+        pytest.param(view(_TAKEN_UP, device(ready=False)), id="a device is not ready"),
+        pytest.param(
+            view(node(metadata=DELETED, conditions=[condition("Ready")]), device()), id="being deleted"
+        ),
+        pytest.param(view(_TAKEN_UP, _device(condition("Ready"), **DELETED)), id="a device is being deleted"),
+        pytest.param(
+            view(node(devices=("device-1", "device-2"), conditions=[condition("Ready")]), device()),
+            id="one of two",
+        ),
+    ],
+)
+def test_a_host_is_not_discovered_as_long_as_anything_is_missing(host: NodeView) -> None:
+    assert not host.discovered
+
+
+@pytest.mark.parametrize(
+    ("conditions", "fault"),
+    [
+        ([condition("Initialized", "False", "Error", message="401")], ("Initialized", "Error", "401")),
+        ([condition("Initialized", "False", "FailedToSetUpMTLS")], ("Initialized", "FailedToSetUpMTLS", "")),
+        ([condition("Initialized"), condition("Discovered", "False", "Error")], ("Discovered", "Error", "")),
+        ([condition("Ready", "False", "Error"), condition("Error", reason="Error")], ("Error", "Error", "")),
+        ([condition("NodeAttached", "False", "Pending")], None),
+        ([condition("Initialized", "False", "Pending")], None),
+        ([condition("Initialized", "Unknown", "Error")], None),
+        ([condition("Initialized", "False", "Error"), condition("Ready")], None),
+        ([], None),
+    ],
+)
+def test_a_fault_is_what_the_operator_says_went_wrong_with_a_device(
+    conditions: list[dict[str, Any]], fault: tuple[str, str, str] | None
+) -> None:
+    expected = () if fault is None else (DeviceFault("device-1", *fault),)
+
+    assert view(_TAKEN_UP, _device(*conditions)).device_faults == expected
+
+
+def test_a_fault_is_described_as_long_as_the_dpu_needs_its_device() -> None:
+    faulty = _device(condition("Initialized", "False", "Error", message="401 Unauthorized"))
+    words = "DPUDevice device-1: Initialized failed, Error: 401 Unauthorized"
+
+    assert words in describe(view(_TAKEN_UP, faulty))
+    assert words in describe(view(_TAKEN_UP, faulty, dpu(phase="Initialize Interface")))
+    assert words not in describe(view(_TAKEN_UP, faulty, dpu(phase="Rebooting")))
+
+
+def test_what_keeps_a_dpu_from_becoming_ready_is_described_with_names() -> None:
+    words = describe(
+        view(node(), dpu(phase="Node Effect Removal"), maintenance(annotation="false", applied=True))
+    )
+
+    assert "DPUNodeMaintenance node-1-hold is still needed by node-1-device-1" in words
+    assert "still needed" not in describe(view(node(), dpu(phase="Rebooting"), maintenance()))
+
+
+def test_services_that_do_not_run_are_described_with_what_the_operator_says() -> None:
+    pods = condition("DPUServiceCriticalPodsReady", "False", "PodsNotReady", message="(0/1 Pods): dts-xyz")
+    summary = condition("OperationalReady", "False", "NotReady")
+
+    words = describe(DPUView(dpu(operationalConditions=[summary, pods])))
+
+    assert words == "Ready, DPUServiceCriticalPodsReady is False (PodsNotReady: (0/1 Pods): dts-xyz)"
+
+
+def test_a_dpu_that_cannot_be_deleted_yet_is_described_as_that() -> None:
+    assert "DPF deletes it when it is installed" in describe(
+        DPUView(dpu(phase="OS Installing", metadata=DELETED))
+    )
+    assert "DPF deletes it" not in describe(DPUView(dpu(phase="Rebooting", metadata=DELETED)))

@@ -546,6 +546,7 @@ def describe(view: NodeView | DPUView) -> str:
         f"; {obj.kind.KIND} {obj.name} cannot be read: {printable(obj.error, 200)}" for obj in view.unreadable
     )
     extra += "".join(f"; {words}" for words in _describe_devices(view))
+    extra += "".join(f"; {words}" for words in _describe_requestors(view))
     if view.hold is not None:
         extra += "; held, waiting for a release"
     if view.external_reboot_required:
@@ -586,6 +587,16 @@ def _describe_devices(view: NodeView) -> Iterator[str]:
             yield f"DPUDevice {name} is not Ready yet{_because(device)}"
 
 
+def _describe_requestors(view: NodeView) -> Iterator[str]:
+    """Who keeps DPUs from leaving Node Effect Removal; a service asks as `<namespace>_<deployment>_<DPUService>`."""
+    if all(dpu.phase != DPUPhase.NODE_EFFECT_REMOVAL for dpu in view.dpus):
+        return
+    for maintenance in view.maintenances:
+        if maintenance.requestors:
+            names = printable(", ".join(maintenance.requestors), 300)
+            yield f"DPUNodeMaintenance {maintenance.name} is still needed by {names}"
+
+
 BEFORE_INSTALLATION: Final = frozenset(
     (
         "",
@@ -602,16 +613,18 @@ def _describe_dpu(view: DPUView) -> str:
     words = (str(view.phase) or "without a phase") + _because(view.state) + _leaving(view.state)
     if view.terminating:
         return words + ("; DPF deletes it when it is installed" if view.phase in UNDELETABLE else "")
-    return words + (_describe_services(view) if view.phase == DPUPhase.READY else "")
+    return words + (_describe_services(view) if view.phase in _WITH_SERVICES else "")
 
 
 UNDELETABLE: Final = frozenset((DPUPhase.PREPARE_BFB, DPUPhase.OS_INSTALLING))
 """Phases in which the operator does not act upon a DPU's deletion (dpf-facts 2.2, 8)."""
 
 
+_WITH_SERVICES: Final = frozenset((DPUPhase.NODE_EFFECT_REMOVAL, DPUPhase.READY))
+"""Phases in which it matters which services run (dpf-facts 2.3, 11)."""
+
+
 def _describe_services(view: DPUView) -> str:
-    if not view.operational_conditions:
-        return ""
     ailing = [
         condition
         for condition in view.operational_conditions
