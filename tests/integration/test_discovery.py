@@ -17,7 +17,7 @@ from dpf_async import (
     discover,
     discovered,
 )
-from dpf_async.models import DPUDevice, DPUNode, known
+from dpf_async.models import DPU, DPUDevice, DPUNode, known
 from tests.integration.backends import Backend
 from tests.integration.test_flows import Carbide
 from tests.support.cluster import Cluster
@@ -217,18 +217,29 @@ async def test_provisioning_a_host_with_a_wrong_password_says_just_that(backend:
             await Carbide(dpf).provision(sim.host(), grace=0.05)
 
 
-async def test_a_device_that_fails_later_does_not_end_what_does_not_need_it(backend: Backend) -> None:
-    async with backend.simulator() as sim, sim.client() as dpf:
-        before = await sim.node_waiting_for_external_reboot()
-        fault = [condition("Ready", "False", "Error", message="certificate expired")]
-        async with sim.client() as other:
-            await other.resource(DPUDevice).patch_status(
-                before.device_names[0], {"status": {"conditions": fault}}
-            )
+@pytest.mark.parametrize(
+    ("phase", "raised"), [("OS Installing", WaitTimeout), ("Initialize Interface", DeviceFailed)]
+)
+async def test_a_fault_ends_provisioning_only_as_long_as_the_dpu_needs_its_device(
+    backend: Backend, phase: str, raised: type[Exception]
+) -> None:
+    async with backend.cluster() as site:
+        await site.dpf.create_dpu_node(HOST.name, HOST.devices)
+        await device_says(site, refused())
+        spec = {
+            "dpuNodeName": "node-1",
+            "dpuDeviceName": "device-1",
+            "serialNumber": "MT1",
+            "bfb": "bfb",
+            "dpuFlavor": "flavor",
+            "nodeEffect": {"hold": True},
+        }
+        dpu = DPU.model_validate({"metadata": {"name": "node-1-device-1"}, "spec": spec})
+        await site.dpf.resource(DPU).create(dpu)
+        await site.dpf.resource(DPU).patch_status(dpu.name, {"status": {"phase": phase}})
 
-        view = await Carbide(dpf).reprovision(before.name, {}, grace=0)
-
-        assert view.ready
+        with pytest.raises(raised, match=phase if raised is WaitTimeout else "401"):
+            await Carbide(site.dpf).provision(HOST, grace=0, timeout=0.3)
 
 
 async def test_a_name_over_the_limit_is_the_callers_mistake_and_nothing_is_sent(backend: Backend) -> None:

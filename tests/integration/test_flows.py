@@ -18,15 +18,17 @@ from dpf_async import (
     NodeView,
     Progress,
     WaitTimeout,
+    device_name,
     external_reboot_required,
     node_effect_held,
+    node_name,
     provision,
     reprovision,
     services_ready,
 )
-from dpf_async.models import DPUDeployment, DPUService
+from dpf_async.models import DPUDeployment, DPUService, DPUServiceTemplate
 from dpf_async.sim import Simulator
-from dpf_async.sim.simulator import minimal_site
+from dpf_async.sim.simulator import PASSWORD, minimal_site
 from tests.integration.backends import Backend
 
 
@@ -298,6 +300,43 @@ async def test_a_dpu_in_error_is_brought_to_ready_by_reprovisioning_it(backend: 
         after = await carbide.reprovision(host.name, dict(failed.uids))
 
         assert after.ready
+
+
+async def test_a_ready_host_that_asks_again_for_a_disruptive_change_is_attended_again(
+    backend: Backend,
+) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        site = minimal_site()
+        dts = site.services["dts"].model_copy(update={"disruptive": True})
+        await dpf.create_initialization_objects(
+            site.model_copy(update={"services": {"dts": dts}}), bmc_password=PASSWORD
+        )
+        await dpf.site_accepted(site, timeout=20)
+        host, carbide = sim.host(), Carbide(dpf)
+        before = await carbide.provision(host)
+
+        chart = {"spec": {"helmChart": {"source": {"version": "2.0.0"}}}}
+        await dpf.resource(DPUServiceTemplate).patch("dts", chart)
+        await dpf.node(host.name).until(node_effect_held, timeout=20)
+        after = await carbide.provision(host)
+
+        assert after.ready
+        assert after.uids == before.uids, "nothing is installed again"
+        assert (carbide.times("drain"), carbide.times("reboot")) == (2, 1)
+
+
+async def test_names_made_of_macs_are_within_every_limit(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        await sim.define_site()
+        found = sim.host(node_name("02:00:00:00:0A:01"))
+        (device,) = found.devices
+        host = found.model_copy(
+            update={"devices": (device.model_copy(update={"name": device_name("02:00:00:00:0B:01")}),)}
+        )
+
+        view = await Carbide(dpf).provision(host)
+
+        assert [dpu.name for dpu in view.dpus] == ["node-02-00-00-00-0a-01-device-02-00-00-00-0b-01"]
 
 
 # Services.

@@ -17,6 +17,7 @@ from dpf_async import (
 )
 from dpf_async.models import DPUDevice, DPUNode, known
 from tests.integration.backends import Backend
+from tests.support.cluster import cluster
 
 DEVICE = DeviceSpec(name="device-1", serial_number="MT1", bmc_ip="10.0.0.1", labels={"kind": "a"})
 OTHER = DeviceSpec(name="device-2", serial_number="MT2", bmc_ip="10.0.0.2")
@@ -230,20 +231,25 @@ async def test_what_was_done_before_a_permission_was_missing_is_said(backend: Ba
         ]
 
 
-async def test_a_change_that_somebody_else_makes_meanwhile_is_not_lost(backend: Backend) -> None:
-    async with backend.cluster() as site, site.another_client() as other:
+async def test_a_change_that_somebody_else_makes_meanwhile_is_neither_lost_nor_in_the_way() -> None:
+    async with cluster() as site, site.another_client() as other:
         await site.dpf.create_dpu_node("node-1", [DEVICE])
         moved = DEVICE.model_copy(update={"bmc_ip": "10.0.0.9"})
-        theirs = {"metadata": {"labels": {"theirs": "yes"}}}
+        on_the_way = anyio.Event()
+
+        def listen(progress: Progress) -> None:
+            if progress.subject == "DPUDevice device-1":
+                on_the_way.set()
 
         async with anyio.create_task_group() as tasks:
-            for _ in range(3):
-                tasks.start_soon(other.resource(DPUDevice).patch, "device-1", theirs)
-            tasks.start_soon(lambda: site.dpf.create_dpu_node("node-1", [moved, OTHER]))
+            with site.server.faults.stalled(verb="create", resource="dpudevices"):
+                tasks.start_soon(lambda: site.dpf.create_dpu_node("node-1", [moved, OTHER], progress=listen))
+                await on_the_way.wait()
+                await other.resource(DPUNode).patch("node-1", {"metadata": {"labels": {"theirs": "yes"}}})
 
-        device = await site.dpf.resource(DPUDevice).get("device-1")
-        assert device.spec.bmc_ip == "10.0.0.9"
-        assert device.metadata.labels["theirs"] == "yes"
+        node = await site.dpf.resource(DPUNode).get("node-1")
+        assert [ref.name for ref in node.spec.dpus] == ["device-1", "device-2"]
+        assert node.metadata.labels["theirs"] == "yes"
 
 
 async def test_two_workers_that_register_the_same_host_both_succeed(backend: Backend) -> None:

@@ -189,6 +189,16 @@ def test_the_full_model_of_a_view_is_the_object_that_the_server_sent() -> None:
     assert model.spec.dpu_node_name == "node-1"
 
 
+def test_a_dpu_in_phase_rebooting_whose_node_does_not_ask_yet_is_no_reason_to_reboot() -> None:
+    assert not view(node(), dpu(phase="Rebooting")).external_reboot_required, "a sibling is still installed"
+
+
+def test_a_host_that_waits_for_its_services_is_not_asking_for_permission() -> None:
+    waiting = view(node(), dpu(phase="Node Effect Removal"), maintenance(annotation="false", applied=True))
+
+    assert waiting.hold is None
+
+
 # Devices.
 
 
