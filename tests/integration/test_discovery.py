@@ -20,7 +20,7 @@ from dpf_async import (
 from dpf_async.models import DPU, DPUDevice, DPUNode, known
 from tests.integration.backends import Backend
 from tests.integration.test_flows import Carbide
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, Server
 from tests.support.states import condition
 
 HOST = HostSpec.model_validate(
@@ -31,7 +31,7 @@ HOST = HostSpec.model_validate(
 )
 
 
-async def device_says(site: Cluster, *conditions: dict[str, Any]) -> None:
+async def device_says(site: Cluster[Server], *conditions: dict[str, Any]) -> None:
     """The operator says this of the device, and that it has taken the node up."""
     await site.say(DPUNode, "node-1", [condition("Ready")])
     await site.dpf.resource(DPUDevice).patch_status("device-1", {"status": {"conditions": list(conditions)}})

@@ -17,7 +17,6 @@ from dpf_async import (
 )
 from dpf_async.models import DPUDevice, DPUNode, known
 from tests.integration.backends import Backend
-from tests.support.cluster import cluster
 
 DEVICE = DeviceSpec(name="device-1", serial_number="MT1", bmc_ip="10.0.0.1", labels={"kind": "a"})
 OTHER = DeviceSpec(name="device-2", serial_number="MT2", bmc_ip="10.0.0.2")
@@ -231,8 +230,10 @@ async def test_what_was_done_before_a_permission_was_missing_is_said(backend: Ba
         ]
 
 
-async def test_a_change_that_somebody_else_makes_meanwhile_is_neither_lost_nor_in_the_way() -> None:
-    async with cluster() as site, site.another_client() as other:
+async def test_a_change_that_somebody_else_makes_meanwhile_is_neither_lost_nor_in_the_way(
+    backend: Backend,
+) -> None:
+    async with backend.cluster() as site, site.another_client() as other:
         await site.dpf.create_dpu_node("node-1", [DEVICE])
         moved = DEVICE.model_copy(update={"bmc_ip": "10.0.0.9"})
         on_the_way = anyio.Event()

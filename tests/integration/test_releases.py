@@ -22,7 +22,7 @@ from dpf_async.models import DPU, DPUNodeMaintenance, known
 from dpf_async.sim import Simulator
 from tests.integration.backends import Backend
 from tests.integration.test_flows import Carbide
-from tests.support.cluster import Cluster, cluster
+from tests.support.cluster import Cluster, Server
 from tests.support.states import condition
 
 SERVICE = "dpf-operator-system_compute_dts"
@@ -126,7 +126,7 @@ async def test_a_sibling_on_its_way_shares_its_permission(backend: Backend) -> N
 # A DPU that somebody else deleted: provision() meets its successor.
 
 
-async def stale(site: Cluster) -> None:
+async def stale(site: Cluster[Server]) -> None:
     """A released hold that only a service uses, and a DPU that is about to join it."""
     await site.dpf.create_dpu_node(HOST.name, HOST.devices)
     await site.hold()
@@ -185,8 +185,8 @@ async def test_a_dpu_that_may_pass_is_waited_for(backend: Backend) -> None:
         assert maintenance.spec.requestor == (SERVICE,)
 
 
-async def test_where_it_is_too_late_to_ask_the_flow_ends_and_says_so() -> None:
-    async with cluster() as site, site.another_client() as operator:
+async def test_where_it_is_too_late_to_ask_the_flow_ends_and_says_so(backend: Backend) -> None:
+    async with backend.cluster() as site, site.another_client() as operator:
         await stale(site)
         await site.dpf.node("node-1").view()
         site.server.faults.watch_lag = 30.0
