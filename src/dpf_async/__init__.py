@@ -24,8 +24,8 @@ from dpf_async._sdk.files import load_hosts, load_site
 from dpf_async._sdk.flows import discover, provision, reprovision
 from dpf_async._sdk.handshakes import HoldRequest, RebootRequest
 from dpf_async._sdk.health import HealthStream
-from dpf_async._sdk.monitoring import HealthPolicy, monitor
 from dpf_async._sdk.labels import LabelMismatch, ResourceLabeler, label_host, label_site, selector_of
+from dpf_async._sdk.monitoring import HealthPolicy, monitor
 from dpf_async._sdk.nodes import NodeHandle
 from dpf_async._sdk.objects import ObjectHandle
 from dpf_async._sdk.plan import PlannedObject, SitePlan
@@ -162,8 +162,8 @@ __all__ = [
     "DPUHandle",
     "DPUHealth",
     "DPUHealthy",
-    "DPUNotReady",
     "DPUInstalling",
+    "DPUNotReady",
     "DPUPhase",
     "DPUReplaced",
     "DPUTerminating",
@@ -239,8 +239,8 @@ __all__ = [
     "SiteSpec",
     "Snapshot",
     "SpecError",
-    "StillUnhealthy",
     "StaleRelease",
+    "StillUnhealthy",
     "SwitchSpec",
     "Synced",
     "Timeouts",

@@ -27,6 +27,7 @@ from dpf_async import (
     Transition,
     accepted,
     monitor,
+    discover,
     node_effect_held,
     provision,
     reprovision,
@@ -178,6 +179,10 @@ CALLS: Final[Mapping[str, Call]] = {
         [device.model_copy(update={"labels": {"slot": "3"}}) for device in hosts.held.devices],
         labels={"rack": "8"},
     ),
+    "host_discovered": lambda dpf, hosts: dpf.host_discovered(hosts.held.name),
+    "verify_labels": lambda dpf, hosts: dpf.verify_labels(
+        hosts.held.model_copy(update={"labels": {"rack": "9"}}), repair=True
+    ),
     "mark_dpu_node_ready_for_maintenance": lambda dpf, hosts: dpf.mark_dpu_node_ready_for_maintenance(
         hosts.held.name
     ),
@@ -195,6 +200,7 @@ CALLS: Final[Mapping[str, Call]] = {
     "force_delete_dpu_node": lambda dpf, hosts: dpf.force_delete_dpu_node(hosts.held.name, patience=0),
     "external_reboot": lambda dpf, hosts: answer_reboot(dpf, hosts.asking),
     "node_effect_hold": lambda dpf, hosts: release_hold(dpf, hosts.held.name),
+    "discover": lambda dpf, hosts: discover(dpf, hosts.held),
     "provision": lambda dpf, hosts: provision(dpf, hosts.held, reboot=reboot),
     "reprovision": lambda dpf, hosts: reprovision(dpf, hosts.held.name, reboot=reboot),
 }

@@ -15,6 +15,7 @@ from dpf_async import (
     DPFClient,
     Forbidden,
     Permission,
+    discover,
     external_reboot_required,
     node_effect_held,
     provision,
@@ -112,6 +113,9 @@ async def journey(sim: Simulator, as_: Callable[[str], DPFClient]) -> None:
     await as_("site_accepted").site_accepted(SITE, timeout=GUARD)
 
     await as_("create_dpu_node").create_dpu_node(host.name, host.devices, labels=host.labels)
+    assert (await as_("host_discovered").host_discovered(host.name, timeout=GUARD)).discovered
+    assert await as_("verify_labels").verify_labels(host) == ()
+    assert (await discover(as_("discover"), host, timeout=GUARD)).discovered
     await release_hold(as_("node_effect_hold"), host.name)
     await answer_reboot(as_("external_reboot"), host.name)
     node = as_("node").node(host.name)

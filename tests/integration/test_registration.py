@@ -226,7 +226,7 @@ async def test_what_was_done_before_a_permission_was_missing_is_said(backend: Ba
             await site.dpf.create_dpu_node("node-1", [DEVICE])
 
         assert caught.value.__notes__ == [
-            "by then: DPUDevice device-1 was created; register again to go on from there"
+            "created or changed before that: DPUDevice device-1; register again to go on from there"
         ]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dpf_async import DeviceSpec, Forbidden, HostSpec, provision
-from dpf_async.models import known
+from dpf_async import DeviceSpec, Forbidden, HostSpec, provision, reprovision
+from dpf_async.models import DPU, known
 from dpf_async.sim import Simulator
 from dpf_async.sim.simulator import minimal_site
 from tests.support.cluster import NODE, cluster
@@ -72,20 +72,33 @@ async def test_a_reboot_that_may_not_be_told_says_that_it_was_done_and_that_the_
         assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations()
 
 
-async def test_a_replacement_that_may_not_be_waited_for_says_how_to_go_on() -> None:
+async def test_a_replacement_that_may_not_be_waited_for_is_not_begun() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         (dpu,) = (await sim.ready_node()).dpus
         sim.server.faults.deny(verb="watch", resource="dpus")
 
-        with pytest.raises(Forbidden) as refused:
+        with pytest.raises(Forbidden, match="cannot watch resource") as refused:
             await dpf.reprovision_dpu(dpu.name)
 
-        assert notes_of(refused, "watch", "dpus") == [
-            f"deleted before that: DPU {dpu.name}; reprovision it with uid={dpu.uid!r} to go on from there"
-        ]
-        sim.server.faults.allow()
-        async with sim.client() as another:
-            assert (await another.reprovision_dpu(dpu.name, uid=dpu.uid, timeout=20)).uid != dpu.uid
+        assert not hasattr(refused.value, "__notes__")
+        assert not (await dpf.resource(DPU).get(dpu.name)).terminating
+
+
+async def test_a_flow_that_may_not_go_on_after_a_deletion_says_how_to() -> None:
+    async with Simulator(tokens={"token": "carbide"}) as sim, sim.client() as dpf:
+        before = await sim.ready_node()
+        sim.server.faults.deny(user="carbide", verb="patch", resource="dpunodemaintenances")
+
+        async def reboot(_: str) -> None:
+            """It does not come to that."""
+
+        with pytest.raises(Forbidden) as refused:
+            await reprovision(dpf, before.name, reboot=reboot, timeout=20)
+
+        notes = notes_of(refused, "patch", "dpunodemaintenances")
+        assert notes[-1] == (
+            f"deleted before that: DPU {before.dpus[0].name}; reprovision with the same uid to go on from there"
+        )
 
 
 async def test_what_one_of_several_notes_on_a_refusal_is_not_told_to_the_others() -> None:

@@ -175,6 +175,7 @@ ROLES: Final[Mapping[Role, tuple[str, ...]]] = MappingProxyType(
         "observer": (
             "node",
             "transitions",
+            "host_discovered",
             "health_transitions",
             "monitor",
             "dpu",

@@ -28,8 +28,8 @@ from dpf_async._sdk.deletion import ForcedDeletion
 from dpf_async._sdk.discovery import GRACE, Patience
 from dpf_async._sdk.dpus import DPUHandle
 from dpf_async._sdk.health import HealthStream, damping
-from dpf_async._sdk.nodes import NodeHandle, health_stream, transition_stream
 from dpf_async._sdk.labels import LabelMismatch, verify
+from dpf_async._sdk.nodes import NodeHandle, health_stream, transition_stream
 from dpf_async._sdk.objects import ObjectHandle
 from dpf_async._sdk.pictures import Pictures
 from dpf_async._sdk.plan import SitePlan

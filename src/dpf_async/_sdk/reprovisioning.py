@@ -98,7 +98,8 @@ async def replace(dpf: Client, name: str, uid: str, deadline: Deadline, teller: 
             teller.tell(subject, "its deletion was asked for")
     except (NotFound, Conflict):
         log.info("dpu_already_replaced", dpu=name, uid=uid)
-    with after_deletion([subject]):
+    then = f"reprovision it with uid={uid!r} to go on from there"
+    with partway([subject], how="deleted", then=then):
         new: DPUView = await dpf.handle(DPU, name).until_replaced(uid, timeout=deadline.left, seen=tell)
     teller.tell(subject, f"made way for another one, {new.uid}")
     return new
