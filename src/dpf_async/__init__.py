@@ -18,6 +18,7 @@ from dpf_async._sdk.access import Access, Role
 from dpf_async._sdk.bmc_password import BMCPassword, PasswordHealth, PasswordProvider
 from dpf_async._sdk.client import DPFClient
 from dpf_async._sdk.compare import FieldDifference
+from dpf_async._sdk.compatibility import Compatibility, Effect, Finding
 from dpf_async._sdk.deletion import ForcedDeletion
 from dpf_async._sdk.dpus import DPUHandle
 from dpf_async._sdk.files import load_hosts, load_site
@@ -149,6 +150,7 @@ __all__ = [
     "BadRequest",
     "Cause",
     "Checkpoint",
+    "Compatibility",
     "ConditionChanged",
     "ConditionRecord",
     "Conflict",
@@ -174,10 +176,12 @@ __all__ = [
     "DeviceFailed",
     "DeviceFault",
     "DeviceSpec",
+    "Effect",
     "EventStream",
     "ExternalRebootDone",
     "ExternalRebootRequired",
     "FieldDifference",
+    "Finding",
     "Forbidden",
     "ForcedDeletion",
     "Gap",

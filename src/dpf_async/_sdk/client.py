@@ -23,6 +23,7 @@ from dpf_async._sdk import (
 )
 from dpf_async._sdk.access import Access, Role
 from dpf_async._sdk.bmc_password import EVERY, BMCPassword, Password, PasswordProvider
+from dpf_async._sdk.compatibility import Compatibility
 from dpf_async._sdk.connection import Connection
 from dpf_async._sdk.deletion import ForcedDeletion
 from dpf_async._sdk.discovery import GRACE, Patience
@@ -231,6 +232,19 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             APIError, ConnectionFailed: it could not be asked.
         """
         return await self._entered.check_access(role, operations)
+
+    async def check_compatibility(self) -> Compatibility:
+        """Learn what of this library will fail for what the cluster's kinds have become, before it is met (flow 12).
+
+        Compares the schemas that the API server publishes with the models: kinds that are missing, fields that are gone
+        or required now, values that are refused. Any user who is authenticated may ask; nothing is changed.
+
+        Raises:
+            APIError, ConnectionFailed, DecodeError: the server could not be asked.
+
+        Source: Kubernetes, "The Kubernetes API", OpenAPI V3; dpf-facts 13, flow 12.
+        """
+        return await self._entered.check_compatibility()
 
     # The requirement's methods.
 

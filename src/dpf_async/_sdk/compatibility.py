@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, get_args, get_type_hints
 
 import msgspec
@@ -20,7 +19,7 @@ from dpf_async._sdk.access import NEEDS
 from dpf_async._sdk.tasks import task_group
 from dpf_async.errors import NotFound
 from dpf_async.models import KINDS, Resource
-from dpf_async.models.differences import Difference, normal_schema, schema_differences
+from dpf_async.models.differences import FIELD, Difference, normal_schema, schema_differences
 from dpf_async.models.schema import schema_of
 
 if TYPE_CHECKING:
@@ -155,57 +154,78 @@ def _not_served(kind: type[Resource], versions: tuple[str, ...]) -> Finding:
     return _finding(kind, "", Effect.BREAKS, text)
 
 
-def _meaning(  # noqa: C901, PLR0912  a table, one row per keyword
-    kind: type[Resource], difference: Difference, theirs: JSONSchema
-) -> Iterator[Finding]:
-    path, ours, new = difference.path, difference.ours, difference.theirs
-    found = partial(_finding, kind, path)
-    spec = path.startswith(".spec")
-    sent = spec and kind.PLURAL in _CREATED
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a difference is, and what this library does with it."""
+
+    kind: type[Resource]
+    path: str
+
+    @property
+    def sent(self) -> bool:
+        """This library writes it."""
+        return self.path.startswith(".spec") and self.kind.PLURAL in _CREATED
+
+    def found(self, effect: Effect, text: str, *, below: str = "") -> Finding:
+        return _finding(self.kind, self.path + below, effect, text)
+
+
+def _meaning(kind: type[Resource], difference: Difference, theirs: JSONSchema) -> Iterator[Finding]:
+    place, ours, new = _Place(kind, difference.path), difference.ours, difference.theirs
     match difference.keyword:
-        case "field" if ours is None:
-            yield found(Effect.HARMLESS, "new: it is kept when an object is read and written back")
-        case "field" if sent or _is_read(kind, path):
-            lost = "what this version writes there is dropped" if sent else "this version decides by it"
-            yield found(Effect.BREAKS, f"gone: {lost}")
-        case "field":
-            yield found(Effect.MAY_BREAK, "gone: who reads it finds nothing")
+        case keyword if keyword == FIELD:
+            yield _of_field(place, is_new=ours is None)
         case "required":
-            for name in sorted(set(new or ()) - set(ours or ())):
-                if "default" in _property(theirs, path, name):
-                    continue
-                effect = Effect.BREAKS if sent or path == "" else Effect.HARMLESS
-                yield _finding(
-                    kind,
-                    f"{path}.{name}",
-                    effect,
-                    "required now: objects that lack it are refused"
-                    if effect is Effect.BREAKS
-                    else "required now, in objects that this version does not create",
-                )
-            if set(ours or ()) - set(new or ()):
-                yield found(Effect.HARMLESS, f"no longer required: {_listed(set(ours) - set(new or ()))}")
+            yield from _of_required(place, frozenset(ours or ()), frozenset(new or ()), theirs)
         case "enum":
-            if added := set(new or ()) - set(ours or ()):
-                text = (
-                    f"new values {_listed(added)}: they are read as they are"
-                    if new
-                    else "any value is allowed now"
-                )
-                yield found(Effect.HARMLESS, text)
-            elif not new:
-                yield found(Effect.HARMLESS, "any value is allowed now")
-            if new and (removed := set(ours or ()) - set(new)):
-                if sent:
-                    yield found(Effect.BREAKS, f"values {_listed(removed)} are refused now")
-                else:
-                    yield found(Effect.HARMLESS, f"values {_listed(removed)} do not come any more")
-        case "type" | "items" | "additionalProperties":
-            yield found(Effect.BREAKS, f"{difference.keyword} was {_brief(ours)}, is {_brief(new)}")
-        case "default":
-            yield found(Effect.MAY_BREAK, f"default was {_brief(ours)}, is {_brief(new)}")
+            yield from _of_enum(place, frozenset(ours or ()), frozenset(new or ()))
+        case "type" | "items" | "additionalProperties" as keyword:
+            yield place.found(Effect.BREAKS, f"{keyword} was {_brief(ours)}, is {_brief(new)}")
         case keyword:
-            yield found(Effect.MAY_BREAK, f"{keyword} was {_brief(ours)}, is {_brief(new)}")
+            yield place.found(Effect.MAY_BREAK, f"{keyword} was {_brief(ours)}, is {_brief(new)}")
+
+
+def _of_field(place: _Place, *, is_new: bool) -> Finding:
+    if is_new:
+        return place.found(Effect.HARMLESS, "new: it is kept when an object is read and written back")
+    if place.sent:
+        return place.found(Effect.BREAKS, "gone: what this version writes there is dropped")
+    if _is_read(place.kind, place.path):
+        return place.found(Effect.BREAKS, "gone: this version decides by it")
+    return place.found(Effect.MAY_BREAK, "gone: who reads it finds nothing")
+
+
+def _of_required(
+    place: _Place, ours: frozenset[str], new: frozenset[str], theirs: JSONSchema
+) -> Iterator[Finding]:
+    for name in sorted(new - ours):
+        if "default" in _property(theirs, place.path, name):
+            continue
+        if place.sent or place.path == "":
+            yield place.found(
+                Effect.BREAKS, "required now: objects that lack it are refused", below=f".{name}"
+            )
+        else:
+            text = "required now, in objects that this version does not create"
+            yield place.found(Effect.HARMLESS, text, below=f".{name}")
+    if ours - new:
+        yield place.found(Effect.HARMLESS, f"no longer required: {_listed(ours - new)}")
+
+
+def _of_enum(place: _Place, ours: frozenset[Any], new: frozenset[Any]) -> Iterator[Finding]:
+    # An empty set means that there is no enumeration: any value will do.
+    if not new:
+        yield place.found(Effect.HARMLESS, "any value is allowed now")
+        return
+    if not ours:
+        yield place.found(Effect.MAY_BREAK, f"no other values than {_listed(new)} are allowed now")
+        return
+    if new - ours:
+        yield place.found(Effect.HARMLESS, f"new values {_listed(new - ours)}: they are read as they are")
+    if ours - new and place.sent:
+        yield place.found(Effect.BREAKS, f"values {_listed(ours - new)} are refused now")
+    elif ours - new:
+        yield place.found(Effect.HARMLESS, f"values {_listed(ours - new)} do not come any more")
 
 
 def _finding(kind: type[Resource], path: str, effect: Effect, text: str) -> Finding:

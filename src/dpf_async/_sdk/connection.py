@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 import anyio
 
 from dpf_async._api.transport import Transport
+from dpf_async._sdk import compatibility
 from dpf_async._sdk.access import Access, Role, check
+from dpf_async._sdk.compatibility import Compatibility
 from dpf_async._sdk.dpus import DPUHandle
 from dpf_async._sdk.locks import Locks
 from dpf_async._sdk.nodes import NodeServices, Selection
@@ -146,6 +148,9 @@ class Connection:
 
     async def server_version(self) -> str:
         return await self.resource(DPU).server_version()
+
+    async def check_compatibility(self) -> Compatibility:
+        return await compatibility.check(self._transport)
 
     async def check_access(self, role: Role, operations: Iterable[str] | None) -> Access:
         return await check(self._transport, self._namespace, role, operations)
