@@ -126,11 +126,18 @@ async def test_a_provider_that_raises_is_asked_again_and_the_secret_stays_as_it_
     broken = TimeoutError(f"no answer; was asking for {PASSWORD}")
     async with Scripted() as server, server.client() as dpf:
         server.on_other = taking
-        vault = Vault("first", *[broken] * 5, "second")
+        vault, mended = Vault("first", *[broken] * 5, "second"), anyio.Event()
+
+        async def provider() -> str:
+            if vault.asked == 6:
+                await mended.wait()
+            return await vault.password()
+
         with capture_logs() as logs:
-            async with dpf.bmc_password(vault.password) as kept:
+            async with dpf.bmc_password(provider) as kept:
                 await until(lambda: kept.health.failures == 5)
                 failing = kept.health
+                mended.set()
                 await until(lambda: kept.health.writes == 2)
 
         assert failing.state == "failing"
