@@ -144,7 +144,7 @@ async def test_a_dpu_that_is_being_installed_is_waited_for_and_then_made_anew(ba
 
         def let_it_arrive(progress: Progress) -> None:
             heard.append(str(progress))
-            if "DPF deletes it when it is installed" in heard[-1]:
+            if "DPF deletes no DPU while it installs" in heard[-1]:
                 sim.heal()
 
         after = await carbide.reprovision(dpu.node, {dpu.name: dpu.uid}, progress=let_it_arrive)
@@ -158,7 +158,7 @@ async def test_a_dpu_that_is_being_installed_is_waited_for_and_then_made_anew(ba
 async def test_a_wait_for_the_end_of_an_installation_says_what_it_waits_for(backend: Backend) -> None:
     async with installing(backend) as (_, dpf, dpu):
         with pytest.raises(
-            WaitTimeout, match=r"OS Installing .*being deleted.*DPF deletes it when it is installed"
+            WaitTimeout, match=r"OS Installing .*DPF deletes no DPU while it installs.*being deleted"
         ):
             await dpf.reprovision_dpu(dpu.name, timeout=0.3)
 

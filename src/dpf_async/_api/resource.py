@@ -15,7 +15,15 @@ import anyio
 import msgspec
 
 from dpf_async._api import paths
-from dpf_async._api.codec import UNREADABLE, Codec, Snapshot, Undecodable, decode_model, undecodable_of
+from dpf_async._api.codec import (
+    UNREADABLE,
+    Codec,
+    Page,
+    Snapshot,
+    Undecodable,
+    decode_model,
+    undecodable_of,
+)
 from dpf_async._api.feed import PAGE_SIZE, Feed
 from dpf_async._api.transport import is_json
 from dpf_async.errors import (
@@ -101,6 +109,22 @@ class ResourceClient(Generic[T]):
 
         A page whose token expired starts the list over; tokens of two moments are never mixed, since that can show
         objects that are gone (reliability 1.5).
+
+        Raises:
+            APIError, ConnectionFailed, DecodeError: it could not be read.
+        """
+        page = await self.snapshots(label_selector=label_selector, field_selector=field_selector)
+        items: list[T] = []
+        undecodable = [*page.undecodable]
+        for snapshot in page.items:
+            try:
+                items.append(snapshot.object)
+            except DecodeError as error:
+                undecodable.append(undecodable_of(snapshot, error))
+        return ResourceList(tuple(items), page.resource_version, tuple(undecodable))
+
+    async def snapshots(self, *, label_selector: str = "", field_selector: str = "") -> Page[T]:
+        """The same as `list`, but only their records decoded: an object whose model cannot be read is among them.
 
         Raises:
             APIError, ConnectionFailed, DecodeError: it could not be read.
@@ -351,18 +375,14 @@ async def patiently(request: Callable[[], Awaitable[A]]) -> A:
     return await request()
 
 
-async def _read_all(feed: Feed[T], *, limit: int) -> ResourceList[T]:
-    items: list[T] = []
+async def _read_all(feed: Feed[T], *, limit: int) -> Page[T]:
+    items: list[Snapshot[T]] = []
     undecodable: list[Undecodable] = []
     continue_ = ""
     while True:
         page = await patiently(partial(feed.page, limit=limit, continue_=continue_))
+        items += page.items
         undecodable += page.undecodable
-        for snapshot in page.items:
-            try:
-                items.append(snapshot.object)
-            except DecodeError as error:
-                undecodable.append(undecodable_of(snapshot, error))
         continue_ = page.continue_
         if not continue_:
-            return ResourceList(tuple(items), page.resource_version, tuple(undecodable))
+            return Page(items, undecodable, page.resource_version, "")

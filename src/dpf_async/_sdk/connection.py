@@ -26,6 +26,7 @@ from dpf_async._transitions.view import (
     NodeView,
     describe,
     describe_deployment,
+    describe_maintenance,
     describe_object,
 )
 from dpf_async._watch.reflector import Reflector
@@ -37,6 +38,7 @@ _VIEWS: Mapping[type[Resource], tuple[Callable[[Any], Any], Callable[[Any], str]
     DPU: (DPUView, describe),
     DPUDeployment: (DeploymentView, describe_deployment),
     BFB: (BFBView, lambda view: describe_object(view.state)),
+    DPUNodeMaintenance: (lambda state: state, describe_maintenance),
 }
 """Kinds that have a view of their own; the others are looked at as Snapshots. Any: the type hangs on the kind."""
 

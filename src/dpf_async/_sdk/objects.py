@@ -156,19 +156,32 @@ class ObjectHandle(Generic[View]):
         assert view is not None, "the level holds for no None"  # noqa: S101
         return view
 
-    async def until_gone(self, *, uid: str | None = None, timeout: float | None = None) -> None:
+    async def until_gone(
+        self,
+        *,
+        uid: str | None = None,
+        timeout: float | None = None,
+        tell: Callable[[str], object] | None = None,
+    ) -> None:
         """Wait until there is no object of this name, or none with this uid.
 
         Args:
             uid: only this very object has to go; another one of its name may come.
             timeout: as for `until`.
+            tell: hears, in words, of every state in which it is still there.
 
         Raises:
             WaitTimeout: it is still there; the message says what holds it.
         """
-        level: Level[View | None] = Level(
-            "gone", lambda view: view is None or (uid is not None and view.uid != uid), survives_failure=True
-        )
+
+        def gone(view: View | None) -> bool:
+            if view is None or (uid is not None and view.uid != uid):
+                return True
+            if tell is not None:
+                tell(self._describe(view))
+            return False
+
+        level: Level[View | None] = Level("gone", gone, survives_failure=True)
         await self._wait(level, timeout=timeout, bound=False)
 
     async def until_replaced(

@@ -569,6 +569,13 @@ def describe_object(view: Snapshot[Resource]) -> str:
     return words + _because(view) + _leaving(view)
 
 
+def describe_maintenance(view: Snapshot[DPUNodeMaintenance]) -> str:
+    """The same for a DPUNodeMaintenance: whoever still asks for it keeps it."""
+    requestors = MaintenanceView(view).requestors
+    asked = f"; asked for by {', '.join(requestors)}" if requestors else "; nobody asks for it any more"
+    return f"it exists{_because(view)}{asked}{_leaving(view)}"
+
+
 def _describe_devices(view: NodeView) -> Iterator[str]:
     """What stands between devices and a DPU that can be installed; nothing of those whose DPU got beyond that."""
     beyond = {dpu.device.lower() for dpu in view.dpus if dpu.phase not in BEFORE_INSTALLATION}
@@ -610,10 +617,22 @@ BEFORE_INSTALLATION: Final = frozenset(
 
 
 def _describe_dpu(view: DPUView) -> str:
-    words = (str(view.phase) or "without a phase") + _because(view.state) + _leaving(view.state)
+    words = str(view.phase) or "without a phase"
     if view.terminating:
-        return words + ("; DPF deletes it when it is installed" if view.phase in UNDELETABLE else "")
+        waits = _busy_installing(view) if view.phase in UNDELETABLE else _because(view.state)
+        return words + waits + _leaving(view.state)
+    words += _because(view.state)
     return words + (_describe_services(view) if view.phase in _WITH_SERVICES else "")
+
+
+def _busy_installing(view: DPUView) -> str:
+    prepared = view.condition(known.DPUCondition.BFB_PREPARED)
+    is_prepared = prepared is not None and prepared.status == "True"
+    since = f" after {prepared.last_transition_time}" if prepared is not None and is_prepared else ""
+    return (
+        " (DPF deletes no DPU while it installs the OS: it goes when that is over, or has timed out,"
+        f" by default 45 min{since})"
+    )
 
 
 UNDELETABLE: Final = frozenset((DPUPhase.PREPARE_BFB, DPUPhase.OS_INSTALLING))
@@ -638,7 +657,10 @@ def _describe_services(view: DPUView) -> str:
 
 def _because(state: Snapshot[Any]) -> str:
     waiting = next((c for c in reversed(state.conditions) if c.status == "False"), None)
-    return f" ({waiting.type}: {waiting.reason})" if waiting is not None and waiting.reason else ""
+    if waiting is None or not waiting.reason:
+        return ""
+    detail = f": {printable(waiting.message, 200)}" if state.terminating and waiting.message else ""
+    return f" ({waiting.type}: {waiting.reason}{detail})"
 
 
 def _leaving(state: Snapshot[Any]) -> str:
