@@ -19,10 +19,10 @@ from dpf_async._sdk.bmc_password import BMCPassword, PasswordHealth, PasswordPro
 from dpf_async._sdk.client import DPFClient
 from dpf_async._sdk.compare import FieldDifference
 from dpf_async._sdk.compatibility import Compatibility, Effect, Finding
-from dpf_async._sdk.deletion import ForcedDeletion
 from dpf_async._sdk.dpus import DPUHandle
 from dpf_async._sdk.files import load_hosts, load_site
 from dpf_async._sdk.flows import discover, provision, reprovision
+from dpf_async._sdk.forced_deletion import ForcedDeletion
 from dpf_async._sdk.handshakes import HoldRequest, RebootRequest
 from dpf_async._sdk.health import HealthStream
 from dpf_async._sdk.labels import LabelMismatch, ResourceLabeler, label_host, label_site, selector_of

@@ -108,12 +108,16 @@ _DPU_DELETION: Final = _all(
         _may(DPUDevice, "delete"),
         _may(DPU, "delete"),
         _may(DPUNode, "list", "get", "patch"),  # the node forgets the device
+        _may(DPUDevice, "get"),
+        _follow(DPUNodeMaintenance),
+        _may(DPUNodeMaintenance, "get", "patch", "delete"),  # the last DPU's is not left behind
     ]
 )
 _NODE_DELETION: Final = _all(
     [
         _SITE,
         _may(DPUNode, "delete"),
+        _may(DPUDevice, "delete"),
         _may(DPU, "delete"),
         _may(DPUNodeMaintenance, "get", "patch", "delete"),  # nobody asks for it any more
     ]
@@ -156,10 +160,7 @@ NEEDS: Final[Mapping[str, Needs]] = MappingProxyType(
         "delete_dpu": _DPU_DELETION,
         "force_delete_dpu": _DPU_DELETION | _FORCE,
         "delete_dpu_node": _NODE_DELETION,
-        "force_delete_dpu_node": _NODE_DELETION
-        | _FORCE
-        | _may(DPUDevice, "delete")
-        | _may(DPUNode, "get", "patch"),
+        "force_delete_dpu_node": _NODE_DELETION | _FORCE | _may(DPUNode, "get", "patch"),
         # The handshakes, and the flows.
         "external_reboot": _REBOOT,
         "node_effect_hold": _RELEASE,

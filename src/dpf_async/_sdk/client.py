@@ -15,6 +15,7 @@ from dpf_async._sdk import (
     acceptance,
     deletion,
     deployments,
+    forced_deletion,
     plan,
     questions,
     registration,
@@ -25,9 +26,9 @@ from dpf_async._sdk.access import Access, Role
 from dpf_async._sdk.bmc_password import EVERY, BMCPassword, Password, PasswordProvider
 from dpf_async._sdk.compatibility import Compatibility
 from dpf_async._sdk.connection import Connection
-from dpf_async._sdk.deletion import ForcedDeletion
 from dpf_async._sdk.discovery import GRACE, Patience
 from dpf_async._sdk.dpus import DPUHandle
+from dpf_async._sdk.forced_deletion import ForcedDeletion
 from dpf_async._sdk.health import HealthStream, damping
 from dpf_async._sdk.labels import LabelMismatch, verify
 from dpf_async._sdk.nodes import NodeHandle, health_stream, transition_stream
@@ -574,51 +575,97 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         """
         return await deployments.use_flavor(self, name, flavor, timeout=timeout)
 
-    async def delete_dpu(self, device: str, *, timeout: float | None = None) -> None:
+    async def delete_dpu(
+        self, device: str, *, timeout: float | None = None, progress: ProgressListener | None = None
+    ) -> None:
         """Take a DPU away for good: its DPUDevice, its DPU, and its entry in the DPUNode. Gone already is success.
+
+        When it was the last DPU of its host, the node effect that was asked for on its behalf ends as well. Cut off on
+        the way, it is called again and goes on from there. A DPU is not deleted while its OS is being installed: DPF
+        lets go of it when that is over or has timed out, by default after 45 min.
 
         Args:
             device: name of the DPUDevice.
-            timeout: seconds; None leaves it to the caller's cancel scope.
+            timeout: seconds; None leaves it to the caller's cancel scope; 0 asks for it and looks once.
+            progress: is told of each object what it waits for, as it changes.
 
         Raises:
-            WaitTimeout: something still holds one of them; the message says which and in what state.
+            WaitTimeout: something still holds objects; the message says which, and in what state each is.
+            UsageError: there is nothing of that name, and it is the name of a DPU or a DPUNode, or cannot be a name.
+            Conflict: somebody else keeps writing an object that has to be changed.
+            DecodeError: an object cannot be read, and may belong to what is deleted.
+            APIError, ConnectionFailed: it failed on the way; a note says what was done by then.
         """
-        await deletion.delete_dpu(self, device, timeout=timeout)
+        teller = Teller("delete_dpu", progress)
+        await deletion.delete_dpu(self, device, timeout=timeout, teller=teller)
 
-    async def force_delete_dpu(self, device: str, *, patience: float = FORCE_PATIENCE) -> ForcedDeletion:
-        """The same; what still holds after `patience` seconds is taken off by force.
+    async def force_delete_dpu(
+        self,
+        device: str,
+        *,
+        patience: float = FORCE_PATIENCE,
+        progress: ProgressListener | None = None,
+    ) -> ForcedDeletion:
+        """The same; if it is not over after `patience` seconds, take off the finalizers of DPF that still hold.
+
+        Args:
+            device: name of the DPUDevice.
+            patience: seconds for the orderly way, and once more for what goes by itself after the force.
+            progress: is told of each object what is done about it, the force included.
 
         Returns:
-            What was forced, and what is left behind for somebody to clean up.
+            What was forced, and what may be left behind for somebody to clean up. Logged as it happens, too.
 
         Raises:
             WaitTimeout: somebody else's finalizer holds an object; notes say what was forced by then.
+            UsageError, Conflict, DecodeError: as for `delete_dpu`.
+            APIError, ConnectionFailed: it failed on the way; notes say what was done and forced by then.
         """
-        return await deletion.force_delete_dpu(self, device, patience=patience)
+        teller = Teller("force_delete_dpu", progress)
+        return await forced_deletion.force_delete_dpu(self, device, patience=patience, teller=teller)
 
-    async def delete_dpu_node(self, name: str, *, timeout: float | None = None) -> None:
+    async def delete_dpu_node(
+        self, name: str, *, timeout: float | None = None, progress: ProgressListener | None = None
+    ) -> None:
         """Take a host away: its DPUNode, and with it its DPUs, DPUDevices and maintenances. Gone already is success.
+
+        Cut off on the way, it is called again and goes on from there. See `delete_dpu` for DPUs that are installed.
 
         Args:
             name: of the DPUNode.
-            timeout: seconds; None leaves it to the caller's cancel scope.
+            timeout: seconds; None leaves it to the caller's cancel scope; 0 asks for it and looks once.
+            progress: is told of each object what it waits for, as it changes.
 
         Raises:
-            WaitTimeout: something still holds one of them; the message says which and in what state.
+            WaitTimeout: something still holds objects; the message says which, and in what state each is.
+            UsageError: there is nothing of that name, and it is the name of a DPU or DPUDevice, or cannot be a name.
+            Conflict: somebody else keeps writing an object that has to be changed.
+            DecodeError: an object cannot be read, and may belong to what is deleted.
+            APIError, ConnectionFailed: it failed on the way; a note says what was done by then.
         """
-        await deletion.delete_dpu_node(self, name, timeout=timeout)
+        teller = Teller("delete_dpu_node", progress)
+        await deletion.delete_dpu_node(self, name, timeout=timeout, teller=teller)
 
-    async def force_delete_dpu_node(self, name: str, *, patience: float = FORCE_PATIENCE) -> ForcedDeletion:
-        """The same; what still holds after `patience` seconds is taken off by force.
+    async def force_delete_dpu_node(
+        self, name: str, *, patience: float = FORCE_PATIENCE, progress: ProgressListener | None = None
+    ) -> ForcedDeletion:
+        """The same; if it is not over after `patience` seconds, take off the finalizers of DPF that still hold.
+
+        Args:
+            name: of the DPUNode.
+            patience: seconds for the orderly way, and once more for what goes by itself after the force.
+            progress: is told of each object what is done about it, the force included.
 
         Returns:
-            What was forced, and what is left behind for somebody to clean up.
+            What was forced, and what may be left behind for somebody to clean up. Logged as it happens, too.
 
         Raises:
             WaitTimeout: somebody else's finalizer holds an object; notes say what was forced by then.
+            UsageError, Conflict, DecodeError: as for `delete_dpu_node`.
+            APIError, ConnectionFailed: it failed on the way; notes say what was done and forced by then.
         """
-        return await deletion.force_delete_dpu_node(self, name, patience=patience)
+        teller = Teller("force_delete_dpu_node", progress)
+        return await forced_deletion.force_delete_dpu_node(self, name, patience=patience, teller=teller)
 
     @property
     def _entered(self) -> Connection:

@@ -1,302 +1,350 @@
-"""Taking DPUs and hosts away: methods DeleteDPU, DeleteDPUNode and their forced forms of the requirement.
+"""Taking DPUs and hosts away: methods DeleteDPU and DeleteDPUNode of the requirement.
 
 Deleting a DPUDevice alone hangs as long as its DPU lives; deleting a DPU alone has it made again. Deleting a DPUNode
-takes everything with it. There is no force in the operator: forcing means taking finalizers off, in the order
-the operator would, and saying what that leaves behind (dpf-facts 8).
+takes everything with it, but may leave a maintenance stranded (dpf-facts 5, 8). What has to go is looked for again when
+it is gone: only when nothing is left is a deletion over. Nothing is kept between calls, so one that was cut off is
+simply made again. The forced forms are in `forced_deletion`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from dpf_async._log import log
-from dpf_async._sdk.partway import partway
+import anyio
+import msgspec
+
+from dpf_async._api.codec import Snapshot
+from dpf_async._sdk.parts import (
+    Document,
+    DPUParts,
+    NodeParts,
+    Part,
+    Site,
+    dpu_parts,
+    dpus_of,
+    exists,
+    maintenances_of,
+    node_parts,
+)
+from dpf_async._sdk.tasks import task_group
 from dpf_async._sdk.waiting import Deadline
-from dpf_async.errors import Conflict, DPFError, NotFound, WaitTimeout
-from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, Resource, known
+from dpf_async._transitions.view import MaintenanceView, device_names
+from dpf_async.errors import Conflict, DPFError, NotFound, UsageError, WaitTimeout
+from dpf_async.models import DPUDevice, DPUNode, DPUNodeMaintenance, Resource, known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from dpf_async._sdk.objects import ObjectHandle
-
+    from dpf_async._sdk.progress import Teller
 
 T = TypeVar("T", bound=Resource)
 
-_TRIES = 5
-"""Attempts at a read-modify-write that somebody else keeps overtaking."""
+_TRIES: Final = 5
+"""Attempts at a read-modify-write that somebody else keeps overtaking (chosen: it writes every few seconds)."""
 
 
-class Site(Protocol):
-    """What deletion needs of a client."""
+class Deletion:
+    """One deletion under way: of what, until when, and how far it got.
 
-    def resource(self, kind: type[T]) -> Any:
-        """Typed objects of one kind."""
-
-    def handle(self, kind: type[T], name: str) -> ObjectHandle[Any]:
-        """A handle on one object."""
-
-
-@dataclass(slots=True)
-class ForcedDeletion:
-    """What a forced deletion had to do.
-
-    Attributes:
-        orderly: everything went by itself within the time given; nothing was forced.
-        removed: finalizers taken off, as "DPU dpu-1: provisioning.dpu.nvidia.com/dpu-protection".
-        left_behind: what nobody has cleaned up, in words.
+    Args:
+        dpf: the client.
+        subject: what goes, in words: "DPUNode node-1".
+        timeout: seconds for the waiting; None for no end.
+        teller: is told of every object what is done about it, and what it waits for.
     """
 
-    orderly: bool = True
-    removed: list[str] = field(default_factory=list)
-    left_behind: list[str] = field(default_factory=list)
+    def __init__(self, dpf: Site, subject: str, *, timeout: float | None, teller: Teller) -> None:
+        self.dpf = dpf
+        self.subject = subject
+        self.deadline = Deadline(timeout)
+        self.teller = teller
+        self.done: dict[str, None] = {}
+        """What was done so far, in words, in that order."""
+        self._began = anyio.current_time()
+
+    @contextmanager
+    def telling_how_far(self) -> Iterator[None]:
+        """What an error leaves half done, it says in a note."""
+        try:
+            yield
+        except DPFError as error:
+            if not isinstance(error, UsageError):
+                done = "; ".join(self.done) or "nothing"
+                error.add_note(f"done before that: {done}. Call it again to go on from there")
+            raise
+
+    async def ask(self, parts: Iterable[Part]) -> None:
+        """Ask for the deletion of each, in this order. Gone already is as good."""
+        for part in parts:
+            try:
+                await self.dpf.resource(part.kind).delete(part.name, uid=part.uid)
+            except (NotFound, Conflict):
+                # Gone; or another object has the name by now, and the one that was meant is gone.
+                continue
+            self.note(part, "asked for its deletion")
+
+    async def see_gone(self, parts: Sequence[Part]) -> None:
+        """Wait until all of them are gone.
+
+        Raises:
+            WaitTimeout: it says of every one that is still there in what state it is.
+        """
+        late: list[tuple[Part, WaitTimeout]] = []
+        left = len(parts)
+        over = anyio.Event()
+
+        async def wait(part: Part) -> None:
+            nonlocal left
+            try:
+                await self.dpf.handle(part.kind, part.name).until_gone(
+                    uid=part.uid,
+                    timeout=self.deadline.left,
+                    tell=lambda words: self.teller.tell(str(part), words),
+                )
+            except WaitTimeout as error:
+                # The others may have more to say about why nothing goes on.
+                late.append((part, error))
+            else:
+                self.teller.tell(str(part), "gone")
+            left -= 1
+            if not left:
+                over.set()
+
+        async with task_group() as tasks:
+            for part in parts:
+                tasks.start_soon(wait, part)
+            if parts:
+                await over.wait()
+        if late:
+            waited = anyio.current_time() - self._began
+            order = {part: position for position, part in enumerate(parts)}
+            late.sort(key=lambda one: order[one[0]])
+            states = "\n  ".join(str(error) for _, error in late)
+            raise WaitTimeout(
+                f"{self.subject}: not deleted after {waited:g} s; still there\n  {states}",
+                condition="gone",
+                view=late[0][1].view,
+                waited=waited,
+            )
+
+    def note(self, what: object, words: str) -> None:
+        """Something was done: remember it for the notes of an error, and tell it."""
+        self.done[f"{what}: {words}"] = None
+        self.teller.tell(str(what), words)
+
+    async def modify(
+        self, kind: type[T], name: str, change: Callable[[Snapshot[T]], Document | None], words: str
+    ) -> bool:
+        """Read, change, and write exactly what was read; start over if somebody was faster. Gone is fine.
+
+        Args:
+            kind: of the object.
+            name: of the object.
+            change: the merge patch for a state; None if nothing is to be done.
+            words: what the change does, as the notes of an error say it.
+
+        Returns:
+            Whether anything was changed.
+
+        Raises:
+            Conflict: somebody else was faster each time.
+        """
+        objects = self.dpf.resource(kind)
+        for attempt in range(_TRIES):
+            try:
+                state: Snapshot[T] = await objects.snapshot(name)
+                if (patch := change(state)) is None:
+                    return False
+                metadata = {**patch.get("metadata", {}), "resourceVersion": state.resource_version}
+                await objects.patch(name, {**patch, "metadata": metadata})
+            except NotFound:
+                return False
+            except Conflict as error:
+                if attempt == _TRIES - 1:
+                    error.add_note(f"somebody else keeps writing {kind.KIND} {name}: find out who does")
+                    raise
+            else:
+                break
+        self.note(f"{kind.KIND} {name}", words)
+        return True
 
 
-async def delete_dpu(dpf: Site, device: str, *, timeout: float | None) -> None:
-    """Delete a DPUDevice, its DPU, and its entry in its DPUNode; return when all are gone. Gone already is success.
+# DeleteDPU.
 
-    The device first: the DPU's own deletion releases it, and without a device no DPU is made again.
+
+async def delete_dpu(dpf: Site, device: str, *, timeout: float | None, teller: Teller) -> None:
+    """Delete a DPUDevice, its DPU, and its entry in its DPUNode; see DPFClient.delete_dpu."""
+    work = Deletion(dpf, f"{DPUDevice.KIND} {device}", timeout=timeout, teller=teller)
+    with work.telling_how_far():
+        await take_dpu_away(work, await dpu_parts(dpf, device))
+
+
+async def take_dpu_away(work: Deletion, first: DPUParts) -> None:
+    """Have everything of a DPU deleted in good order, and wait for it.
+
+    The device first: the DPU's own deletion releases it, and without a device no DPU is made again. The entry in the
+    DPUNode last: until then it tells a later call which host the DPU was in.
     """
-    deadline = Deadline(timeout)
-    with _going() as going:
-        going.extend(await _delete(dpf, DPUDevice, device))
-        dpus = await _dpus_of_device(dpf, device)
-        for dpu in dpus:
-            going.extend(await _delete(dpf, DPU, dpu.name, uid=dpu.uid))
-        for dpu in dpus:
-            await dpf.handle(DPU, dpu.name).until_gone(uid=dpu.uid, timeout=deadline.left)
-        await dpf.handle(DPUDevice, device).until_gone(timeout=deadline.left)
-        await _forget_device(dpf, device)
+    parts, nodes = first, dict.fromkeys(first.nodes)
+    while parts.objects and parts.is_of(first):
+        await work.ask(parts.objects)
+        await work.see_gone(parts.objects)
+        # A DPU may have been made while the device was on its way out (dpf-facts 7.1).
+        parts = await dpu_parts(work.dpf, first.name, again=True)
+        nodes.update(dict.fromkeys(parts.nodes))
+    for node in nodes:
+        await work.see_gone(await release_unused(work, node))
+    if parts.is_of(first):
+        await forget_device(work, first)
 
 
-async def force_delete_dpu(dpf: Site, device: str, *, patience: float) -> ForcedDeletion:
-    """The same; after `patience` seconds take off the finalizers that still hold, in the operator's order."""
-    report = ForcedDeletion()
-    dpus = await _dpus_of_device(dpf, device)
-    try:
-        await delete_dpu(dpf, device, timeout=patience)
-    except WaitTimeout as error:
-        log.warning("deletion_forced", device=device, reason=str(error))
-        report.orderly = False
-        with _owned_up(report):
-            for dpu in dpus:
-                await _force_dpu(dpf, dpu, report)
-            await _strip(dpf, DPUDevice, device, known.DPUDEVICE_FINALIZER, report)
-            await _forget_device(dpf, device)
-            leaving: list[tuple[type[Resource], str, str | None]] = [(DPU, dpu.name, dpu.uid) for dpu in dpus]
-            await _see_them_gone(dpf, [*leaving, (DPUDevice, device, None)], patience)
-    return report
+async def release_unused(work: Deletion, node: str) -> list[Part]:
+    """Have the maintenances of a node that has no DPU any more end; return them.
+
+    The services of a DPU that was deleted on its way go on asking for the node effect. It would stay in force, and the
+    next DPU would be installed without anybody having been asked (the stale release, dpf-facts 5).
+    """
+    for attempt in range(_TRIES):
+        maintenances = await maintenances_of(work.dpf, node)
+        if not maintenances or (await dpus_of(work.dpf, node)):
+            return []
+        try:
+            for part in maintenances:
+                state: Snapshot[DPUNodeMaintenance] = await work.dpf.resource(DPUNodeMaintenance).snapshot(
+                    part.name
+                )
+                await _release(work, state, node)
+        except NotFound:
+            continue
+        except Conflict:
+            # Perhaps a new DPU has joined it meanwhile.
+            if attempt == _TRIES - 1:
+                raise
+            continue
+        if not await exists(work.dpf, DPUNode, node):
+            for part in maintenances:
+                await end_stranded(work, part)
+        return maintenances
+    return []
 
 
-async def delete_dpu_node(dpf: Site, node: str, *, timeout: float | None) -> None:
-    """Delete a DPUNode and what goes with it; return when the node, its DPUs, DPUDevices and maintenances are gone.
+async def _release(work: Deletion, state: Snapshot[DPUNodeMaintenance], node: str) -> None:
+    """Take the requestors out of this very state, unless a DPU has come to the node by now."""
+    requestors = MaintenanceView(state).requestors
+    if not requestors or await dpus_of(work.dpf, node):
+        return
+    patch = {"metadata": {"resourceVersion": state.resource_version}, "spec": {"requestor": []}}
+    await work.dpf.resource(DPUNodeMaintenance).patch(state.name, patch)
+    work.note(f"{state.kind.KIND} {state.name}", f"took out its requestors {', '.join(requestors)}")
 
-    Gone already is success, as long as nothing of it is left.
+
+async def forget_device(work: Deletion, parts: DPUParts) -> None:
+    """Take the device off the list of whichever node has it."""
+
+    def without(node: Snapshot[DPUNode]) -> Document | None:
+        listed = device_names(node)
+        left = [{"name": one} for one in listed if one.lower() != parts.name.lower()]
+        return None if len(left) == len(listed) else {"spec": {"dpus": left}}
+
+    for carrier in parts.carriers:
+        await work.modify(DPUNode, carrier, without, f"took {parts.name} off its list of devices")
+
+
+# DeleteDPUNode.
+
+
+async def delete_dpu_node(dpf: Site, node: str, *, timeout: float | None, teller: Teller) -> None:
+    """Delete a DPUNode and what goes with it; see DPFClient.delete_dpu_node."""
+    work = Deletion(dpf, f"{DPUNode.KIND} {node}", timeout=timeout, teller=teller)
+    with work.telling_how_far():
+        await take_node_away(work, await node_parts(dpf, node))
+
+
+async def take_node_away(work: Deletion, first: NodeParts) -> None:
+    """Have everything of a host deleted in good order, and wait for it.
 
     Deleting the DPUNode alone would leave the maintenance of a held host behind for good: services still ask for it,
     and its controller needs the DPUNode to let go of it (dpf-facts 5, 8). So nobody asks any more before the node is
     gone; and if the node is faster all the same, or somebody else had deleted it, the maintenance is let go from here.
     """
-    deadline = Deadline(timeout)
-    dpus, devices, maintenances = await _parts(dpf, node)
-    with _going() as going:
-        for maintenance in maintenances:
-            # It stays as long as it has requestors, and no DPU makes another one meanwhile.
-            going.extend(await _delete(dpf, DPUNodeMaintenance, maintenance.name, uid=maintenance.uid))
-        going.extend(await _delete(dpf, DPUNode, node))
-        for dpu in dpus:
-            # The operator would do so a moment later; from here on they ask for no maintenance.
-            going.extend(await _delete(dpf, DPU, dpu.name, uid=dpu.uid))
-        for maintenance in maintenances:
-            await _modify(dpf, DPUNodeMaintenance, maintenance.name, _without_requestors)
-        for obj in (*dpus, *devices):
-            await dpf.handle(type(obj), obj.name).until_gone(uid=obj.uid, timeout=deadline.left)
-        await dpf.handle(DPUNode, node).until_gone(timeout=deadline.left)
-        for maintenance in await _maintenances(dpf, node):
-            if _needs_no_undoing(maintenance):
-                await _let_go(dpf, maintenance, ForcedDeletion())
-            await dpf.handle(DPUNodeMaintenance, maintenance.name).until_gone(
-                uid=maintenance.uid, timeout=deadline.left
-            )
+    parts = first
+    while (parts.objects or parts.maintenances) and parts.is_of(first):
+        await ask_for_all(work, parts)
+        await work.see_gone(parts.objects)
+        for part in await maintenances_of(work.dpf, parts.name):
+            await end_stranded(work, part)
+            await work.see_gone([part])
+        # Somebody may have made another one meanwhile, from what was still there.
+        parts = await node_parts(work.dpf, first.name, again=True)
 
 
-async def force_delete_dpu_node(dpf: Site, node: str, *, patience: float) -> ForcedDeletion:
-    """The same; after `patience` seconds take off the finalizers that still hold: the DPUNode's last."""
-    report = ForcedDeletion()
-    dpus, devices, maintenances = await _parts(dpf, node)
-    try:
-        await delete_dpu_node(dpf, node, timeout=patience)
-    except WaitTimeout as error:
-        log.warning("deletion_forced", node=node, reason=str(error))
-        report.orderly = False
-        with _owned_up(report):
-            for dpu in dpus:
-                await _force_dpu(dpf, dpu, report)
-            for device in devices:
-                await _delete(dpf, DPUDevice, device.name, uid=device.uid)
-                await _strip(dpf, DPUDevice, device.name, known.DPUDEVICE_FINALIZER, report, uid=device.uid)
-            for maintenance in maintenances:
-                await _let_go(dpf, maintenance, report)
-                if not _needs_no_undoing(maintenance):
-                    report.left_behind.append(
-                        f"DPUNodeMaintenance {maintenance.name}: its node effect stays in force"
-                    )
-            await _strip(dpf, DPUNode, node, known.DPUNODE_FINALIZER, report)
-            leaving = [(type(obj), obj.name, obj.uid) for obj in (*dpus, *devices, *maintenances)]
-            await _see_them_gone(dpf, [*leaving, (DPUNode, node, None)], patience)
-    return report
+async def ask_for_all(work: Deletion, parts: NodeParts) -> None:
+    """Ask for the deletion of everything, so that nobody waits for anybody."""
+    # They stay as long as they have requestors, and no DPU makes other ones meanwhile.
+    await work.ask(parts.maintenances)
+    # Devices that never got the node's label do not go with it. The DPUs after the node, or they would be made again;
+    # the operator would delete them a moment later, but from here on they ask for no maintenance.
+    await work.ask(parts.objects)
+    for part in parts.maintenances:
+        await work.modify(DPUNodeMaintenance, part.name, without_requestors, "took out its requestors")
 
 
-# Parts of a host.
+async def end_stranded(work: Deletion, part: Part) -> None:
+    """Have a maintenance whose DPUNode is gone end, if nothing has to be undone for it."""
+    await work.ask([part])
+    await work.modify(DPUNodeMaintenance, part.name, without_requestors, "took out its requestors")
+
+    def without_finalizer(state: Snapshot[DPUNodeMaintenance]) -> Document | None:
+        return without(state, known.DPUNODEMAINTENANCE_FINALIZER) if needs_no_undoing(state) else None
+
+    await work.modify(
+        DPUNodeMaintenance,
+        part.name,
+        without_finalizer,
+        f"took off {known.DPUNODEMAINTENANCE_FINALIZER}, which nobody would without its DPUNode",
+    )
 
 
-async def _dpus_of_device(dpf: Site, device: str) -> list[DPU]:
-    listed = await dpf.resource(DPU).list()
-    return [dpu for dpu in listed.items if dpu.spec.dpu_device_name == device]
+# Changes.
 
 
-async def _parts(dpf: Site, node: str) -> tuple[list[DPU], list[DPUDevice], list[DPUNodeMaintenance]]:
-    """Everything that goes with a node."""
-    dpus = [dpu for dpu in (await dpf.resource(DPU).list()).items if dpu.spec.dpu_node_name == node]
-    devices = await dpf.resource(DPUDevice).list(label_selector=f"{known.DPUNODE_NAME_LABEL}={node}")
-    return dpus, list(devices.items), await _maintenances(dpf, node)
+def without_requestors(state: Snapshot[DPUNodeMaintenance]) -> Document | None:
+    """Nobody asks for it any more."""
+    return {"spec": {"requestor": []}} if MaintenanceView(state).requestors else None
 
 
-async def _maintenances(dpf: Site, node: str) -> list[DPUNodeMaintenance]:
-    listed = await dpf.resource(DPUNodeMaintenance).list()
-    return [maintenance for maintenance in listed.items if maintenance.spec.dpu_node_name == node]
+def without(state: Snapshot[Any], finalizer: str) -> Document | None:
+    """One finalizer less; None if it is not there, or the object is not being deleted."""
+    present = state.record.metadata.finalizers or ()
+    if finalizer not in present or not state.terminating:
+        return None
+    return {"metadata": {"finalizers": [one for one in present if one != finalizer]}}
 
 
-def _needs_no_undoing(maintenance: DPUNodeMaintenance) -> bool:
+class _Effect(msgspec.Struct, rename="camel"):
+    hold: bool | None = None
+    no_effect: bool | None = None
+    drain: bool | None = None
+    custom_action: str | None = None
+    taint: object = None
+    custom_label: object = None
+
+
+class _Spec(msgspec.Struct, rename="camel"):
+    node_effect: _Effect | None = None
+
+
+class _Maintenance(msgspec.Struct):
+    spec: _Spec
+
+
+def effect_of(state: Snapshot[DPUNodeMaintenance]) -> str:
+    """Which node effect a maintenance has: "hold", "drain"; empty if it says none."""
+    effect = msgspec.json.decode(state.document, type=_Maintenance).spec.node_effect
+    found = {} if effect is None else msgspec.structs.asdict(effect)
+    return next((name for name, value in found.items() if value), "")
+
+
+def needs_no_undoing(state: Snapshot[DPUNodeMaintenance]) -> bool:
     """Its effect did nothing to anything: a hold only asks, and "no effect" is none."""
-    effect = maintenance.spec.node_effect
-    return effect is None or bool(effect.hold or effect.no_effect)
-
-
-def _without_requestors(maintenance: DPUNodeMaintenance) -> dict[str, Any] | None:
-    return {"spec": {"requestor": []}} if maintenance.spec.requestor else None
-
-
-async def _forget_device(dpf: Site, device: str) -> None:
-    """Take the device off the list of whichever node has it."""
-    for node in (await dpf.resource(DPUNode).list()).items:
-        if any(ref.name.lower() == device.lower() for ref in node.spec.dpus):
-            await _modify(dpf, DPUNode, node.name, lambda current: _without_device(current, device))
-
-
-def _without_device(node: DPUNode, device: str) -> dict[str, Any] | None:
-    left = [{"name": ref.name} for ref in node.spec.dpus if ref.name.lower() != device.lower()]
-    return None if len(left) == len(node.spec.dpus) else {"spec": {"dpus": left}}
-
-
-# Force.
-
-
-async def _force_dpu(dpf: Site, dpu: DPU, report: ForcedDeletion) -> None:
-    name = dpu.name
-    await _delete(dpf, DPU, name, uid=dpu.uid)
-    for maintenance in await _maintenances(dpf, dpu.spec.dpu_node_name):
-        await _modify(dpf, DPUNodeMaintenance, maintenance.name, lambda now: _without_requestor(now, name))
-    if await _strip(dpf, DPU, name, known.DPU_FINALIZER, report, uid=dpu.uid):
-        report.left_behind.append(
-            f"DPU {name}: its Node in the DPUCluster, its secrets and its bootstrap token; the hardware still runs"
-        )
-
-
-def _without_requestor(maintenance: DPUNodeMaintenance, name: str) -> dict[str, Any] | None:
-    left = [one for one in maintenance.spec.requestor if one != name]
-    return None if len(left) == len(maintenance.spec.requestor) else {"spec": {"requestor": left}}
-
-
-async def _let_go(dpf: Site, maintenance: DPUNodeMaintenance, report: ForcedDeletion) -> None:
-    name, uid = maintenance.name, maintenance.uid
-    await _delete(dpf, DPUNodeMaintenance, name, uid=uid)
-    await _modify(dpf, DPUNodeMaintenance, name, _without_requestors)
-    await _strip(dpf, DPUNodeMaintenance, name, known.DPUNODEMAINTENANCE_FINALIZER, report, uid=uid)
-
-
-async def _see_them_gone(
-    dpf: Site, objects: Iterable[tuple[type[Resource], str, str | None]], patience: float
-) -> None:
-    """What was forced is gone at once, unless somebody else's finalizer holds it."""
-    for kind, name, uid in objects:
-        await dpf.handle(kind, name).until_gone(uid=uid, timeout=patience)
-
-
-@contextmanager
-def _owned_up(report: ForcedDeletion) -> Iterator[None]:
-    """Whatever ends the block early, its notes have what would have been in the report."""
-    try:
-        yield
-    except DPFError as error:
-        for removed in report.removed:
-            error.add_note(f"taken off by force before: {removed}")
-        for left in report.left_behind:
-            error.add_note(f"left behind: {left}")
-        raise
-
-
-async def _strip(
-    dpf: Site, kind: type[T], name: str, finalizer: str, report: ForcedDeletion, *, uid: str | None = None
-) -> bool:
-    """Take one finalizer off an object that is being deleted; True if it was there."""
-    there = False
-
-    def without(current: T) -> dict[str, Any] | None:
-        nonlocal there
-        there = finalizer in current.metadata.finalizers
-        if not there or (uid is not None and current.uid != uid):
-            there = False
-            return None
-        return {"metadata": {"finalizers": [one for one in current.metadata.finalizers if one != finalizer]}}
-
-    await _modify(dpf, kind, name, without)
-    if there:
-        report.removed.append(f"{kind.KIND} {name}: {finalizer}")
-    return there
-
-
-# Reading and writing.
-
-
-@contextmanager
-def _going() -> Iterator[list[str]]:
-    """What was deleted in the block so far, for the notes of what fails in it."""
-    going: list[str] = []
-    with partway(going, how="deleted, or asked to go,", then="delete it again to go on from there"):
-        yield going
-
-
-async def _delete(dpf: Site, kind: type[T], name: str, *, uid: str | None = None) -> list[str]:
-    """Ask for it to go; return it in words, or nothing if it is gone."""
-    try:
-        await dpf.resource(kind).delete(name, uid=uid)
-    except NotFound:
-        return []
-    except Conflict:
-        # Another object has the name: the one that was meant is gone.
-        return []
-    return [f"{kind.KIND} {name}"]
-
-
-async def _modify(dpf: Site, kind: type[T], name: str, change: Callable[[T], dict[str, Any] | None]) -> None:
-    """Read, change, and write exactly what was read; start over if somebody was faster. Gone is fine."""
-    objects = dpf.resource(kind)
-    for attempt in range(_TRIES):
-        try:
-            current: T = await objects.get(name)
-            patch = change(current)
-            if patch is None:
-                return
-            metadata = patch.setdefault("metadata", {})
-            metadata["resourceVersion"] = current.metadata.resource_version
-            await objects.patch(name, patch)
-        except NotFound:
-            return
-        except Conflict:
-            if attempt == _TRIES - 1:
-                raise
-        else:
-            return
+    return effect_of(state) in {"", "hold", "no_effect"}
