@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
 import anyio
 import pytest
 
-from dpf_async import DPFClient, WaitTimeout, node_effect_held
-from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, Resource, known
+from dpf_async import (
+    Conflict,
+    DPFClient,
+    Forbidden,
+    ForcedDeletion,
+    Level,
+    NodeView,
+    Progress,
+    ServerError,
+    UsageError,
+    WaitTimeout,
+    node_effect_held,
+    phase_is,
+)
+from dpf_async._sdk.deletion import Deletion, take_dpu_away, take_node_away
+from dpf_async._sdk.parts import DPUParts, NodeParts, Part
+from dpf_async._sdk.progress import Teller
+from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, DPUPhase, Resource, known
+from dpf_async.sim import Simulator
+from dpf_async.sim.operator import Profile
 from tests.integration.backends import Backend
+from tests.support.cluster import client_of
+from tests.support.proxy import Proxy
+
+LASTING = Profile("lasting", bound_scale=1.0)
+"""Nothing takes time, but bounds are as long as DPF's: an installation that never ends is waited for."""
 
 FOREIGN = "example.com/stays"
 """A finalizer that nobody in this site takes off."""
@@ -29,6 +57,23 @@ async def versions(dpf: DPFClient) -> dict[tuple[str, str], str]:
         for kind in (DPUNode, DPUDevice, DPU, DPUNodeMaintenance)
         for obj in (await dpf.resource(kind).list()).items
     }
+
+
+@asynccontextmanager
+async def through_a_proxy(sim: Simulator) -> AsyncIterator[tuple[Proxy, DPFClient]]:
+    """A client whose way to the server is in the test's hands; the operator has another one."""
+    async with Proxy(sim.kubeconfig()) as proxy, client_of(proxy, sim.namespace) as dpf:
+        yield proxy, dpf
+
+
+async def installing_node(sim: Simulator, dpf: DPFClient) -> NodeView:
+    """A host whose DPU has its OS installed, and will for the next 45 min."""
+    held = await sim.node_waiting_for_hold()
+    await dpf.mark_dpu_node_ready_for_maintenance(held.name)
+    dpu = dpf.dpu(held.dpus[0].name)
+    await dpu.until(phase_is(DPUPhase.OS_INSTALLING), timeout=10)
+    await sim.settled()
+    return await dpf.node(held.name).view()
 
 
 # DeleteDPU
@@ -107,6 +152,194 @@ async def test_a_device_can_be_registered_again_after_its_deletion(backend: Back
         assert view.device_names == (host.devices[0].name,)
 
 
+@pytest.mark.parametrize("state", ["held", "rebooting"])
+async def test_the_last_dpu_of_a_host_takes_its_node_effect_with_it_and_the_next_one_asks_again(
+    backend: Backend, state: str
+) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        make = {"held": sim.node_waiting_for_hold, "rebooting": sim.node_waiting_for_external_reboot}
+        view = await make[state]()
+        await dpf.delete_dpu(view.dpus[0].device, timeout=10)
+        left = await names(dpf, DPUNodeMaintenance)
+
+        again = sim.host(view.name)
+        await dpf.create_dpu_node(again.name, again.devices, labels=again.labels)
+        asked = await dpf.node(again.name).until(node_effect_held, timeout=10)
+
+        assert left == set()
+        assert asked.hold is not None
+
+
+async def test_a_node_effect_that_other_dpus_of_the_host_need_is_left_to_them(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        view = await sim.node_waiting_for_hold(2)
+        gone, stays = view.dpus
+
+        await dpf.delete_dpu(gone.device, timeout=10)
+
+        (held,) = (await dpf.resource(DPUNodeMaintenance).list()).items
+        assert stays.name in held.spec.requestor
+        assert gone.name not in held.spec.requestor
+
+
+async def test_a_dpu_that_is_being_installed_is_told_as_such_with_the_time_it_may_take(
+    backend: Backend,
+) -> None:
+    async with (
+        backend.simulator(profile=LASTING, troubles=["install_timeout"]) as sim,
+        sim.client() as dpf,
+    ):
+        view = await installing_node(sim, dpf)
+        (dpu,) = view.dpus
+        heard: list[Progress] = []
+
+        with pytest.raises(WaitTimeout) as caught:
+            await dpf.delete_dpu(dpu.device, timeout=0.5, progress=heard.append)
+
+        said = f"DPU {dpu.name}: not gone after"
+        (line,) = [line for line in str(caught.value).splitlines() if said in line]
+        assert "OS Installing (DPF deletes no DPU while it installs the OS" in line
+        assert "by default 45 min after 20" in line
+        assert f"DPUDevice {dpu.device}: not gone" in str(caught.value)
+        assert any(
+            one.subject == f"DPU {dpu.name}" and "while it installs the OS" in one.doing for one in heard
+        )
+
+
+async def test_every_object_is_told_from_the_question_to_the_end(backend: Backend) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        view = await sim.ready_node(2)
+        heard: list[Progress] = []
+
+        await dpf.delete_dpu_node(view.name, timeout=20, progress=heard.append)
+
+        subjects = {f"DPUNode {view.name}"}
+        subjects |= {f"DPU {dpu.name}" for dpu in view.dpus} | {
+            f"DPUDevice {dpu.device}" for dpu in view.dpus
+        }
+        told = {subject: [one.doing for one in heard if one.subject == subject] for subject in subjects}
+        assert {doing[0] for doing in told.values()} == {"asked for its deletion"}
+        assert {doing[-1] for doing in told.values()} == {"gone"}
+        assert {one.flow for one in heard} == {"delete_dpu_node"}
+
+
+# Mistakes, and what others do meanwhile
+
+
+async def test_the_name_of_something_else_is_refused_and_the_message_has_the_call_that_was_meant(
+    backend: Backend,
+) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        view = await sim.ready_node()
+        (dpu,) = view.dpus
+        before = await versions(dpf)
+
+        calls: list[tuple[Callable[[str], Awaitable[object]], str, str]] = [
+            (dpf.delete_dpu, dpu.name, f"name of a DPU, .*call delete_dpu.'{dpu.device}'"),
+            (dpf.force_delete_dpu, dpu.name, f"name of a DPU, .*call delete_dpu.'{dpu.device}'"),
+            (dpf.delete_dpu, view.name, f"name of a DPUNode, .*call delete_dpu_node.'{view.name}'"),
+            (dpf.delete_dpu_node, dpu.name, f"name of a DPU, .*call delete_dpu_node.'{view.name}'"),
+            (dpf.delete_dpu_node, dpu.device, f"name of a DPUDevice, .*call delete_dpu.'{dpu.device}'"),
+            (dpf.force_delete_dpu_node, dpu.device, f"name of a DPUDevice, .*call delete_dpu.'{dpu.device}'"),
+        ]
+        for call, name, words in calls:
+            with pytest.raises(UsageError, match=words):
+                await call(name)
+
+        assert await versions(dpf) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("", "begins and ends"), ("Device-1", "lower-case"), ("a/b", "lower-case"), ("d" * 64, "at most")],
+)
+async def test_a_name_that_nothing_can_have_is_a_mistake_and_not_success(
+    backend: Backend, name: str, why: str
+) -> None:
+    async with backend.cluster() as site:
+        for call in (
+            site.dpf.delete_dpu,
+            site.dpf.force_delete_dpu,
+            site.dpf.delete_dpu_node,
+            site.dpf.force_delete_dpu_node,
+        ):
+            with pytest.raises(UsageError, match=why):
+                await call(name)
+
+
+@pytest.mark.parametrize(("status", "error"), [(403, Forbidden), (500, ServerError)])
+@pytest.mark.parametrize("force", [False, True])
+async def test_a_refusal_in_the_middle_is_raised_with_what_was_done_and_the_next_call_goes_on(
+    backend: Backend, status: int, error: type[Exception], *, force: bool
+) -> None:
+    async with backend.simulator() as sim, through_a_proxy(sim) as (proxy, dpf):
+        view = await sim.ready_node()
+        (dpu,) = view.dpus
+        delete = dpf.force_delete_dpu if force else dpf.delete_dpu
+
+        proxy.faults.answer(status, verb="delete", resource="dpus")
+        with pytest.raises(error) as caught:
+            await delete(dpu.device)
+        await delete(dpu.device)
+
+        (note,) = caught.value.__notes__
+        assert f"DPUDevice {dpu.device}: asked for its deletion" in note
+        assert f"DPU {dpu.name}" not in note
+        assert await names(dpf, DPU) == await names(dpf, DPUDevice) == set()
+        assert not (await dpf.resource(DPUNode).get(view.name)).spec.dpus
+
+
+async def test_a_refusal_while_forcing_is_raised_with_what_was_forced_by_then(backend: Backend) -> None:
+    async with (
+        backend.simulator(profile=LASTING, troubles=["install_timeout"]) as sim,
+        sim.client() as watcher,
+        through_a_proxy(sim) as (proxy, dpf),
+    ):
+        view = await installing_node(sim, watcher)
+        (dpu,) = view.dpus
+
+        proxy.faults.deny(verb="patch", resource="dpus")
+        with pytest.raises(Forbidden) as caught:
+            await dpf.force_delete_dpu(dpu.device, patience=0.3)
+        proxy.faults.allow()
+        report = await dpf.force_delete_dpu(dpu.device, patience=0.3)
+
+        notes = "\n".join(caught.value.__notes__)
+        assert f"taken off by force before that: DPUDevice {dpu.device}: {known.DPUDEVICE_FINALIZER}" in notes
+        assert "OS Installing" in notes
+        assert report.removed == (f"DPU {dpu.name}: {known.DPU_FINALIZER}",)
+        assert await names(dpf, DPU) == set()
+
+
+async def test_a_conflicting_writer_is_read_again_and_named_when_it_never_stops(backend: Backend) -> None:
+    async with backend.simulator() as sim, through_a_proxy(sim) as (proxy, dpf):
+        view = await sim.ready_node(2)
+        first, second = view.dpus
+
+        proxy.faults.answer(409, times=4, verb="patch", resource="dpunodes")
+        await dpf.delete_dpu(first.device, timeout=10)
+        proxy.faults.answer(409, times=5, verb="patch", resource="dpunodes")
+        with pytest.raises(Conflict) as caught:
+            await dpf.delete_dpu(second.device, timeout=10)
+
+        assert f"somebody else keeps writing DPUNode {view.name}" in caught.value.__notes__[0]
+        assert [ref.name for ref in (await dpf.resource(DPUNode).get(view.name)).spec.dpus] == [second.device]
+
+
+async def test_what_was_registered_anew_meanwhile_is_left_alone(backend: Backend) -> None:
+    async with backend.simulator(operator=False) as sim, sim.client() as dpf:
+        host = await sim.register_host()
+        device = host.devices[0].name
+        before = await versions(dpf)
+        work = Deletion(dpf, "test", timeout=5, teller=Teller("test", None))
+        old_device, old_node = Part(DPUDevice, device, "an-old-uid"), Part(DPUNode, host.name, "an-old-uid")
+
+        await take_dpu_away(work, DPUParts(device, old_device, (), (host.name,), (host.name,)))
+        await take_node_away(work, NodeParts(host.name, old_node, (old_device,), (), ()))
+
+        assert await versions(dpf) == before
+
+
 # ForceDeleteDPU
 
 
@@ -116,7 +349,8 @@ async def test_a_forced_deletion_that_needs_no_force_says_so(backend: Backend) -
 
         report = await dpf.force_delete_dpu(view.dpus[0].device, patience=10)
 
-        assert (report.orderly, report.removed, report.left_behind) == (True, (), ())
+        assert report == ForcedDeletion(orderly=True, removed=(), left_behind=())
+        assert str(report) == "everything went by itself; nothing was forced"
         assert await names(dpf, DPU) == set()
 
 
@@ -132,6 +366,67 @@ async def test_a_stuck_dpu_is_forced_away_and_the_report_says_what_is_left_behin
         assert any(dpu.name in left and "runs on" in left for left in report.left_behind)
         assert await names(dpf, DPU) == await names(dpf, DPUDevice) == set()
         assert not (await dpf.resource(DPUNode).get(view.name)).spec.dpus
+
+
+async def test_the_report_names_secrets_node_and_file_and_why_it_was_forced_and_cannot_be_changed(
+    backend: Backend,
+) -> None:
+    async with backend.simulator(troubles=["stuck_finalizer"]) as sim, sim.client() as dpf:
+        view = await sim.ready_node()
+        (dpu,) = view.dpus
+        cluster = dpu.object.spec.cluster
+        assert cluster is not None
+
+        report = await dpf.force_delete_dpu(dpu.device, patience=0.5)
+
+        left = "\n".join(report.left_behind)
+        assert f"Node {dpu.name} in DPUCluster {cluster.namespace}/{cluster.name}" in left
+        for secret in ("dms-server-cert", "server-secret", "kubeadm-join"):
+            assert f"Secret {dpu.name}-{secret} in namespace {sim.namespace}" in left
+        assert f"file {dpu.object.status.bf_cfg_file}" in left
+        assert "DeleteNodeError" in report.reason
+        assert all(words in str(report) for words in (report.reason, *report.removed, *report.left_behind))
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            report.orderly = True  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["dpu", "node"])
+async def test_force_while_the_os_is_installed_lets_the_device_go_before_the_dpu_so_that_none_is_made_again(
+    backend: Backend, *, whole: bool
+) -> None:
+    async with (
+        backend.simulator(profile=LASTING, troubles=["install_timeout"]) as sim,
+        sim.client() as dpf,
+    ):
+        view = await installing_node(sim, dpf)
+        (dpu,) = view.dpus
+        uids: set[str] = set()
+
+        async with dpf.node(view.name).attending(_every_dpu(uids)):
+            if whole:
+                report = await dpf.force_delete_dpu_node(view.name, patience=0.3)
+            else:
+                report = await dpf.force_delete_dpu(dpu.device, patience=0.3)
+            await sim.settled()
+            left = await dpf.node(view.name).view()
+
+        forced = [entry.rpartition(" ")[2] for entry in report.removed]
+        node_last = [known.DPUNODE_FINALIZER] if known.DPUNODE_FINALIZER in forced else []
+        order = [known.DPUDEVICE_FINALIZER, known.DPU_FINALIZER]
+        assert [one for one in forced if one in order] == (order[::-1] if whole else order)
+        assert forced[-1:] == node_last or not node_last
+        assert uids == {dpu.uid}
+        assert (left.exists, left.dpus, left.maintenances) == (not whole, (), ())
+
+
+def _every_dpu(uids: set[str]) -> Level[NodeView]:
+    """Notes the uids of all DPUs that a node ever has; never holds."""
+
+    def note(view: NodeView) -> bool:
+        uids.update(view.uids.values())
+        return False
+
+    return Level("noted", note, survives_failure=True)
 
 
 async def test_force_leaves_the_finalizers_of_others_alone_and_says_that_they_hold(backend: Backend) -> None:
@@ -196,6 +491,56 @@ async def test_a_deleted_host_is_gone_with_everything_that_refers_to_it_and_othe
         assert await everything(dpf) == stays
 
 
+async def test_devices_that_never_got_the_label_of_their_host_go_with_it_but_not_those_of_another_host(
+    backend: Backend,
+) -> None:
+    async with backend.simulator(operator=False) as sim, sim.client() as dpf:
+        host = await sim.register_host(devices=2)
+        moved = host.devices[1]
+        other = await sim.register_host()
+        await dpf.create_dpu_node(other.name, [*other.devices, moved], labels=other.labels)
+
+        await dpf.delete_dpu_node(host.name, timeout=5)
+
+        assert await names(dpf, DPUNode) == {other.name}
+        assert await names(dpf, DPUDevice) == {other.devices[0].name, moved.name}
+
+
+async def test_what_is_left_of_a_host_whose_node_somebody_has_forced_away_is_taken_away(
+    backend: Backend,
+) -> None:
+    async with backend.simulator() as sim, sim.client() as dpf:
+        view = await sim.ready_node(2)
+        await dpf.resource(DPUNode).patch(view.name, {"metadata": {"finalizers": []}})
+        await dpf.resource(DPUNode).delete(view.name)
+
+        await dpf.delete_dpu_node(view.name, timeout=10)
+
+        assert await everything(dpf) == set()
+
+
+async def test_a_node_effect_that_must_be_undone_is_not_dropped_unless_by_force_and_the_report_says_so(
+    backend: Backend,
+) -> None:
+    async with backend.simulator(operator=False) as sim, sim.client() as dpf:
+        drained = {
+            "metadata": {"name": "node-1-k8sdrain", "finalizers": [known.DPUNODEMAINTENANCE_FINALIZER]},
+            "spec": {"dpuNodeName": "node-1", "nodeEffect": {"drain": True}, "requestor": ["a-service"]},
+        }
+        await dpf.resource(DPUNodeMaintenance).create(DPUNodeMaintenance.model_validate(drained))
+
+        with pytest.raises(WaitTimeout, match=r"node-1-k8sdrain: not gone .*nobody asks for it any more"):
+            await dpf.delete_dpu_node("node-1", timeout=0.3)
+        report = await dpf.force_delete_dpu_node("node-1", patience=0.3)
+
+        assert report.removed == (
+            f"DPUNodeMaintenance node-1-k8sdrain: {known.DPUNODEMAINTENANCE_FINALIZER}",
+        )
+        (left,) = report.left_behind
+        assert "the host's Kubernetes node stays drained" in left
+        assert await everything(dpf) == set()
+
+
 async def test_deleting_a_host_that_is_gone_changes_nothing(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         view = await sim.ready_node()
@@ -246,6 +591,49 @@ async def test_force_takes_a_host_away_when_no_operator_is_there(backend: Backen
         assert len(objects) == 4
         assert len(report.removed) == 4
         assert left == set()
+
+
+@pytest.mark.parametrize("point", range(1, 10))
+@pytest.mark.parametrize(
+    "call", ["delete_dpu", "force_delete_dpu", "delete_dpu_node", "force_delete_dpu_node"]
+)
+async def test_a_worker_killed_at_any_point_and_started_again_leaves_nothing_behind(
+    backend: Backend, call: str, point: int
+) -> None:
+    troubles = ["stuck_finalizer"] if "force" in call else []
+    waiting: dict[str, Any] = {"patience": 0.2} if troubles else {"timeout": 10}
+    async with backend.simulator(troubles=troubles) as sim, sim.client() as dpf:
+        # Ready where DPUs get stuck; where they do not, on the way, with a maintenance.
+        view = await (sim.ready_node() if troubles else sim.node_waiting_for_external_reboot())
+        name = view.name if "node" in call else view.dpus[0].device
+
+        await _killed_at(sim, point, lambda first, tell: getattr(first, call)(name, progress=tell, **waiting))
+        async with sim.client() as second:
+            await getattr(second, call)(name, **waiting)
+        await sim.settled()
+
+        assert await everything(dpf) == (set() if "node" in call else {view.name})
+        if "node" not in call:
+            assert not (await dpf.resource(DPUNode).get(view.name)).spec.dpus
+
+
+async def _killed_at(
+    sim: Simulator,
+    point: int,
+    run: Callable[[DPFClient, Callable[[Progress], object]], Awaitable[object]],
+) -> None:
+    """Run in a client of its own, and cancel it the point-th time that it says anything."""
+    said = 0
+    async with sim.client() as first:
+        with anyio.CancelScope() as scope:
+
+            def tell(_: Progress) -> None:
+                nonlocal said
+                said += 1
+                if said == point:
+                    scope.cancel()
+
+            await run(first, tell)
 
 
 async def _copy(source: DPFClient, target: DPFClient) -> None:
