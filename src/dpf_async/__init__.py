@@ -33,6 +33,7 @@ from dpf_async._sdk.plan import PlannedObject, SitePlan
 from dpf_async._sdk.progress import Progress, ProgressListener
 from dpf_async._sdk.resources import Resources
 from dpf_async._sdk.setup import SiteObject
+from dpf_async._sdk.snapshot import HostSnapshot, ObjectSummary, UnreadableObject
 from dpf_async._sdk.specs import (
     DeviceSpec,
     GroupSpec,
@@ -194,6 +195,7 @@ __all__ = [
     "HealthTransition",
     "HealthUnknown",
     "HoldRequest",
+    "HostSnapshot",
     "HostSpec",
     "InterfaceSpec",
     "Invalid",
@@ -217,6 +219,7 @@ __all__ = [
     "NotReadyBecause",
     "ObjectHandle",
     "ObjectReplaced",
+    "ObjectSummary",
     "OperationalConditionFalse",
     "PasswordHealth",
     "PasswordProvider",
@@ -253,6 +256,7 @@ __all__ = [
     "TransitionStream",
     "Unauthorized",
     "Undecodable",
+    "UnreadableObject",
     "Updated",
     "UsageError",
     "WaitError",

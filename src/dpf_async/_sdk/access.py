@@ -138,6 +138,7 @@ NEEDS: Final[Mapping[str, Needs]] = MappingProxyType(
         "transitions": _SITE,
         "health_transitions": _SITE,
         "monitor": _SITE,
+        "snapshot": _SITE,
         "dpu": _follow(DPU),
         "deployment": _follow(DPUDeployment),
         "site_accepted": _follow(BFB, DPUDeployment),
@@ -176,6 +177,7 @@ ROLES: Final[Mapping[Role, tuple[str, ...]]] = MappingProxyType(
         "observer": (
             "node",
             "transitions",
+            "snapshot",
             "host_discovered",
             "health_transitions",
             "monitor",

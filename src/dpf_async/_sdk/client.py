@@ -38,6 +38,7 @@ from dpf_async._sdk.plan import SitePlan
 from dpf_async._sdk.progress import ProgressListener, Teller
 from dpf_async._sdk.resources import Resources
 from dpf_async._sdk.setup import SiteObject
+from dpf_async._sdk.snapshot import HostSnapshot
 from dpf_async._sdk.streams import NodeTransitionStream
 from dpf_async._sdk.tasks import task_group
 from dpf_async._sdk.waiting import Deadline
@@ -49,7 +50,7 @@ from dpf_async._transitions.view import (
 )
 from dpf_async._watch.policy import WatchPolicy
 from dpf_async._watch.reflector import Health
-from dpf_async.errors import UsageError
+from dpf_async.errors import NotFound, UsageError
 from dpf_async.models import DPUDeployment, Resource, Secret, known
 
 if TYPE_CHECKING:
@@ -201,6 +202,30 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         connection = self._entered
         patience = damping(down_after=down_after, up_after=up_after, still_after=still_after)
         return health_stream(connection.node_services, connection.selection(label_selector), patience)
+
+    async def snapshot(self, node: str) -> HostSnapshot:
+        """Everything DPF knows of one host at one moment: what a support ticket needs.
+
+        Every object with its identity, phase, conditions, labels, annotations, and what it waits for; those that cannot
+        be read are named. Everything this client wrote is in it. What may hold passwords is not.
+
+        Args:
+            node: name of the DPUNode. The node itself may be gone, as long as something refers to it.
+
+        Raises:
+            NotFound: DPF knows nothing of a host of this name.
+            Unauthorized, Forbidden, KindNotServed: it cannot be looked at until somebody repairs something.
+        """
+        snapshot = await self._entered.snapshot(node)
+        if snapshot is None:
+            raise NotFound(
+                f"DPF knows nothing of a host {node}: there is no DPUNode of this name, and nothing refers to one; look"
+                " at the names with resource(DPUNode).list()",
+                status=404,
+                reason="NotFound",
+                object=f"DPUNode {node}",
+            )
+        return snapshot
 
     @property
     def health(self) -> Mapping[str, Health]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import anyio
@@ -18,6 +19,7 @@ from dpf_async._sdk.nodes import NodeServices, Selection
 from dpf_async._sdk.objects import ObjectHandle, ObjectPicture
 from dpf_async._sdk.pictures import Pictures
 from dpf_async._sdk.resources import Resources
+from dpf_async._sdk.snapshot import HostSnapshot, take
 from dpf_async._transitions.site import Site, Told
 from dpf_async._transitions.view import (
     BFBView,
@@ -118,6 +120,17 @@ class Connection:
     async def fresh_site(self) -> None:
         for reflector in self._site_reflectors:
             await self.fresh(reflector)
+
+    async def snapshot(self, name: str) -> HostSnapshot | None:
+        """Everything known of a host; None if nothing is."""
+        site = await self.site()
+        # The same picture as the site's: one selection is kept once.
+        devices = (await self.picture(DPUDevice)).reflector.store
+        await self.fresh_site()
+        # No await from here: all of it is of one moment.
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        view = site.view(name)
+        return take(view, devices, pictures=self._site_reflectors, namespace=self._namespace, now=now)
 
     def selection(self, label_selector: str) -> Selection:
         """The hosts that match: the server decides which do, in a watch of its own. All, without a selector."""

@@ -655,8 +655,29 @@ def _describe_services(view: DPUView) -> str:
     )
 
 
+_GOOD_WHEN_FALSE: Final[Mapping[type[Resource], frozenset[str]]] = {
+    DPUNode: frozenset(
+        (
+            known.DPUNodeCondition.REBOOT_IN_PROGRESS,
+            known.DPUNodeCondition.NODE_EFFECT_IN_PROGRESS,
+            known.DPUNodeCondition.NEED_HOST_AGENT_UPGRADE,
+        )
+    ),
+    DPUDevice: frozenset((known.DPUDeviceCondition.ERROR, known.DPUDeviceCondition.RESETTING_BMC)),
+}
+"""Conditions that tell of trouble by being True (dpf-facts 3.1, 4)."""
+
+
+def unmet(state: Snapshot[Any]) -> ConditionRecord | None:
+    """The condition that says what an object waits for: the last one that is not as it should be."""
+    return next(
+        (c for c in reversed(state.conditions) if c.status == "False" and c.type not in _GOOD_WHEN_FALSE),
+        None,
+    )
+
+
 def _because(state: Snapshot[Any]) -> str:
-    waiting = next((c for c in reversed(state.conditions) if c.status == "False"), None)
+    waiting = unmet(state)
     if waiting is None or not waiting.reason:
         return ""
     detail = f": {printable(waiting.message, 200)}" if state.terminating and waiting.message else ""
