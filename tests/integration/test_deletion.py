@@ -138,7 +138,7 @@ async def test_a_deletion_that_something_holds_is_a_timeout_that_names_it_and_it
         dpu = view.dpus[0]
 
         with pytest.raises(WaitTimeout, match=f"DPU {dpu.name}.*{known.DPU_FINALIZER}"):
-            await dpf.delete_dpu(dpu.device, timeout=0.5)
+            await dpf.delete_dpu(dpu.device, timeout=1.0)
 
 
 async def test_a_device_can_be_registered_again_after_its_deletion(backend: Backend) -> None:
@@ -194,7 +194,7 @@ async def test_a_dpu_that_is_being_installed_is_told_as_such_with_the_time_it_ma
         heard: list[Progress] = []
 
         with pytest.raises(WaitTimeout) as caught:
-            await dpf.delete_dpu(dpu.device, timeout=0.5, progress=heard.append)
+            await dpf.delete_dpu(dpu.device, timeout=1.0, progress=heard.append)
 
         said = f"DPU {dpu.name}: not gone after"
         (line,) = [line for line in str(caught.value).splitlines() if said in line]
@@ -300,7 +300,7 @@ async def test_a_refusal_while_forcing_is_raised_with_what_was_forced_by_then(ba
 
         proxy.faults.deny(verb="patch", resource="dpus")
         with pytest.raises(Forbidden) as caught:
-            await dpf.force_delete_dpu(dpu.device, patience=0.3)
+            await dpf.force_delete_dpu(dpu.device, patience=1.0)
         proxy.faults.allow()
         report = await dpf.force_delete_dpu(dpu.device, patience=0.3)
 
@@ -377,7 +377,7 @@ async def test_the_report_names_secrets_node_and_file_and_why_it_was_forced_and_
         cluster = dpu.object.spec.cluster
         assert cluster is not None
 
-        report = await dpf.force_delete_dpu(dpu.device, patience=0.5)
+        report = await dpf.force_delete_dpu(dpu.device, patience=1.0)
 
         left = "\n".join(report.left_behind)
         assert f"Node {dpu.name} in DPUCluster {cluster.namespace}/{cluster.name}" in left
@@ -530,7 +530,7 @@ async def test_a_node_effect_that_must_be_undone_is_not_dropped_unless_by_force_
         await dpf.resource(DPUNodeMaintenance).create(DPUNodeMaintenance.model_validate(drained))
 
         with pytest.raises(WaitTimeout, match=r"node-1-k8sdrain: not gone .*nobody asks for it any more"):
-            await dpf.delete_dpu_node("node-1", timeout=0.3)
+            await dpf.delete_dpu_node("node-1", timeout=1.0)
         report = await dpf.force_delete_dpu_node("node-1", patience=0.3)
 
         assert report.removed == (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -83,6 +83,7 @@ class _Force:
     """A forced deletion under way."""
 
     work: Deletion
+    patience: float
     reason: str
     removed: dict[str, None] = field(default_factory=dict)
     left_behind: dict[str, None] = field(default_factory=dict)
@@ -131,6 +132,23 @@ class _Force:
         if await self.work.modify(DPUNodeMaintenance, part.name, less, "took out requestors"):
             for one in out:
                 self._removed(str(part), f"requestor {one}")
+
+    async def see_gone(self, parts: Iterable[Part]) -> None:
+        """What was forced is gone at once, as the server says itself; the rest is given its time."""
+        left = [part for part in parts if await self._is_there(part)]
+        self.work.deadline = Deadline(self.patience)
+        await self.work.see_gone(left)
+
+    async def _is_there(self, part: Part) -> bool:
+        try:
+            state: Snapshot[Any] = await self.work.dpf.resource(part.kind).snapshot(part.name)
+        except NotFound:
+            there = False
+        else:
+            there = state.uid == part.uid
+        if not there:
+            self.work.teller.tell(str(part), "gone")
+        return there
 
     def leave(self, *what: str) -> None:
         """Something that nobody cleans up."""
@@ -186,9 +204,7 @@ async def _by_force(
         return ForcedDeletion()
     log.warning("deletion_forced", subject=work.subject, reason=reason)
     work.teller.tell(work.subject, "forcing it")
-    forced = _Force(work, reason)
-    # Again as long: what was forced is gone at once, but the rest goes by itself, and is given its time.
-    work.deadline = Deadline(patience)
+    forced = _Force(work, patience, reason)
     with forced.telling_what_was_forced():
         await force(forced)
     return forced.report
@@ -208,11 +224,11 @@ async def _force_dpu(force: _Force, first: DPUParts) -> None:
             await force.strip(parts.device, known.DPUDEVICE_FINALIZER)
         for dpu in parts.dpus:
             await _force_out(force, dpu, nodes)
-        await work.see_gone(parts.objects)
+        await force.see_gone(parts.objects)
     for node in nodes:
         released = await deletion.release_unused(work, node)
         try:
-            await work.see_gone(released)
+            await force.see_gone(released)
         except WaitTimeout as error:
             # The DPU is gone, as was asked for. Its host is there, and with it whoever ends the maintenance.
             for part in released:
@@ -312,7 +328,7 @@ async def _force_node(force: _Force, first: NodeParts) -> None:
         await _force_maintenance(force, maintenance)
     if parts.node is not None:
         await force.strip(parts.node, known.DPUNODE_FINALIZER)
-    await work.see_gone((*parts.objects, *parts.maintenances))
+    await force.see_gone((*parts.objects, *parts.maintenances))
 
 
 async def _force_maintenance(force: _Force, part: Part) -> None:

@@ -670,10 +670,8 @@ _GOOD_WHEN_FALSE: Final[Mapping[type[Resource], frozenset[str]]] = {
 
 def unmet(state: Snapshot[Any]) -> ConditionRecord | None:
     """The condition that says what an object waits for: the last one that is not as it should be."""
-    return next(
-        (c for c in reversed(state.conditions) if c.status == "False" and c.type not in _GOOD_WHEN_FALSE),
-        None,
-    )
+    good = _GOOD_WHEN_FALSE.get(state.kind, frozenset())
+    return next((c for c in reversed(state.conditions) if c.status == "False" and c.type not in good), None)
 
 
 def _because(state: Snapshot[Any]) -> str:
