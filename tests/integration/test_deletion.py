@@ -24,6 +24,7 @@ from dpf_async import (
     node_effect_held,
     phase_is,
 )
+from dpf_async._sdk.access import NEEDS
 from dpf_async._sdk.deletion import Deletion, take_dpu_away, take_node_away
 from dpf_async._sdk.parts import DPUParts, NodeParts, Part
 from dpf_async._sdk.progress import Teller
@@ -338,6 +339,28 @@ async def test_what_was_registered_anew_meanwhile_is_left_alone(backend: Backend
         await take_node_away(work, NodeParts(host.name, old_node, (old_device,), (), ()))
 
         assert await versions(dpf) == before
+
+
+@pytest.mark.parametrize(
+    "operation", ["delete_dpu", "force_delete_dpu", "delete_dpu_node", "force_delete_dpu_node", "snapshot"]
+)
+async def test_no_more_permissions_are_needed_than_are_said(backend: Backend, operation: str) -> None:
+    force = "force" in operation
+    async with (
+        backend.simulator(troubles=["stuck_finalizer"] if force else []) as sim,
+        through_a_proxy(sim) as (proxy, dpf),
+    ):
+        # With a maintenance, so that every step is needed.
+        view = await (sim.ready_node() if force else sim.node_waiting_for_hold())
+        granted = {(permission.verb, permission.resource) for permission in NEEDS[operation]}
+        for kind in (DPUNode, DPUDevice, DPU, DPUNodeMaintenance):
+            for verb in ("get", "list", "watch", "create", "update", "patch", "delete"):
+                if (verb, kind.PLURAL) not in granted:
+                    proxy.faults.deny(verb=verb, resource=kind.PLURAL)
+
+        waiting: dict[str, Any] = {"patience": 0.3} if force else {}
+        name = view.dpus[0].device if operation.endswith("dpu") else view.name
+        await getattr(dpf, operation)(name, **waiting)
 
 
 # ForceDeleteDPU
