@@ -165,6 +165,7 @@ CALLS: Final[Mapping[str, Call]] = {
     "transitions": lambda dpf, _: first_transition(dpf),
     "health_transitions": lambda dpf, _: first_health(dpf),
     "monitor": lambda dpf, _: first_act(dpf),
+    "snapshot": lambda dpf, hosts: dpf.snapshot(hosts.held.name),
     "dpu": lambda dpf, hosts: dpf.dpu(hosts.dpu).until(THERE),
     "deployment": lambda dpf, _: dpf.deployment(GROUP).until(accepted),
     "site_accepted": lambda dpf, _: dpf.site_accepted(SITE),
