@@ -16,6 +16,7 @@ from dpf_async._api.reviews import Permission
 from dpf_async._api.transport import Timeouts
 from dpf_async._sdk.access import Access, Role
 from dpf_async._sdk.bmc_password import BMCPassword, PasswordHealth, PasswordProvider
+from dpf_async._sdk.claims import Attempt, Claim, Claims
 from dpf_async._sdk.client import DPFClient
 from dpf_async._sdk.compare import FieldDifference
 from dpf_async._sdk.compatibility import Compatibility, Effect, Finding
@@ -114,6 +115,7 @@ from dpf_async.errors import (
     APIError,
     BadRequest,
     Cause,
+    ClaimLost,
     Conflict,
     ConnectionFailed,
     DecodeError,
@@ -146,11 +148,15 @@ __all__ = [
     "Access",
     "Added",
     "AlreadyExists",
+    "Attempt",
     "BFBView",
     "BMCPassword",
     "BadRequest",
     "Cause",
     "Checkpoint",
+    "Claim",
+    "ClaimLost",
+    "Claims",
     "Compatibility",
     "ConditionChanged",
     "ConditionRecord",

@@ -25,6 +25,7 @@ DPFError
 ├── StaleRelease             a hold was released before this DPU asked: .node, .maintenance, .dpus
 ├── PasswordUnavailable      the caller's own provider could not tell the BMC password
 ├── SiteDiffers              what is there differs from a site's description; nothing was changed: .plan
+├── ClaimLost                another client has the claim on a node: .node, .holder, .taken_by
 └── UsageError               the caller's mistake; nothing was sent
     └── SpecError            a site or host description with mistakes in it: .problems
 
@@ -42,6 +43,7 @@ __all__ = [
     "AlreadyExists",
     "BadRequest",
     "Cause",
+    "ClaimLost",
     "Conflict",
     "ConnectionFailed",
     "DPFError",
@@ -380,6 +382,22 @@ class SiteDiffers(DPFError):
     def __init__(self, message: str, *, plan: Any) -> None:  # Any: errors come before plans in the corridor
         super().__init__(message)
         self.plan = plan
+
+
+class ClaimLost(DPFError):
+    """The claim on a node was lost while its block ran, and the request was not answered: that is another's to do now.
+
+    Attributes:
+        node: name of the DPUNode.
+        holder: who we were, as the Lease said it.
+        taken_by: who took it; empty if it was given back since.
+    """
+
+    def __init__(self, message: str, *, node: str, holder: str, taken_by: str = "") -> None:
+        super().__init__(message)
+        self.node = node
+        self.holder = holder
+        self.taken_by = taken_by
 
 
 class UsageError(DPFError):

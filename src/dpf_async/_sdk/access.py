@@ -29,6 +29,7 @@ from dpf_async.models import (
     DPUServiceInterface,
     DPUServiceNAD,
     DPUServiceTemplate,
+    Lease,
     Resource,
     Secret,
     known,
@@ -168,6 +169,10 @@ NEEDS: Final[Mapping[str, Needs]] = MappingProxyType(
         "discover": _REGISTRATION,
         "provision": _REGISTRATION | _REBOOT | _RELEASE | _may(DPUNodeMaintenance, "get"),
         "reprovision": _REPLACEMENT | _REBOOT | _RELEASE,
+        # In addition to a handshake or a flow, for a client that claims.
+        "claims": _may(Lease, "get", "list", "watch", "create", "patch")
+        | _may(DPUNode, "get")
+        | _may(DPUNodeMaintenance, "get"),
     }
 )
 """Operations, under the names that they have in the public API, and what they need at most."""

@@ -24,6 +24,7 @@ from dpf_async._sdk import (
 )
 from dpf_async._sdk.access import Access, Role
 from dpf_async._sdk.bmc_password import EVERY, BMCPassword, Password, PasswordProvider
+from dpf_async._sdk.claims import Claims
 from dpf_async._sdk.compatibility import Compatibility
 from dpf_async._sdk.connection import Connection
 from dpf_async._sdk.discovery import GRACE, Patience
@@ -79,6 +80,8 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         policy: how patient watches are.
         timeouts: how long requests may take.
         field_manager: who we are in managedFields, and in the User-Agent.
+        claims: claim a node before working on what DPF asks about it, so that of several processes that do, one at a
+            time works on it, and each request is answered once; None for a process that is alone.
 
     Entering it finds the server and the credentials, and sends nothing yet; it raises UsageError if there is no
     kubeconfig or it cannot be used. A watch that the server will never accept ends the block with that error.
@@ -95,6 +98,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         policy: WatchPolicy | None = None,
         timeouts: Timeouts | None = None,
         field_manager: str = FIELD_MANAGER,
+        claims: Claims | None = None,
     ) -> None:
         self.namespace = namespace
         self._kubeconfig = kubeconfig
@@ -104,6 +108,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         self._policy = policy or WatchPolicy()
         self._timeouts = timeouts
         self._field_manager = field_manager
+        self._claims = claims
         self._connection: Connection | None = None
 
     @asynccontextmanager
@@ -123,7 +128,12 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         ):
             pictures = Pictures(transport, tasks, self._policy)
             self._connection = Connection(
-                transport, pictures, stack, self.namespace, field_manager=self._field_manager
+                transport,
+                pictures,
+                stack,
+                self.namespace,
+                field_manager=self._field_manager,
+                claims=self._claims,
             )
             try:
                 yield self
@@ -231,6 +241,11 @@ class DPFClient(anyio.AsyncContextManagerMixin):
     def health(self) -> Mapping[str, Health]:
         """How each picture is kept, by what it shows: "dpus in namespace …"."""
         return self._entered.pictures.health
+
+    @property
+    def claims(self) -> Claims | None:
+        """How nodes are claimed before they are worked on; None if they are not."""
+        return self._claims
 
     async def server_version(self) -> str:
         """The version of the API server, such as "v1.34.1": the cheapest way to learn whether it can be reached.

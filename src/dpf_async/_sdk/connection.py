@@ -9,9 +9,12 @@ from typing import Any, TypeVar
 
 import anyio
 
+from dpf_async._api.codec import Snapshot
 from dpf_async._api.transport import Transport
 from dpf_async._sdk import compatibility
 from dpf_async._sdk.access import Access, Role, check
+from dpf_async._sdk.claimant import Claimant
+from dpf_async._sdk.claims import CLAIM_SELECTOR, Claims
 from dpf_async._sdk.compatibility import Compatibility
 from dpf_async._sdk.dpus import DPUHandle
 from dpf_async._sdk.locks import Locks
@@ -32,7 +35,8 @@ from dpf_async._transitions.view import (
     describe_object,
 )
 from dpf_async._watch.reflector import Reflector
-from dpf_async.models import BFB, DPU, DPUDeployment, DPUDevice, DPUNode, DPUNodeMaintenance, Resource
+from dpf_async.errors import NotFound
+from dpf_async.models import BFB, DPU, DPUDeployment, DPUDevice, DPUNode, DPUNodeMaintenance, Lease, Resource
 
 T = TypeVar("T", bound=Resource)
 
@@ -56,6 +60,7 @@ class Connection:
         namespace: str,
         *,
         field_manager: str,
+        claims: Claims | None,
     ) -> None:
         self.pictures = pictures
         self._transport = transport
@@ -66,12 +71,15 @@ class Connection:
         self._objects: dict[type[Resource], ObjectPicture[Any, Any]] = {}  # Any: by kind
         self._site: Site | None = None
         self._site_reflectors: list[Reflector[Any]] = []
+        self._claims_picture: ObjectPicture[Lease, Any] | None = None
         self.node_services = NodeServices(
             site=self.site,
             fresh=self.fresh_site,
             nodes=self.resource(DPUNode),
             maintenances=self.resource(DPUNodeMaintenance),
             locks=Locks(),
+            claimant=Claimant(claims, self.resource(Lease), self.claims_picture) if claims else None,
+            latest=self.latest,
             health=lambda: [reflector.health for reflector in self._site_reflectors],
         )
 
@@ -113,6 +121,32 @@ class Connection:
                 self._site_reflectors = [nodes, devices, dpus, maintenances]
                 self._site = Site(nodes.store, devices.store, dpus.store, maintenances.store)
             return self._site
+
+    async def claims_picture(self) -> ObjectPicture[Lease, Any]:
+        """The picture of the leases that are claims, whoever's; started when one of somebody else is in the way."""
+        async with self._starting:
+            if self._claims_picture is None:
+                of = self.pictures.of(Lease, self._namespace, label_selector=CLAIM_SELECTOR)
+                self._claims_picture = ObjectPicture(await self._stack.enter_async_context(of), _itself)
+            return self._claims_picture
+
+    async def latest(self, kind: type[T], name: str, uid: str) -> Snapshot[T] | None:
+        """An object as the server has it at this moment, whoever wrote it; None if it is gone.
+
+        Whatever is looked at later is at least as new.
+
+        Args:
+            kind: of the object.
+            name: of the object.
+            uid: of the one that a look may still show.
+        """
+        try:
+            state = await self.resource(kind).snapshot(name)
+        except NotFound:
+            self.pictures.note_deletion(kind, self._namespace, name, uid)
+            return None
+        self.pictures.note_write(kind, self._namespace, state.resource_version)
+        return state
 
     async def fresh(self, reflector: Reflector[Any]) -> None:
         await self.pictures.fresh(reflector, self._namespace)

@@ -8,6 +8,7 @@ it goes on where things stand: what was answered is not asked any more, what was
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 import anyio
@@ -29,7 +30,7 @@ from dpf_async._transitions.levels import (
 )
 from dpf_async._transitions.releases import stale_release
 from dpf_async._transitions.view import NodeView
-from dpf_async.errors import NotFound
+from dpf_async.errors import ClaimLost, NotFound
 from dpf_async.models import DPUPhase
 
 if TYPE_CHECKING:
@@ -277,10 +278,10 @@ class _Attendance:
             view = await self._patience.until(asked)
             if self._stale.holds(view):
                 await self._resolve(view)
-            elif view.hold is not None:
-                await self._give_free()
-            elif view.external_reboot_required:
-                await self._have_rebooted()
+            elif view.hold is not None or view.external_reboot_required:
+                # A claim that was lost is another client's, which answers, or dies as well: look again.
+                with suppress(ClaimLost):
+                    await (self._give_free() if view.hold is not None else self._have_rebooted())
             elif goal.holds(view):
                 return view
             else:

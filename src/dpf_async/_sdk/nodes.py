@@ -17,11 +17,13 @@ from dpf_async._transitions.health import NodeHealth, health_of
 from dpf_async._transitions.hub import Hub, Objection, Wait
 from dpf_async._transitions.levels import Level, external_reboot_required, node_effect_held
 from dpf_async._transitions.site import Site
-from dpf_async._transitions.view import DPUView, NodeView, describe
+from dpf_async._transitions.view import DPUView, MaintenanceView, NodeView, describe
 from dpf_async.errors import Conflict, DPUFailed, NotFound, ObjectReplaced, WaitError
 from dpf_async.models import DPUNode, DPUNodeMaintenance, DPUPhase, known
 
 if TYPE_CHECKING:
+    from dpf_async._api.codec import Snapshot
+    from dpf_async._sdk.claimant import Claimant
     from dpf_async._sdk.locks import Locks
     from dpf_async._sdk.resources import Resources
     from dpf_async._transitions.health_transitions import Damping
@@ -41,6 +43,8 @@ class NodeServices:
         nodes: Resources[DPUNode],
         maintenances: Resources[DPUNodeMaintenance],
         locks: Locks,
+        claimant: Claimant | None,
+        latest: Callable[[type[DPUNode | DPUNodeMaintenance], str, str], Awaitable[Snapshot[Any] | None]],
         health: Callable[[], Iterable[Health]],
     ) -> None:
         self.site = site
@@ -48,6 +52,9 @@ class NodeServices:
         self.nodes = nodes
         self.maintenances = maintenances
         self.locks = locks
+        self.claimant = claimant
+        self.latest = latest
+        """An object of a name and a uid as the server has it at this moment; later looks are at least as new."""
         self.health = health
 
 
@@ -151,12 +158,19 @@ class NodeHandle:
         each request is worked on once, whoever waits for it. Once the block was left in good order, the answer is
         written however long that takes; cancelled in that moment, it is still tried for 5 s.
 
+        Among clients with `claims=`, one at a time works on a node, and each request is answered once. The work may be
+        done twice, when a client dies or falls silent in the middle of it: the request's `earlier` tells of that.
+
         Args:
             unless: give up waiting when this holds, and enter the block with None; leaving it tells DPF nothing.
             timeout: seconds to wait for the request; the block itself is not bounded by it.
 
         Raises:
-            WaitTimeout: no request in time, or another worker of this client is still busy with it.
+            WaitTimeout: no request in time, or another worker of this client is still busy with it, or another client
+                has the claim on the node.
+            ClaimLost: on leaving the block: another client took the claim over meanwhile. The block is not cut short
+                for that, since half a power cycle is worse than two.
+            Forbidden: claims need a permission that is missing.
             ObjectReplaced, DPUFailed: as for `until`.
 
         Source: dpf-facts 3.4.
@@ -166,9 +180,12 @@ class NodeHandle:
             stands=external_reboot_required,
             read=_read_reboot,
             withdrawn=_reboot_withdrawn,
-            answer=lambda request: self._confirm_reboot(request.view),
+            identity=_reboot_identity,
+            latest=self._latest_reboot,
+            answer=self._confirm_reboot,
         )
-        return asked(self, question, self._services.locks, unless=unless, timeout=timeout)
+        services = self._services
+        return asked(self, question, services.locks, services.claimant, unless=unless, timeout=timeout)
 
     @overload
     def node_effect_hold(
@@ -192,7 +209,8 @@ class NodeHandle:
             timeout: seconds to wait for the hold; the block itself is not bounded by it.
 
         Raises:
-            WaitTimeout: no hold in time, or another worker of this client is still busy with it.
+            WaitTimeout: no hold in time, or another worker is still busy with it.
+            ClaimLost, Forbidden: as for `external_reboot`.
             ObjectReplaced, DPUFailed: as for `until`.
 
         Source: dpf-facts 5.
@@ -202,9 +220,12 @@ class NodeHandle:
             stands=node_effect_held,
             read=_read_hold,
             withdrawn=_hold_withdrawn,
-            answer=lambda request: self._release(request.view),
+            identity=_hold_identity,
+            latest=self._latest_hold,
+            answer=self._release,
         )
-        return asked(self, question, self._services.locks, unless=unless, timeout=timeout)
+        services = self._services
+        return asked(self, question, services.locks, services.claimant, unless=unless, timeout=timeout)
 
     @asynccontextmanager
     async def attending(self, condition: Level[NodeView]) -> AsyncIterator[Wait[NodeView]]:
@@ -220,28 +241,39 @@ class NodeHandle:
 
     # The answers.
 
-    async def _confirm_reboot(self, view: NodeView) -> None:
+    async def _confirm_reboot(self, request: RebootRequest, version: str | None) -> None:
         """Remove the annotation from this very DPUNode. Gone already, or another node by now, is as good."""
         annotations = {known.EXTERNAL_REBOOT_REQUIRED: None}
+        patch = {"metadata": {"annotations": annotations, **_at(version)}}
         try:
-            await self._services.nodes.patch(
-                self.name, {"metadata": {"annotations": annotations}}, uid=view.uid
-            )
+            await self._services.nodes.patch(self.name, patch, uid=request.view.uid)
         except (NotFound, Conflict):
-            return
+            if version is not None:
+                raise
 
-    async def _release(self, view: NodeView) -> None:
+    async def _release(self, request: HoldRequest, version: str | None) -> None:
         """Set the annotation of this very maintenance to "false": removing it would re-arm it (dpf-facts 3.3)."""
-        held = view.hold
-        if held is None:
-            return
         annotations = {known.WAIT_FOR_EXTERNAL_NODE_EFFECT: "false"}
+        patch = {"metadata": {"annotations": annotations, **_at(version)}}
         try:
-            await self._services.maintenances.patch(
-                held.name, {"metadata": {"annotations": annotations}}, uid=held.uid
-            )
+            await self._services.maintenances.patch(request.maintenance, patch, uid=_hold_identity(request))
         except (NotFound, Conflict):
-            return
+            if version is not None:
+                raise
+
+    async def _latest_reboot(self, request: RebootRequest) -> str | None:
+        uid = request.view.uid
+        state = await self._services.latest(DPUNode, self.name, uid)
+        if state is None or state.uid != uid or known.EXTERNAL_REBOOT_REQUIRED not in state.annotations:
+            return None
+        return state.resource_version
+
+    async def _latest_hold(self, request: HoldRequest) -> str | None:
+        uid = _hold_identity(request)
+        state = await self._services.latest(DPUNodeMaintenance, request.maintenance, uid)
+        if state is None or state.uid != uid or not MaintenanceView(state).held:
+            return None
+        return state.resource_version
 
     # Waiting.
 
@@ -395,9 +427,26 @@ def _read_hold(view: NodeView) -> HoldRequest | None:
     )
 
 
-def _hold_withdrawn(request: HoldRequest) -> Level[NodeView]:
+def _reboot_identity(request: RebootRequest) -> str:
+    # DPF does not number its requests; with each the condition turns True anew, to the second (dpf-facts 3.4).
+    node = request.view.node
+    condition = None if node is None else node.condition(known.DPUNodeCondition.REBOOT_IN_PROGRESS)
+    since = "" if condition is None else condition.last_transition_time or ""
+    return f"{request.view.uid} {since}"
+
+
+def _hold_identity(request: HoldRequest) -> str:
     held = request.view.hold
-    uid = held.uid if held is not None else ""
+    return held.uid if held is not None else ""
+
+
+def _at(version: str | None) -> dict[str, str]:
+    """The precondition that an object still has a version, as metadata of a patch."""
+    return {} if version is None else {"resourceVersion": version}
+
+
+def _hold_withdrawn(request: HoldRequest) -> Level[NodeView]:
+    uid = _hold_identity(request)
 
     def withdrawn(view: NodeView) -> bool:
         return not any(held.uid == uid and held.held for held in view.maintenances) and not any(

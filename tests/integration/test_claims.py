@@ -1,0 +1,190 @@
+"""Replicas are killed and stopped at every step: each request is answered once, and none is forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import anyio
+import pytest
+
+from dpf_async import Claims, DPFClient, external_reboot_required
+from dpf_async._sdk.claims import lease_name
+from dpf_async.models import DPUNode, Lease, known
+from tests.integration.backends import Backend
+from tests.support.cluster import NODE, Cluster
+from tests.support.gate import Gate
+from tests.support.replica import Replica, replica
+from tests.support.states import condition
+
+SECONDS: Final = 2
+"""Of a lease: a test waits for one to run out."""
+
+GUARD: Final = 45.0
+"""Seconds until a test that hangs is told so."""
+
+WRITES: Final = ("take", "begin", "finish", "answer", "release")
+"""What a replica writes for one request, in this order."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A node, a replica as a process whose requests pass the gate, and another one in this process."""
+
+    cluster: Cluster[Any]
+    gate: Gate
+    process: Replica
+    other: DPFClient
+
+    async def ask(self, hour: int) -> None:
+        """As the operator asks: the condition turns True at another time than for the request before."""
+        asked = condition("DPUNodeRebootInProgress", reason="WaitForExternalReboot")
+        asked["lastTransitionTime"] = f"2026-06-01T{hour:02}:00:00Z"
+        await self.cluster.say(DPUNode, NODE, [asked])
+        await self.cluster.dpf.resource(DPUNode).patch(
+            NODE, {"metadata": {"annotations": {known.EXTERNAL_REBOOT_REQUIRED: "true"}}}
+        )
+
+    async def asks(self) -> bool:
+        return known.EXTERNAL_REBOOT_REQUIRED in await self.cluster.annotations()
+
+
+@asynccontextmanager
+async def site(backend: Backend) -> AsyncIterator[Site]:
+    async with backend.cluster() as cluster:
+        namespace = cluster.dpf.namespace
+        async with (
+            Gate(cluster.server.kubeconfig(namespace=namespace)) as gate,
+            cluster.another_client(claims=Claims("carbide-2", SECONDS)) as other,
+            replica(gate.kubeconfig(namespace=namespace), "carbide-1", SECONDS) as process,
+        ):
+            await cluster.create_node()
+            with anyio.fail_after(GUARD):
+                yield Site(cluster, gate, process, other)
+
+
+@pytest.mark.parametrize("passes", [False, True], ids=["on its way there", "on its way back"])
+@pytest.mark.parametrize("write", WRITES)
+async def test_a_replica_killed_in_the_middle_of_a_write_is_followed_and_the_request_answered_once(
+    backend: Backend, write: str, passes: bool
+) -> None:
+    async with site(backend) as it:
+        it.gate.stop_at(WRITES.index(write) + 1, passes=passes)
+        await it.process.finish()
+        await it.ask(hour=10)
+        await it.gate.stopped.wait()
+        await it.process.kill()
+
+        done = WRITES[: WRITES.index(write) + passes]
+        async with it.other.node(NODE).external_reboot(unless=~external_reboot_required) as request:
+            assert (request is None) == ("answer" in done)
+            if request is not None:
+                earlier = request.earlier
+                assert (earlier is not None) == ("begin" in done)
+                assert (earlier is not None and earlier.finished is not None) == ("finish" in done)
+        assert not await it.asks()
+
+        # The lease that was left behind is in nobody's way, and its record is not taken for one of this request.
+        await it.ask(hour=11)
+        async with it.other.node(NODE).external_reboot() as request:
+            assert request.earlier is None
+        assert not await it.asks()
+
+
+async def test_a_replica_killed_at_its_work_is_followed_by_one_that_is_told(backend: Backend) -> None:
+    async with site(backend) as it:
+        await it.ask(hour=10)
+        assert await it.process.said() == "working"
+        await it.process.kill()
+
+        async with it.other.node(NODE).external_reboot() as request:
+            assert request.earlier is not None
+            assert request.earlier.holder.startswith("carbide-1_")
+            assert request.earlier.number == 1
+            assert request.earlier.finished is None
+
+        assert not await it.asks()
+
+
+async def test_a_replica_that_works_is_waited_for_however_much_longer_than_its_lease_that_takes(
+    backend: Backend,
+) -> None:
+    async with site(backend) as it, it.cluster.dpf.resource(Lease).watch() as leases:
+        await it.ask(hour=10)
+        assert await it.process.said() == "working"
+        renewed = set()
+        entered = []
+
+        async def follow() -> None:
+            async with it.other.node(NODE).external_reboot(unless=~external_reboot_required) as request:
+                entered.append(request)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(follow)
+            # Twice its duration at least, by the process' own clock.
+            while len(renewed) < 7:
+                lease = await it.cluster.dpf.resource(Lease).get(lease_name(NODE))
+                renewed.add(lease.spec.renew_time)
+                await anext(leases)
+            assert entered == []
+            await it.process.finish()
+
+        assert await it.process.said() == "left"
+        assert entered == [None]
+
+
+async def test_a_replica_that_was_stopped_and_goes_on_does_not_answer_the_next_request(
+    backend: Backend,
+) -> None:
+    async with site(backend) as it:
+        await it.ask(hour=10)
+        assert await it.process.said() == "working"
+        it.process.stop()
+        async with it.other.node(NODE).external_reboot() as request:
+            assert request.earlier is not None
+        await it.ask(hour=11)
+
+        it.process.go_on()
+        await it.process.finish()
+
+        assert await it.process.said() in ("left", "lost")
+        assert await it.asks(), "nobody has worked on that one yet"
+
+
+async def test_a_replica_that_was_stopped_and_goes_on_while_another_one_works_leaves_the_answer_to_it(
+    backend: Backend,
+) -> None:
+    async with site(backend) as it:
+        await it.ask(hour=10)
+        assert await it.process.said() == "working"
+        it.process.stop()
+        async with it.other.node(NODE).external_reboot():
+            it.process.go_on()
+            await it.process.finish()
+
+            assert await it.process.said() == "lost"
+            assert await it.asks()
+
+        assert not await it.asks()
+
+
+async def test_an_answer_that_arrives_after_somebody_else_has_answered_is_refused(backend: Backend) -> None:
+    async with site(backend) as it:
+        it.gate.stop_at(WRITES.index("answer") + 1, passes=False)
+        await it.process.finish()
+        await it.ask(hour=10)
+        await it.gate.stopped.wait()
+        it.process.stop()
+        async with it.other.node(NODE).external_reboot() as request:
+            assert request.earlier is not None
+            assert request.earlier.finished is not None
+        await it.ask(hour=11)
+
+        it.gate.go_on()
+        it.process.go_on()
+
+        assert await it.process.said() == "working"
+        assert await it.process.said() in ("left", "lost")
+        assert await it.asks(), "nobody has worked on that one yet"
