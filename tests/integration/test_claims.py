@@ -114,8 +114,8 @@ async def test_a_replica_that_works_is_waited_for_however_much_longer_than_its_l
     async with site(backend) as it, it.cluster.dpf.resource(Lease).watch() as leases:
         await it.ask(hour=10)
         assert await it.process.said() == "working"
-        renewed = set()
-        entered = []
+        renewed: set[str | None] = set()
+        entered: list[object] = []
 
         async def follow() -> None:
             async with it.other.node(NODE).external_reboot(unless=~external_reboot_required) as request:

@@ -59,7 +59,7 @@ class Gate(Wire):
         self._is_cut = False
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if self._is_cut:
+        if self._cuts_off():
             return self._torn(request)
         is_held = False
         if request.method != "GET":
@@ -73,7 +73,10 @@ class Gate(Wire):
         response = await super()._handle(request)
         if is_held:
             await self._hold()
-        return response
+        return self._torn(request) if is_held and self._cuts_off() else response
+
+    def _cuts_off(self) -> bool:
+        return self._is_cut
 
     async def _hold(self) -> None:
         self.stopped.set()

@@ -2,8 +2,8 @@
 
     python -m tests.support.replica KUBECONFIG HOLDER SECONDS
 
-It says "working" in its block, which lasts until a line comes in, and at the end "left" or "lost". The test's side of it
-is Replica, which can be killed and stopped.
+It says "working" in its block, which lasts until a line comes in, and at the end "left" or "lost". The test's side is
+Replica, which can be killed and stopped.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from dpf_async import ClaimLost, Claims, DPFClient
 from tests.support.cluster import NODE
 
 _ROOT = Path(__file__).parents[2]
+_SAYS = "replica: "
 
 
 class Replica:
@@ -37,8 +38,11 @@ class Replica:
         self._says = BufferedByteReceiveStream(process.stdout)
 
     async def said(self) -> str:
-        """What it says next."""
-        return (await self._says.receive_until(b"\n", 100)).decode()
+        """What it says next, between the lines of its log."""
+        while True:
+            line = (await self._says.receive_until(b"\n", 10_000)).decode()
+            if line.startswith(_SAYS):
+                return line.removeprefix(_SAYS)
 
     async def finish(self) -> None:
         """Have its block end in good order."""
@@ -82,12 +86,17 @@ async def work(kubeconfig: dict[str, Any], holder: str, seconds: int) -> None:
     async with DPFClient(kubeconfig=kubeconfig, namespace=namespace, claims=claims) as dpf:
         try:
             async with dpf.node(NODE).external_reboot():
-                print("working", flush=True)
+                _say("working")
                 await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
         except ClaimLost:
-            print("lost", flush=True)
+            _say("lost")
         else:
-            print("left", flush=True)
+            _say("left")
+
+
+def _say(word: str) -> None:
+    sys.stdout.write(f"{_SAYS}{word}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
