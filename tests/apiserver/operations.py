@@ -32,6 +32,7 @@ from dpf_async import (
     provision,
     reprovision,
 )
+from dpf_async._sdk.claims import CLAIM_LABEL, Claims, lease_name
 from dpf_async._sdk.tasks import task_group
 from dpf_async.models import (
     DPU,
@@ -42,6 +43,8 @@ from dpf_async.models import (
     DPUNodeMaintenance,
     DPUServiceNADSpec,
     DPUSpec,
+    Lease,
+    LeaseSpec,
     NodeEffect,
     ObjectMeta,
     PhysicalInterface,
@@ -102,6 +105,8 @@ HOST: Final = HostSpec(
 )
 HOSTS: Final = Hosts(held=HOST, asking=HOST.name, dpu="node-1-device-1")
 """Those of `registered`."""
+
+CLAIMS: Final = Claims("alice")
 
 Call = Callable[[DPFClient, Hosts], Awaitable[object]]
 
@@ -204,6 +209,8 @@ CALLS: Final[Mapping[str, Call]] = {
     "discover": lambda dpf, hosts: discover(dpf, hosts.held),
     "provision": lambda dpf, hosts: provision(dpf, hosts.held, reboot=reboot),
     "reprovision": lambda dpf, hosts: reprovision(dpf, hosts.held.name, reboot=reboot),
+    # By a client that was made with CLAIMS.
+    "claims": lambda dpf, hosts: release_hold(dpf, hosts.held.name),
 }
 """Every operation of NEEDS."""
 
@@ -253,6 +260,17 @@ async def registered(admin: DPFClient) -> None:
     )
 
 
+async def claimed(admin: DPFClient) -> None:
+    """The same, and somebody else is at work on it."""
+    await registered(admin)
+    await admin.resource(Lease).create(
+        Lease(
+            metadata=ObjectMeta(name=lease_name(HOST.name), labels={CLAIM_LABEL: "dpunode"}),
+            spec=LeaseSpec(holder_identity="somebody", lease_duration_seconds=3600),
+        )
+    )
+
+
 @dataclass(frozen=True)
 class Scenario:
     """An operation that comes to need certain permissions where certain things are given.
@@ -297,6 +315,8 @@ SCENARIOS: Final = (
     Scenario("reprovision_dpu", registered, {"dpus": "delete"}),
     Scenario("force_delete_dpu", registered, {"dpus": "patch"}),
     Scenario("delete_dpu", registered, {"dpudevices": "delete"}),
+    Scenario("claims", registered, {"leases": "get create patch"}),
+    Scenario("claims", claimed, {"leases": "list watch"}),
     Scenario("delete_dpu_node", registered, {"dpunodes": "delete", "dpunodemaintenances": "delete"}),
 )
 """For each permission of the operator one that fails without it; the cheapest."""

@@ -28,6 +28,7 @@ from dpf_async.sim.simulator import Simulator
 from tests.apiserver.cluster import RealCluster
 from tests.apiserver.operations import (
     CALLS,
+    CLAIMS,
     GROUP,
     GUARD,
     HOSTS,
@@ -145,6 +146,7 @@ async def journey(sim: Simulator, as_: Callable[[str], DPFClient]) -> None:
         GROUP, OTHER_FLAVOR, timeout=GUARD
     )
 
+    await release_hold(as_("claims"), (await sim.node_waiting_for_hold()).name)
     held = await sim.node_waiting_for_hold()
     await as_("delete_dpu_node").delete_dpu_node(held.name, timeout=GUARD)
     await as_("delete_dpu").delete_dpu(pair.devices[0].name, timeout=GUARD)
@@ -165,7 +167,7 @@ async def test_the_operator_role_is_enough_for_every_operation(
 
     async with (
         Simulator(kubeconfig=admin, namespace=namespace) as sim,
-        DPFClient(kubeconfig=alice, namespace=namespace) as dpf,
+        DPFClient(kubeconfig=alice, namespace=namespace, claims=CLAIMS) as dpf,
     ):
 
         def as_alice(operation: str) -> DPFClient:
@@ -191,7 +193,11 @@ async def test_what_an_operation_needs_is_enough_for_it(own_cluster: RealCluster
             await own_cluster.grant(user, rules_of(needs), namespace=namespace)
             kubeconfig = own_cluster.kubeconfig(token=token)
             clients[operation] = await stack.enter_async_context(
-                DPFClient(kubeconfig=kubeconfig, namespace=namespace)
+                DPFClient(
+                    kubeconfig=kubeconfig,
+                    namespace=namespace,
+                    claims=CLAIMS if operation == "claims" else None,
+                )
             )
 
         await journey(sim, clients.__getitem__)
@@ -203,7 +209,7 @@ async def test_an_observer_may_look_on_and_nothing_else(own_cluster: RealCluster
     alice = own_cluster.kubeconfig(token=own_cluster.token_of("alice"))
     async with (
         Simulator(kubeconfig=admin, namespace=namespace) as sim,
-        DPFClient(kubeconfig=alice, namespace=namespace) as dpf,
+        DPFClient(kubeconfig=alice, namespace=namespace, claims=CLAIMS) as dpf,
     ):
         await sim.define_site()
         host = await sim.register_host()
@@ -240,7 +246,7 @@ async def test_an_operation_breaks_without_a_permission_and_that_is_known_before
         await scenario.given(admin)
 
     alice = own_cluster.kubeconfig(token=own_cluster.token_of("alice"))
-    async with DPFClient(kubeconfig=alice, namespace=namespace, policy=IMPATIENT) as dpf:
+    async with DPFClient(kubeconfig=alice, namespace=namespace, policy=IMPATIENT, claims=CLAIMS) as dpf:
         access = await dpf.check_access(role)
         with anyio.fail_after(GUARD), pytest.raises(Forbidden) as refused:
             await CALLS[scenario.operation](dpf, HOSTS)

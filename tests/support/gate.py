@@ -1,4 +1,4 @@
-"""Gate: a wire on which a test stops single writes of a client, or cuts the client off altogether."""
+"""Gate: a proxy on which a test stops single writes of a client, or cuts the client off altogether."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from aiohttp import web
 
 from dpf_async.sim.apiserver.faults import Answer
 from dpf_async.sim.apiserver.responses import planned_response
-from tests.support.wire import Wire
+from tests.support.proxy import Proxy
 
 __all__ = ["Gate"]
 
 
-class Gate(Wire):
+class Gate(Proxy):
     """async with Gate(kubeconfig) as gate: the API server of a kubeconfig, as far as the gate lets anything through.
 
     Attributes:

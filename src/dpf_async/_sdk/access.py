@@ -169,8 +169,10 @@ NEEDS: Final[Mapping[str, Needs]] = MappingProxyType(
         "discover": _REGISTRATION,
         "provision": _REGISTRATION | _REBOOT | _RELEASE | _may(DPUNodeMaintenance, "get"),
         "reprovision": _REPLACEMENT | _REBOOT | _RELEASE,
-        # In addition to a handshake or a flow, for a client that claims.
-        "claims": _may(Lease, "get", "list", "watch", "create", "patch")
+        # The handshakes of a client that claims.
+        "claims": _REBOOT
+        | _RELEASE
+        | _may(Lease, "get", "list", "watch", "create", "patch")
         | _may(DPUNode, "get")
         | _may(DPUNodeMaintenance, "get"),
     }
