@@ -20,6 +20,8 @@ from dpf_async._sdk.claims import Attempt, Claim, Claims
 from dpf_async._sdk.client import DPFClient
 from dpf_async._sdk.compare import FieldDifference
 from dpf_async._sdk.compatibility import Compatibility, Effect, Finding
+from dpf_async._sdk.deletion import ForcedDeletion
+from dpf_async._sdk.deployments import DeploymentChange
 from dpf_async._sdk.dpus import DPUHandle
 from dpf_async._sdk.files import load_hosts, load_site
 from dpf_async._sdk.flows import discover, provision, reprovision
@@ -30,9 +32,11 @@ from dpf_async._sdk.labels import LabelMismatch, ResourceLabeler, label_host, la
 from dpf_async._sdk.monitoring import HealthPolicy, monitor
 from dpf_async._sdk.nodes import NodeHandle
 from dpf_async._sdk.objects import ObjectHandle
+from dpf_async._sdk.outdated import Installed, OutdatedDPU, References
 from dpf_async._sdk.plan import PlannedObject, SitePlan
 from dpf_async._sdk.progress import Progress, ProgressListener
 from dpf_async._sdk.resources import Resources
+from dpf_async._sdk.service_versions import ServiceVersion
 from dpf_async._sdk.setup import SiteObject
 from dpf_async._sdk.snapshot import HostSnapshot, ObjectSummary, UnreadableObject
 from dpf_async._sdk.specs import (
@@ -48,6 +52,7 @@ from dpf_async._sdk.specs import (
     node_name,
 )
 from dpf_async._sdk.streams import NodeTransitionStream, TransitionStream
+from dpf_async._sdk.upgrade import HostOutcome, HostUpgrade, UpgradeReport, rollback, upgrade
 from dpf_async._transitions.checkpoint import Checkpoint
 from dpf_async._transitions.health import (
     CriticalServicesDown,
@@ -137,6 +142,7 @@ from dpf_async.errors import (
     StaleRelease,
     TooManyRequests,
     Unauthorized,
+    UpgradeFailed,
     UsageError,
     WaitError,
     WaitTimeout,
@@ -179,6 +185,7 @@ __all__ = [
     "DPUView",
     "DecodeError",
     "Deleted",
+    "DeploymentChange",
     "DeploymentView",
     "DeviceFailed",
     "DeviceFault",
@@ -201,8 +208,11 @@ __all__ = [
     "HealthTransition",
     "HealthUnknown",
     "HoldRequest",
+    "HostOutcome",
     "HostSnapshot",
     "HostSpec",
+    "HostUpgrade",
+    "Installed",
     "InterfaceSpec",
     "Invalid",
     "KindNotServed",
@@ -227,6 +237,7 @@ __all__ = [
     "ObjectReplaced",
     "ObjectSummary",
     "OperationalConditionFalse",
+    "OutdatedDPU",
     "PasswordHealth",
     "PasswordProvider",
     "PasswordUnavailable",
@@ -238,6 +249,7 @@ __all__ = [
     "ProgressListener",
     "RebootRequest",
     "Recovered",
+    "References",
     "ResourceLabeler",
     "ResourceList",
     "Resources",
@@ -245,6 +257,7 @@ __all__ = [
     "Role",
     "ServerError",
     "ServiceSpec",
+    "ServiceVersion",
     "SiteDiffers",
     "SiteFailed",
     "SiteObject",
@@ -264,6 +277,8 @@ __all__ = [
     "Undecodable",
     "UnreadableObject",
     "Updated",
+    "UpgradeFailed",
+    "UpgradeReport",
     "UsageError",
     "WaitError",
     "WaitTimeout",
@@ -288,9 +303,11 @@ __all__ = [
     "provision",
     "ready",
     "reprovision",
+    "rollback",
     "selector_of",
     "services_ready",
     "terminating",
+    "upgrade",
     "usable",
 ]
 

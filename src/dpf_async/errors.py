@@ -24,6 +24,7 @@ DPFError
 ├── DPUInstalling            a DPU cannot be deleted while it is installed: .dpu, .phase
 ├── StaleRelease             a hold was released before this DPU asked: .node, .maintenance, .dpus
 ├── PasswordUnavailable      the caller's own provider could not tell the BMC password
+├── UpgradeFailed            an upgrade came to a stop, and what was begun is done or failed: .report, .node
 ├── SiteDiffers              what is there differs from a site's description; nothing was changed: .plan
 ├── ClaimLost                another client has the claim on a node: .node, .holder, .taken_by
 └── UsageError               the caller's mistake; nothing was sent
@@ -65,6 +66,7 @@ __all__ = [
     "StaleRelease",
     "TooManyRequests",
     "Unauthorized",
+    "UpgradeFailed",
     "UsageError",
     "WaitError",
     "WaitTimeout",
@@ -398,6 +400,23 @@ class ClaimLost(DPFError):
         self.node = node
         self.holder = holder
         self.taken_by = taken_by
+
+
+class UpgradeFailed(DPFError):
+    """An upgrade came to a stop: a host failed, or somebody else changed what it was for.
+
+    Hosts that were in progress have been finished, and none was begun since. Called again, it goes on from there.
+
+    Attributes:
+        report: the UpgradeReport, with what became of each host.
+        node: name of the DPUNode that failed first; empty if none did.
+    """
+
+    def __init__(self, message: str, *, report: Any, node: str = "") -> None:
+        # Any: errors come before reports in the corridor
+        super().__init__(message)
+        self.report = report
+        self.node = node
 
 
 class UsageError(DPFError):

@@ -58,6 +58,23 @@ async def until_accepted(
     return {name: waits.views[name] for name in site.groups}
 
 
+async def until_deployment_accepted(
+    dpf: Client, name: str, *, deadline: Deadline, teller: Teller
+) -> DeploymentView:
+    """Wait until one DPUDeployment is reconciled at its present generation.
+
+    Raises:
+        WaitTimeout: it says what the DPUDeployment is waiting for.
+        SiteFailed: it has a condition that only a user can do something about, or is being deleted.
+        ObjectReplaced: it was deleted meanwhile.
+    """
+    waits = _Waits(dpf, deadline, teller)
+    await waits.accepted(name)
+    if waits.late:
+        raise waits.late[0]
+    return waits.views[name]
+
+
 class _Waits:
     """The waits for one site: what came true, and what was late."""
 

@@ -29,6 +29,7 @@ from dpf_async.models import (
     DPUServiceInterface,
     DPUServiceNAD,
     DPUServiceTemplate,
+    DPUSet,
     Lease,
     Resource,
     Secret,
@@ -97,7 +98,8 @@ _DEFINITION: Final = _all(
 _REGISTRATION: Final = (
     _SITE | _may(DPUDevice, "get", "create", "patch") | _may(DPUNode, "get", "create", "patch")
 )
-_CHANGE: Final = _may(DPUDeployment, "get", "patch") | _follow(DPUDeployment)
+_OUTDATED: Final = _all(_may(kind, "list") for kind in (DPU, DPUDeployment, DPUSet))
+_CHANGE: Final = _OUTDATED | _may(DPUDeployment, "get", "patch") | _follow(DPUDeployment)
 _REBOOT: Final = _SITE | _may(DPUNode, "patch")
 _RELEASE: Final = _SITE | _may(DPUNodeMaintenance, "patch")
 _REPLACEMENT: Final = (
@@ -159,6 +161,8 @@ NEEDS: Final[Mapping[str, Needs]] = MappingProxyType(
         "is_dpu_ready": _may(DPU, "get"),
         "update_dpu_deployment_bfb": _CHANGE | _may(BFB, "get"),
         "update_dpu_deployment_configuration": _CHANGE | _may(DPUFlavor, "get"),
+        "outdated_dpus": _OUTDATED,
+        "service_versions": _may(DPUDeployment, "list") | _may(DPUServiceTemplate, "list"),
         "delete_dpu": _DPU_DELETION,
         "force_delete_dpu": _DPU_DELETION | _FORCE,
         "delete_dpu_node": _NODE_DELETION,
@@ -175,6 +179,8 @@ NEEDS: Final[Mapping[str, Needs]] = MappingProxyType(
         | _may(Lease, "get", "list", "watch", "create", "patch")
         | _may(DPUNode, "get")
         | _may(DPUNodeMaintenance, "get"),
+        "upgrade": _REPLACEMENT | _REBOOT | _RELEASE | _CHANGE | _may(BFB, "get") | _may(DPUFlavor, "get"),
+        "rollback": _CHANGE | _may(BFB, "get") | _may(DPUFlavor, "get"),
     }
 )
 """Operations, under the names that they have in the public API, and what they need at most."""

@@ -27,6 +27,7 @@ from dpf_async._sdk.bmc_password import EVERY, BMCPassword, Password, PasswordPr
 from dpf_async._sdk.claims import Claims
 from dpf_async._sdk.compatibility import Compatibility
 from dpf_async._sdk.connection import Connection
+from dpf_async._sdk.deployments import DeploymentChange
 from dpf_async._sdk.discovery import GRACE, Patience
 from dpf_async._sdk.dpus import DPUHandle
 from dpf_async._sdk.forced_deletion import ForcedDeletion
@@ -34,10 +35,12 @@ from dpf_async._sdk.health import HealthStream, damping
 from dpf_async._sdk.labels import LabelMismatch, verify
 from dpf_async._sdk.nodes import NodeHandle, health_stream, transition_stream
 from dpf_async._sdk.objects import ObjectHandle
+from dpf_async._sdk.outdated import OutdatedDPU, find_outdated
 from dpf_async._sdk.pictures import Pictures
 from dpf_async._sdk.plan import SitePlan
 from dpf_async._sdk.progress import ProgressListener, Teller
 from dpf_async._sdk.resources import Resources
+from dpf_async._sdk.service_versions import ServiceVersion, versions
 from dpf_async._sdk.setup import SiteObject
 from dpf_async._sdk.snapshot import HostSnapshot
 from dpf_async._sdk.streams import NodeTransitionStream
@@ -579,41 +582,97 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         """
         return await questions.is_dpu_ready(self, name)
 
-    async def update_dpu_deployment_bfb(self, name: str, bfb: str, *, timeout: float | None = None) -> bool:
+    async def update_dpu_deployment_bfb(
+        self,
+        name: str,
+        bfb: str,
+        *,
+        timeout: float | None = None,
+        progress: ProgressListener | None = None,
+    ) -> DeploymentChange:
         """Have a DPUDeployment install another BFB. With OnDelete a DPU gets it when it is reprovisioned.
 
         Args:
             name: of the DPUDeployment.
             bfb: name of the BFB; it must be Ready.
             timeout: seconds to wait until the operator has accepted it; None does not wait.
+            progress: is told what the DPUDeployment is waiting for, as it changes.
 
         Returns:
-            False if it installed that BFB already.
+            Whether it was changed, what it said before, and which of its DPUs are outdated.
 
         Raises:
             NotFound: there is no such DPUDeployment or BFB.
             UsageError: the BFB is not Ready, or one of the two is being deleted.
+            WaitTimeout: it was written, and is not accepted yet; the message says what is waited for.
+            SiteFailed: it was written, and cannot be accepted until somebody does something.
         """
-        return await deployments.use_bfb(self, name, bfb, timeout=timeout)
+        deadline = None if timeout is None else Deadline(timeout)
+        teller = Teller("update_dpu_deployment_bfb", progress)
+        return await deployments.change(self, name, bfb=bfb, deadline=deadline, teller=teller)
 
     async def update_dpu_deployment_configuration(
-        self, name: str, flavor: str, *, timeout: float | None = None
-    ) -> bool:
+        self,
+        name: str,
+        flavor: str,
+        *,
+        timeout: float | None = None,
+        progress: ProgressListener | None = None,
+    ) -> DeploymentChange:
         """Have a DPUDeployment configure DPUs by another DPUFlavor. With OnDelete a DPU gets it when reprovisioned.
 
         Args:
             name: of the DPUDeployment.
             flavor: name of the DPUFlavor.
             timeout: seconds to wait until the operator has accepted it; None does not wait.
+            progress: is told what the DPUDeployment is waiting for, as it changes.
 
         Returns:
-            False if it used that flavor already.
+            Whether it was changed, what it said before, and which of its DPUs are outdated.
 
         Raises:
             NotFound: there is no such DPUDeployment or DPUFlavor.
             UsageError: one of the two is being deleted.
+            WaitTimeout: it was written, and is not accepted yet; the message says what is waited for.
+            SiteFailed: it was written, and cannot be accepted until somebody does something.
         """
-        return await deployments.use_flavor(self, name, flavor, timeout=timeout)
+        deadline = None if timeout is None else Deadline(timeout)
+        teller = Teller("update_dpu_deployment_configuration", progress)
+        return await deployments.change(self, name, flavor=flavor, deadline=deadline, teller=teller)
+
+    async def outdated_dpus(
+        self, deployments: Iterable[str] | None = None, *, label_selector: str = ""
+    ) -> tuple[OutdatedDPU, ...]:
+        """Learn which DPUs were made with another BFB or DPUFlavor than their DPUDeployment says now.
+
+        Args:
+            deployments: names of DPUDeployments; None means all.
+            label_selector: only DPUs that match, as Kubernetes takes it.
+
+        Returns:
+            Them, by DPUDeployment, DPUNode and name. One that is being deleted counts until it is gone.
+
+        Raises:
+            NotFound: there is no such DPUDeployment.
+            DecodeError: an object that matters cannot be read; it is not left out in silence.
+        """
+        return await find_outdated(self, deployments, label_selector=label_selector)
+
+    async def service_versions(
+        self, expected: SiteSpec | Mapping[str, str] | None = None
+    ) -> tuple[ServiceVersion, ...]:
+        """Learn the chart version of every service of every DPUDeployment, as its DPUServiceTemplate says.
+
+        Args:
+            expected: a site, with which the services of its groups are compared; or versions by name of service.
+
+        Returns:
+            The services by DPUDeployment and name; those that are expected and not there as well.
+
+        Raises:
+            DecodeError: an object that matters cannot be read.
+        """
+        return await versions(self, expected)
 
     async def delete_dpu(
         self, device: str, *, timeout: float | None = None, progress: ProgressListener | None = None
