@@ -428,6 +428,8 @@ async def _killed(sim: Simulator, views: list[NodeView], point: int) -> None:
 
         async def worker() -> None:
             await Carbide(first).upgrade()
+            # Done before it could be killed, where the killer was told less: that is a point like any other.
+            tasks.cancel_scope.cancel()
 
         async def killer() -> None:
             counted = 0

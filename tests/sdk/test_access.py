@@ -70,6 +70,7 @@ async def test_a_missing_permission_is_told_with_every_operation_that_needs_it_a
         assert set(access.denied) == {
             "reprovision_dpu",
             "reprovision",
+            "upgrade",
             "delete_dpu",
             "force_delete_dpu",
             "delete_dpu_node",
