@@ -117,6 +117,27 @@ async def test_with_rolling_update_dpus_that_are_not_ready_are_replaced_at_once(
         assert [(await the_dpu(dpf, host.name)).spec.bfb for host in hosts] == ["new", "new"]
 
 
+async def test_with_rolling_update_a_dpu_that_is_ready_again_makes_way_for_the_next_one() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        current, outdated = await sim.ready_node(), await sim.ready_node()
+        await use_another_bfb(sim, dpf)
+        await dpf.reprovision_dpu((await the_dpu(dpf, current.name)).name, timeout=5)
+        await sim.settled()
+        await released(sim, dpf, current.name)
+        await answer_reboots(dpf, current.name)
+        await sim.settled()
+        sim.trouble("dpu_node_not_ready", node=current.name)
+        await sim.settled()
+        await use_strategy(sim, dpf, "RollingUpdate")
+        before = await the_dpu(dpf, outdated.name)
+
+        sim.heal()
+        await sim.settled()
+
+        assert before.spec.bfb == "bf-bundle", "it waits for the one that is not Ready"
+        assert (await the_dpu(dpf, outdated.name)).spec.bfb == "new"
+
+
 async def test_a_dpuset_never_calls_itself_ready_of_dpus_it_is_about_to_replace() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         await sim.ready_node()

@@ -27,7 +27,7 @@ _Condition = known.DPUSetCondition
 
 
 def _of_dpu(before: DPU | None, after_: DPU | None) -> Iterable[str]:
-    if not (dpu_moved(before, after_) or _caught_up(before, after_)):
+    if not (dpu_moved(before, after_) or _caught_up(before, after_) or _is_available_or_not(before, after_)):
         return ()
     dpu = after_ or before
     name = dpu.metadata.labels.get(known.DPUSET_NAME_LABEL) if dpu is not None else None
@@ -39,6 +39,14 @@ def _caught_up(before: DPU | None, after_: DPU | None) -> bool:
     if before is None or after_ is None:
         return False
     return before.status.observed_generation != after_.status.observed_generation
+
+
+def _is_available_or_not(before: DPU | None, after_: DPU | None) -> bool:
+    """The condition Ready came or went: it may come a write later than the phase, and a rolling update waits for it."""
+    about = known.DPUCondition.READY
+    if before is None or after_ is None:
+        return False
+    return conditions.is_true(before.conditions, about) != conditions.is_true(after_.conditions, about)
 
 
 class DPUSetController(Base):
