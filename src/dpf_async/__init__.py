@@ -20,7 +20,6 @@ from dpf_async._sdk.claims import Attempt, Claim, Claims
 from dpf_async._sdk.client import DPFClient
 from dpf_async._sdk.compare import FieldDifference
 from dpf_async._sdk.compatibility import Compatibility, Effect, Finding
-from dpf_async._sdk.deletion import ForcedDeletion
 from dpf_async._sdk.deployments import DeploymentChange
 from dpf_async._sdk.dpus import DPUHandle
 from dpf_async._sdk.files import load_hosts, load_site

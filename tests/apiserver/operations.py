@@ -20,6 +20,7 @@ from dpf_async import (
     HealthPolicy,
     HealthTransition,
     HostSpec,
+    HostUpgrade,
     InterfaceSpec,
     Level,
     NodeHealth,
@@ -31,6 +32,8 @@ from dpf_async import (
     node_effect_held,
     provision,
     reprovision,
+    rollback,
+    upgrade,
 )
 from dpf_async._sdk.claims import CLAIM_LABEL, Claims, lease_name
 from dpf_async._sdk.tasks import task_group
@@ -147,6 +150,11 @@ async def first_act(dpf: DPFClient) -> str:
     return acts[0]
 
 
+async def approve(_: HostUpgrade) -> bool:
+    """Any host may be upgraded."""
+    return True
+
+
 async def answer_reboot(dpf: DPFClient, node: str) -> None:
     async with dpf.node(node).external_reboot(timeout=GUARD):
         await reboot(node)
@@ -200,6 +208,8 @@ CALLS: Final[Mapping[str, Call]] = {
     "update_dpu_deployment_configuration": lambda dpf, _: dpf.update_dpu_deployment_configuration(
         GROUP, OTHER_FLAVOR
     ),
+    "outdated_dpus": lambda dpf, _: dpf.outdated_dpus(),
+    "service_versions": lambda dpf, _: dpf.service_versions(SITE),
     "delete_dpu": lambda dpf, hosts: dpf.delete_dpu(hosts.held.devices[0].name),
     "force_delete_dpu": lambda dpf, hosts: dpf.force_delete_dpu(hosts.held.devices[0].name, patience=0),
     "delete_dpu_node": lambda dpf, hosts: dpf.delete_dpu_node(hosts.held.name),
@@ -211,6 +221,8 @@ CALLS: Final[Mapping[str, Call]] = {
     "reprovision": lambda dpf, hosts: reprovision(dpf, hosts.held.name, reboot=reboot),
     # By a client that was made with CLAIMS.
     "claims": lambda dpf, hosts: release_hold(dpf, hosts.held.name),
+    "upgrade": lambda dpf, _: upgrade(dpf, GROUP, approve=approve, reboot=reboot),
+    "rollback": lambda dpf, _: rollback(dpf, GROUP),
 }
 """Every operation of NEEDS."""
 
@@ -293,7 +305,7 @@ SCENARIOS: Final = (
             "dpuflavors": "list create",
             "dpuservicenads": "list create patch",
             "dpuserviceinterfaces": "list create patch",
-            "dpuservicetemplates": "list create patch",
+            "dpuservicetemplates": "create patch",
             "dpuserviceconfigurations": "list create patch",
             "dpudeployments": "create patch",
             "secrets": "create patch",
@@ -302,6 +314,8 @@ SCENARIOS: Final = (
     ),
     Scenario("update_dpu_deployment_bfb", defined, {"bfbs": "get"}),
     Scenario("update_dpu_deployment_configuration", defined, {"dpuflavors": "get", "dpudeployments": "get"}),
+    Scenario("service_versions", nothing, {"dpuservicetemplates": "list"}),
+    Scenario("outdated_dpus", registered, {"dpusets": "list"}),
     Scenario("site_accepted", nothing, {"bfbs": "list watch"}),
     Scenario("deployment", nothing, {"dpudeployments": "list watch"}),
     Scenario("dpu", nothing, {"dpus": "list watch"}),

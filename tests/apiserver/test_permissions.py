@@ -21,6 +21,8 @@ from dpf_async import (
     provision,
     ready,
     reprovision,
+    rollback,
+    upgrade,
 )
 from dpf_async._sdk.access import NEEDS, ROLES, Role, needs_of
 from dpf_async.models import ObjectMeta, Secret, known
@@ -40,6 +42,7 @@ from tests.apiserver.operations import (
     Hosts,
     Scenario,
     answer_reboot,
+    approve,
     first_act,
     first_health,
     first_transition,
@@ -141,10 +144,16 @@ async def journey(sim: Simulator, as_: Callable[[str], DPFClient]) -> None:
     assert (await reprovision(as_("reprovision"), host.name, reboot=reboot, timeout=GUARD)).ready
     assert (await provision(as_("provision"), pair, reboot=reboot, timeout=GUARD)).ready
 
-    assert await as_("update_dpu_deployment_bfb").update_dpu_deployment_bfb(GROUP, OTHER_BFB, timeout=GUARD)
-    assert await as_("update_dpu_deployment_configuration").update_dpu_deployment_configuration(
+    by_bfb = await as_("update_dpu_deployment_bfb").update_dpu_deployment_bfb(GROUP, OTHER_BFB, timeout=GUARD)
+    by_flavor = await as_("update_dpu_deployment_configuration").update_dpu_deployment_configuration(
         GROUP, OTHER_FLAVOR, timeout=GUARD
     )
+    assert by_bfb.changed
+    assert await as_("outdated_dpus").outdated_dpus() == by_flavor.outdated
+    assert all(one.matches for one in await as_("service_versions").service_versions(SITE))
+    report = await upgrade(as_("upgrade"), GROUP, approve=approve, reboot=reboot, timeout=GUARD)
+    assert len(report.upgraded) == 2
+    assert (await rollback(as_("rollback"), GROUP, timeout=GUARD)).changed
 
     await release_hold(as_("claims"), (await sim.node_waiting_for_hold()).name)
     held = await sim.node_waiting_for_hold()

@@ -197,6 +197,8 @@ ROLES: Final[Mapping[Role, tuple[str, ...]]] = MappingProxyType(
             "dpu",
             "deployment",
             "site_accepted",
+            "outdated_dpus",
+            "service_versions",
         ),
         "operator": tuple(NEEDS),
     }
