@@ -130,7 +130,7 @@ async def journey(sim: Simulator, as_: Callable[[str], DPFClient]) -> None:
     assert (await first_transition(as_("transitions"))).node == host.name
     assert (await first_health(as_("health_transitions"))).node == host.name
     assert host.name in await first_act(as_("monitor"))
-    assert (await as_("snapshot").snapshot(host.name)).name == host.name
+    assert (await as_("snapshot").snapshot(host.name)).node == host.name
     assert (await as_("deployment").deployment(GROUP).view()).accepted
 
     assert (await as_("reprovision_dpu").reprovision_dpu(dpu.name, timeout=GUARD)).uid != dpu.uid
