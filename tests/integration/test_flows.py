@@ -232,12 +232,20 @@ async def test_a_dpu_in_error_ends_the_flow_with_its_name_and_the_reason(backend
 async def test_a_host_that_gets_nowhere_is_a_timeout_that_says_where_each_dpu_is(backend: Backend) -> None:
     async with backend.simulator(troubles=["bmc_password_wrong"]) as sim, sim.client() as dpf:
         await sim.define_site()
-        carbide = Carbide(dpf)
+        carbide, host = Carbide(dpf), sim.host()
+        stuck: Level[NodeView] = Level(
+            "stuck", lambda view: any(dpu.phase == "Initialize Interface" for dpu in view.dpus)
+        )
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(carbide.provision, host)
+            await dpf.node(host.name).until(stuck, timeout=20)
+            await sim.settled()
+            tasks.cancel_scope.cancel()
 
         with pytest.raises(
             WaitTimeout, match=r"Initialize Interface \(InterfaceInitialized: DPUDeviceNotReady\)"
         ):
-            await carbide.provision(sim.host(), timeout=1.5)
+            await carbide.provision(host, timeout=0.5)
 
 
 async def test_a_phase_of_a_newer_release_on_the_way_is_no_obstacle(backend: Backend) -> None:

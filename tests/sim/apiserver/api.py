@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -81,7 +82,7 @@ def definition(
         "name": "v1",
         "served": True,
         "storage": True,
-        "schema": {"openAPIV3Schema": dict(schema)},
+        "schema": {"openAPIV3Schema": copy.deepcopy(dict(schema))},
         **version,
     }
     if status:
