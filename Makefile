@@ -31,7 +31,7 @@ apiserver: $(READY)  ## build kube-apiserver, etcd and kubectl for the tests, on
 	@$(BIN)/python tests/apiserver/build.py
 
 test-apiserver: apiserver  ## the tests that need a real API server; PYTEST="…" gives pytest more options
-	@$(BIN)/pytest -q -n 2 --dist worksteal -m apiserver $(PYTEST)
+	@$(BIN)/pytest -q -n 4 --dist worksteal -m apiserver $(PYTEST)
 
 check: $(READY)  ## format, lint, types, layers
 	@$(BIN)/ruff format --check .
