@@ -1,7 +1,9 @@
-"""`dpfctl`: a simulated site to try things on, and a look at a real one.
+"""`dpfctl`: every flow of the library as a verb, and a simulated site to try them on.
 
-Reading order: app (the verbs), console (how they speak and end), demo and board (the demo and its live display), sim
-(the simulated site as a process), look (status and watch).
+Reading order: app (the tree of verbs), console (how they speak and end), options; then one module per noun: site,
+host, dpu, node, look (status and watch), access, compat. What they share: hands (what is done to hosts, by a command or
+by the person at the terminal), several (many hosts at a time), documents (JSON). trial has the verbs of the simulated
+site, demo, board and sim what they do.
 """
 
 from __future__ import annotations

@@ -2,36 +2,59 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.table import Table
 
-from dpf_async import Access, DPFClient, Permission
-from dpf_async._sdk.access import Role
-from dpf_async.cli.console import out
+from dpf_async import Access, Permission
+from dpf_async._sdk.access import ROLES, Role
+from dpf_async.cli import console
+from dpf_async.cli.options import (
+    DEFAULT_NAMESPACE,
+    ContextOption,
+    KubeconfigOption,
+    NamespaceOption,
+    Output,
+    OutputOption,
+    client,
+)
 
 
-async def show_access(client: DPFClient, role: Role, *, as_json: bool) -> None:
-    """Ask and show, once; exit status 1 if something is missing."""
-    async with client as dpf:
-        found = await dpf.check_access(role)
-    if as_json:
-        out.print_json(json.dumps(_document(found, role)))
-    else:
-        out.print(_table(found))
-        out.print()
-        out.print(_verdict(found, role), markup=False, soft_wrap=True)
-    if found.missing:
-        raise typer.Exit(1)
+def access(
+    *,
+    role: Annotated[str, typer.Option("--role", help="observer or operator.")] = "operator",
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+    namespace: NamespaceOption = DEFAULT_NAMESPACE,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show which operations we are allowed to do, and which permissions are missing for the others.
+
+    Nothing is changed and no object is read.
+    """
+    if role not in ROLES:
+        raise typer.BadParameter(" or ".join(ROLES), param_hint="--role")
+    chosen = cast("Role", role)
+
+    async def verb() -> None:
+        async with client(kubeconfig, context, namespace) as dpf:
+            found = await dpf.check_access(chosen)
+        if output.is_json:
+            console.show_json(_document(found, chosen))
+        else:
+            console.out.print(_table(found))
+            console.out.print()
+            console.show(_verdict(found, chosen))
+        if found.missing:
+            raise typer.Exit(console.FAILED)
+
+    console.run(verb)
 
 
 def _table(found: Access) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("operation", "allowed", "missing"):
-        table.add_column(title, no_wrap=True)
+    table = console.table("operation", "allowed", "missing")
     for operation, missing in found.operations.items():
         table.add_row(operation, "no" if missing else "yes", "; ".join(_by_resource(missing)))
     return table

@@ -2,61 +2,134 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Any
 
-from rich.table import Table
+import typer
 
-from dpf_async import DPFClient, NodeView, Transition
+from dpf_async import DPFClient
 from dpf_async._transitions.view import describe
-from dpf_async.cli.console import out
+from dpf_async.cli import console
+from dpf_async.cli.documents import node_document, transition_document
+from dpf_async.cli.options import (
+    DEFAULT_NAMESPACE,
+    ContextOption,
+    KubeconfigOption,
+    NamespaceOption,
+    Output,
+    OutputOption,
+    client,
+    duration,
+)
+from dpf_async.errors import UsageError
 from dpf_async.models import DPUNode
 
 
-async def status(client: DPFClient, *, as_json: bool) -> None:
-    """Every host and its DPUs, once."""
-    async with client as dpf:
+def status(
+    *,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+    namespace: NamespaceOption = DEFAULT_NAMESPACE,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show every host and its DPUs: phase, readiness, services, and whether DPF waits for us."""
+    console.run(lambda: _status(client(kubeconfig, context, namespace), output))
+
+
+def watch(
+    node: Annotated[str | None, typer.Argument(help="Name of a DPUNode; none follows them all.")] = None,
+    *,
+    selector: Annotated[str, typer.Option("--selector", "-l", help="Label selector for DPUNodes.")] = "",
+    health: Annotated[
+        bool,
+        typer.Option(
+            "--health", help="What goes wrong with DPUs, and which hosts can be used, not each step."
+        ),
+    ] = False,
+    down_after: Annotated[
+        float,
+        typer.Option(
+            "--down-after",
+            parser=duration,
+            metavar="DURATION",
+            show_default="0s",
+            help="With --health: tell a problem when it has stood for so long.",
+        ),
+    ] = 0.0,
+    up_after: Annotated[
+        float,
+        typer.Option(
+            "--up-after",
+            parser=duration,
+            metavar="DURATION",
+            show_default="0s",
+            help="With --health: tell that it is over when it has been gone for so long.",
+        ),
+    ] = 0.0,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+    namespace: NamespaceOption = DEFAULT_NAMESPACE,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Follow what happens: first everything that stands, then each transition as it comes, until interrupted.
+
+    Nothing is missed: a reader that is too slow is told the newest, and that it missed some. As JSON, each is a line.
+    """
+
+    def stream(dpf: DPFClient) -> AbstractAsyncContextManager[Any]:  # Any: a stream of one kind or another
+        if health:
+            patience = {"down_after": down_after, "up_after": up_after}
+            if node is not None:
+                return dpf.node(node).health_transitions(**patience)
+            return dpf.health_transitions(label_selector=selector, **patience)
+        return dpf.node(node).transitions() if node else dpf.transitions(label_selector=selector)
+
+    async def verb() -> None:
+        if node is not None and selector:
+            raise UsageError("a name and --selector exclude each other: give one of them")
+        async with client(kubeconfig, context, namespace) as dpf:
+            await dpf.server_version()
+            async with stream(dpf) as transitions:
+                async for transition in transitions:
+                    if output.is_json:
+                        console.show_line(transition_document(transition))
+                    else:
+                        console.show(line(transition))
+
+    console.run(verb)
+
+
+async def _status(at: DPFClient, output: Output) -> None:
+    async with at as dpf:
         await dpf.server_version()
         nodes = await dpf.resource(DPUNode).list()
         views = [await dpf.node(node.name).view() for node in nodes.items]
-        if as_json:
-            out.print_json(json.dumps([_document(view) for view in views]))
-            return
-        if not views:
-            out.print(f"no DPUNodes in namespace {dpf.namespace}")
-            return
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for title in ("host", "DPU", "phase", "ready", "services", "waiting for us"):
-            table.add_column(title, no_wrap=True)
-        for view in views:
-            asked = "release" if view.hold else "reboot" if view.external_reboot_required else ""
-            if not view.dpus:
-                table.add_row(view.name, "", describe(view), "", "", asked)
-            for dpu in view.dpus:
-                table.add_row(
-                    view.name,
-                    dpu.name.removeprefix(f"{view.name}-"),
-                    describe(dpu),
-                    _yes(dpu.ready),
-                    _yes(dpu.services_ready),
-                    asked,
-                )
-            for obj in view.unreadable:
-                table.add_row(view.name, f"{obj.kind.KIND} {obj.name}", "cannot be read", "no", "no", "")
-        out.print(table)
+    if output.is_json:
+        console.show_json([node_document(view) for view in views])
+        return
+    if not views:
+        console.show(f"no DPUNodes in namespace {at.namespace}")
+        return
+    table = console.table("host", "DPU", "phase", "ready", "services", "waiting for us")
+    for view in views:
+        asked = "release" if view.hold else "reboot" if view.external_reboot_required else ""
+        if not view.dpus:
+            table.add_row(view.name, "", describe(view), "", "", asked)
+        for dpu in view.dpus:
+            table.add_row(
+                view.name,
+                dpu.name.removeprefix(f"{view.name}-"),
+                describe(dpu),
+                console.yes(dpu.ready),
+                console.yes(dpu.services_ready),
+                asked,
+            )
+        for obj in view.unreadable:
+            table.add_row(view.name, f"{obj.kind.KIND} {obj.name}", "cannot be read", "no", "no", "")
+    console.out.print(table)
 
 
-async def watch(client: DPFClient, node: str | None, selector: str) -> None:
-    """Transitions, one line each, until interrupted."""
-    async with client as dpf:
-        await dpf.server_version()
-        stream = dpf.node(node).transitions() if node else dpf.transitions(label_selector=selector)
-        async with stream:
-            async for transition in stream:
-                out.print(line(transition), soft_wrap=True, markup=False)
-
-
-def line(transition: Transition) -> str:
+def line(transition: Any) -> str:  # Any: of either union
     """A transition in one line: its name, then what it has to say."""
     said = []
     for name in transition.__dataclass_fields__:
@@ -66,30 +139,7 @@ def line(transition: Transition) -> str:
                 said.append("after a gap")
         elif name in {"before", "after"} and hasattr(value, "status"):
             said.append(f"{name}={value.status}/{value.reason}")
-        elif value not in (None, (), ""):
-            said.append(f"{name}={','.join(value) if isinstance(value, tuple) else value}")
+        elif value not in (None, (), "", 0):
+            shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            said.append(f"{name}={shown}")
     return f"{type(transition).__name__:24} {'  '.join(said)}"
-
-
-def _document(view: NodeView) -> dict[str, Any]:
-    return {
-        "node": view.name,
-        "ready": view.ready,
-        "held": view.hold is not None,
-        "externalRebootRequired": view.external_reboot_required,
-        "dpus": [
-            {
-                "name": dpu.name,
-                "uid": dpu.uid,
-                "device": dpu.device,
-                "phase": str(dpu.phase),
-                "ready": dpu.ready,
-                "servicesReady": dpu.services_ready,
-            }
-            for dpu in view.dpus
-        ],
-    }
-
-
-def _yes(truth: bool) -> str:
-    return "yes" if truth else "no"
