@@ -16,7 +16,6 @@ import msgspec
 from dpf_async._api.published import schemas_published, versions_served
 from dpf_async._api.records import RECORDS, Record
 from dpf_async._sdk.access import NEEDS
-from dpf_async._sdk.tasks import task_group
 from dpf_async.errors import NotFound
 from dpf_async.models import KINDS, Resource
 from dpf_async.models.differences import FIELD, Difference, normal_schema, schema_differences
@@ -108,16 +107,13 @@ async def check(transport: Transport, kinds: Iterable[type[Resource]] = KINDS) -
     published: dict[tuple[str, str], Mapping[str, JSONSchema]] = {}
     unpublished: list[str] = []
 
-    async def read(group: str, version: str) -> None:
+    for group, version in wanted:
+        if version not in served.get(group, ()):
+            continue
         try:
             published[group, version] = await schemas_published(transport, group, version)
         except NotFound:
             unpublished.append(f"{group}/{version}")
-
-    async with task_group() as tasks:
-        for group, version in wanted:
-            if version in served.get(group, ()):
-                tasks.start_soon(read, group, version)
     findings: list[Finding] = []
     for kind in kinds:
         versions = served.get(kind.GROUP, ())
