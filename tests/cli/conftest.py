@@ -28,14 +28,14 @@ Dpfctl = Callable[..., Awaitable[Ended]]
 
 @pytest.fixture
 def dpfctl(tmp_path: Path) -> Dpfctl:
-    """Runs dpfctl where there is no kubeconfig but a named one."""
+    """Runs dpfctl where there is no kubeconfig but a named one, and no terminal."""
 
-    async def run(*arguments: str | Path) -> Ended:
+    async def run(*arguments: str | Path, stdin: bytes = b"") -> Ended:
         environment = {key: value for key, value in os.environ.items() if key != "KUBECONFIG"}
         environment |= {"HOME": str(tmp_path), "COLUMNS": "200"}
         with anyio.fail_after(60):
             done = await anyio.run_process(
-                [str(DPFCTL), *map(str, arguments)], check=False, cwd=tmp_path, env=environment
+                [str(DPFCTL), *map(str, arguments)], check=False, cwd=tmp_path, env=environment, input=stdin
             )
         return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 

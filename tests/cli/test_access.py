@@ -101,4 +101,4 @@ async def test_a_role_that_there_is_not_is_a_usage_error(dpfctl: Dpfctl) -> None
 
     assert (role.status, output.status) == (2, 2)
     assert "observer or operator" in role.err
-    assert "table or json" in output.err
+    assert "'table', 'json'" in output.err

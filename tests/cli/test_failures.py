@@ -174,7 +174,7 @@ async def test_files_that_are_not_there_and_words_that_are_none_are_usage_errors
     assert [ended.status for ended in (missing, trouble, output, operator)] == [2, 2, 2, 2]
     assert "nowhere.yaml" in missing.err
     assert "install_timeout" in trouble.err, "the known ones are listed"
-    assert "table or json" in output.err
+    assert "'table', 'json'" in output.err
     assert "usage: dpfctl sim operator" in operator.err
     for ended in (missing, trouble, output, operator):
         assert "Traceback" not in ended.err

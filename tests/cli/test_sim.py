@@ -9,9 +9,8 @@ import anyio
 
 from dpf_async import DPFClient, node_effect_held
 from tests.cli.conftest import Dpfctl
-from tests.cli.test_verbs import EXAMPLES, in_group, running
+from tests.cli.running import HOSTS, SITE, in_group, running
 
-SITE, HOSTS = EXAMPLES / "site.yaml", EXAMPLES / "hosts.yaml"
 NODES = [f"node-02-00-00-00-0a-0{number}" for number in range(1, 5)]
 
 

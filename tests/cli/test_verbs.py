@@ -3,83 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
-import anyio.lowlevel
 import pytest
-from anyio.abc import Process
-from anyio.streams.text import TextReceiveStream
 
 from dpf_async import DPFClient, DPUPhase, node_effect_held
 from dpf_async.sim import Simulator
-from tests.cli.conftest import DPFCTL, Dpfctl
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-class Verb:
-    """A verb that runs."""
-
-    def __init__(self, process: Process) -> None:
-        self.process = process
-        self.said = ""
-        self._more = anyio.Event()
-
-    async def listen(self) -> None:
-        assert self.process.stdout is not None
-        async for text in TextReceiveStream(self.process.stdout):
-            self.said += text
-            self._more.set()
-            self._more = anyio.Event()
-
-    async def has_said(self, words: str) -> None:
-        with anyio.fail_after(40):
-            while words not in self.said:
-                await self._more.wait()
-
-    def interrupt(self) -> None:
-        """As Ctrl-C does: the whole group is told."""
-        os.killpg(self.process.pid, signal.SIGINT)
-
-
-@asynccontextmanager
-async def running(*arguments: str | Path) -> AsyncIterator[Verb]:
-    """The verb, in a process group of its own; the block is left when it has ended."""
-    command = [str(DPFCTL), *map(str, arguments)]
-    environment = os.environ | {"COLUMNS": "200"}
-    async with (
-        await anyio.open_process(command, env=environment, start_new_session=True) as process,
-        anyio.create_task_group() as tasks,
-    ):
-        verb = Verb(process)
-        tasks.start_soon(verb.listen)
-        try:
-            yield verb
-            with anyio.fail_after(20):
-                await process.wait()
-        finally:
-            if process.returncode is None:
-                process.kill()
-
-
-def in_group(group: int) -> list[str]:
-    """The processes that are left in a process group."""
-    left = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            name, _, fields = stat.read_text().rpartition(")")
-        except OSError:
-            continue
-        if int(fields.split()[2]) == group and fields.split()[0] != "Z":
-            left.append(name)
-    return left
+from tests.cli.conftest import Dpfctl
+from tests.cli.running import EXAMPLES, in_group, running
 
 
 async def test_the_demo_brings_every_dpu_to_ready_makes_one_anew_and_shows_what_it_took(
@@ -146,7 +80,7 @@ async def test_status_shows_every_dpu_and_what_dpf_waits_for(tmp_path: Path, dpf
     assert [row[-1] for row in rows if row[0] == host.name] == ["reboot"] * 2
     assert [row[-1] for row in rows if row[0] == held.name] == ["release"]
     told = {node["node"]: node for node in json.loads(document.out)}
-    assert told[host.name]["externalRebootRequired"] is True
+    assert told[host.name]["external_reboot_required"] is True
     assert [dpu["phase"] for dpu in told[host.name]["dpus"]] == [DPUPhase.REBOOTING] * 2
     assert told[held.name]["held"] is True
     assert {dpu["ready"] for node in told.values() for dpu in node["dpus"]} == {False}

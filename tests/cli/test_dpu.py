@@ -1,0 +1,92 @@
+"""dpfctl dpu: DPUs made anew, taken away, looked at."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from dpf_async.sim import Simulator
+from tests.cli.conftest import Dpfctl
+
+AT = ("--kubeconfig", "kubeconfig")
+BY = ("--yes", "--reboot-command", "true")
+
+
+async def test_a_dpu_is_made_anew_once_even_if_the_verb_is_run_again_with_its_uid(
+    dpfctl: Dpfctl, tmp_path: Path
+) -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        sim.write_kubeconfig(tmp_path / "kubeconfig")
+        node = await sim.ready_node(devices=2)
+        old, other = node.dpus
+        first = await dpfctl("dpu", "reprovision", old.name, *AT, *BY)
+        made = await dpf.dpu(old.name).view()
+        again = await dpfctl("dpu", "reprovision", old.name, "--uid", old.uid, *AT, *BY, "-o", "json")
+        after = await dpf.node(node.name).view()
+
+    assert first.status == 0, first.err
+    assert f"DPU {old.name} has uid {old.uid}" in first.err
+    assert first.out.startswith(f"{node.name}: ready; ")
+    assert made.uid != old.uid
+    assert again.status == 0, again.err
+    assert json.loads(again.out)[0]["ready"] is True
+    assert after.uids == {old.name: made.uid, other.name: other.uid}
+
+
+async def test_an_interrupted_reprovisioning_goes_on_with_the_uid_although_the_dpu_is_gone(
+    dpfctl: Dpfctl, tmp_path: Path
+) -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        sim.write_kubeconfig(tmp_path / "kubeconfig")
+        (old,) = (await sim.ready_node()).dpus
+        await dpf.reprovision_dpu(old.name, timeout=20)
+        ended = await dpfctl("dpu", "reprovision", old.name, "--uid", old.uid, *AT, *BY)
+        ready = await dpf.is_dpu_ready(old.name)
+
+    assert ended.status == 0, ended.err
+    assert ready
+
+
+async def test_status_shows_each_dpu_with_what_is_wrong_and_fails_unless_all_are_ready(
+    dpfctl: Dpfctl, tmp_path: Path
+) -> None:
+    async with Simulator() as sim:
+        sim.write_kubeconfig(tmp_path / "kubeconfig")
+        empty = await dpfctl("dpu", "status", *AT)
+        (good,) = (await sim.ready_node()).dpus
+        (held,) = (await sim.node_waiting_for_hold()).dpus
+        one = await dpfctl("dpu", "status", good.name, *AT)
+        every = await dpfctl("dpu", "status", *AT, "-o", "json")
+        unknown = await dpfctl("dpu", "status", "dpu-9", *AT)
+
+    assert empty.out == "no DPUs in namespace dpf-operator-system\n"
+    rows = [line.split() for line in one.out.splitlines()]
+    assert rows[1] == [good.name, good.device, "Ready", "yes", "yes", "bf-bundle", "dpu-flavor"]
+    told = {row["dpu"]: row for row in json.loads(every.out)}
+    assert told[good.name]["problems"] == []
+    assert told[held.name]["problems"][0].startswith(f"DPU {held.name} is in phase Node Effect")
+    assert unknown.err == "error: there is no DPU dpu-9\n"
+    assert [ended.status for ended in (empty, one, every, unknown)] == [0, 0, 1, 1]
+
+
+async def test_a_dpu_is_deleted_by_its_device_and_by_force_if_nothing_else_helps(
+    dpfctl: Dpfctl, tmp_path: Path
+) -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        sim.write_kubeconfig(tmp_path / "kubeconfig")
+        node = await sim.ready_node(devices=2)
+        first, second = node.dpus
+        orderly = await dpfctl("dpu", "delete", first.device, *AT, "--yes")
+        sim.trouble("stuck_finalizer", device=second.device)
+        forced = await dpfctl(
+            "dpu", "delete", second.device, *AT, "--yes", "--force", "--patience", "0.5s", "-o", "json"
+        )
+        left = (await dpf.node(node.name).view()).dpus
+
+    assert (orderly.status, orderly.out) == (0, "gone\n"), orderly.err
+    assert forced.status == 0, forced.err
+    (report,) = json.loads(forced.out)
+    assert report["orderly"] is False
+    assert any(second.name in one for one in report["removed"])
+    assert report["left_behind"]
+    assert left == ()

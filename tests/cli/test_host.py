@@ -1,0 +1,184 @@
+"""dpfctl host: hosts from a description to Ready and away again, by commands, and what happens when these fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from dpf_async import DPFClient, load_site
+from dpf_async.models import DPUNode
+from dpf_async.sim import Simulator
+from tests.cli.conftest import Dpfctl
+from tests.cli.running import HOSTS, SITE, running
+
+AT = ("--kubeconfig", "kubeconfig")
+TWO, ONE = "node-02-00-00-00-0a-01", "node-02-00-00-00-0a-02"
+REBOOT, DRAIN = ("--reboot-command", "echo rebooting {node}"), ("--drain-command", "printenv DPF_NODE")
+
+
+@asynccontextmanager
+async def accepted_site(tmp_path: Path) -> AsyncIterator[tuple[Simulator, DPFClient]]:
+    async with Simulator() as sim, sim.client() as dpf:
+        sim.write_kubeconfig(tmp_path / "kubeconfig")
+        site = load_site(SITE)
+        await dpf.create_initialization_objects(site, bmc_password="simulated")
+        await dpf.site_accepted(site, timeout=30)
+        yield sim, dpf
+
+
+async def test_hosts_are_brought_to_ready_by_the_commands_whose_output_is_on_stderr(
+    dpfctl: Dpfctl, tmp_path: Path
+) -> None:
+    async with accepted_site(tmp_path):
+        ended = await dpfctl(
+            "host",
+            "provision",
+            HOSTS,
+            TWO,
+            ONE,
+            "--site",
+            SITE,
+            *AT,
+            *REBOOT,
+            *DRAIN,
+            "--services",
+            "-o",
+            "json",
+        )
+
+    assert ended.status == 0, ended.err
+    told = {host["node"]: host for host in json.loads(ended.out)}
+    assert list(told) == [TWO, ONE]
+    assert all(host["ready"] and host["services_ready"] and host["error"] is None for host in told.values())
+    assert [len(host["dpus"]) for host in told.values()] == [2, 1]
+    lines = ended.err.splitlines()
+    for node in (ONE, TWO):
+        assert f"rebooting {node}" in lines
+        assert node in lines, "the drain command knows the host from its environment"
+        assert any(f"s  DPUNode {node}: may be disturbed" in line for line in lines)
+
+
+async def test_a_command_that_fails_ends_the_flow_and_the_request_stands(
+    dpfctl: Dpfctl, tmp_path: Path
+) -> None:
+    command = ("host", "provision", HOSTS, ONE, "--site", SITE, *AT, "--yes")
+    async with accepted_site(tmp_path) as (_, dpf):
+        failed = await dpfctl(*command, "--reboot-command", "sh -c 'echo no power; exit 3'")
+        stands = await dpf.is_dpu_node_waiting_for_reboot(ONE)
+        again = await dpfctl(*command, *REBOOT)
+
+    assert failed.status == 1
+    assert "no power" in failed.err
+    assert "ended with exit status 3; the request for a reboot stands" in failed.err
+    assert stands
+    assert (again.status, again.out) == (0, f"{ONE}: ready; {ONE}-device-02-00-00-00-0b-03 Ready\n")
+
+
+async def test_one_host_that_fails_does_not_keep_another_from_ready(dpfctl: Dpfctl, tmp_path: Path) -> None:
+    command = ("host", "provision", HOSTS, ONE, TWO, "--site", SITE, *AT, "--yes", "-o", "json")
+    async with accepted_site(tmp_path):
+        ended = await dpfctl(*command, "--reboot-command", f"sh -c 'test {{node}} = {ONE}'")
+
+    told = {host["node"]: host for host in json.loads(ended.out)}
+    assert told[ONE]["ready"] is True
+    assert "exit status 1" in told[TWO]["error"]
+    assert ended.status == 1
+
+
+async def test_ctrl_c_in_the_middle_of_a_reboot_leaves_the_request_standing(tmp_path: Path) -> None:
+    at = ("--kubeconfig", tmp_path / "kubeconfig")
+    command = ("--reboot-command", "sh -c 'echo cycling; exec cat /dev/zero >/dev/null'")
+    async with accepted_site(tmp_path) as (_, dpf):
+        async with running("host", "provision", HOSTS, ONE, "--site", SITE, *at, "--yes", *command) as verb:
+            await verb.has_told("cycling")
+            verb.interrupt()
+        stands = await dpf.is_dpu_node_waiting_for_reboot(ONE)
+
+    assert verb.process.returncode == 130
+    assert verb.told.endswith("interrupted\n")
+    assert "Traceback" not in verb.told
+    assert stands
+
+
+async def test_whoever_sits_at_the_terminal_is_asked_and_a_no_leaves_the_question_standing(
+    tmp_path: Path,
+) -> None:
+    master, terminal = pty.openpty()
+    at = ("--kubeconfig", tmp_path / "kubeconfig")
+    async with accepted_site(tmp_path) as (_, dpf):
+        async with running("host", "provision", HOSTS, ONE, "--site", SITE, *at, stdin=terminal) as verb:
+            await verb.has_told(f"DPUNode {ONE}: may it be disturbed? [y/N]")
+            os.write(master, b"y\n")
+            await verb.has_told(f"DPUNode {ONE}: reboot it now. Was it power-cycled? [y/N]")
+            os.write(master, b"\n")
+        stands = await dpf.is_dpu_node_waiting_for_reboot(ONE)
+    os.close(master)
+    os.close(terminal)
+
+    assert verb.process.returncode == 1
+    assert f"error: DPUNode {ONE} was not rebooted; the request stands" in verb.told
+    assert stands
+
+
+async def test_ctrl_c_ends_a_question(tmp_path: Path) -> None:
+    master, terminal = pty.openpty()
+    async with running("host", "delete", ONE, stdin=terminal) as verb:
+        await verb.has_told(f"Delete {ONE}, with all DPUs? [y/N]")
+        verb.interrupt()
+    os.close(master)
+    os.close(terminal)
+
+    assert verb.process.returncode == 130
+
+
+async def test_hosts_are_registered_and_discovered_and_deleted_until_nothing_is_left(
+    dpfctl: Dpfctl, tmp_path: Path
+) -> None:
+    async with accepted_site(tmp_path) as (_, dpf):
+        registered = await dpfctl("host", "register", HOSTS, "--site", SITE, *AT)
+        deleted = await dpfctl("host", "delete", ONE, TWO, *AT, "--yes", "-o", "json")
+        left = [node.name for node in (await dpf.resource(DPUNode).list()).items]
+        forced = await dpfctl("host", "delete", *left, *AT, "--yes", "--force", "--patience", "20s")
+
+    assert registered.status == 0, registered.err
+    assert f"{TWO}: discovered, 2 DPUs" in registered.out.splitlines()
+    assert len(registered.out.splitlines()) == 4
+    assert [(one["node"], one["orderly"], one["error"]) for one in json.loads(deleted.out)] == [
+        (ONE, True, None),
+        (TWO, True, None),
+    ]
+    assert (deleted.status, forced.status) == (0, 0)
+    assert len(left) == 2
+    assert forced.out == "gone\ngone\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("provision", HOSTS, "node-9", "--site", SITE, "--yes", *REBOOT),
+            "has no host node-9; it has node-02",
+        ),
+        (("provision", HOSTS, "--site", SITE, "--yes"), "nobody would reboot hosts"),
+        (("provision", HOSTS, "--site", SITE, *REBOOT), "nobody would make hosts free"),
+        (("provision", HOSTS, "--site", SITE, "--yes", "--reboot-command", "bmctool x"), "no such command"),
+        (("provision", HOSTS, "--site", SITE, "--yes", "--reboot-command", "sh 'x"), "cannot be read"),
+        (("provision", HOSTS, "--site", "nowhere.yaml", "--yes", *REBOOT), "nowhere.yaml"),
+        (("delete", ONE), "Say --yes"),
+        (("delete", ONE, "--timeout", "soon"), "'soon' is no duration"),
+    ],
+)
+async def test_mistakes_in_a_command_are_told_before_anything_is_sent(
+    dpfctl: Dpfctl, arguments: tuple[str | Path, ...], said: str
+) -> None:
+    ended = await dpfctl("host", *arguments, "--kubeconfig", "nowhere")
+
+    assert said in ended.err
+    assert "Traceback" not in ended.err
+    assert (ended.status, ended.out) == (2, "")

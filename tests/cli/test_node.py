@@ -1,0 +1,47 @@
+"""dpfctl node: the two answers, given by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from dpf_async.sim import Simulator
+from tests.cli.conftest import Dpfctl
+
+AT = ("--kubeconfig", "kubeconfig")
+
+
+async def test_what_dpf_asks_is_answered_by_hand_and_answering_twice_is_success(
+    dpfctl: Dpfctl, tmp_path: Path
+) -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        sim.write_kubeconfig(tmp_path / "kubeconfig")
+        node = await sim.node_waiting_for_hold()
+        released = await dpfctl("node", "release", node.name, *AT, "--timeout", "20s")
+        again = await dpfctl("node", "release", node.name, *AT, "-o", "json")
+        asked = await sim.node_waiting_for_external_reboot()
+        rebooted = await dpfctl("node", "rebooted", asked.name, *AT, "--timeout", "20s", "-o", "json")
+        twice = await dpfctl("node", "rebooted", asked.name, *AT)
+        stands = await dpf.is_dpu_node_waiting_for_reboot(asked.name)
+
+    assert released.out == f"{node.name}: may be disturbed now\n", released.err
+    assert json.loads(again.out) == {"node": node.name, "answered": False}
+    assert json.loads(rebooted.out) == {"node": asked.name, "answered": True}
+    assert twice.out == f"{asked.name}: DPF asks for no reboot; nothing was done\n"
+    assert not stands
+    assert [ended.status for ended in (released, again, rebooted, twice)] == [0, 0, 0, 0]
+
+
+async def test_a_host_that_is_not_there_or_not_held_is_one_sentence(dpfctl: Dpfctl, tmp_path: Path) -> None:
+    async with Simulator() as sim:
+        sim.write_kubeconfig(tmp_path / "kubeconfig")
+        ready = await sim.ready_node()
+        missing = await dpfctl("node", "rebooted", "node-9", *AT)
+        unknown = await dpfctl("node", "release", "node-9", *AT)
+        free = await dpfctl("node", "release", ready.name, *AT)
+
+    assert "node-9" in missing.err
+    assert "node-9" in unknown.err
+    for ended in (missing, unknown, free):
+        assert (ended.status, ended.out, len(ended.err.splitlines())) == (1, "", 1), ended.err
+        assert ended.err.startswith("error: ")

@@ -1,0 +1,87 @@
+"""dpfctl site: what defining a site would change, defining it, and whether it is accepted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from dpf_async import load_site
+from dpf_async.models import Secret, known
+from dpf_async.sim import Simulator
+from tests.cli.conftest import Dpfctl
+from tests.cli.running import SITE
+
+AT = ("--kubeconfig", "kubeconfig")
+
+
+async def test_a_site_is_planned_applied_and_then_planned_to_need_nothing(
+    dpfctl: Dpfctl, tmp_path: Path
+) -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        sim.write_kubeconfig(tmp_path / "kubeconfig")
+        before = await dpfctl("site", "plan", SITE, *AT)
+        applied = await dpfctl("site", "apply", SITE, *AT, "--bmc-password-file", "-", stdin=b"a secret\n")
+        after = await dpfctl("site", "plan", SITE, *AT)
+        status = await dpfctl("site", "status", SITE, *AT)
+        secret = await dpf.resource(Secret).get(known.BMC_PASSWORD_SECRET)
+
+    assert "create     DPUDeployment compute" in before.out
+    assert (before.status, after.status) == (1, 0)
+    assert applied.status == 0, applied.err
+    assert applied.out.endswith("created; every DPUDeployment is accepted\n")
+    assert "s  DPUDeployment compute: accepted" in applied.err, "progress is told while it waits"
+    assert "a secret" not in applied.out + applied.err
+    assert secret.data["password"] == "YSBzZWNyZXQ="
+    assert status.status == 0
+    assert [line.split() for line in status.out.splitlines()][-1][:3] == ["DPUDeployment", "storage", "yes"]
+
+
+async def test_a_difference_is_shown_and_changed_only_if_that_is_asked_for(
+    dpfctl: Dpfctl, tmp_path: Path
+) -> None:
+    changed = tmp_path / "site.yaml"
+    changed.write_text(
+        SITE.read_text().replace("chart: argus, version: 1.2.0", "chart: argus, version: 1.3.0")
+    )
+    changed.write_text(SITE.read_text().replace("version: 1.22.1", "version: 1.23.0"))
+    async with Simulator() as sim, sim.client() as dpf:
+        sim.write_kubeconfig(tmp_path / "kubeconfig")
+        await dpf.create_initialization_objects(load_site(SITE))
+        plan = await dpfctl("site", "plan", changed, *AT, "-o", "json")
+        refused = await dpfctl("site", "apply", changed, *AT)
+        updated = await dpfctl("site", "apply", changed, *AT, "--update", "--no-wait", "-o", "json")
+
+    planned = [one for one in json.loads(plan.out)["objects"] if one["action"] == "change"]
+    assert [(one["kind"], one["name"]) for one in planned] == [("DPUServiceTemplate", "dts")]
+    assert plan.status == 1
+    assert "DPUServiceTemplate dts" in refused.err
+    assert (refused.status, refused.out) == (1, "")
+    made = json.loads(updated.out)
+    assert [one["name"] for one in made["objects"] if one["action"] == "changed"] == ["dts"]
+    assert (updated.status, made["accepted"]) == (0, False)
+
+
+async def test_what_is_not_accepted_is_said_with_what_it_waits_for(dpfctl: Dpfctl, tmp_path: Path) -> None:
+    async with Simulator(operator=False) as sim, sim.client() as dpf:
+        sim.write_kubeconfig(tmp_path / "kubeconfig")
+        nothing = await dpfctl("site", "status", *AT)
+        missing = await dpfctl("site", "status", SITE, *AT, "-o", "json")
+        await dpf.create_initialization_objects(load_site(SITE))
+        present = await dpfctl("site", "status", *AT)
+        late = await dpfctl("site", "apply", SITE, *AT, "--timeout", "1s")
+
+    assert (nothing.status, nothing.out) == (
+        0,
+        "no BFBs and no DPUDeployments in namespace dpf-operator-system\n",
+    )
+    assert {row["waiting_for"] for row in json.loads(missing.out)} == {"it is not there"}
+    assert "the operator to look at the present spec" in present.out
+    assert "DPUDeployment compute" in late.err
+    assert [ended.status for ended in (missing, present, late)] == [1, 1, 1]
+
+
+async def test_an_empty_password_is_refused_before_anything_is_sent(dpfctl: Dpfctl) -> None:
+    ended = await dpfctl("site", "apply", SITE, "--bmc-password-file", "-")
+
+    assert ended.err == "error: --bmc-password-file - is empty; nothing was done\n"
+    assert ended.status == 2
