@@ -40,9 +40,6 @@ async def test_a_difference_is_shown_and_changed_only_if_that_is_asked_for(
     dpfctl: Dpfctl, tmp_path: Path
 ) -> None:
     changed = tmp_path / "site.yaml"
-    changed.write_text(
-        SITE.read_text().replace("chart: argus, version: 1.2.0", "chart: argus, version: 1.3.0")
-    )
     changed.write_text(SITE.read_text().replace("version: 1.22.1", "version: 1.23.0"))
     async with Simulator() as sim, sim.client() as dpf:
         sim.write_kubeconfig(tmp_path / "kubeconfig")

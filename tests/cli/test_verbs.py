@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from dpf_async import DPFClient, DPUPhase, node_effect_held
 from dpf_async.sim import Simulator
-from tests.cli.conftest import Dpfctl
+from tests.cli.conftest import DPFCTL, Dpfctl
 from tests.cli.running import EXAMPLES, in_group, running
 
 
@@ -107,3 +108,44 @@ async def test_watch_tells_what_stands_and_then_each_transition_of_the_hosts_cho
     assert any("after=Rebooting" in line for line in lines)
     assert other.name not in watch.said
     assert watch.process.returncode == 130
+
+
+async def test_watch_tells_the_health_of_one_host_in_lines_for_a_program(tmp_path: Path) -> None:
+    async with Simulator() as sim:
+        sim.write_kubeconfig(tmp_path / "kubeconfig")
+        node = await sim.ready_node()
+        at = ("--kubeconfig", tmp_path / "kubeconfig")
+        async with running("watch", node.name, "--health", *at, "-o", "json") as watch:
+            await watch.has_said("NodeUsable")
+            sim.trouble("critical_service_down", node=node.name)
+            await watch.has_said("NodeUnusable")
+            watch.interrupt()
+
+    told = [json.loads(line) for line in watch.said.splitlines()]
+    assert {one["node"] for one in told} == {node.name}
+    down = next(one for one in told if one["transition"] == "CriticalServicesDown")
+    assert down["dpu"] == node.dpus[0].name
+    unusable = next(one for one in told if one["transition"] == "NodeUnusable")
+    assert unusable["problems"][0]["transition"] == "CriticalServicesDown"
+    assert watch.process.returncode == 130
+
+
+async def test_a_name_and_a_selector_exclude_each_other(dpfctl: Dpfctl) -> None:
+    ended = await dpfctl("watch", "node-1", "--selector", "rack=1")
+
+    assert ended.status == 2
+    assert "exclude each other" in ended.err
+
+
+async def test_a_table_has_whole_names_where_there_is_no_screen(tmp_path: Path) -> None:
+    async with Simulator() as sim:
+        sim.write_kubeconfig(tmp_path / "kubeconfig")
+        node = await sim.node_waiting_for_hold()
+        environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
+        command = [str(DPFCTL), "dpu", "status", "--kubeconfig", str(tmp_path / "kubeconfig")]
+        done = await anyio.run_process(command, check=False, env=environment)
+
+    (row,) = done.stdout.decode().splitlines()[1:]
+    assert row.split()[:2] == [node.dpus[0].name, node.dpus[0].device]
+    assert "…" not in row
+    assert len(row) > 120

@@ -1,0 +1,48 @@
+"""The reference page, and the help of every verb, say what the verbs are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dpf_async.cli.reference import page, verbs
+from tests.cli.conftest import Dpfctl
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "dpfctl.md"
+TAUGHT = [name for name, _ in verbs() if name != "dpfctl sim operator"]  # argparse's own, see its --help
+FLOWS = {
+    *(f"dpfctl site {verb}" for verb in ("plan", "apply", "status")),
+    *(f"dpfctl host {verb}" for verb in ("register", "provision", "delete")),
+    *(f"dpfctl dpu {verb}" for verb in ("reprovision", "delete", "status")),
+    *(f"dpfctl node {verb}" for verb in ("rebooted", "release")),
+    *(f"dpfctl {verb}" for verb in ("watch", "compat")),
+}
+
+
+def test_the_page_is_what_the_verbs_say() -> None:
+    assert PAGE.read_text() == page(), "python -m dpf_async.cli.reference > docs/reference/dpfctl.md"
+
+
+def test_there_is_a_verb_for_each_flow() -> None:
+    assert set(TAUGHT) >= FLOWS
+
+
+@pytest.mark.parametrize("name", TAUGHT)
+def test_every_verb_says_what_it_does_with_an_example_and_its_exit_status(name: str) -> None:
+    verb = dict(verbs())[name]
+
+    assert verb.help
+    assert verb.epilog.startswith(f"Example: {name}")
+    assert "Exit status: 0 done; 1 " in verb.epilog
+    for parameter in verb.params:
+        assert parameter.help, f"{name} {parameter.name}"
+
+
+async def test_help_shows_example_and_exit_status(dpfctl: Dpfctl) -> None:
+    for verb in (("host", "provision"), ("--help",)):
+        ended = await dpfctl(*verb, "--help")
+
+        assert ended.status == 0
+        assert "dpfctl host provision examples/hosts.yaml" in ended.out or verb == ("--help",)
+        assert "130 interrupted" in ended.out
