@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 from pathlib import Path
 
 from dpf_async import load_site
 from dpf_async.models import Secret, known
 from dpf_async.sim import Simulator
 from tests.cli.conftest import Dpfctl
-from tests.cli.running import SITE
+from tests.cli.running import SITE, running
 
 AT = ("--kubeconfig", "kubeconfig")
 
@@ -75,6 +77,25 @@ async def test_what_is_not_accepted_is_said_with_what_it_waits_for(dpfctl: Dpfct
     assert "the operator to look at the present spec" in present.out
     assert "DPUDeployment compute" in late.err
     assert [ended.status for ended in (missing, present, late)] == [1, 1, 1]
+
+
+async def test_whoever_sits_at_the_terminal_is_shown_the_difference_and_asked(tmp_path: Path) -> None:
+    changed = tmp_path / "site.yaml"
+    changed.write_text(SITE.read_text().replace("version: 1.22.1", "version: 1.23.0"))
+    master, terminal = pty.openpty()
+    async with Simulator() as sim, sim.client() as dpf:
+        sim.write_kubeconfig(tmp_path / "kubeconfig")
+        await dpf.create_initialization_objects(load_site(SITE))
+        at = ("--kubeconfig", tmp_path / "kubeconfig")
+        async with running("site", "apply", changed, *at, "--no-wait", stdin=terminal) as verb:
+            await verb.has_told("Change what differs? [y/N]")
+            os.write(master, b"yes\n")
+    os.close(master)
+    os.close(terminal)
+
+    assert "change     DPUServiceTemplate dts" in verb.told
+    assert "1 changed" in verb.said
+    assert verb.process.returncode == 0
 
 
 async def test_an_empty_password_is_refused_before_anything_is_sent(dpfctl: Dpfctl) -> None:
