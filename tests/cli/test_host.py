@@ -155,6 +155,7 @@ async def test_hosts_are_registered_and_discovered_and_deleted_until_nothing_is_
     ]
     assert (deleted.status, forced.status) == (0, 0)
     assert len(left) == 2
+    assert f"s  DPUNode {ONE}: " in deleted.err, "progress is told while it waits"
     assert forced.out == "gone\ngone\n"
 
 

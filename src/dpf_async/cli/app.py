@@ -8,7 +8,7 @@ import typer
 
 from dpf_async import __version__
 from dpf_async.cli import access as access_verb
-from dpf_async.cli import compat, console, dpu, host, look, node, site, trial
+from dpf_async.cli import compat, console, dpu, host, look, node, site, snapshot, trial
 
 app = typer.Typer(
     help="Provision NVIDIA BlueField DPUs through DPF: try it on a simulated site, do it on a real one.",
@@ -51,6 +51,9 @@ app.add_typer(dpu.app, name="dpu")
 app.add_typer(node.app, name="node")
 app.command(epilog=console.teach("status -o json"))(look.status)
 app.command(epilog=console.teach("watch --health --selector rack=1"))(look.watch)
+app.command(
+    epilog=console.teach("snapshot node-02-00-00-00-0a-01 -o json", no="DPF knows nothing of the host")
+)(snapshot.snapshot)
 app.command(epilog=console.teach("access --role observer", no="something is missing"))(access_verb.access)
 app.command(epilog=console.teach("compat", no="it is not compatible"))(compat.compat)
 app.add_typer(trial.sim, name="sim")

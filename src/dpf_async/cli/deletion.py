@@ -19,13 +19,13 @@ def words(report: ForcedDeletion) -> str:
     """A deletion for a person."""
     if report.orderly:
         return "gone"
-    lines = [*(f"taken off by force: {one}" for one in report.removed)]
-    return "\n  ".join(["gone, by force", *lines, *(f"left behind: {one}" for one in report.left_behind)])
+    return "\n  ".join(["gone, by force", *str(report).splitlines()])
 
 
 def _document(report: ForcedDeletion) -> dict[str, Any]:  # Any: JSON
     return {
         "orderly": report.orderly,
+        "reason": report.reason,
         "removed": list(report.removed),
         "left_behind": list(report.left_behind),
     }

@@ -135,8 +135,8 @@ def delete(
 
             async def one(name: str) -> ForcedDeletion:
                 if force:
-                    return await dpf.force_delete_dpu(name, patience=patience)
-                await dpf.delete_dpu(name, timeout=timeout)
+                    return await dpf.force_delete_dpu(name, patience=patience, progress=console.say_progress)
+                await dpf.delete_dpu(name, timeout=timeout, progress=console.say_progress)
                 return ForcedDeletion()
 
             outcomes = await each(devices, one)

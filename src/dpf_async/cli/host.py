@@ -189,8 +189,10 @@ def delete(
 
             async def one(name: str) -> ForcedDeletion:
                 if force:
-                    return await dpf.force_delete_dpu_node(name, patience=patience)
-                await dpf.delete_dpu_node(name, timeout=timeout)
+                    return await dpf.force_delete_dpu_node(
+                        name, patience=patience, progress=console.say_progress
+                    )
+                await dpf.delete_dpu_node(name, timeout=timeout, progress=console.say_progress)
                 return ForcedDeletion()
 
             outcomes = await each(nodes, one)

@@ -1,0 +1,32 @@
+"""dpfctl snapshot: everything DPF knows of one host."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from dpf_async.sim import Simulator
+from tests.cli.conftest import Dpfctl
+
+AT = ("--kubeconfig", "kubeconfig")
+
+
+async def test_a_snapshot_says_of_each_object_of_a_host_what_it_waits_for(
+    dpfctl: Dpfctl, tmp_path: Path
+) -> None:
+    async with Simulator() as sim:
+        sim.write_kubeconfig(tmp_path / "kubeconfig")
+        node = await sim.node_waiting_for_hold(devices=2)
+        table = await dpfctl("snapshot", node.name, *AT)
+        document = await dpfctl("snapshot", node.name, *AT, "-o", "json")
+        unknown = await dpfctl("snapshot", "node-9", *AT)
+
+    assert table.out.startswith(f"host {node.name} in namespace dpf-operator-system, ")
+    kinds = [line.split()[0] for line in table.out.splitlines()[2:]]
+    assert kinds == ["DPUNode", "DPUDevice", "DPUDevice", "DPU", "DPU", "DPUNodeMaintenance"]
+    assert table.out.rstrip().endswith("a release of the hold")
+    told = json.loads(document.out)
+    assert (told["node"], len(told["dpus"])) == (node.name, 2)
+    assert told["waiting_for"][f"DPUNodeMaintenance {node.maintenances[0].name}"] == "a release of the hold"
+    assert (table.status, document.status, unknown.status) == (0, 0, 1)
+    assert unknown.err.startswith("error: DPF knows nothing of a host node-9")
