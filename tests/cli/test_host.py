@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dpf_async import DPFClient, load_site
-from dpf_async.models import DPUNode
+from dpf_async.models import DPUNode, Lease
 from dpf_async.sim import Simulator
 from tests.cli.conftest import Dpfctl
 from tests.cli.running import HOSTS, SITE, running
@@ -62,6 +62,20 @@ async def test_hosts_are_brought_to_ready_by_the_commands_whose_output_is_on_std
         assert f"rebooting {node}" in lines
         assert node in lines, "the drain command knows the host from its environment"
         assert any(f"s  DPUNode {node}: may be disturbed" in line for line in lines)
+
+
+async def test_a_host_is_claimed_before_it_is_worked_on_if_that_is_asked_for(
+    dpfctl: Dpfctl, tmp_path: Path
+) -> None:
+    command = ("host", "provision", HOSTS, "--site", SITE, *AT, "--yes", *REBOOT)
+    async with accepted_site(tmp_path) as (_, dpf):
+        plain = await dpfctl(*command, ONE)
+        before = await dpf.resource(Lease).list()
+        claiming = await dpfctl(*command, TWO, "--claim")
+        after = await dpf.resource(Lease).list()
+
+    assert (plain.status, claiming.status) == (0, 0), claiming.err
+    assert (len(before.items), len(after.items)) == (0, 1)
 
 
 async def test_a_command_that_fails_ends_the_flow_and_the_request_stands(

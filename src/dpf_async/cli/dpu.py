@@ -16,6 +16,7 @@ from dpf_async.cli.host import ready_words
 from dpf_async.cli.options import (
     DEFAULT_NAMESPACE,
     DEFAULT_PATIENCE,
+    ClaimOption,
     ContextOption,
     DrainCommandOption,
     FinishOthersOption,
@@ -66,6 +67,7 @@ def reprovision(
     reboot_command: RebootCommandOption = None,
     drain_command: DrainCommandOption = None,
     yes: FreeOption = False,
+    claim: ClaimOption = False,
     services: ServicesOption = False,
     finish_others: FinishOthersOption = False,
     timeout: TimeoutOption = None,
@@ -84,7 +86,7 @@ def reprovision(
         if uid is not None and len(dpus) != 1:
             raise UsageError("--uid is for one DPU; nothing was done")
         hands = Hands(reboot=reboot_command, drain=drain_command, yes=yes)
-        async with client(kubeconfig, context, namespace) as dpf:
+        async with client(kubeconfig, context, namespace, claim=claim) as dpf:
             hosts = await _hosts(dpf, dpus, uid, timeout)
             await terminal.make_sure(f"Have {', '.join(dpus)} made anew?", yes=yes or not terminal.is_there())
 

@@ -15,6 +15,7 @@ from dpf_async.cli.hands import Hands
 from dpf_async.cli.options import (
     DEFAULT_NAMESPACE,
     DEFAULT_PATIENCE,
+    ClaimOption,
     ContextOption,
     DrainCommandOption,
     FinishOthersOption,
@@ -122,6 +123,7 @@ def provision(
     reboot_command: RebootCommandOption = None,
     drain_command: DrainCommandOption = None,
     yes: FreeOption = False,
+    claim: ClaimOption = False,
     services: ServicesOption = False,
     finish_others: FinishOthersOption = False,
     wait_terminating: WaitTerminatingOption = False,
@@ -141,7 +143,7 @@ def provision(
     async def verb() -> None:
         chosen = _chosen(hosts, site, names)
         hands = Hands(reboot=reboot_command, drain=drain_command, yes=yes)
-        async with client(kubeconfig, context, namespace) as dpf:
+        async with client(kubeconfig, context, namespace, claim=claim) as dpf:
 
             async def one(name: str) -> NodeView:
                 return await provision_host(

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from dpf_async import DPFClient
+from dpf_async import Claims, DPFClient
 from dpf_async._sdk.client import FORCE_PATIENCE
 from dpf_async.models import known
 
@@ -84,6 +84,14 @@ DrainCommandOption = Annotated[
         help="Makes a host free to be disturbed, as --reboot-command reboots it. Without it, the terminal is asked.",
     ),
 ]
+ClaimOption = Annotated[
+    bool,
+    typer.Option(
+        "--claim",
+        help="Claim each host by a Lease before it is drained or rebooted, as the replicas of a worker do: of all that"
+        " claim, one at a time works on it.",
+    ),
+]
 ServicesOption = Annotated[
     bool, typer.Option("--services", help="Wait until the services on the DPUs are ready as well.")
 ]
@@ -128,6 +136,8 @@ TroubleOption = Annotated[
 ]
 
 
-def client(kubeconfig: Path | None, context: str | None, namespace: str) -> DPFClient:
+def client(kubeconfig: Path | None, context: str | None, namespace: str, *, claim: bool = False) -> DPFClient:
     """The client for the cluster that the options name; not entered."""
-    return DPFClient(namespace=namespace, kubeconfig=kubeconfig, context=context)
+    return DPFClient(
+        namespace=namespace, kubeconfig=kubeconfig, context=context, claims=Claims() if claim else None
+    )
