@@ -16,7 +16,7 @@ FLOWS = {
     *(f"dpfctl host {verb}" for verb in ("register", "provision", "delete")),
     *(f"dpfctl dpu {verb}" for verb in ("reprovision", "delete", "status")),
     *(f"dpfctl node {verb}" for verb in ("rebooted", "release")),
-    *(f"dpfctl {verb}" for verb in ("watch", "snapshot", "compat")),
+    *(f"dpfctl {verb}" for verb in ("upgrade", "watch", "snapshot", "compat")),
 }
 
 

@@ -48,6 +48,7 @@ async def test_a_difference_is_shown_and_changed_only_if_that_is_asked_for(
         await dpf.create_initialization_objects(load_site(SITE))
         plan = await dpfctl("site", "plan", changed, *AT, "-o", "json")
         refused = await dpfctl("site", "apply", changed, *AT)
+        status = await dpfctl("site", "status", changed, *AT)
         updated = await dpfctl("site", "apply", changed, *AT, "--update", "--no-wait", "-o", "json")
 
     planned = [one for one in json.loads(plan.out)["objects"] if one["action"] == "change"]
@@ -55,6 +56,8 @@ async def test_a_difference_is_shown_and_changed_only_if_that_is_asked_for(
     assert plan.status == 1
     assert "DPUServiceTemplate dts" in refused.err
     assert (refused.status, refused.out) == (1, "")
+    assert "service        compute/dts" in status.out
+    assert status.out.rstrip().endswith("version 1.23.0: its chart has version 1.22.1")
     made = json.loads(updated.out)
     assert [one["name"] for one in made["objects"] if one["action"] == "changed"] == ["dts"]
     assert (updated.status, made["accepted"]) == (0, False)

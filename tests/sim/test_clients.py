@@ -13,7 +13,7 @@ import yaml
 from dpf_async import DPFClient, Level, NodeView, load_hosts, load_site, node_effect_held
 from dpf_async.models import DPU
 from dpf_async.sim import Simulator
-from tests.cli.test_verbs import EXAMPLES, running
+from tests.cli.running import EXAMPLES, running
 
 PROGRAMS = Path(__file__).parent / "clients"
 SEEN = [["ADDED", None], ["MODIFIED", "them"], ["DELETED", "them"]]

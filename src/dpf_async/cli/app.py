@@ -8,7 +8,7 @@ import typer
 
 from dpf_async import __version__
 from dpf_async.cli import access as access_verb
-from dpf_async.cli import compat, console, dpu, host, look, node, site, snapshot, trial
+from dpf_async.cli import compat, console, dpu, host, look, node, site, snapshot, trial, upgrade
 
 app = typer.Typer(
     help="Provision NVIDIA BlueField DPUs through DPF: try it on a simulated site, do it on a real one.",
@@ -49,6 +49,13 @@ app.add_typer(site.app, name="site")
 app.add_typer(host.app, name="host")
 app.add_typer(dpu.app, name="dpu")
 app.add_typer(node.app, name="node")
+app.command(
+    epilog=console.teach(
+        "upgrade compute --bfb bf-bundle-3-2-1 --drain-command './drain {node}'"
+        " --reboot-command 'ipmitool -H bmc-of-{node} power cycle'",
+        no="a host failed, or the upgrade was stopped",
+    )
+)(upgrade.upgrade)
 app.command(epilog=console.teach("status -o json"))(look.status)
 app.command(epilog=console.teach("watch --health --selector rack=1"))(look.watch)
 app.command(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from dpf_async import BFBView, DeploymentView, DPFClient, SiteSpec, load_hosts, load_site
+from dpf_async import BFBView, DeploymentView, DPFClient, ServiceVersion, SiteSpec, load_hosts, load_site
 from dpf_async.cli import console, terminal
 from dpf_async.cli.options import (
     DEFAULT_NAMESPACE,
@@ -156,7 +157,11 @@ def status(
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show every BFB and DPUDeployment: whether DPF has taken it over, and what it waits for."""
+    """Show every BFB and DPUDeployment: whether DPF has taken it over, and what it waits for.
+
+    A DPU is outdated if it was made with another BFB or DPUFlavor than its DPUDeployment says; see `dpfctl upgrade`.
+    Of a site that is described, services whose chart has another version are shown as well.
+    """
 
     async def verb() -> None:
         described = load_site(site) if site is not None else None
@@ -166,16 +171,28 @@ def status(
             else:
                 bfbs, groups = list(described.bfbs), list(described.groups)
             rows = [_of_bfb(name, await dpf.handle(BFB, name).look()) for name in bfbs]
-            rows += [_of_deployment(name, await dpf.deployment(name).look()) for name in groups]
+            views = {name: await dpf.deployment(name).look() for name in groups}
+            outdated = Counter(dpu.deployment for dpu in await dpf.outdated_dpus())
+            rows += [_of_deployment(name, view, outdated[name]) for name, view in views.items()]
+            if described is not None:
+                rows += [
+                    _of_service(one)
+                    for one in await dpf.service_versions(described)
+                    if one.matches is False and views.get(one.deployment) is not None
+                ]
         if output.is_json:
             console.show_json(rows)
         elif not rows:
             console.show(f"no BFBs and no DPUDeployments in namespace {namespace}")
         else:
-            table = console.table("kind", "name", "accepted", "waiting for")
+            table = console.table("kind", "name", "accepted", "outdated DPUs", "waiting for")
             for row in rows:
                 table.add_row(
-                    row["kind"], row["name"], console.yes(row["accepted"]), row["waiting_for"] or ""
+                    row["kind"],
+                    row["name"],
+                    console.yes(row["accepted"]),
+                    str(row.get("outdated_dpus", "")),
+                    row["waiting_for"] or "",
                 )
             console.out.print(table)
         if not all(row["accepted"] for row in rows):
@@ -194,11 +211,23 @@ def _of_bfb(name: str, view: BFBView | None) -> Row:
     return _row(BFB, name, accepted=view.ready, waiting_for=None if view.ready else f"phase {view.phase}")
 
 
-def _of_deployment(name: str, view: DeploymentView | None) -> Row:
+def _of_deployment(name: str, view: DeploymentView | None, outdated: int) -> Row:
     if view is None:
-        return _row(DPUDeployment, name, accepted=False, waiting_for="it is not there")
-    waiting = "its deletion" if view.terminating else view.waiting_for
-    return _row(DPUDeployment, name, accepted=view.accepted, waiting_for=waiting)
+        row = _row(DPUDeployment, name, accepted=False, waiting_for="it is not there")
+    else:
+        waiting = "its deletion" if view.terminating else view.waiting_for
+        row = _row(DPUDeployment, name, accepted=view.accepted, waiting_for=waiting)
+    return {**row, "outdated_dpus": outdated}
+
+
+def _of_service(version: ServiceVersion) -> Row:
+    found = f"its chart has version {version.found}" if version.found else "it is not there"
+    return {
+        "kind": "service",
+        "name": f"{version.deployment}/{version.service}",
+        "accepted": False,
+        "waiting_for": f"version {version.expected}: {found}",
+    }
 
 
 def _row(kind: type[Resource], name: str, *, accepted: bool, waiting_for: str | None) -> Row:
