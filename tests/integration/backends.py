@@ -16,7 +16,9 @@ from dpf_async.sim import Simulator
 from tests.apiserver.admin import Admin
 from tests.support.cluster import Cluster, Server, client_of
 from tests.support.cluster import cluster as embedded_cluster
+from tests.support.crd_releases import CHANGED
 from tests.support.crd_sets import manifests_of, with_newer_phases
+from tests.support.definitions import AdminOf, Definitions, definitions
 from tests.support.proxy import Proxy
 
 __all__ = ["Backend", "Embedded", "Real"]
@@ -34,6 +36,10 @@ class Backend:
     def simulator(self, **options: Any) -> AbstractAsyncContextManager[Simulator]:
         """A simulated site; options are those of Simulator that no server of its own needs."""
         raise NotImplementedError
+
+    def definitions(self, site: Cluster[Server]) -> AbstractAsyncContextManager[Definitions]:
+        """The CRDs of the site's server that releases of DPF differ in; they are restored when the block is left."""
+        return definitions(AdminOf(site.server.kubeconfig(namespace=site.dpf.namespace)), CHANGED)
 
 
 class Embedded(Backend):

@@ -10,7 +10,7 @@ import pytest
 
 from dpf_async import Compatibility, Effect, Finding
 from dpf_async._sdk.compatibility import findings_about
-from dpf_async.models import BFB, DPU, KINDS, DPUDeployment, DPUNode, DPUSet, Resource
+from dpf_async.models import BFB, DPU, KINDS, DPFOperatorConfig, DPUDeployment, DPUNode, DPUSet, Resource
 from dpf_async.models.schema import schema_of
 from tests.support.crd_sets import manifests_of
 
@@ -121,6 +121,21 @@ def test_another_type_breaks_and_a_tighter_bound_may_break() -> None:
 
     assert effects["type"] == Effect.BREAKS
     assert effects["maxLength"] == Effect.MAY_BREAK
+
+
+def test_what_a_model_leaves_open_is_no_news() -> None:
+    def closed(theirs: Schema) -> None:
+        spec = at(theirs, "spec")
+        del spec["x-kubernetes-preserve-unknown-fields"]
+        spec["properties"]["flannel"] = {"type": "object"}
+
+    def opened(theirs: Schema) -> None:
+        at(theirs, "spec")["x-kubernetes-preserve-unknown-fields"] = True
+
+    (finding,) = found(DPU, opened)
+
+    assert found(DPFOperatorConfig, closed) == []
+    assert finding.effect == Effect.HARMLESS
 
 
 def test_the_text_says_the_verdict_first_and_the_worst_before_the_rest() -> None:

@@ -39,6 +39,7 @@ class Effect(StrEnum):
 
 
 _ORDER: Final = tuple(Effect)
+_OPEN: Final = "x-kubernetes-preserve-unknown-fields"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,37 +104,42 @@ async def check(transport: Transport, kinds: Iterable[type[Resource]] = KINDS) -
     """
     kinds = tuple(kinds)
     served = await versions_served(transport)
-    wanted = sorted({(kind.GROUP, kind.VERSION) for kind in kinds})
     published: dict[tuple[str, str], Mapping[str, JSONSchema]] = {}
     unpublished: list[str] = []
-
-    for group, version in wanted:
-        if version not in served.get(group, ()):
-            continue
-        try:
-            published[group, version] = await schemas_published(transport, group, version)
-        except NotFound:
-            unpublished.append(f"{group}/{version}")
+    for group, version in sorted({(kind.GROUP, kind.VERSION) for kind in kinds}):
+        if version in served.get(group, ()):
+            try:
+                published[group, version] = await schemas_published(transport, group, version)
+            except NotFound:
+                unpublished.append(f"{group}/{version}")
     findings: list[Finding] = []
     for kind in kinds:
         versions = served.get(kind.GROUP, ())
         if kind.VERSION not in versions:
             findings.append(_not_served(kind, versions))
-        elif (schemas := published.get((kind.GROUP, kind.VERSION))) is None:
-            continue
-        elif kind.KIND not in schemas:
-            findings.append(_not_served(kind, versions))
-        else:
-            findings += findings_about(kind, schemas[kind.KIND])
+        elif (schemas := published.get((kind.GROUP, kind.VERSION))) is not None:
+            if kind.KIND in schemas:
+                findings += findings_about(kind, schemas[kind.KIND])
+            else:
+                findings.append(_not_served(kind, versions))
     findings.sort(key=lambda finding: (_ORDER.index(finding.effect), finding.kind, finding.path))
     return Compatibility(tuple(findings), tuple(sorted(unpublished)))
 
 
 def findings_about(kind: type[Resource], theirs: JSONSchema) -> Iterator[Finding]:
     """What the difference between a kind and the schema that a server has for it means."""
-    their_schema = normal_schema(_object_part(theirs))
-    for difference in schema_differences(normal_schema(_object_part(schema_of(kind))), their_schema):
-        yield from _meaning(kind, difference, their_schema)
+    our_schema, their_schema = (normal_schema(_object_part(schema)) for schema in (schema_of(kind), theirs))
+    for difference in schema_differences(our_schema, their_schema):
+        if not _left_open(difference, our_schema):
+            yield from _meaning(kind, difference, their_schema)
+
+
+def _left_open(difference: Difference, ours: JSONSchema) -> bool:
+    """What is told there is told of any release: our model leaves out most of an object that it says is open."""
+    if difference.keyword == _OPEN:
+        return bool(difference.ours)
+    parent, _, _ = difference.path.rpartition(".")
+    return difference.keyword == FIELD and difference.ours is None and bool(_at(ours, parent).get(_OPEN))
 
 
 def _object_part(schema: JSONSchema) -> JSONSchema:
@@ -175,6 +181,8 @@ def _meaning(kind: type[Resource], difference: Difference, theirs: JSONSchema) -
             yield from _of_required(place, frozenset(ours or ()), frozenset(new or ()), theirs)
         case "enum":
             yield from _of_enum(place, frozenset(ours or ()), frozenset(new or ()))
+        case keyword if keyword == _OPEN:
+            yield place.found(Effect.HARMLESS, "any field is kept now")
         case "type" | "items" | "additionalProperties" as keyword:
             yield place.found(Effect.BREAKS, f"{keyword} was {_brief(ours)}, is {_brief(new)}")
         case keyword:
@@ -268,12 +276,15 @@ def _structs_in(annotation: Any) -> Iterator[Any]:  # Any: a type
 
 
 def _property(schema: JSONSchema, path: str, name: str) -> JSONSchema:
-    place = schema
+    found: JSONSchema = _at(schema, path).get("properties", {}).get(name, {})
+    return found
+
+
+def _at(schema: JSONSchema, path: str) -> JSONSchema:
     for step in path.replace("[]", ".[]").replace("{}", ".{}").split(".")[1:]:
         keyword = {"[]": "items", "{}": "additionalProperties"}.get(step)
-        place = place[keyword] if keyword else place["properties"][step]
-    found: JSONSchema = place.get("properties", {}).get(name, {})
-    return found
+        schema = schema[keyword] if keyword else schema["properties"][step]
+    return schema
 
 
 def _listed(values: Iterable[object]) -> str:

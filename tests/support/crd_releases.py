@@ -1,0 +1,105 @@
+"""The CRDs of other releases of DPF, made from this one's by what is known to differ (dpf-facts 1.3, 2.1).
+
+They are not upstream's own files: only what a client meets is changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from dpf_async.models import DPU, DPUDeployment, DPUSet
+
+__all__ = ["CHANGED", "breaking", "of_v25", "of_v27"]
+
+Manifest = dict[str, Any]  # Any: it is JSON
+
+CHANGED: Final = (DPU.KIND, DPUDeployment.KIND, DPUSet.KIND)
+"""The kinds in which these releases differ."""
+
+_V25_PHASES: Final = (
+    "Initializing",
+    "Node Effect",
+    "Pending",
+    "DMS Deployment",
+    "Config FW Parameters",
+    "Prepare BFB",
+    "OS Installing",
+    "DPU Cluster Config",
+    "Host Network Configuration",
+    "Ready",
+    "Error",
+    "Deleting",
+    "Rebooting",
+    "Initialize Interface",
+    "Checking Host Reboot Required",
+)
+"""What v25.1 and v25.4 could write, together: objects of both are met in one cluster."""
+
+
+def of_v25(manifest: Manifest) -> Manifest:
+    """A CRD as releases up to v25.10 had it: less is required, other phases, fields that there were not yet."""
+
+    def older(kind: str, schema: Manifest) -> None:
+        if kind == DPUDeployment.KIND:
+            _no_longer(_at(schema, "spec", "dpus"), "dpuSetStrategy", "nodeEffect")
+        elif kind == DPUSet.KIND:
+            _no_longer(_at(schema, "spec"), "strategy")
+            _no_longer(_at(schema, "spec", "dpuTemplate", "spec"), "nodeEffect")
+        elif kind == DPU.KIND:
+            _no_longer(_at(schema, "spec"), "nodeEffect")
+            _at(schema, "spec")["properties"].pop("blueFieldSoftware", None)
+            status = _at(schema, "status")["properties"]
+            for absent in ("operationalConditions", "agentStatus", "previousPhase"):
+                status.pop(absent, None)
+            status["phase"]["enum"] = list(_V25_PHASES)
+
+    return _changed(manifest, older)
+
+
+def of_v27(manifest: Manifest) -> Manifest:
+    """A CRD as a release after v26.4 may have it: more phases, a new field that has a default, one that has none."""
+
+    def newer(kind: str, schema: Manifest) -> None:
+        if kind == DPU.KIND:
+            _at(schema, "status", "phase")["enum"] += ["Update Firmware", "Service Readiness"]
+            _at(schema, "spec")["properties"]["tray"] = {"type": "string", "default": "front"}
+            _at(schema, "status")["properties"]["seat"] = {"type": "string"}
+            _at(schema, "spec")["required"].append("tray")
+
+    return _changed(manifest, newer)
+
+
+def breaking(manifest: Manifest) -> Manifest:
+    """A CRD that no client of this version can work with: what it writes is gone, and more is required of it."""
+
+    def broken(kind: str, schema: Manifest) -> None:
+        if kind == DPUDeployment.KIND:
+            dpus = _at(schema, "spec", "dpus")
+            del dpus["properties"]["flavor"]
+            dpus["properties"]["profile"] = {"type": "string"}
+            dpus["required"] = [name for name in dpus["required"] if name != "flavor"] + ["profile"]
+
+    return _changed(manifest, broken)
+
+
+def _changed(manifest: Manifest, change: Callable[[str, Manifest], None]) -> Manifest:
+    changed: Manifest = json.loads(json.dumps(manifest))
+    for version in changed["spec"]["versions"]:
+        change(changed["spec"]["names"]["kind"], version["schema"]["openAPIV3Schema"])
+    return changed
+
+
+def _at(schema: Manifest, *path: str) -> Manifest:
+    for name in path:
+        schema = schema["properties"][name]
+    return schema
+
+
+def _no_longer(schema: Manifest, *names: str) -> None:
+    """Take names off what is required."""
+    required: Iterable[str] = schema["required"]
+    schema["required"] = [name for name in required if name not in names]
+    if not schema["required"]:
+        del schema["required"]
