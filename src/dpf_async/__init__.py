@@ -47,6 +47,7 @@ from dpf_async._sdk.specs import (
     ServiceSpec,
     SiteSpec,
     SwitchSpec,
+    bmc_mac_of,
     device_name,
     node_name,
 )
@@ -286,6 +287,7 @@ __all__ = [
     "__version__",
     "accepted",
     "any_dpu_failed",
+    "bmc_mac_of",
     "device_name",
     "discover",
     "discovered",

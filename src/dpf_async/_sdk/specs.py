@@ -402,6 +402,19 @@ def device_name(dpu_bmc_mac: str) -> str:
     return f"device-{_dashed(dpu_bmc_mac)}"
 
 
+def bmc_mac_of(name: str) -> str:
+    """The MAC of the BMC that a DPUNode or DPUDevice has its name from: what `node_name` and `device_name` were given.
+
+    Raises:
+        ValueError: it is no name of theirs.
+    """
+    prefix, _, dashed = name.partition("-")
+    mac = dashed.replace("-", ":")
+    if prefix not in {"node", "device"} or ":" in dashed or not _MAC.fullmatch(mac):
+        raise ValueError(f"{name!r} is no name such as node-02-00-00-00-0a-01 or device-02-00-00-00-0b-01")
+    return mac.lower()
+
+
 def _dashed(mac: str) -> str:
     if not _MAC.fullmatch(mac):
         raise ValueError(f"{mac!r} is not a MAC address such as 02:00:00:00:0a:01")

@@ -485,6 +485,10 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
         """The DPU of that name."""
         return next((dpu for dpu in self.dpus if dpu.name == name), None)
 
+    def dpu_of(self, device: str) -> DPUView | None:
+        """The DPU that DPF made of a DPUDevice; None as long as there is none."""
+        return next((dpu for dpu in self.dpus if dpu.device == device), None)
+
     def condition(self, type_: str) -> ConditionRecord | None:
         """The DPUNode's condition of that type."""
         return self.node.condition(type_) if self.node is not None else None
