@@ -33,6 +33,7 @@ from dpf_async._sdk.dpus import DPUHandle
 from dpf_async._sdk.forced_deletion import ForcedDeletion
 from dpf_async._sdk.health import HealthStream, damping
 from dpf_async._sdk.labels import LabelMismatch, verify
+from dpf_async._sdk.named import checked, named
 from dpf_async._sdk.nodes import NodeHandle, health_stream, transition_stream
 from dpf_async._sdk.objects import ObjectHandle
 from dpf_async._sdk.outdated import OutdatedDPU, find_outdated
@@ -55,7 +56,7 @@ from dpf_async._transitions.view import (
 from dpf_async._watch.policy import WatchPolicy
 from dpf_async._watch.reflector import Health
 from dpf_async.errors import NotFound, UsageError
-from dpf_async.models import DPUDeployment, Resource, Secret, known
+from dpf_async.models import DPU, DPUDeployment, DPUNode, Resource, Secret, known
 
 if TYPE_CHECKING:
     from dpf_async._sdk.registration import IfTerminating
@@ -150,12 +151,12 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         return self._entered.resource(kind)
 
     def node(self, name: str) -> NodeHandle:
-        """The handle on a host, by the name of its DPUNode."""
-        return NodeHandle(name, self._entered.node_services)
+        """The handle on a host, by the name of its DPUNode. Raises UsageError for what cannot be a name."""
+        return NodeHandle(checked(DPUNode, name), self._entered.node_services)
 
     def dpu(self, name: str) -> DPUHandle:
-        """The handle on a DPU."""
-        return self._entered.dpu(name)
+        """The handle on a DPU. Raises UsageError for what cannot be a name."""
+        return self._entered.dpu(checked(DPU, name))
 
     def deployment(self, name: str) -> ObjectHandle[DeploymentView]:
         """The handle on a DPUDeployment."""
@@ -163,7 +164,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
 
     def handle(self, kind: type[T], name: str) -> ObjectHandle[Any]:
         """The handle on an object of any kind; its views are Snapshots where the kind has none of its own."""
-        return self._entered.handle(kind, name)
+        return self._entered.handle(kind, checked(kind, name))
 
     def transitions(
         self, *, label_selector: str = "", since: Mapping[str, Any] | None = None
@@ -507,7 +508,8 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         Raises:
             NotFound: there is no such DPUNode, or it is not held; the message says which.
         """
-        return await questions.release_hold(self, name, in_advance=in_advance, timeout=timeout)
+        with named(DPUNode, name):
+            return await questions.release_hold(self, name, in_advance=in_advance, timeout=timeout)
 
     async def mark_dpu_node_rebooted(self, name: str, *, timeout: float | None = None) -> bool:
         """Tell DPF that a host has been rebooted.
@@ -522,7 +524,8 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         Raises:
             NotFound: there is no such DPUNode, or it was replaced meanwhile.
         """
-        return await questions.confirm_rebooted(self, name, timeout=timeout)
+        with named(DPUNode, name):
+            return await questions.confirm_rebooted(self, name, timeout=timeout)
 
     async def reprovision_dpu(
         self,
@@ -556,15 +559,16 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             StaleRelease: a release would be left over, and that is refused, or it is too late to have DPF ask again.
             WaitTimeout: the old one is still there, or no new one came; the message says why.
         """
-        return await reprovisioning.reprovision(
-            self,
-            name,
-            uid=uid,
-            if_installing=if_installing,
-            if_released=if_released,
-            deadline=Deadline(timeout),
-            teller=Teller("reprovision_dpu", progress),
-        )
+        with named(DPU, name):
+            return await reprovisioning.reprovision(
+                self,
+                name,
+                uid=uid,
+                if_installing=if_installing,
+                if_released=if_released,
+                deadline=Deadline(timeout),
+                teller=Teller("reprovision_dpu", progress),
+            )
 
     async def is_dpu_node_waiting_for_reboot(self, name: str) -> bool:
         """Whether DPF waits for this host to be rebooted, asked of the server itself.
@@ -572,7 +576,8 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         Raises:
             NotFound: there is no such DPUNode.
         """
-        return await questions.is_waiting_for_reboot(self, name)
+        with named(DPUNode, name):
+            return await questions.is_waiting_for_reboot(self, name)
 
     async def is_dpu_ready(self, name: str) -> bool:
         """Whether the DPU of this name is ready, asked of the server itself; one that is being deleted is not.
@@ -580,7 +585,8 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         Raises:
             NotFound: there is no such DPU.
         """
-        return await questions.is_dpu_ready(self, name)
+        with named(DPU, name):
+            return await questions.is_dpu_ready(self, name)
 
     async def update_dpu_deployment_bfb(
         self,
