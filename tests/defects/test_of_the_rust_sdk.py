@@ -15,6 +15,7 @@ from dpf_async import (
     Added,
     DPUAppeared,
     DPUPhase,
+    DPUView,
     ExternalRebootRequired,
     GroupSpec,
     HostSpec,
@@ -41,9 +42,9 @@ from dpf_async.sim import Simulator
 from tests.integration.test_questions import dpu_in
 from tests.integration.test_setup import site_of
 from tests.sdk.test_files import EXAMPLES
-from tests.support import states
 from tests.support.cluster import NODE, Cluster, Server, cluster
 from tests.support.scripted import Scripted
+from tests.support.states import dpu
 
 PAGE = Path(__file__).parents[2] / "docs" / "coming-from-rust.md"
 TESTS = Path(__file__).parents[1]
@@ -133,7 +134,7 @@ async def _wanted(site: Cluster[Server]) -> set[bool]:
 
 @pytest.mark.parametrize("phase", [*DPUPhase.VALUES, *DPUPhase.OTHER_RELEASES, "Of No Release"])
 def test_10_no_phase_is_told_as_another(phase: str) -> None:
-    view = states.DPUView(states.dpu(phase=phase))
+    view = DPUView(dpu(phase=phase))
 
     assert str(view.phase) == phase
     assert [named for named in DPUPhase.VALUES if view.phase == named] == [phase] * (phase in DPUPhase.VALUES)
@@ -227,14 +228,14 @@ async def test_15_a_group_has_the_interfaces_charts_and_dependencies_that_its_si
 
 async def test_18_a_host_is_looked_at_by_the_name_of_its_node() -> None:
     async with Simulator() as sim, sim.client() as dpf:
-        (dpu,) = (await sim.ready_node()).dpus
+        (made,) = (await sim.ready_node()).dpus
 
-        host = await dpf.node(dpu.node).view()
+        host = await dpf.node(made.node).view()
 
     assert host.exists
-    found = host.dpu_of(dpu.device)
+    found = host.dpu_of(made.device)
     assert found is not None
-    assert found.uid == dpu.uid
+    assert found.uid == made.uid
     assert host.dpu_of("no-such-device") is None
 
 
@@ -244,7 +245,7 @@ async def test_20_another_flavor_changes_no_dpu_before_it_is_made_anew() -> None
 
     async with Simulator() as sim, sim.client() as dpf:
         ready = await sim.ready_node()
-        (dpu,) = ready.dpus
+        (old,) = ready.dpus
         (name,) = [found.name for found in (await dpf.resource(DPUDeployment).list()).items]
         await dpf.resource(DPUFlavor).create(
             DPUFlavor.model_validate({"metadata": {"name": "newer"}, "spec": {}})
@@ -252,14 +253,14 @@ async def test_20_another_flavor_changes_no_dpu_before_it_is_made_anew() -> None
 
         await dpf.update_dpu_deployment_configuration(name, "newer", timeout=20)
         await sim.settled()
-        before = await dpf.node(dpu.node).view()
-        await dpf.reprovision_dpu(dpu.name, uid=dpu.uid, timeout=20)
+        before = await dpf.node(old.node).view()
+        await dpf.reprovision_dpu(old.name, uid=old.uid, timeout=20)
         host = HostSpec.model_validate(
-            {"name": dpu.node, "devices": [_described(device.object) for device in ready.devices]}
+            {"name": old.node, "devices": [_described(device.object) for device in ready.devices]}
         )
         after = await provision(dpf, host, reboot=reboot, timeout=20)
 
-    assert [(one.uid, one.flavor, one.ready) for one in before.dpus] == [(dpu.uid, dpu.flavor, True)]
+    assert [(one.uid, one.flavor, one.ready) for one in before.dpus] == [(old.uid, old.flavor, True)]
     assert [one.flavor for one in after.dpus] == ["newer"]
 
 
