@@ -17,6 +17,7 @@ from dpf_async import (
     DPFError,
     Forbidden,
     HostSpec,
+    HostUpgrade,
     NotFound,
     UsageError,
     WaitTimeout,
@@ -25,6 +26,8 @@ from dpf_async import (
     provision,
     ready,
     reprovision,
+    rollback,
+    upgrade,
 )
 from dpf_async.models import BFB, DPU, DPUDeployment, DPUDevice, DPUFlavor, DPUNode, Resource
 from tests.integration.backends import Backend
@@ -40,6 +43,13 @@ Call = Callable[[DPFClient, str], Awaitable[Any]]  # Any: what it returns is not
 
 async def reboot(_: str) -> None:
     """Nothing that a test could see."""
+
+
+async def _upgrade(dpf: DPFClient, name: str) -> None:
+    async def approve(_: HostUpgrade) -> bool:
+        raise AssertionError("no host is to be upgraded")
+
+    await upgrade(dpf, name, flavor="flavor", approve=approve, reboot=reboot)
 
 
 async def _ask(dpf: DPFClient, name: str) -> None:
@@ -81,6 +91,27 @@ METHODS = {
     "mark_dpu_node_ready_for_maintenance": About(
         DPUNode, lambda dpf, name: dpf.mark_dpu_node_ready_for_maintenance(name), next_step="create_dpu_node"
     ),
+    "snapshot": About(DPUNode, lambda dpf, name: dpf.snapshot(name), next_step="list()"),
+    "update_dpu_deployment_bfb": About(
+        DPUDeployment, lambda dpf, name: dpf.update_dpu_deployment_bfb(name, "bfb"), next_step="list()"
+    ),
+    "update_dpu_deployment_bfb, the BFB": About(
+        BFB, lambda dpf, name: dpf.update_dpu_deployment_bfb("compute", name), next_step="list()"
+    ),
+    "update_dpu_deployment_configuration": About(
+        DPUDeployment,
+        lambda dpf, name: dpf.update_dpu_deployment_configuration(name, "flavor"),
+        next_step="list()",
+    ),
+    "update_dpu_deployment_configuration, the DPUFlavor": About(
+        DPUFlavor,
+        lambda dpf, name: dpf.update_dpu_deployment_configuration("compute", name),
+        next_step="list()",
+    ),
+    "upgrade": About(DPUDeployment, _upgrade, next_step="list()"),
+    "rollback": About(
+        DPUDeployment, lambda dpf, name: rollback(dpf, name, flavor="flavor"), next_step="list()"
+    ),
     "host_discovered": About(DPUNode, lambda dpf, name: dpf.host_discovered(name, timeout=0.05), waits=True),
     "reprovision": About(
         DPUNode, lambda dpf, name: reprovision(dpf, name, reboot=reboot), next_step="provision()"
@@ -90,12 +121,21 @@ METHODS = {
     "deployment.until": About(DPUDeployment, _accepted, waits=True),
 }
 """Those of DPFClient, its handles and the flows that take the name of something that must be there; those that delete
-and those that change deployments have tests of their own."""
+have tests of their own."""
 
 
 def told(error: BaseException) -> str:
     """The message and what was noted on it."""
     return "\n".join([str(error), *getattr(error, "__notes__", ())])
+
+
+def named_by(error: DPFError, about: About) -> str:
+    """The object that an error is about."""
+    if about.waits:
+        assert isinstance(error, WaitTimeout)
+        return str(error).partition(":")[0]
+    assert isinstance(error, NotFound)
+    return error.object
 
 
 each_method = pytest.mark.parametrize("about", METHODS.values(), ids=METHODS)
@@ -104,10 +144,12 @@ each_method = pytest.mark.parametrize("about", METHODS.values(), ids=METHODS)
 @each_method
 async def test_a_name_that_is_not_there_is_named_with_where_to_look(backend: Backend, about: About) -> None:
     async with backend.cluster() as site:
-        expected = WaitTimeout if about.waits else NotFound
-        with pytest.raises(expected, match=f"{about.kind.KIND} no-such-thing") as refused:
+        await site.dpf.create_initialization_objects(site_of())
+        await site.dpf.resource(BFB).patch_status("bfb", {"status": {"phase": "Ready"}})
+        with pytest.raises((WaitTimeout, NotFound), match="no-such-thing") as refused:
             await about.call(site.dpf, "no-such-thing")
 
+    assert named_by(refused.value, about) == f"{about.kind.KIND} no-such-thing"
     assert about.next_step in told(refused.value)
 
 
@@ -133,13 +175,16 @@ async def test_the_name_of_another_kind_is_not_taken_for_this_one(backend: Backe
     async with backend.cluster() as site:
         await site.dpf.create_dpu_node(NODE, [DEVICE])
         await dpu_in(site, "Ready")
+        await site.dpf.create_initialization_objects(site_of())
+        await site.dpf.resource(BFB).patch_status("bfb", {"status": {"phase": "Ready"}})
         names = {DPU: "dpu-1", DPUDevice: "device-1", DPUNode: NODE}
         names.pop(about.kind, None)
         before = await _versions(site)
 
         for name in names.values():
-            with pytest.raises(WaitTimeout if about.waits else NotFound, match=f"{about.kind.KIND} {name}"):
+            with pytest.raises((WaitTimeout, NotFound)) as refused:
                 await about.call(site.dpf, name)
+            assert named_by(refused.value, about) == f"{about.kind.KIND} {name}"
 
         assert await _versions(site) == before
 

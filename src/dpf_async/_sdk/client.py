@@ -230,7 +230,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             NotFound: DPF knows nothing of a host of this name.
             Unauthorized, Forbidden, KindNotServed: it cannot be looked at until somebody repairs something.
         """
-        snapshot = await self._entered.snapshot(node)
+        snapshot = await self._entered.snapshot(checked(DPUNode, node))
         if snapshot is None:
             raise NotFound(
                 f"DPF knows nothing of a host {node}: there is no DPUNode of this name, and nothing refers to one; look"

@@ -8,10 +8,12 @@ later, and knows nothing, can still go back.
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from dpf_async._sdk.acceptance import until_deployment_accepted
+from dpf_async._sdk.named import named
 from dpf_async._sdk.outdated import OutdatedDPU, References, find_outdated, references_of
 from dpf_async._transitions.view import BFBView
 from dpf_async.errors import Conflict, UsageError
@@ -93,9 +95,19 @@ async def refer(
 
     Raises:
         NotFound: there is no such DPUDeployment, BFB or DPUFlavor.
-        UsageError: the BFB is not Ready, or one of them is being deleted.
+        UsageError: the BFB is not Ready, one of them is being deleted, or a name cannot be one.
         Conflict: somebody else changes it all the time.
     """
+    with ExitStack() as names:
+        for kind, name in ((DPUDeployment, deployment), (BFB, bfb), (DPUFlavor, flavor)):
+            if name is not None:
+                names.enter_context(named(kind, name))
+        return await _refer(dpf, deployment, bfb, flavor, keep=keep, teller=teller)
+
+
+async def _refer(
+    dpf: Client, deployment: str, bfb: str | None, flavor: str | None, *, keep: bool, teller: Teller
+) -> Referred:
     if bfb is not None:
         await _usable_bfb(dpf, bfb)
     if flavor is not None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from dpf_async.errors import NotFound, UsageError
-from dpf_async.models import DPU, DPUDeployment, DPUNode
+from dpf_async.models import BFB, DPU, DPUDeployment, DPUFlavor, DPUNode
 
 if TYPE_CHECKING:
     from dpf_async.models import Resource
@@ -23,10 +23,12 @@ _LONGEST: Final = 253
 _PART: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _NAME: Final = re.compile(rf"{_PART}(\.{_PART})*")
 
+_OF_A_SITE: Final = "list() has the names; create_initialization_objects() makes those of a site"
+
 _WHERE_TO_LOOK: Final = {
     DPU: "resource(DPU).list() has the names; that of a DPUDevice's DPU is node(…).view() and its dpu_of(…)",
     DPUNode: "resource(DPUNode).list() has the names; create_dpu_node() registers a host",
-    DPUDeployment: "resource(DPUDeployment).list() has the names; create_initialization_objects() makes them",
+    **{kind: f"resource({kind.KIND}).{_OF_A_SITE}" for kind in (DPUDeployment, BFB, DPUFlavor)},
 }
 
 
