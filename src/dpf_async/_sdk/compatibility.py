@@ -104,14 +104,17 @@ async def check(transport: Transport, kinds: Iterable[type[Resource]] = KINDS) -
     """
     kinds = tuple(kinds)
     served = await versions_served(transport)
+    wanted = sorted({(kind.GROUP, kind.VERSION) for kind in kinds})
     published: dict[tuple[str, str], Mapping[str, JSONSchema]] = {}
     unpublished: list[str] = []
-    for group, version in sorted({(kind.GROUP, kind.VERSION) for kind in kinds}):
-        if version in served.get(group, ()):
-            try:
-                published[group, version] = await schemas_published(transport, group, version)
-            except NotFound:
-                unpublished.append(f"{group}/{version}")
+
+    for group, version in wanted:
+        if version not in served.get(group, ()):
+            continue
+        try:
+            published[group, version] = await schemas_published(transport, group, version)
+        except NotFound:
+            unpublished.append(f"{group}/{version}")
     findings: list[Finding] = []
     for kind in kinds:
         versions = served.get(kind.GROUP, ())

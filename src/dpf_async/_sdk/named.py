@@ -25,7 +25,7 @@ _NAME: Final = re.compile(rf"{_PART}(\.{_PART})*")
 
 _OF_A_SITE: Final = "list() has the names; create_initialization_objects() makes those of a site"
 
-_WHERE_TO_LOOK: Final = {
+_WHERE_TO_LOOK: Final[dict[type[Resource], str]] = {
     DPU: "resource(DPU).list() has the names; that of a DPUDevice's DPU is node(…).view() and its dpu_of(…)",
     DPUNode: "resource(DPUNode).list() has the names; create_dpu_node() registers a host",
     **{kind: f"resource({kind.KIND}).{_OF_A_SITE}" for kind in (DPUDeployment, BFB, DPUFlavor)},
