@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
 import pytest
 
 from dpf_async import (
@@ -163,7 +164,11 @@ async def test_what_cannot_be_a_name_is_refused_before_anything_is_sent(
     async with backend.cluster() as site:
         site.server.faults.answer(500, times=1000)
         for name in NO_NAMES:
-            with pytest.raises(UsageError, match=f"cannot be the name of a {about.kind.KIND}") as refused:
+            # A guard: who sent something would ask for it again and again.
+            with (
+                anyio.fail_after(20),
+                pytest.raises(UsageError, match=f"cannot be the name of a {about.kind.KIND}") as refused,
+            ):
                 await about.call(site.dpf, name)
 
             assert len(str(refused.value)) < 300

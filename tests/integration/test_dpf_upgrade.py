@@ -128,7 +128,7 @@ async def test_a_stream_and_a_wait_go_on_through_two_upgrades_and_hear_of_everyt
             for change, phases in (
                 (None, ["Pending", "DMS Deployment"]),
                 (unchanged, ["OS Installing", "DPU Config"]),
-                (of_v27, ["DPU Cluster Config", "Service Readiness", "Ready"]),
+                (of_v27, ["DPU Cluster Config", "Of The Future", "Ready"]),
             ):
                 if change is not None:
                     # Written while the server is still busy with its new definitions, and the watch with its loss.
@@ -136,6 +136,8 @@ async def test_a_stream_and_a_wait_go_on_through_two_upgrades_and_hear_of_everyt
                 for phase in phases:
                     await world.phase("dpu-1", phase)
                     told += await heard(stream, is_phase(phase))
+                    model = await site.dpf.resource(DPU).get("dpu-1")
+                    assert model.status.phase == phase
                 if change is not None:
                     await crds.published(change)
             # Kinds are watched apart: nothing says which of two deletions is heard of first.
@@ -150,7 +152,7 @@ async def test_a_stream_and_a_wait_go_on_through_two_upgrades_and_hear_of_everyt
         "OS Installing",
         "DPU Config",
         "DPU Cluster Config",
-        "Service Readiness",
+        "Of The Future",
         "Ready",
     ]
     assert [type(one).__name__ for one in told if not isinstance(one, PhaseChanged)] == [

@@ -63,7 +63,7 @@ def of_v27(manifest: Manifest) -> Manifest:
 
     def newer(kind: str, schema: Manifest) -> None:
         if kind == DPU.KIND:
-            _at(schema, "status", "phase")["enum"] += ["Update Firmware", "Service Readiness"]
+            _at(schema, "status", "phase")["enum"] += ["Update Firmware", "Of The Future"]
             _at(schema, "spec")["properties"]["tray"] = {"type": "string", "default": "front"}
             _at(schema, "status")["properties"]["seat"] = {"type": "string"}
             _at(schema, "spec")["required"].append("tray")
