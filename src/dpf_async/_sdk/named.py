@@ -26,8 +26,8 @@ _NAME: Final = re.compile(rf"{_PART}(\.{_PART})*")
 _OF_A_SITE: Final = "list() has the names; create_initialization_objects() makes those of a site"
 
 _WHERE_TO_LOOK: Final[dict[type[Resource], str]] = {
-    DPU: "resource(DPU).list() has the names; that of a DPUDevice's DPU is node(…).view() and its dpu_of(…)",
-    DPUNode: "resource(DPUNode).list() has the names; create_dpu_node() registers a host",
+    DPU: "`dpfctl status` and resource(DPU).list() have the names; node(…).view() has the DPU of a device: dpu_of(…)",
+    DPUNode: "`dpfctl status` and resource(DPUNode).list() have the names; create_dpu_node() registers a host",
     **{kind: f"resource({kind.KIND}).{_OF_A_SITE}" for kind in (DPUDeployment, BFB, DPUFlavor)},
 }
 
