@@ -272,10 +272,11 @@ class Cluster:
 
     async def reread(self, kind: type[T], name: str) -> None:
         """Bring the picture of one object up to date."""
+        # Looked up before the server is asked: by the time it answers, another object may have the name.
+        gone = self.get(kind, name)
         try:
             self._known(await self._dpf.resource(kind).get(name))
         except NotFound:
-            gone = self.get(kind, name)
             if gone is not None:
                 self.all(kind).bury(name, gone.uid)
 
