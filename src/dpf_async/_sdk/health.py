@@ -7,17 +7,16 @@ long enough, and nothing happens in that moment.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Self
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 
 import anyio
 
+from dpf_async._sdk.readers import HubReader
 from dpf_async._transitions.health import NodeHealth
 from dpf_async._transitions.health_transitions import Agenda, Damping, HealthTeller, HealthTransition
 from dpf_async._transitions.hub import Hub
 from dpf_async._transitions.view import NodeView
-from dpf_async._watch.cursor import Cursor
 from dpf_async.errors import UsageError
 
 
@@ -34,11 +33,13 @@ def damping(*, down_after: float, up_after: float, still_after: float | None) ->
     return Damping(down_after, up_after, math.inf if still_after is None else still_after)
 
 
-class HealthStream:
+class HealthStream(HubReader[NodeView]):
     """`async with … as stream: async for transition in stream`.
 
     A fresh reader is first told of everything that stands.
     """
+
+    entered_with = "dpf.health_transitions()"
 
     def __init__(
         self,
@@ -58,32 +59,13 @@ class HealthStream:
             keys: those that stand at the beginning.
             select: whether a view is of this reader's concern at all.
         """
-        self._enter = enter
-        self._key = key
+        super().__init__(enter, key)
         self._keys = keys
         self._select = select
         self._teller = HealthTeller(damping)
         self._agenda = Agenda()
         self._turn: str | None = None
         """The host that is being told of."""
-        self._scope: AbstractAsyncContextManager[None] | None = None
-        self._left = False
-        self._hub: Hub[NodeView]
-        self._cursor: Cursor[str] = Cursor()
-
-    async def __aenter__(self) -> Self:
-        self._scope = self._listening()
-        await self._scope.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        scope, self._scope, self._left = self._scope, None, True
-        self._cursor.close()
-        if scope is not None:
-            await scope.__aexit__(None, None, None)
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> HealthTransition:
         """The next transition. It waits for as long as nothing happens; once the block was left, there is none.
@@ -91,10 +73,7 @@ class HealthStream:
         Raises:
             UsageError: the stream is not entered.
         """
-        if self._scope is None and not self._left:
-            raise UsageError(
-                "this stream is not entered: use it with `async with dpf.health_transitions() as stream:`"
-            )
+        self._require_entered()
         while self._scope is not None:
             now = anyio.current_time()
             while (name := self._agenda.first(now)) is not None:
@@ -126,14 +105,6 @@ class HealthStream:
             view = None
         self._teller.see(name, view, now)
 
-    @asynccontextmanager
-    async def _listening(self) -> AsyncIterator[None]:
-        async with self._enter() as hub:
-            self._hub = hub
-            hub.add_reader(self._key, self._cursor)
-            try:
-                for key in self._keys():
-                    self._agenda.add(key)
-                yield
-            finally:
-                hub.remove_reader(self._key, self._cursor)
+    def _begin(self) -> None:
+        for key in self._keys():
+            self._agenda.add(key)

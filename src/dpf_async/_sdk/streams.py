@@ -7,18 +7,17 @@ comes by. A slow reader costs memory per node, never per event.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Generic, Self, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Generic, TypeVar
 
+from dpf_async._sdk.readers import HubReader
 from dpf_async._transitions import checkpoint as memory
 from dpf_async._transitions.checkpoint import Checkpoint, Remembered
 from dpf_async._transitions.derive import derive
 from dpf_async._transitions.hub import Hub
 from dpf_async._transitions.transitions import Transition
 from dpf_async._transitions.view import NodeView
-from dpf_async._watch.cursor import Cursor
-from dpf_async.errors import UsageError
 
 V = TypeVar("V")
 S = TypeVar("S")
@@ -27,11 +26,13 @@ Derive = Callable[[str, S | None, S | None, bool], Iterator[Transition]]
 """The key, before, after, and whether nothing can have been missed in between."""
 
 
-class TransitionStream(Generic[V, S]):
+class TransitionStream(HubReader[V], Generic[V, S]):
     """`async with … as stream: async for transition in stream`.
 
     A fresh reader is first told of everything that stands.
     """
+
+    entered_with = "dpf.transitions()"
 
     def __init__(
         self,
@@ -53,16 +54,11 @@ class TransitionStream(Generic[V, S]):
             select: whether a view is of this reader's concern at all.
             settle: the state a reader is told of, from the one it was told of before and the view there is now.
         """
-        self._enter = enter
+        super().__init__(enter, key)
         self._derive = derive
-        self._key = key
         self._keys = keys
         self._select = select
         self._settle = settle
-        self._scope: AbstractAsyncContextManager[None] | None = None
-        self._left = False
-        self._hub: Hub[V]
-        self._cursor: Cursor[str] = Cursor()
         self._told: dict[str, S] = {}
         self._hidden: set[str] = set()
         """What could not be looked at when it changed last."""
@@ -70,30 +66,13 @@ class TransitionStream(Generic[V, S]):
         """What is being told; once it was told to the end, it is in `_told`."""
         self._resumed = False
 
-    async def __aenter__(self) -> Self:
-        self._scope = self._listening()
-        await self._scope.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        scope, self._scope, self._left = self._scope, None, True
-        self._cursor.close()
-        if scope is not None:
-            await scope.__aexit__(None, None, None)
-
-    def __aiter__(self) -> Self:
-        return self
-
     async def __anext__(self) -> Transition:
         """The next transition. It waits for as long as nothing happens; once the block was left, there is none.
 
         Raises:
             UsageError: the stream is not entered.
         """
-        if self._scope is None and not self._left:
-            raise UsageError(
-                "this stream is not entered: use it with `async with dpf.transitions() as stream:`"
-            )
+        self._require_entered()
         while self._scope is not None:
             # No await between taking a transition and returning it: what was taken is with the reader.
             if self._turn is not None:
@@ -129,19 +108,11 @@ class TransitionStream(Generic[V, S]):
         else:
             self._told[key] = told
 
-    @asynccontextmanager
-    async def _listening(self) -> AsyncIterator[None]:
-        async with self._enter() as hub:
-            self._hub = hub
-            hub.add_reader(self._key, self._cursor)
-            try:
-                # What a reader missed that this one goes on for, nobody knows.
-                origin = "relist" if self._resumed else "watch"
-                for key in dict.fromkeys((*self._told, *self._keys())):
-                    self._cursor.mark(key, origin)
-                yield
-            finally:
-                hub.remove_reader(self._key, self._cursor)
+    def _begin(self) -> None:
+        # What a reader missed that this one goes on for, nobody knows.
+        origin = "relist" if self._resumed else "watch"
+        for key in dict.fromkeys((*self._told, *self._keys())):
+            self._cursor.mark(key, origin)
 
 
 class NodeTransitionStream(TransitionStream[NodeView, NodeView | Remembered]):
