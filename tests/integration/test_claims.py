@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import anyio
 import pytest
 
-from dpf_async import Claims, DPFClient, external_reboot_required
+from dpf_async import (
+    Claims,
+    DPFClient,
+    HoldRequest,
+    NotFound,
+    RebootRequest,
+    external_reboot_required,
+    node_effect_held,
+)
 from dpf_async._sdk.claims import lease_name
-from dpf_async.models import DPUNode, Lease, known
+from dpf_async.models import DPUNode, DPUNodeMaintenance, Lease, known
 from tests.integration.backends import Backend
 from tests.support.cluster import NODE, Cluster
 from tests.support.gate import Gate
-from tests.support.replica import Replica, replica
+from tests.support.replica import About, Replica, replica
 from tests.support.states import condition
 
 SECONDS: Final = 2
@@ -25,21 +33,34 @@ SECONDS: Final = 2
 GUARD: Final = 45.0
 """Seconds until a test that hangs is told so."""
 
+ABOUT: Final = get_args(About)
+
 WRITES: Final = ("take", "begin", "finish", "answer", "release")
 """What a replica writes for one request, in this order."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """A node, a replica as a process whose requests pass the gate, and another one in this process."""
+    """A node, a replica as a process whose requests pass the gate, and another one in this process.
 
+    Attributes:
+        about: what DPF asks here: "reboot" or "hold".
+    """
+
+    about: About
     cluster: Cluster[Any]
     gate: Gate
     process: Replica
     other: DPFClient
 
-    async def ask(self, hour: int) -> None:
-        """As the operator asks: the condition turns True at another time than for the request before."""
+    async def ask(self, hour: int = 10) -> None:
+        """As the operator asks, and not for the same thing as at another hour."""
+        if self.about == "hold":
+            # Of another piece of work: by another object.
+            with suppress(NotFound):
+                await self.cluster.dpf.resource(DPUNodeMaintenance).delete(f"{NODE}-hold")
+            await self.cluster.hold()
+            return
         asked = condition("DPUNodeRebootInProgress", reason="WaitForExternalReboot")
         asked["lastTransitionTime"] = f"2026-06-01T{hour:02}:00:00Z"
         await self.cluster.say(DPUNode, NODE, [asked])
@@ -48,29 +69,43 @@ class Site:
         )
 
     async def asks(self) -> bool:
+        if self.about == "hold":
+            return await self.cluster.hold_annotation() == "true"
         return known.EXTERNAL_REBOOT_REQUIRED in await self.cluster.annotations()
+
+    def asked(self) -> AbstractAsyncContextManager[RebootRequest | HoldRequest]:
+        """The other one's wait for the request."""
+        node = self.other.node(NODE)
+        return node.node_effect_hold() if self.about == "hold" else node.external_reboot()
+
+    def asked_unless_answered(self) -> AbstractAsyncContextManager[RebootRequest | HoldRequest | None]:
+        node = self.other.node(NODE)
+        if self.about == "hold":
+            return node.node_effect_hold(unless=~node_effect_held)
+        return node.external_reboot(unless=~external_reboot_required)
 
 
 @asynccontextmanager
-async def site(backend: Backend) -> AsyncIterator[Site]:
+async def site(backend: Backend, about: About = "reboot") -> AsyncIterator[Site]:
     async with backend.cluster() as cluster:
         namespace = cluster.dpf.namespace
         async with (
             Gate(cluster.server.kubeconfig(namespace=namespace)) as gate,
             cluster.another_client(claims=Claims("carbide-2", SECONDS)) as other,
-            replica(gate.kubeconfig(namespace=namespace), "carbide-1", SECONDS) as process,
+            replica(gate.kubeconfig(namespace=namespace), "carbide-1", SECONDS, about=about) as process,
         ):
             await cluster.create_node()
             with anyio.fail_after(GUARD):
-                yield Site(cluster, gate, process, other)
+                yield Site(about, cluster, gate, process, other)
 
 
 @pytest.mark.parametrize("passes", [False, True], ids=["on its way there", "on its way back"])
 @pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("about", ABOUT)
 async def test_a_replica_killed_in_the_middle_of_a_write_is_followed_and_the_request_answered_once(
-    backend: Backend, write: str, passes: bool
+    backend: Backend, about: About, write: str, passes: bool
 ) -> None:
-    async with site(backend) as it:
+    async with site(backend, about) as it:
         it.gate.stop_at(WRITES.index(write) + 1, passes=passes)
         await it.process.finish()
         await it.ask(hour=10)
@@ -78,7 +113,7 @@ async def test_a_replica_killed_in_the_middle_of_a_write_is_followed_and_the_req
         await it.process.kill()
 
         done = WRITES[: WRITES.index(write) + passes]
-        async with it.other.node(NODE).external_reboot(unless=~external_reboot_required) as request:
+        async with it.asked_unless_answered() as request:
             assert (request is None) == ("answer" in done)
             if request is not None:
                 earlier = request.earlier
@@ -88,18 +123,21 @@ async def test_a_replica_killed_in_the_middle_of_a_write_is_followed_and_the_req
 
         # The lease that was left behind is in nobody's way, and its record is not taken for one of this request.
         await it.ask(hour=11)
-        async with it.other.node(NODE).external_reboot() as request:
-            assert request.earlier is None
+        async with it.asked() as again:
+            assert again.earlier is None
         assert not await it.asks()
 
 
-async def test_a_replica_killed_at_its_work_is_followed_by_one_that_is_told(backend: Backend) -> None:
-    async with site(backend) as it:
-        await it.ask(hour=10)
+@pytest.mark.parametrize("about", ABOUT)
+async def test_a_replica_killed_at_its_work_is_followed_by_one_that_is_told(
+    backend: Backend, about: About
+) -> None:
+    async with site(backend, about) as it:
+        await it.ask()
         assert await it.process.said() == "working"
         await it.process.kill()
 
-        async with it.other.node(NODE).external_reboot() as request:
+        async with it.asked() as request:
             assert request.earlier is not None
             assert request.earlier.holder.startswith("carbide-1_")
             assert request.earlier.number == 1
@@ -135,14 +173,15 @@ async def test_a_replica_that_works_is_waited_for_however_much_longer_than_its_l
         assert entered == [None]
 
 
+@pytest.mark.parametrize("about", ABOUT)
 async def test_a_replica_that_was_stopped_and_goes_on_does_not_answer_the_next_request(
-    backend: Backend,
+    backend: Backend, about: About
 ) -> None:
-    async with site(backend) as it:
+    async with site(backend, about) as it:
         await it.ask(hour=10)
         assert await it.process.said() == "working"
         it.process.stop()
-        async with it.other.node(NODE).external_reboot() as request:
+        async with it.asked() as request:
             assert request.earlier is not None
         await it.ask(hour=11)
 
@@ -153,14 +192,15 @@ async def test_a_replica_that_was_stopped_and_goes_on_does_not_answer_the_next_r
         assert await it.asks(), "nobody has worked on that one yet"
 
 
+@pytest.mark.parametrize("about", ABOUT)
 async def test_a_replica_that_was_stopped_and_goes_on_while_another_one_works_leaves_the_answer_to_it(
-    backend: Backend,
+    backend: Backend, about: About
 ) -> None:
-    async with site(backend) as it:
-        await it.ask(hour=10)
+    async with site(backend, about) as it:
+        await it.ask()
         assert await it.process.said() == "working"
         it.process.stop()
-        async with it.other.node(NODE).external_reboot():
+        async with it.asked():
             it.process.go_on()
             await it.process.finish()
 
@@ -170,14 +210,17 @@ async def test_a_replica_that_was_stopped_and_goes_on_while_another_one_works_le
         assert not await it.asks()
 
 
-async def test_an_answer_that_arrives_after_somebody_else_has_answered_is_refused(backend: Backend) -> None:
-    async with site(backend) as it:
+@pytest.mark.parametrize("about", ABOUT)
+async def test_an_answer_that_arrives_after_somebody_else_has_answered_is_refused(
+    backend: Backend, about: About
+) -> None:
+    async with site(backend, about) as it:
         it.gate.stop_at(WRITES.index("answer") + 1, passes=False)
         await it.process.finish()
         await it.ask(hour=10)
         await it.gate.stopped.wait()
         it.process.stop()
-        async with it.other.node(NODE).external_reboot() as request:
+        async with it.asked() as request:
             assert request.earlier is not None
             assert request.earlier.finished is not None
         await it.ask(hour=11)

@@ -1,6 +1,6 @@
-"""A replica: a process of its own that claims one request for a reboot, works on it, and answers it.
+"""A replica: a process of its own that claims one request, works on it, and answers it.
 
-    python -m tests.support.replica KUBECONFIG HOLDER SECONDS
+    python -m tests.support.replica KUBECONFIG HOLDER SECONDS reboot|hold
 
 It says "working" in its block, which lasts until a line comes in, and at the end "left" or "lost". The test's side is
 Replica, which can be killed and stopped.
@@ -16,7 +16,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, cast
 
 import anyio
 from anyio.abc import Process
@@ -24,6 +24,9 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from dpf_async import ClaimLost, Claims, DPFClient
 from tests.support.cluster import NODE
+
+About: TypeAlias = Literal["reboot", "hold"]
+"""What DPF asks, and the replica answers."""
 
 _ROOT = Path(__file__).parents[2]
 _SAYS = "replica: "
@@ -64,9 +67,12 @@ class Replica:
 
 
 @asynccontextmanager
-async def replica(kubeconfig: dict[str, Any], holder: str, seconds: int) -> AsyncIterator[Replica]:
+async def replica(
+    kubeconfig: dict[str, Any], holder: str, seconds: int, *, about: About
+) -> AsyncIterator[Replica]:
     """A replica that lives as long as the block, or until it is killed."""
-    command = [sys.executable, "-m", "tests.support.replica", json.dumps(kubeconfig), holder, str(seconds)]
+    arguments = [json.dumps(kubeconfig), holder, str(seconds), about]
+    command = [sys.executable, "-m", "tests.support.replica", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
     async with await anyio.open_process(
         command, stderr=subprocess.STDOUT, env=environment, cwd=_ROOT
@@ -78,14 +84,15 @@ async def replica(kubeconfig: dict[str, Any], holder: str, seconds: int) -> Asyn
                 process.kill()
 
 
-async def work(kubeconfig: dict[str, Any], holder: str, seconds: int) -> None:
+async def work(kubeconfig: dict[str, Any], holder: str, seconds: int, about: About) -> None:
     """What the process does."""
     (context,) = kubeconfig["contexts"]
     namespace = context["context"]["namespace"]
     claims = Claims(holder, seconds)
     async with DPFClient(kubeconfig=kubeconfig, namespace=namespace, claims=claims) as dpf:
+        node = dpf.node(NODE)
         try:
-            async with dpf.node(NODE).external_reboot():
+            async with node.node_effect_hold() if about == "hold" else node.external_reboot():
                 _say("working")
                 await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
         except ClaimLost:
@@ -100,4 +107,4 @@ def _say(word: str) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(work, json.loads(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    anyio.run(work, json.loads(sys.argv[1]), sys.argv[2], int(sys.argv[3]), cast(About, sys.argv[4]))
