@@ -220,6 +220,10 @@ async def ours_burst(host: str, meter: EventMeter) -> None:
         def interrupted(self, reason: str) -> None:
             raise AssertionError(reason)
 
+        def list_begins(self) -> None: ...
+
+        def list_ends(self) -> None: ...
+
         def listed(self, resource_version: str, *, rewound: bool) -> None: ...
 
     async with DPFClient(kubeconfig=kubeconfig(host)) as dpf:

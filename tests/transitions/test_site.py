@@ -8,11 +8,11 @@ import pytest
 
 from dpf_async._api.codec import Snapshot
 from dpf_async._transitions.hub import Wait
-from dpf_async._transitions.levels import Level, ready
+from dpf_async._transitions.levels import Level, discovered, ready
 from dpf_async._transitions.view import NodeView
 from dpf_async._watch.cursor import Cursor
 from dpf_async.models import Resource
-from tests.support.states import device, dpu, maintenance, node
+from tests.support.states import condition, device, dpu, maintenance, node
 from tests.support.stores import Stores
 
 
@@ -197,3 +197,18 @@ def test_a_hub_keeps_nothing_of_waits_and_readers_that_left() -> None:
 
     assert hub._waits == {}
     assert hub._readers == {}
+
+
+def test_a_device_that_two_nodes_list_concerns_both_and_then_the_one_that_is_left() -> None:
+    stores = Stores()
+    site = stores.site()
+    ready_ = [condition("Ready")]
+    old, new = (node(name, ("device-1",), conditions=ready_) for name in ("node-old", "node-new"))
+    stores.show(device(ready=False), old, new, node("node-old", ("device-1",), conditions=ready_))
+    wait = Wait(discovered, never)
+    site.hub.add_wait("node-new", wait)
+
+    stores.delete(old)
+    stores.show(device(ready=True))
+
+    assert wait.is_over

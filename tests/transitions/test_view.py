@@ -297,3 +297,12 @@ def test_a_dpu_that_cannot_be_deleted_yet_is_described_as_that() -> None:
         DPUView(dpu(phase="OS Installing", metadata=DELETED))
     )
     assert "DPF deletes it" not in describe(DPUView(dpu(phase="Rebooting", metadata=DELETED)))
+
+
+def test_services_of_a_dpu_that_cannot_be_read_are_not_known_to_be_ready() -> None:
+    up = [condition("OperationalReady", reason="AllReady")]
+    good = view(node(), dpu("a", operationalConditions=up))
+    unreadable = Undecodable(DPU, "b", "dpf", "u2", "7", "phase: expected str", b"{}")
+
+    assert good.services_ready
+    assert not msgspec.structs.replace(good, unreadable=(unreadable,)).services_ready

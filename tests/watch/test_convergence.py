@@ -120,6 +120,12 @@ class Witness:
     def interrupted(self, reason: str) -> None:
         """Nothing to check."""
 
+    def list_begins(self) -> None:
+        """Nothing to check."""
+
+    def list_ends(self) -> None:
+        """Nothing to check."""
+
     def listed(self, resource_version: str, *, rewound: bool) -> None:
         """Nothing to check."""
 

@@ -55,6 +55,12 @@ class Heard:
     def interrupted(self, reason: str) -> None:
         self.lines.append("interrupted")
 
+    def list_begins(self) -> None:
+        """Nothing to check."""
+
+    def list_ends(self) -> None:
+        """Nothing to check."""
+
     def listed(self, resource_version: str, *, rewound: bool) -> None:
         self.lines.append(f"listed@{resource_version}{' rewound' if rewound else ''}")
 
@@ -360,3 +366,44 @@ def test_graves_are_forgotten_from_the_oldest_on() -> None:
     assert len(store._graves) == 10_000
     assert "u10049" in store._graves
     assert "u0" not in store._graves
+
+
+def test_what_a_list_has_exists_whatever_was_heard_before_the_list_was_made() -> None:
+    store, heard = having(state("a", 10))
+    store.apply("DELETED", state("a", 15))
+    heard.take()
+
+    replace(store, 14, state("a", 10), origin="audit")  # the list is older than the deletion
+    assert heard.take() == []
+    replace(store, 20, state("a", 10), origin="audit")
+
+    assert heard.take() == ["a u1@10 audit"]
+    assert shown(store) == {"a": "u1@10"}
+
+
+def test_what_a_list_can_read_again_is_hidden_no_more_when_it_is_told() -> None:
+    store, _ = having(state("a", 10))
+    store.put_undecodable(unreadable("a", 12))
+    hidden: list[bool] = []
+
+    class Looking(Heard):
+        def changed(self, change: Change[DPU]) -> None:
+            super().changed(change)
+            hidden.append(change.name in store.unreadable)
+
+    heard = Looking(store)
+    replace(store, 20, state("a", 13))
+
+    assert heard.take() == ["a u1@13 relist", "listed@20"]
+    assert hidden == [False]
+
+
+def test_another_object_of_a_name_that_could_not_be_read_ends_the_one_before() -> None:
+    store, heard = having(state("a", 10))
+    store.put_undecodable(unreadable("a", 12))
+    heard.take()
+
+    replace(store, 20, state("a", 15, "u2"))
+
+    assert heard.take() == ["a unreadable@12 gone", "a u2@15 relist", "listed@20"]
+    assert store.unreadable == {}

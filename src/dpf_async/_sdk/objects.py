@@ -73,6 +73,12 @@ class ObjectPicture(Generic[T, View]):
     def interrupted(self, reason: str) -> None:
         """Nothing: the next list tells what changed."""
 
+    def list_begins(self) -> None:
+        """Nothing: each object is told of for itself."""
+
+    def list_ends(self) -> None:
+        """Nothing."""
+
     def listed(self, resource_version: str, *, rewound: bool) -> None:
         """Nothing: what the list changed was told one by one."""
 

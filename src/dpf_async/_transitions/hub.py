@@ -72,7 +72,7 @@ class Wait(Generic[V]):
 class Hub(Generic[V]):
     """The waits and the readers of one kind of view, by key."""
 
-    __slots__ = ("_hidden", "_look", "_readers", "_waits")
+    __slots__ = ("_hidden", "_look", "_paused", "_readers", "_stirred", "_waits")
 
     def __init__(self, look: Callable[[str], V], hidden: Callable[[str], bool] = lambda _: False) -> None:
         """Args: look at a key; and whether what is there cannot be looked at now: no wait is decided by that."""
@@ -80,6 +80,8 @@ class Hub(Generic[V]):
         self._hidden = hidden
         self._waits: dict[str, list[Wait[V]]] = {}
         self._readers: dict[str | None, list[Cursor[str]]] = {}
+        self._paused = False
+        self._stirred: dict[str, None] = {}
 
     def look(self, key: str) -> V:
         """What is true of key now."""
@@ -91,13 +93,30 @@ class Hub(Generic[V]):
 
     def stir(self, key: str, origin: str) -> None:
         """Something about key changed: ask its waits, mark its readers."""
+        if self._paused:
+            self._stirred[key] = None
+        else:
+            self._judge(key)
+        if self._readers:
+            for cursor in (*self._readers.get(key, ()), *self._readers.get(None, ())):
+                cursor.mark(key, origin)
+
+    def pause(self) -> None:
+        """Ask no wait until `resume`: what can be seen meanwhile is half of one moment and half of another."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Ask the waits of every key that was stirred meanwhile, once."""
+        self._paused = False
+        stirred, self._stirred = self._stirred, {}
+        for key in stirred:
+            self._judge(key)
+
+    def _judge(self, key: str) -> None:
         if (waits := self._waits.get(key)) is not None and not self._hidden(key):
             view = self._look(key)
             for wait in waits:
                 wait.judge(view)
-        if self._readers:
-            for cursor in (*self._readers.get(key, ()), *self._readers.get(None, ())):
-                cursor.mark(key, origin)
 
     def add_wait(self, key: str, wait: Wait[V]) -> None:
         """Ask wait about every state of key from now on."""

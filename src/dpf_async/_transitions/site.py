@@ -5,7 +5,7 @@ Plain synchronous code: listens to four stores, keeps who refers to whom, and st
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dpf_async._transitions.hub import Hub
 from dpf_async._transitions.view import (
@@ -40,16 +40,17 @@ class Site:
         self.hub: Hub[NodeView] = Hub(self.view)
         self._nodes = nodes
         self._devices = devices
-        self._carriers: dict[str, str] = {}
-        """Device name, in lower case, to the node that lists it. DPF compares them without case (dpf-facts 4)."""
-        self._dpus: _References[DPU] = _References(dpus, node_of_dpu, self._stir)
+        self._carriers: dict[str, set[str]] = {}
+        """Device name, in lower case, to the nodes that list it: one, but while a host is given another name also two.
+        DPF compares them without case (dpf-facts 4)."""
+        self._dpus: _References[DPU] = _References(dpus, node_of_dpu, self.hub)
         self._maintenances: _References[DPUNodeMaintenance] = _References(
-            maintenances, node_of_maintenance, self._stir
+            maintenances, node_of_maintenance, self.hub
         )
         for node in nodes:
             self._carry(node)
-        nodes.listen(Told(self._node_changed, self._node_unreadable))
-        devices.listen(Told(self._device_changed, self._device_unreadable))
+        nodes.listen(Told(self._node_changed, self._node_unreadable, lists=self.hub))
+        devices.listen(Told(self._device_changed, self._device_unreadable, lists=self.hub))
 
     def names(self) -> Iterable[str]:
         """Every node that exists or is referred to."""
@@ -83,50 +84,47 @@ class Site:
             found += (devices[device.lower()] for device in listed if device.lower() in devices)
         return tuple(found)
 
-    def _stir(self, node: str, origin: str) -> None:
-        if node:
-            self.hub.stir(node, origin)
-
     def _carry(self, node: Snapshot[DPUNode]) -> None:
         for device in device_names(node):
-            self._carriers[device.lower()] = node.name
+            self._carriers.setdefault(device.lower(), set()).add(node.name)
 
     def _node_changed(self, change: Change[DPUNode]) -> None:
         before, after = change.before, change.after
         if before is not None:
             for device in device_names(before):
-                if self._carriers.get(device.lower()) == before.name:
-                    del self._carriers[device.lower()]
+                if carriers := self._carriers.get(device.lower()):
+                    carriers.discard(before.name)
+                    if not carriers:
+                        del self._carriers[device.lower()]
         if after is not None:
             self._carry(after)
-        self._stir(change.name, change.origin)
+        self.hub.stir(change.name, change.origin)
 
     def _node_unreadable(self, obj: Undecodable) -> None:
         # Which devices it carries is not forgotten: they may well be the same.
-        self._stir(obj.name, "watch")
+        self.hub.stir(obj.name, "watch")
 
     def _device_unreadable(self, obj: Undecodable) -> None:
-        self._stir(self._carriers.get(obj.name.lower(), ""), "watch")
+        for node in self._carriers.get(obj.name.lower(), ()):
+            self.hub.stir(node, "watch")
 
     def _device_changed(self, change: Change[DPUDevice]) -> None:
-        if node := self._carriers.get(change.name.lower()):
-            self._stir(node, change.origin)
+        for node in self._carriers.get(change.name.lower(), ()):
+            self.hub.stir(node, change.origin)
 
 
 class _References(Generic[T]):
     """The objects of one kind by the node they refer to."""
 
-    def __init__(
-        self, store: Store[T], node_of: Callable[[Snapshot[T]], str], stir: Callable[[str, str], None]
-    ) -> None:
+    def __init__(self, store: Store[T], node_of: Callable[[Snapshot[T]], str], hub: Hub[NodeView]) -> None:
         self._node_of = node_of
-        self._stir = stir
+        self._hub = hub
         self._by_node: dict[str, dict[str, Snapshot[T]]] = {}
         self._unreadable: dict[str, tuple[str, Undecodable]] = {}
         """By name: the node an object referred to when it could be read last, and what it is now."""
         for state in store:
             self._by_node.setdefault(node_of(state), {})[state.name] = state
-        store.listen(Told(self._changed, self._became_unreadable, self._vanished))
+        store.listen(Told(self._changed, self._became_unreadable, self._vanished, lists=hub))
 
     def names(self) -> set[str]:
         """The nodes that are referred to."""
@@ -159,19 +157,25 @@ class _References(Generic[T]):
         self._stir(node, "watch")
 
     def _changed(self, change: Change[T]) -> None:
+        # Everything is in its place before anybody is asked: a wait must not see the moment in between.
         before, after = change.before, change.after
+        unreadable_of = ""
         if self._unreadable:
-            of, _ = self._unreadable.pop(change.name, ("", None))
-            self._stir(of, change.origin)
+            unreadable_of, _ = self._unreadable.pop(change.name, ("", None))
         node = self._node_of(after) if after is not None else ""
-        if before is not None:
-            old = self._node_of(before)
-            if after is None or old != node:
-                self._forget(old, before.name)
-                self._stir(old, change.origin)
+        old = self._node_of(before) if before is not None else ""
+        if before is not None and (after is None or old != node):
+            self._forget(old, before.name)
         if after is not None:
             self._by_node.setdefault(node, {})[after.record.metadata.name] = after
-            self._stir(node, change.origin)
+        self._stir(node or old, change.origin)
+        for other in (old, unreadable_of):
+            if other != (node or old):
+                self._stir(other, change.origin)
+
+    def _stir(self, node: str, origin: str) -> None:
+        if node:
+            self._hub.stir(node, origin)
 
     def _forget(self, node: str, name: str) -> None:
         found = self._by_node.get(node)
@@ -184,21 +188,37 @@ class _References(Generic[T]):
 class Told(Generic[T]):
     """A listener that cares for objects only: a list that changed nothing changes nothing here either."""
 
-    __slots__ = ("changed", "undecodable", "vanished")
+    __slots__ = ("_lists", "changed", "undecodable", "vanished")
 
     def __init__(
         self,
         changed: Callable[[Change[T]], None],
         undecodable: Callable[[Undecodable], None],
         vanished: Callable[[Undecodable], None] | None = None,
+        *,
+        lists: Hub[Any] | None = None,
     ) -> None:
-        """Args: see Listener; an object that vanished is told like one that became unreadable if not otherwise said."""
+        """Args: see Listener; an object that vanished is told like one that became unreadable if not otherwise said.
+
+        `lists`: a hub whose waits are asked about lists as a whole.
+        """
+        self._lists = lists
         self.changed = changed
         self.undecodable = undecodable
         self.vanished = vanished or undecodable
 
     def interrupted(self, reason: str) -> None:
         """Nothing."""
+
+    def list_begins(self) -> None:
+        """What the waits could see now are two moments at once."""
+        if self._lists is not None:
+            self._lists.pause()
+
+    def list_ends(self) -> None:
+        """The waits are asked."""
+        if self._lists is not None:
+            self._lists.resume()
 
     def listed(self, resource_version: str, *, rewound: bool) -> None:
         """Nothing."""

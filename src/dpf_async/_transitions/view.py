@@ -446,7 +446,8 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
     @property
     def services_ready(self) -> bool:
         """Every DPU of the node reports all its services ready."""
-        return bool(self.dpus) and all(dpu.services_ready for dpu in self.dpus)
+        unreadable = any(obj.kind is DPU for obj in self.unreadable)
+        return bool(self.dpus) and not unreadable and all(dpu.services_ready for dpu in self.dpus)
 
     @property
     def external_reboot_required(self) -> bool:

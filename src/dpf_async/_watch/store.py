@@ -62,6 +62,12 @@ class Listener(Protocol[T]):
     def interrupted(self, reason: str) -> None:
         """From here to the next list, changes may have been missed."""
 
+    def list_begins(self) -> None:
+        """What is told from here to list_ends are the differences to one moment, in no order that ever was."""
+
+    def list_ends(self) -> None:
+        """The picture is that of the list."""
+
     def listed(self, resource_version: str, *, rewound: bool) -> None:
         """A list was taken after an interruption: the picture is complete again.
 
@@ -168,28 +174,61 @@ class Store(Generic[T]):
         A watch may be running beside an audit; whatever it has shown after the list was made stays. After a rewind
         the list is the truth, however old its versions are.
         """
+        listeners = tuple(self._listeners)
+        for listener in listeners:
+            listener.list_begins()
+        try:
+            self._take(items, undecodable, resource_version, origin, rewound=rewound)
+        finally:
+            for listener in listeners:
+                listener.list_ends()
+        if origin != "audit":
+            self.gap = ""
+            for listener in tuple(self._listeners):
+                listener.listed(resource_version, rewound=rewound)
+
+    def _take(
+        self,
+        items: Iterable[Snapshot[T]],
+        undecodable: Iterable[Undecodable],
+        listed_at: str,
+        origin: str,
+        *,
+        rewound: bool,
+    ) -> None:
         unreadable_before = dict(self.unreadable)
         if rewound:
             self._graves.clear()
             self.unreadable.clear()
         missing = dict(self._objects)
         for state in items:
-            self._compare(missing.pop(state.name, None), state, resource_version, origin, rewound=rewound)
-        self._compare_unreadable(undecodable, unreadable_before, missing, resource_version, rewound=rewound)
+            if self._reads_again(state, listed_at):
+                del unreadable_before[state.name]
+            self._compare(missing.pop(state.name, None), state, listed_at, origin, rewound=rewound)
+        self._compare_unreadable(undecodable, unreadable_before, missing, listed_at, rewound=rewound)
         for known in missing.values():
-            if rewound or not is_older(resource_version, than=known.resource_version):
+            if rewound or not is_older(listed_at, than=known.resource_version):
                 self._count_repair(origin)
-                self._remove(known, None, origin, resource_version)
-        if origin != "audit":
-            self.gap = ""
-            for listener in tuple(self._listeners):
-                listener.listed(resource_version, rewound=rewound)
+                self._remove(known, None, origin, listed_at)
+
+    def _reads_again(self, state: Snapshot[T], listed_at: str) -> bool:
+        """An object of a list could not be read before, or another one of its name could not; now it can."""
+        unreadable = self.unreadable.get(state.name)
+        if unreadable is None or self._is_past(state):
+            return False
+        del self.unreadable[state.name]
+        if unreadable.uid != state.uid:
+            self._vanish(unreadable, listed_at)
+        return True
 
     def _compare(
         self, known: Snapshot[T] | None, state: Snapshot[T], listed_at: str, origin: str, *, rewound: bool
     ) -> None:
         """One object of a list against what is known under its name."""
         if known is None:
+            # What is in a list existed when the list was made: only what was seen to go after that is gone.
+            if (grave := self._graves.get(state.uid)) is not None and not is_older(listed_at, than=grave):
+                del self._graves[state.uid]
             if not self._is_past(state):
                 self._found(None, state, origin)
             return

@@ -100,6 +100,12 @@ class EventStream(Generic[T]):
         else:
             self._mark("/gap", Gap(reason))
 
+    def list_begins(self) -> None:
+        """Nothing: each object is told of for itself."""
+
+    def list_ends(self) -> None:
+        """Nothing."""
+
     def listed(self, resource_version: str, *, rewound: bool) -> None:
         """A list was taken."""
         self._mark("/resumed", Resumed(resource_version, rewound or self._rewound))
