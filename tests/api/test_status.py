@@ -304,3 +304,10 @@ def test_a_long_sentence_is_cut() -> None:
 @pytest.mark.parametrize("text", ["", "plain", "Grüße, 界 €", "a b", "tab\tless"])
 def test_words_of_people_stay_readable(text: str) -> None:
     assert printable(text) == text.replace("\t", r"\t")
+
+
+def test_a_404_that_somebody_on_the_way_gave_says_nothing_of_objects_or_kinds() -> None:
+    error = refusal(404, b"<html>default backend - 404</html>", {"Content-Type": "text/html"})
+
+    assert type(error) is errors.ServerError
+    assert "HTTP 404 with text/html instead of a Kubernetes Status" in str(error)

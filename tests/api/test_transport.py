@@ -6,6 +6,7 @@ import json
 import os
 import ssl
 import tempfile
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,15 +14,25 @@ from pathlib import Path
 import anyio
 import pytest
 import trustme
+from anyio.abc import SocketAttribute, SocketStream
 
-from dpf_async import APIError, ConnectionFailed, DPFClient, Forbidden, Timeouts, Unauthorized, UsageError
+from dpf_async import (
+    APIError,
+    Conflict,
+    ConnectionFailed,
+    DPFClient,
+    Forbidden,
+    Timeouts,
+    Unauthorized,
+    UsageError,
+)
 from dpf_async._api import transport
 from dpf_async._api.config import load
 from dpf_async._api.transport import Transport
 from dpf_async.models import DPU
 from tests.support.clock import jumping
 from tests.support.objects import dpu
-from tests.support.scripted import HOST, Exchange, Scripted, listing, refusing, saying
+from tests.support.scripted import HOST, Exchange, Script, Scripted, listing, refusing, saying, status
 from tests.support.telling import following, standing, told
 
 
@@ -491,3 +502,82 @@ async def test_l4_a_token_that_expires_does_not_disturb_a_running_watch() -> Non
         heard = await told(stream, 1)
 
     assert heard == ["a@101 updated (watch)"]
+
+
+# What is sent once, and what may be sent again.
+
+
+def _doing_it_and_breaking(server: Scripted, deleted: list[str]) -> Script:
+    """Deletes what has the name now, as a DPUSet makes it anew, and breaks off before the first answer."""
+
+    async def script(exchange: Exchange) -> None:
+        (there,) = server.objects
+        uid = there["metadata"]["uid"]
+        options = json.loads(exchange.request.body)
+        if options.get("preconditions", {}).get("uid", uid) != uid:
+            await exchange.answer(409, status(409, "Conflict"))
+            return
+        deleted.append(uid)
+        server.objects = [dpu("a", 120, uid=f"after-{uid}")]
+        if len(deleted) == 1:
+            exchange.close()
+        else:
+            await exchange.answer(200, {"kind": "Status", "status": "Success"})
+
+    return script
+
+
+@jumping
+async def test_a_deletion_whose_answer_is_lost_is_not_sent_again_to_who_has_the_name_now() -> None:
+    deleted: list[str] = []
+    async with Scripted(dpu("a", 10, uid="u1")) as server, server.client() as dpf:
+        server.on_other = _doing_it_and_breaking(server, deleted)
+        await dpf.resource(DPU).list()
+        with pytest.raises(ConnectionFailed) as lost:
+            await dpf.resource(DPU).delete("a")
+
+    assert deleted == ["u1"]
+    assert "whether the server has done DELETE" in "".join(lost.value.__notes__)
+
+
+@jumping
+async def test_a_deletion_of_one_very_object_finds_its_successor_and_leaves_it() -> None:
+    deleted: list[str] = []
+    async with Scripted(dpu("a", 10, uid="u1")) as server, server.client() as dpf:
+        server.on_other = _doing_it_and_breaking(server, deleted)
+        await dpf.resource(DPU).list()
+        with pytest.raises(Conflict):
+            await dpf.resource(DPU).delete("a", uid="u1")
+
+    assert deleted == ["u1"]
+
+
+@pytest.mark.parametrize("scheme", ["https", "http"])
+async def test_g18_the_password_of_a_proxy_reaches_the_proxy_and_no_message(scheme: str) -> None:
+    heard: list[bytes] = []
+
+    async def refuse(stream: SocketStream) -> None:
+        async with stream:
+            heard.append(await stream.receive())
+            await stream.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    proxy = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = proxy.extra(SocketAttribute.local_port)
+    cluster = {"server": f"{scheme}://10.0.0.1:6443", "proxy-url": f"http://me:s3cr3t@127.0.0.1:{port}"}
+    kubeconfig = {
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": {}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    async with proxy, anyio.create_task_group() as tasks:
+        tasks.start_soon(proxy.serve, refuse)
+        async with DPFClient(kubeconfig=kubeconfig) as dpf:
+            with pytest.raises((ConnectionFailed, Forbidden)) as refused:
+                await dpf.resource(DPU).list()
+        tasks.cancel_scope.cancel()
+
+    assert b64encode(b"me:s3cr3t") in heard[0]
+    if scheme == "https":
+        assert f"the proxy http://127.0.0.1:{port} answered HTTP 403" in str(refused.value)
+    assert "s3cr3t" not in repr(refused.value) + str(refused.value.__cause__)

@@ -7,7 +7,7 @@ from contextlib import suppress
 import anyio
 import pytest
 
-from dpf_async import ConnectionFailed, Forbidden
+from dpf_async import ConnectionFailed, Forbidden, WatchPolicy
 from dpf_async.models import DPU
 from tests.support.clock import jumping
 from tests.support.objects import bookmark, dpu
@@ -282,3 +282,20 @@ async def test_g15_a_kind_in_trouble_leaves_the_other_kinds_alone(trouble: Scrip
         tasks.cancel_scope.cancel()
 
     assert heard == ["a@101 updated (watch)"]
+
+
+@jumping
+async def test_d4_an_audit_is_no_sign_of_life_of_a_watch() -> None:
+    policy = WatchPolicy(audit=60.0, audit_spread=0.0, rotation=(1e6, 1e6))
+    async with (
+        Scripted(dpu("a", 10)) as server,
+        server.client(policy=policy) as dpf,
+        dpf.resource(DPU).watch() as stream,
+    ):
+        await standing(stream)
+        await server.watch()
+        began = anyio.current_time()
+        await server.watch()
+        took = anyio.current_time() - began
+
+    assert took <= policy.silence + 1

@@ -286,3 +286,55 @@ async def test_what_a_proxy_refuses_is_no_verdict_of_the_server(code: int) -> No
             heard += await told(stream, 1)
 
     assert heard == ["a@10 added (initial)", "a@101 updated (watch)"]
+
+
+async def _says_no_and_no_more(exchange: Exchange) -> None:
+    """The head of a refusal; its body never comes, as from a server that is half gone."""
+    await exchange.raw(b"HTTP/1.1 503 Busy\r\nContent-Type: application/json\r\nContent-Length: 200\r\n\r\n")
+    await exchange.over.wait()
+
+
+@jumping
+async def test_a_refusal_whose_body_stalls_is_a_refusal() -> None:
+    async with following(dpu("a", 10)) as (server, _, stream):
+        watch = await server.watch()
+        server.next_watches.append(_says_no_and_no_more)
+        await watch.end()
+        await (await server.watch()).send(server.modified(dpu("a", 101, "Ready")))
+
+        assert await told(stream, 1) == ["a@101 updated (watch)"]
+
+
+@jumping
+async def test_a_first_watch_that_is_refused_with_a_body_that_stalls_is_tried_again() -> None:
+    async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
+        server.next_watches.append(_says_no_and_no_more)
+        async with dpf.resource(DPU).watch() as stream:
+            await standing(stream)
+
+
+@jumping
+async def test_c1_odd_details_do_not_hide_that_a_watch_has_expired() -> None:
+    async with following(dpu("a", 10)) as (server, _, stream):
+        watch = await server.watch()
+        server.modified(dpu("a", 120, "Ready"))
+        await watch.end(event("ERROR", status(410, "Expired", details=[])))
+
+        assert await told(stream, 3) == ["gap", "a@120 updated (relist), not contiguous", "resumed"]
+
+
+@jumping
+async def test_a_page_with_404_is_not_the_servers_word_that_the_kind_is_missing() -> None:
+    html = saying(404, b"<html>default backend - 404</html>", {"Content-Type": "text/html"})
+    async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
+        usual, server.on_list = server.on_list, html
+
+        async def mend() -> None:
+            await server.until(lambda: len(server.asked(watches=False)) == 3)
+            server.on_list = usual
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(mend)
+            view = await dpf.dpu("a").view()
+
+    assert view.name == "a"

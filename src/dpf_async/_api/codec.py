@@ -193,10 +193,13 @@ class _StatusDetails(msgspec.Struct, rename="camel"):
     retry_after_seconds: float | None = None
 
 
-class _Status(msgspec.Struct):
+class _BareStatus(msgspec.Struct):
     code: int | None = None
     reason: str | None = None
     message: str | None = None
+
+
+class _Status(_BareStatus):
     details: _StatusDetails | None = None
 
 
@@ -316,13 +319,19 @@ def undecodable_of(snapshot: Snapshot[T], error: DecodeError) -> Undecodable:
 
 
 def read_status(document: bytes) -> StatusEvent:
-    """A Status, whatever is missing in it: servers leave out reason and details (reliability 1.2)."""
-    try:
-        status = msgspec.json.decode(document, type=_Status)
-    except UNREADABLE:
-        status = _Status()
-    retry_after = status.details.retry_after_seconds if status.details else None
-    return StatusEvent(status.code or 0, status.reason or "", status.message or "", retry_after or 0.0)
+    """A Status, whatever is missing in it: servers leave out reason and details (reliability 1.2).
+
+    Odd details do not hide the reason: a watch that has expired would be begun again where it ended, for ever.
+    """
+    for type_ in (_Status, _BareStatus):
+        try:
+            status = msgspec.json.decode(document, type=type_)
+        except UNREADABLE:
+            continue
+        details = getattr(status, "details", None)
+        asked = details.retry_after_seconds if details is not None else None
+        return StatusEvent(status.code or 0, status.reason or "", status.message or "", asked or 0.0)
+    return StatusEvent(0, "", "", 0.0)
 
 
 def find_condition(conditions: Iterable[ConditionRecord], type_: str) -> ConditionRecord | None:

@@ -220,7 +220,7 @@ class _Found:
     server: str
     authorization: str = field(repr=False)
     context: str | None = None
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     server_name: str | None = None
     token_file: str = ""
     tls: _PEM | None = None

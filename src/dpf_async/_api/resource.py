@@ -255,7 +255,9 @@ class ResourceClient(Generic[T]):
         if dry_run:
             # In the body: with one, the server does not look at the query (apiserver, handlers/delete.go).
             options["dryRun"] = ["All"]
-        answer = await self._call("DELETE", name, body=msgspec.json.encode(options))
+        # With its uid, a deletion that was done already does nothing more.
+        body = msgspec.json.encode(options)
+        answer = await self._call("DELETE", name, body=body, repeatable=uid is not None)
         told = _decode(answer.body, _Deletion, f"deletion of {self.kind.KIND} {name}")
         if told.kind == "Status":
             return None, told.details.uid if told.details is not None else ""
@@ -302,6 +304,7 @@ class ResourceClient(Generic[T]):
         content_type: str = JSON,
         query: Sequence[tuple[str, str]] = (),
         about: str = "",
+        repeatable: bool | None = None,
     ) -> Answer:
         if not name and method != "POST":
             raise UsageError(f"{method} {self.kind.KIND}: the name is empty")
@@ -314,7 +317,7 @@ class ResourceClient(Generic[T]):
 
         async def call() -> Answer:
             answer = await self._transport.request(
-                method, path, query=query, body=body, content_type=content_type
+                method, path, query=query, body=body, content_type=content_type, repeatable=repeatable
             )
             if answer.status >= 300:
                 raise self._transport.refusal(

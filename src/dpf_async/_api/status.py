@@ -124,7 +124,7 @@ def error_of(
     """
     answer = _read(body)
     if answer is None:
-        cls = errors.KindNotServed if status == 404 else _class_of(status, "")
+        cls = _class_of_page(status, headers)
         message, reason = _plain(status, headers, body), ""
         causes: tuple[errors.Cause, ...] = ()
     else:
@@ -215,9 +215,18 @@ def _read(body: bytes) -> _Status | None:
     return None
 
 
+def _class_of_page(status: int, headers: Mapping[str, str]) -> type[errors.APIError]:
+    """The class of an answer that is not a Status. The server's own 404 for a kind is text/plain (reliability 0.9)."""
+    if status != 404:
+        return _class_of(status, "")
+    kind = headers.get("Content-Type", "").split(";")[0].strip().lower()
+    # Of another kind it is somebody's on the way, and says nothing of what the server has.
+    return errors.KindNotServed if kind in {"text/plain", ""} else errors.ServerError
+
+
 def _plain(status: int, headers: Mapping[str, str], body: bytes) -> str:
     """Words for an answer that is not a Status: a proxy's page, or the server's own text/plain 404."""
-    if status == 404:
+    if _class_of_page(status, headers) is errors.KindNotServed:
         return "404 page not found"
     if 300 <= status < 400:
         # Without its query, in which login pages are told secrets.

@@ -15,7 +15,7 @@ import socket
 import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import anyio
 
@@ -65,12 +65,14 @@ class Answer:
 class Stream:
     """The answer to a watch while it is being read. Entered through Transport.stream."""
 
-    __slots__ = ("_content", "headers", "status")
+    __slots__ = ("_content", "_patience", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, *, patience: float) -> None:
+        """Args: the answer, and the seconds in which the rest of a refusal has to come."""
         self.status: int = response.status
         self.headers: Mapping[str, str] = response.headers
         self._content = response.content
+        self._patience = patience
 
     async def read_chunk(self) -> bytes:
         """The next bytes as the server framed them; empty when it ended the answer in good order.
@@ -90,14 +92,15 @@ class Stream:
         return chunk
 
     async def read_rest(self) -> bytes:
-        """The body of a refusal, cut at ERROR_BODY_LIMIT bytes.
+        """The body of a refusal, cut at ERROR_BODY_LIMIT bytes, and where it stalls: the head has said no already.
 
         Raises:
             ConnectionFailed: the connection broke in the middle of it.
         """
         body = bytearray()
-        while len(body) < ERROR_BODY_LIMIT and (chunk := await self.read_chunk()):
-            body += chunk
+        with anyio.move_on_after(self._patience):
+            while len(body) < ERROR_BODY_LIMIT and (chunk := await self.read_chunk()):
+                body += chunk
         return bytes(body[:ERROR_BODY_LIMIT])
 
 
@@ -111,10 +114,15 @@ class Transport:
         self.timeouts = timeouts or Timeouts()
         self._user_agent = user_agent
         self._requests: aiohttp.ClientSession | None = None
+        self._writes: aiohttp.ClientSession | None = None
         self._streams: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._requests = self._session(connections=100)
+        self._writes = self._session(connections=100)
+        # aiohttp sends a PUT or a DELETE again by itself when a connection that it had kept breaks; the server may have
+        # done it, and the DPU of that name may be another one by then. There is no public way to have it asked once.
+        self._writes._retry_connection = False  # noqa: SLF001
         self._streams = self._session(connections=0)
         return self
 
@@ -122,7 +130,7 @@ class Transport:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with anyio.CancelScope(shield=True):
-            for session in (self._requests, self._streams):
+            for session in (self._requests, self._writes, self._streams):
                 if session is not None:
                     await session.close()
 
@@ -134,8 +142,12 @@ class Transport:
         query: Sequence[tuple[str, str]] = (),
         body: bytes | None = None,
         content_type: str = "application/json",
+        repeatable: bool | None = None,
     ) -> Answer:
         """Send one request and read its whole answer, whatever its status.
+
+        `repeatable`: it may be sent again when a connection that was kept from earlier turns out to be dead: whatever
+        has been done of it by then, doing it once more does nothing else. By default only what reads is.
 
         Where one side does not accept the other (401, or a certificate), the credentials are read again once, and the
         request is sent again if they are other ones: the server has done nothing by then.
@@ -145,9 +157,10 @@ class Transport:
                 certificate is not to be trusted.
         """
         about_body = {} if body is None else {"Content-Type": content_type}
+        session = _entered(self._requests if repeatable or method == "GET" else self._writes)
 
         async def ask(proof: Proof) -> Answer:
-            return await self._request(method, path, query, body, about_body=about_body, proof=proof)
+            return await self._request(session, method, path, query, body, about_body=about_body, proof=proof)
 
         return await self._accepted(ask)
 
@@ -167,7 +180,7 @@ class Transport:
 
         response = await self._accepted(ask, _hang_up)
         try:
-            yield Stream(response)
+            yield Stream(response, patience=self.timeouts.first_byte)
         finally:
             _hang_up(response)
 
@@ -196,6 +209,7 @@ class Transport:
 
     async def _request(
         self,
+        session: aiohttp.ClientSession,
         method: str,
         path: str,
         query: Sequence[tuple[str, str]],
@@ -204,7 +218,6 @@ class Transport:
         about_body: Mapping[str, str],
         proof: Proof,
     ) -> Answer:
-        session = _entered(self._requests)
         try:
             with anyio.fail_after(self.timeouts.request):
                 async with session.request(
@@ -212,16 +225,18 @@ class Transport:
                     self._url(path),
                     params=query,
                     data=body,
-                    headers={**proof.headers, **about_body},
                     ssl=proof.tls or True,
                     allow_redirects=False,
-                    proxy=self.credentials.proxy,
+                    **self._by_proxy({**proof.headers, **about_body}),
                     server_hostname=self.credentials.server_name,
                 ) as response:
                     return Answer(response.status, response.headers, await self._body(response))
         except _broken() as error:
             late = f"did not answer {method} {path} within {self.timeouts.request:g} s"
-            raise self._failed(error, late) from error
+            failed = self._failed(error, late)
+            if method != "GET" and not isinstance(failed, _NotTrusted):
+                failed.add_note(f"whether the server has done {method} {path} is not known")
+            raise failed from error
 
     async def _open(
         self, path: str, query: Sequence[tuple[str, str]], proof: Proof
@@ -233,10 +248,9 @@ class Transport:
                     "GET",
                     self._url(path),
                     params=query,
-                    headers=proof.headers,
                     ssl=proof.tls or True,
                     allow_redirects=False,
-                    proxy=self.credentials.proxy,
+                    **self._by_proxy(proof.headers),
                     server_hostname=self.credentials.server_name,
                 )
         except _broken() as error:
@@ -317,6 +331,10 @@ class Transport:
             },
         )
 
+    def _by_proxy(self, headers: Mapping[str, str]) -> dict[str, Any]:
+        credentials = self.credentials
+        return _proxied(credentials.proxy, headers, tls=credentials.server.startswith("https"))
+
     def _url(self, path: str) -> str:
         return self.credentials.server + path
 
@@ -344,6 +362,26 @@ def _entered(session: aiohttp.ClientSession | None) -> aiohttp.ClientSession:
     return session
 
 
+def _proxied(url: str | None, headers: Mapping[str, str], *, tls: bool) -> dict[str, Any]:
+    """The headers of a request, and its proxy: user and password apart, since aiohttp quotes the URL in its errors."""
+    if not url:
+        return {"headers": headers}
+    import aiohttp  # noqa: PLC0415  see _session
+    from yarl import URL  # noqa: PLC0415  comes with aiohttp
+
+    address = URL(url)
+    who: dict[str, str] = {}
+    if address.user:
+        who["Proxy-Authorization"] = aiohttp.encode_basic_auth(address.user, address.password or "")
+    there = {"proxy": address.with_user(None)}
+    # With TLS the proxy hears a CONNECT first, and of the request itself nothing.
+    return (
+        {**there, "headers": headers, "proxy_headers": who}
+        if tls
+        else {**there, "headers": {**headers, **who}}
+    )
+
+
 def _broken() -> tuple[type[Exception], ...]:
     import aiohttp  # noqa: PLC0415  see _session
 
@@ -352,6 +390,10 @@ def _broken() -> tuple[type[Exception], ...]:
 
 
 def _words(error: Exception) -> str:
+    import aiohttp  # noqa: PLC0415  see _session
+
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy {error.request_info.real_url.origin()} answered HTTP {error.status}"
     cause = getattr(error, "os_error", error)  # aiohttp's own words are for who debugs aiohttp
     # An SSLError is an OSError too, but its number is OpenSSL's.
     number = cause.errno if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) else None

@@ -103,7 +103,7 @@ class Health:
         reason: why it is degraded; empty otherwise.
         resource_version: what was applied last.
         objects: how many objects the picture has.
-        silent_for: seconds since the server last sent a byte.
+        silent_for: seconds since the watch last said something; lists are not counted.
         attempt: failures in a row that were not lived down yet.
         relists: lists read after the first one.
         reconnects: watches opened after the first one.
@@ -330,7 +330,7 @@ class Reflector(Generic[T]):
                 if not continue_:
                     break
                 await anyio.lowlevel.checkpoint()
-            self._heard_at = anyio.current_time()
+            # Not a sign of life of a watch that is silent meanwhile: that one is judged by its own bytes.
             older = any(self.store.is_ahead_of(state, page.resource_version) for state in items)
             self._collected[connection] = (items, undecodable, page.resource_version)
             # What was wrong with the list is repaired. The machine keeps its fault until a watch is open; raised from
