@@ -194,3 +194,14 @@ async def test_without_the_permission_to_delete_nothing_happens_and_that_is_said
             await Carbide(dpf).reprovision(before.name, None)
 
         assert (await dpf.node(before.name).view()).ready
+
+
+async def test_a_deletion_that_somebody_came_before_is_asked_for_again() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        ready_ = await sim.ready_node()
+        (old,) = ready_.dpus
+        sim.server.faults.answer(409, times=1, verb="delete", resource="dpus")
+
+        new = await dpf.reprovision_dpu(old.name, timeout=20)
+
+    assert new.uid != old.uid

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from dpf_async import BadRequest, DPUView, Forbidden, Invalid, KindNotServed, Level
+from dpf_async import BadRequest, DPUView, Forbidden, Invalid, KindNotServed, Level, ready
 from dpf_async.errors import APIError
 from dpf_async.models import DPU
 from tests.support.clock import jumping
@@ -272,6 +272,32 @@ async def test_c18_what_the_server_will_never_accept_is_raised_and_not_tried_aga
                 pass
 
     assert len(server.requests) == 1
+
+
+@jumping
+async def test_c18_a_selector_that_is_none_is_the_business_of_whoever_gave_it() -> None:
+    async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
+        usual, refused = server.on_list, refusing(400, "BadRequest", message="unable to parse requirement")
+
+        async def choosing(exchange: Exchange) -> None:
+            await (refused if "labelSelector" in exchange.query else usual)(exchange)
+
+        server.on_list = choosing
+        ended: list[DPUView] = []
+
+        async def other() -> None:
+            ended.append(await dpf.dpu("a").until(ready))
+
+        tasks.start_soon(other)
+        watch = await server.watch()
+        for _ in range(2):
+            with pytest.raises(BadRequest, match="unable to parse requirement"):
+                async with dpf.resource(DPU).watch(label_selector="a in ("):
+                    pass
+        assert ended == []
+        await watch.send(server.modified(dpu("a", 101, "Ready")))
+
+    assert [view.name for view in ended] == ["a"]
 
 
 @pytest.mark.parametrize("code", [302, 307, 400, 405, 408, 413, 421, 451])

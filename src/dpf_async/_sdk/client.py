@@ -555,6 +555,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
 
         Raises:
             NotFound: there is no such DPU, and no uid was given.
+            Conflict: the server keeps refusing the deletion, though the DPU is still the one meant.
             DPUInstalling: it is being installed, and that is refused.
             StaleRelease: a release would be left over, and that is refused, or it is too late to have DPF ask again.
             WaitTimeout: the old one is still there, or no new one came; the message says why.

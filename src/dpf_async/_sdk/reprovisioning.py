@@ -6,7 +6,7 @@ and the new one has the same name (dpf-facts 12.3 #3).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
 from dpf_async._log import log
 from dpf_async._sdk import releases
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from dpf_async._sdk.waiting import Deadline
 
 T = TypeVar("T", bound=Resource)
+
+_TRIES: Final = 3
+"""Looks at a DPU whose deletion meets a Conflict, before that is believed (chosen)."""
 
 IfInstalling = Literal["wait", "refuse"]
 """What to do about a DPU that is being installed, which DPF does not delete: wait until that is over; raise."""
@@ -91,18 +94,41 @@ async def replace(dpf: Client, name: str, uid: str, deadline: Deadline, teller: 
     def tell(view: DPUView | None) -> None:
         teller.tell(subject, "is gone; waits for its successor" if view is None else describe(view))
 
-    try:
-        present = DPUView(await dpf.resource(DPU).snapshot(name))
-        if present.uid == uid and not present.terminating:
-            await dpf.resource(DPU).delete(name, uid=uid)
-            teller.tell(subject, "its deletion was asked for")
-    except (NotFound, Conflict):
-        log.info("dpu_already_replaced", dpu=name, uid=uid)
+    if await _delete(dpf, name, uid):
+        teller.tell(subject, "its deletion was asked for")
     then = f"reprovision it with uid={uid!r} to go on from there"
     with partway([subject], how="deleted", then=then):
         new: DPUView = await dpf.handle(DPU, name).until_replaced(uid, timeout=deadline.left, seen=tell)
     teller.tell(subject, f"made way for another one, {new.uid}")
     return new
+
+
+async def _delete(dpf: Client, name: str, uid: str) -> bool:
+    """Ask for the deletion of the DPU with this uid; False if it is gone or going.
+
+    Raises:
+        Conflict: the server says that it is another one, and shows that it is not.
+    """
+    dpus = dpf.resource(DPU)
+    for attempt in range(_TRIES):
+        try:
+            present = DPUView(await dpus.snapshot(name))
+            if present.uid != uid or present.terminating:
+                break
+            await dpus.delete(name, uid=uid)
+        except NotFound:
+            break
+        except Conflict as error:
+            # Another one has its name by now: the next look shows it.
+            if attempt == _TRIES - 1:
+                error.add_note(
+                    f"DPU {name} is still the one with uid {uid}: nothing was deleted: find out who refuses it"
+                )
+                raise
+        else:
+            return True
+    log.info("dpu_already_replaced", dpu=name, uid=uid)
+    return False
 
 
 def refuse_while_installing(dpus: list[DPUView], if_installing: IfInstalling) -> None:

@@ -85,7 +85,9 @@ _EVENT_CODES: Final = {
 }
 """Codes of ERROR events that mean more than "the server could not" (reliability 1.2)."""
 
-_LASTING: Final = frozenset((FaultKind.UNAUTHORIZED, FaultKind.FORBIDDEN, FaultKind.KIND_ABSENT))
+_LASTING: Final = frozenset(
+    (FaultKind.UNAUTHORIZED, FaultKind.FORBIDDEN, FaultKind.KIND_ABSENT, FaultKind.REFUSED)
+)
 """Faults of the very first list that somebody has to repair: whoever waits for the picture hears of them."""
 
 _FORBIDDEN_FOR_A_MOMENT: Final = 1.0
@@ -160,10 +162,13 @@ class Reflector(Generic[T]):
         self._lists = self._watches = self._unknown = 0
 
     async def run(self) -> None:
-        """Keep the picture true until cancelled.
+        """Keep the picture true until cancelled, or until the server says that it will never accept what is asked.
+
+        That is the business of whoever asked: `synced` raises it, and other pictures go on.
 
         Raises:
-            BadRequest, Invalid: the server does not accept what we ask; asking again would not help.
+            BadRequest, Invalid: the server accepts no longer what it has accepted: nobody could be told otherwise, and
+                waits on this picture would never end.
         """
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
@@ -185,6 +190,7 @@ class Reflector(Generic[T]):
         Raises:
             Unauthorized, Forbidden, KindNotServed: somebody has to repair something first; the reflector goes on
                 trying meanwhile. Forbidden only after it was said for a second: a server that begins says it, too.
+            BadRequest, Invalid: the server does not accept what we ask, and was not asked again.
         """
         while not self._watches:
             fault = self._machine.fault
@@ -276,7 +282,10 @@ class Reflector(Generic[T]):
                 log.info("watch_interrupted", feed=self.feed.words, reason=fault.words)
                 self.store.interrupt(fault.words)
             case GiveUp(fault):
-                raise self._error or errors.UsageError(fault.words)
+                if self._synced:
+                    raise self._error or errors.UsageError(fault.words)
+                assert self._tasks is not None, "a machine steps only while it runs"  # noqa: S101
+                self._tasks.cancel_scope.cancel()
             case _:
                 assert_never(effect)
 
