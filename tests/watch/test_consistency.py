@@ -39,6 +39,27 @@ async def test_e1_a_server_restored_from_a_backup_is_noticed_and_every_write_aft
 
 
 @jumping
+async def test_e1_a_server_whose_machine_died_without_a_word_and_that_came_back_restored_is_noticed_soon() -> (
+    None
+):
+    async with following(dpu("a", 10)) as (server, _, stream):
+        watch = await server.watch()
+        await watch.send(server.modified(dpu("a", 150, "Ready")))
+        await told(stream, 1)
+        server.refuse()
+        await anyio.sleep(100)  # the old connection stands, half open, and its replacements are refused
+        server.objects, server.version = [dpu("a", 61, "Error")], "61"
+        await server.listen()
+        await server.watch()
+        back_at = anyio.current_time()
+        heard = await told(stream, 3)
+        took = anyio.current_time() - back_at
+
+    assert heard == ["gap", "a@61 updated (relist), not contiguous", "resumed, rewound"]
+    assert took <= 31
+
+
+@jumping
 async def test_e1_a_restored_server_that_ended_the_watch_politely_is_noticed_by_the_audit() -> None:
     async with following(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()

@@ -242,6 +242,8 @@ class Machine:
         """The server's versions were seen to go backwards once; a second time is believed."""
         self._gap = False
         """It was said that something may be missed, and no list has been taken since."""
+        self._was_away = False
+        """A watch could not be replaced, since the server could not be reached."""
         self._opened_at: float | None = None
         """When the current watch's answer began; None while it has not."""
         self._live_since: float | None = None
@@ -315,7 +317,7 @@ class Machine:
             return [Take(happened.connection, "audit", rewound=False)]
         self.resume = happened.resource_version
         self.fault = None
-        self._gap = False
+        self._gap = self._was_away = False
         return [Take(happened.connection, "relist", rewound), self._watch()]
 
     def _checked(self, happened: Checked) -> list[Effect]:
@@ -333,6 +335,8 @@ class Machine:
             if self._current is not None:
                 effects.append(Drop(self._current))
             self._current, self._standby = connection, None
+            if self._was_away:
+                self._audit_soon(now)
         self._opened_at = now
         if self._live_since is None:
             self._live_since = now
@@ -375,6 +379,7 @@ class Machine:
         if connection == self._standby and fault.kind is not FaultKind.EXPIRED:
             return self._standby_failed(fault, now)
         if self._standby is not None and fault.kind is FaultKind.BROKEN:
+            self._audit_soon(now)
             return self._promote_standby()
         self._lived(now)
         then = _AFTER_FAILED_WATCH[fault.kind]
@@ -390,6 +395,7 @@ class Machine:
 
     def _standby_failed(self, fault: Fault, now: float) -> list[Effect]:
         self._standby = None
+        self._was_away = self._was_away or fault.kind is FaultKind.BROKEN
         self.fault = fault
         self._rotate_at = now + self._backoff.next(at_least=fault.retry_after)
         return []
@@ -499,6 +505,16 @@ class Machine:
     def _connect(self) -> Connection:
         self._last_connection += 1
         return self._last_connection
+
+    def _audit_soon(self, now: float) -> None:
+        """A watch took over from another one, and in between the server could not be reached.
+
+        It may have been restored from a backup meanwhile, and would answer with silence: nobody has looked at its
+        versions, as is done where a watch is opened again. Not at once, since all clients come back together.
+        Source: reliability E1.
+        """
+        self._was_away = False
+        self._audit_at = min(self._audit_at, now + self._chance.uniform(0, self._policy.backoff_cap))
 
     def _vary_audit(self) -> float:
         spread = self._policy.audit_spread
