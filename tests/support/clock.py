@@ -40,8 +40,10 @@ class _JumpingSelector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout <= 0:
             return super().select(timeout)
-        # A moment for the kernel to hand over what was sent; the farther the jump, the surer it has to be.
-        ready = super().select(min(0.5, max(0.002, timeout / 2000)))
+        # A moment for the kernel to hand over what was sent; the farther the jump, the surer it has to be. From 5 s on
+        # whole requests may be given up for it: on a busy machine, handing over takes some milliseconds.
+        surely = 0.02 if timeout > 4 else 0.002
+        ready = super().select(min(0.5, max(surely, timeout / 2000)))
         if not ready:
             self._jump(timeout)
         return ready

@@ -56,7 +56,7 @@ async def test_e1_a_server_whose_machine_died_without_a_word_and_that_came_back_
         took = anyio.current_time() - back_at
 
     assert heard == ["gap", "a@61 updated (relist), not contiguous", "resumed, rewound"]
-    assert took <= 31
+    assert took <= 30 + 30 + 1, "it looks within half a minute, and makes sure within another"
 
 
 @jumping
