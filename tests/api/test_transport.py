@@ -552,6 +552,19 @@ async def test_a_deletion_of_one_very_object_finds_its_successor_and_leaves_it()
     assert deleted == ["u1"]
 
 
+@jumping
+async def test_what_is_written_goes_over_the_connection_that_is_there() -> None:
+    async with Scripted(dpu("a", 10, uid="u1")) as server, server.client() as dpf:
+        server.on_other = saying(200, b'{"kind": "Status", "status": "Success"}')
+        await dpf.resource(DPU).list()
+        await dpf.resource(DPU).delete("a")
+        await dpf.resource(DPU).list()
+        connections = server.connections
+
+    assert len(server.requests) == 3
+    assert connections == 1
+
+
 @pytest.mark.parametrize("scheme", ["https", "http"])
 async def test_g18_the_password_of_a_proxy_reaches_the_proxy_and_no_message(scheme: str) -> None:
     heard: list[bytes] = []

@@ -19,6 +19,7 @@ from dpf_async.models import Resource
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+S = TypeVar("S")
 T = TypeVar("T", bound=Resource)
 T_co = TypeVar("T_co", bound=Resource, covariant=True)
 
@@ -323,15 +324,20 @@ def read_status(document: bytes) -> StatusEvent:
 
     Odd details do not hide the reason: a watch that has expired would be begun again where it ended, for ever.
     """
-    for type_ in (_Status, _BareStatus):
+    status = read_first(document, _Status, _BareStatus) or _BareStatus()
+    details = status.details if isinstance(status, _Status) else None
+    asked = details.retry_after_seconds if details is not None else None
+    return StatusEvent(status.code or 0, status.reason or "", status.message or "", asked or 0.0)
+
+
+def read_first(document: bytes, *types: type[S]) -> S | None:
+    """The document as the first of these types that it can be read as; None if it can be read as none of them."""
+    for type_ in types:
         try:
-            status = msgspec.json.decode(document, type=type_)
+            return msgspec.json.decode(document, type=type_)
         except UNREADABLE:
             continue
-        details = getattr(status, "details", None)
-        asked = details.retry_after_seconds if details is not None else None
-        return StatusEvent(status.code or 0, status.reason or "", status.message or "", asked or 0.0)
-    return StatusEvent(0, "", "", 0.0)
+    return None
 
 
 def find_condition(conditions: Iterable[ConditionRecord], type_: str) -> ConditionRecord | None:

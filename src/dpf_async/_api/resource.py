@@ -304,7 +304,7 @@ class ResourceClient(Generic[T]):
         content_type: str = JSON,
         query: Sequence[tuple[str, str]] = (),
         about: str = "",
-        repeatable: bool | None = None,
+        repeatable: bool = False,
     ) -> Answer:
         if not name and method != "POST":
             raise UsageError(f"{method} {self.kind.KIND}: the name is empty")

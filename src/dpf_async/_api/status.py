@@ -16,7 +16,7 @@ import msgspec
 
 from dpf_async import errors
 from dpf_async._api import paths
-from dpf_async._api.codec import UNREADABLE
+from dpf_async._api.codec import read_first
 from dpf_async._api.text import printable
 
 if TYPE_CHECKING:
@@ -183,6 +183,11 @@ def retry_after(headers: Mapping[str, str], in_body: float | None = None) -> flo
     return min(max(seconds, 0.0), RETRY_AFTER_LIMIT)
 
 
+def media_type(headers: Mapping[str, str]) -> str:
+    """What the answer says it is, without parameters and in lower case; empty if it does not say."""
+    return headers.get("Content-Type", "").split(";")[0].strip().lower()
+
+
 def _seconds(value: str) -> float:
     """What a Retry-After header says; NaN if that is nothing sane."""
     try:
@@ -205,23 +210,19 @@ def _class_of(status: int, reason: str) -> type[errors.APIError]:
 
 def _read(body: bytes) -> _Status | None:
     # Odd details must not hide the reason: a NotFound without one would be taken for a kind that is not served.
-    for type_ in (_Status, _BareStatus):
-        try:
-            status = msgspec.json.decode(body, type=type_)
-        except UNREADABLE:
-            continue
-        if status.kind == "Status":
-            return _Status(status.kind, status.reason, status.message, getattr(status, "details", None))
-    return None
+    status = read_first(body, _Status, _BareStatus)
+    if status is None or status.kind != "Status":
+        return None
+    details = status.details if isinstance(status, _Status) else None
+    return _Status(status.kind, status.reason, status.message, details)
 
 
 def _class_of_page(status: int, headers: Mapping[str, str]) -> type[errors.APIError]:
     """The class of an answer that is not a Status. The server's own 404 for a kind is text/plain (reliability 0.9)."""
     if status != 404:
         return _class_of(status, "")
-    kind = headers.get("Content-Type", "").split(";")[0].strip().lower()
     # Of another kind it is somebody's on the way, and says nothing of what the server has.
-    return errors.KindNotServed if kind in {"text/plain", ""} else errors.ServerError
+    return errors.KindNotServed if media_type(headers) in {"text/plain", ""} else errors.ServerError
 
 
 def _plain(status: int, headers: Mapping[str, str], body: bytes) -> str:
@@ -232,7 +233,7 @@ def _plain(status: int, headers: Mapping[str, str], body: bytes) -> str:
         # Without its query, in which login pages are told secrets.
         there = printable(headers.get("Location", "").partition("?")[0], 200) or "nowhere"
         return f"HTTP {status} redirects to {there}, where nothing was sent"
-    kind = headers.get("Content-Type", "no content type").split(";")[0]
+    kind = media_type(headers) or "no content type"
     first_line = body[:200].decode("utf-8", "replace").strip().splitlines()
     said = f": {printable(first_line[0], 80)}" if first_line and kind == "text/plain" else ""
     return f"HTTP {status} with {kind} instead of a Kubernetes Status{said}"

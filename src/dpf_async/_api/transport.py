@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import anyio
 
-from dpf_async._api.status import error_of
+from dpf_async._api.status import error_of, media_type
 from dpf_async._api.text import printable
 from dpf_async.errors import APIError, ConnectionFailed, UsageError
 
@@ -118,12 +118,13 @@ class Transport:
         self._streams: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._requests = self._session(connections=100)
-        self._writes = self._session(connections=100)
+        connections = self._connector(limit=100)
+        self._requests = self._session(connections)
+        self._writes = self._session(connections, owner=False)
         # aiohttp sends a PUT or a DELETE again by itself when a connection that it had kept breaks; the server may have
         # done it, and the DPU of that name may be another one by then. There is no public way to have it asked once.
         self._writes._retry_connection = False  # noqa: SLF001
-        self._streams = self._session(connections=0)
+        self._streams = self._session(self._connector(limit=0))
         return self
 
     async def __aexit__(
@@ -142,12 +143,12 @@ class Transport:
         query: Sequence[tuple[str, str]] = (),
         body: bytes | None = None,
         content_type: str = "application/json",
-        repeatable: bool | None = None,
+        repeatable: bool = False,
     ) -> Answer:
         """Send one request and read its whole answer, whatever its status.
 
         `repeatable`: it may be sent again when a connection that was kept from earlier turns out to be dead: whatever
-        has been done of it by then, doing it once more does nothing else. By default only what reads is.
+        has been done of it by then, doing it once more does nothing else. What reads always is.
 
         Where one side does not accept the other (401, or a certificate), the credentials are read again once, and the
         request is sent again if they are other ones: the server has done nothing by then.
@@ -313,12 +314,17 @@ class Transport:
         """Where the credentials came from, and why nothing newer could be had there."""
         return "; ".join(filter(None, (self.credentials.origin, self.credentials.trouble)))
 
-    def _session(self, *, connections: int) -> aiohttp.ClientSession:
+    def _connector(self, *, limit: int) -> aiohttp.TCPConnector:
         import aiohttp  # noqa: PLC0415  150 ms that a program which never connects need not pay
 
-        connector = aiohttp.TCPConnector(limit=connections, socket_factory=_socket, force_close=False)
+        return aiohttp.TCPConnector(limit=limit, socket_factory=_socket, force_close=False)
+
+    def _session(self, connector: aiohttp.TCPConnector, *, owner: bool = True) -> aiohttp.ClientSession:
+        import aiohttp  # noqa: PLC0415  see _connector
+
         return aiohttp.ClientSession(
             connector=connector,
+            connector_owner=owner,
             trust_env=False,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -332,8 +338,21 @@ class Transport:
         )
 
     def _by_proxy(self, headers: Mapping[str, str]) -> dict[str, Any]:
-        credentials = self.credentials
-        return _proxied(credentials.proxy, headers, tls=credentials.server.startswith("https"))
+        """The headers of a request, and its proxy: user and password apart: aiohttp quotes the URL in its errors."""
+        if not self.credentials.proxy:
+            return {"headers": headers}
+        import aiohttp  # noqa: PLC0415  see _connector
+        from yarl import URL  # noqa: PLC0415  comes with aiohttp
+
+        address = URL(self.credentials.proxy)
+        who: dict[str, str] = {}
+        if address.user:
+            who["Proxy-Authorization"] = aiohttp.encode_basic_auth(address.user, address.password or "")
+        there = {"proxy": address.with_user(None)}
+        if self.credentials.server.startswith("https"):
+            # With TLS the proxy hears a CONNECT first, and of the request itself nothing.
+            return {**there, "headers": headers, "proxy_headers": who}
+        return {**there, "headers": {**headers, **who}}
 
     def _url(self, path: str) -> str:
         return self.credentials.server + path
@@ -347,8 +366,7 @@ def is_json(headers: Mapping[str, str]) -> bool:
 
     A proxy's page with status 200 is neither (reliability 1.4).
     """
-    content_type = headers.get("Content-Type", "").split(";")[0].strip().lower()
-    return content_type in {"application/json", ""} and encoding(headers) == "identity"
+    return media_type(headers) in {"application/json", ""} and encoding(headers) == "identity"
 
 
 def encoding(headers: Mapping[str, str]) -> str:
@@ -362,35 +380,15 @@ def _entered(session: aiohttp.ClientSession | None) -> aiohttp.ClientSession:
     return session
 
 
-def _proxied(url: str | None, headers: Mapping[str, str], *, tls: bool) -> dict[str, Any]:
-    """The headers of a request, and its proxy: user and password apart, since aiohttp quotes the URL in its errors."""
-    if not url:
-        return {"headers": headers}
-    import aiohttp  # noqa: PLC0415  see _session
-    from yarl import URL  # noqa: PLC0415  comes with aiohttp
-
-    address = URL(url)
-    who: dict[str, str] = {}
-    if address.user:
-        who["Proxy-Authorization"] = aiohttp.encode_basic_auth(address.user, address.password or "")
-    there = {"proxy": address.with_user(None)}
-    # With TLS the proxy hears a CONNECT first, and of the request itself nothing.
-    return (
-        {**there, "headers": headers, "proxy_headers": who}
-        if tls
-        else {**there, "headers": {**headers, **who}}
-    )
-
-
 def _broken() -> tuple[type[Exception], ...]:
-    import aiohttp  # noqa: PLC0415  see _session
+    import aiohttp  # noqa: PLC0415  see Transport._connector
 
     # ValueError: a host that is no host name. ClientError: everything below HTTP, half answers included.
     return (aiohttp.ClientError, OSError, ValueError)
 
 
 def _words(error: Exception) -> str:
-    import aiohttp  # noqa: PLC0415  see _session
+    import aiohttp  # noqa: PLC0415  see Transport._connector
 
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy {error.request_info.real_url.origin()} answered HTTP {error.status}"

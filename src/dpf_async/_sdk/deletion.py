@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import msgspec
 
 from dpf_async._api.codec import Snapshot
+from dpf_async._sdk.contention import TRIES, contend
 from dpf_async._sdk.parts import (
     Document,
     DPUParts,
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from dpf_async._sdk.progress import Teller
 
 T = TypeVar("T", bound=Resource)
-
-_TRIES: Final = 5
-"""Attempts at a read-modify-write that somebody else keeps overtaking (chosen: it writes every few seconds)."""
 
 
 class Deletion:
@@ -150,7 +148,8 @@ class Deletion:
             Conflict: somebody else was faster each time.
         """
         objects = self.dpf.resource(kind)
-        for attempt in range(_TRIES):
+
+        async def write() -> bool:
             try:
                 state: Snapshot[T] = await objects.snapshot(name)
                 if (patch := change(state)) is None:
@@ -159,12 +158,11 @@ class Deletion:
                 await objects.patch(name, {**patch, "metadata": metadata})
             except NotFound:
                 return False
-            except Conflict as error:
-                if attempt == _TRIES - 1:
-                    error.add_note(f"somebody else keeps writing {kind.KIND} {name}: find out who does")
-                    raise
-            else:
-                break
+            return True
+
+        note = f"somebody else keeps writing {kind.KIND} {name}: find out who does"
+        if not await contend(write, note=note):
+            return False
         self.note(f"{kind.KIND} {name}", words)
         return True
 
@@ -204,7 +202,7 @@ async def release_unused(work: Deletion, node: str) -> list[Part]:
     The services of a DPU that was deleted on its way go on asking for the node effect. It would stay in force, and the
     next DPU would be installed without anybody having been asked (the stale release, dpf-facts 5).
     """
-    for attempt in range(_TRIES):
+    for attempt in range(TRIES):
         maintenances = await maintenances_of(work.dpf, node)
         if not maintenances or (await dpus_of(work.dpf, node)):
             return []
@@ -218,7 +216,7 @@ async def release_unused(work: Deletion, node: str) -> list[Part]:
             continue
         except Conflict:
             # Perhaps a new DPU has joined it meanwhile.
-            if attempt == _TRIES - 1:
+            if attempt == TRIES - 1:
                 raise
             continue
         if not await exists(work.dpf, DPUNode, node):

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from dpf_async._sdk.acceptance import until_deployment_accepted
+from dpf_async._sdk.contention import contend
 from dpf_async._sdk.named import named
 from dpf_async._sdk.outdated import OutdatedDPU, References, find_outdated, references_of
 from dpf_async._transitions.view import BFBView
-from dpf_async.errors import Conflict, UsageError
+from dpf_async.errors import UsageError
 from dpf_async.models import BFB, DPUDeployment, DPUFlavor
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 PREVIOUS: Final = "dpf-async/previous-references"
 """DPUDeployment annotation, by this library: the names of BFB and DPUFlavor before the last change, as JSON."""
-
-_TRIES: Final = 5
-"""Times that a change is tried when the object changes under it (chosen: the operator writes status now and then)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +110,8 @@ async def _refer(
         await _usable_bfb(dpf, bfb)
     if flavor is not None:
         await _usable_flavor(dpf, flavor)
-    for attempt in range(1, _TRIES + 1):
+
+    async def write() -> Referred:
         present = await dpf.resource(DPUDeployment).get(deployment)
         if present.terminating:
             raise UsageError(f"DPUDeployment {deployment} is being deleted: it cannot be changed any more")
@@ -122,16 +121,12 @@ async def _refer(
         rolling = strategy is not None and strategy.type == "RollingUpdate"
         if wanted == said:
             return Referred(False, said, previous_of(present), rolling)
-        try:
-            await dpf.resource(DPUDeployment).patch(deployment, _patch(present, wanted, keep=keep))
-        except Conflict:
-            # What is kept for the way back must be what was replaced: look again.
-            if attempt == _TRIES:
-                raise
-        else:
-            teller.tell(f"{DPUDeployment.KIND} {deployment}", f"says {wanted}; before, {said}")
-            return Referred(True, wanted, said if keep else previous_of(present), rolling)
-    raise AssertionError("unreachable: the last try returns or raises")
+        # Of this very state: what is kept for the way back must be what was replaced.
+        await dpf.resource(DPUDeployment).patch(deployment, _patch(present, wanted, keep=keep))
+        teller.tell(f"{DPUDeployment.KIND} {deployment}", f"says {wanted}; before, {said}")
+        return Referred(True, wanted, said if keep else previous_of(present), rolling)
+
+    return await contend(write)
 
 
 async def references(dpf: Client, deployment: str) -> References:

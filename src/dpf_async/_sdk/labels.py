@@ -7,9 +7,10 @@ match any more loses its DPUs (dpf-facts 7.1). So they come from one place, for 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from dpf_async.errors import Conflict, NotFound, UsageError
+from dpf_async._sdk.contention import contend
+from dpf_async.errors import NotFound, UsageError
 from dpf_async.models import DPU, DPUDevice, DPUNode, Resource, known
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from dpf_async._sdk.specs import DeviceSpec, HostSpec, SiteSpec
 
 T = TypeVar("T", bound=Resource)
-
-_TRIES: Final = 5
-"""Attempts at a read-modify-write that somebody else keeps overtaking."""
 
 
 class ResourceLabeler(Protocol):
@@ -144,7 +142,7 @@ async def _verify(
     *,
     repair: bool,
 ) -> list[LabelMismatch]:
-    for attempt in range(_TRIES):
+    async def once() -> list[LabelMismatch]:
         try:
             present = await objects.get(name)
         except NotFound as error:
@@ -159,14 +157,10 @@ async def _verify(
             mismatch.key: mismatch.wanted for mismatch in found
         }  # Any: JSON, null removes
         metadata = {"labels": labels, "resourceVersion": present.metadata.resource_version}
-        try:
-            await objects.patch(name, {"metadata": metadata}, uid=present.uid)
-        except Conflict:
-            if attempt == _TRIES - 1:
-                raise
-            continue
+        await objects.patch(name, {"metadata": metadata}, uid=present.uid)
         return [_as_repaired(mismatch) for mismatch in found]
-    raise AssertionError("unreachable: the last attempt returns or raises")
+
+    return await contend(once)
 
 
 def _mismatches(

@@ -6,11 +6,12 @@ controller deletes it once the last DPU has left as well, and the next DPU makes
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from dpf_async._log import log
+from dpf_async._sdk.contention import contend
 from dpf_async._transitions.releases import Standing, release_left_by, stale_release
-from dpf_async.errors import Conflict, NotFound, StaleRelease
+from dpf_async.errors import NotFound, StaleRelease
 from dpf_async.models import DPUNodeMaintenance, Resource
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ T = TypeVar("T", bound=Resource)
 
 IfReleased = Literal["ask_again", "refuse", "accept"]
 """What to do where a hold was released before a DPU asked: have DPF ask again; raise; go on and say so."""
-
-_TRIES: Final = 5
-"""Attempts at a read-modify-write that somebody else keeps overtaking."""
 
 
 class Writes(Protocol):
@@ -89,7 +87,8 @@ async def _withdraw(dpf: Writes, node: str, standing: Standing, *, keeping: Coll
     """Take everybody off the list of requestors but the DPUs that are about to go; nobody who joined meanwhile."""
     maintenances = dpf.resource(DPUNodeMaintenance)
     name, uid = standing.maintenance.name, standing.maintenance.uid
-    for attempt in range(_TRIES):
+
+    async def write() -> None:
         try:
             current = await maintenances.get(name)
             if current.uid != uid:
@@ -106,12 +105,9 @@ async def _withdraw(dpf: Writes, node: str, standing: Standing, *, keeping: Coll
             await maintenances.patch(name, patch, uid=uid)
         except NotFound:
             return
-        except Conflict:
-            if attempt == _TRIES - 1:
-                raise
-        else:
-            log.warning("stale_release_withdrawn", node=node, maintenance=name, dpus=list(standing.dpus))
-            return
+        log.warning("stale_release_withdrawn", node=node, maintenance=name, dpus=list(standing.dpus))
+
+    await contend(write)
 
 
 def _accept(node: str, standing: Standing, teller: Teller) -> None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
 from dpf_async._log import log
 from dpf_async._sdk import releases
+from dpf_async._sdk.contention import contend
 from dpf_async._sdk.partway import partway
 from dpf_async._transitions.view import UNDELETABLE, DPUView, describe
-from dpf_async.errors import Conflict, DPUInstalling, NotFound, UsageError
+from dpf_async.errors import DPUInstalling, NotFound, UsageError
 from dpf_async.models import DPU, Resource
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=Resource)
 
-_TRIES: Final = 3
+_LOOKS: Final = 3
 """Looks at a DPU whose deletion meets a Conflict, before that is believed (chosen)."""
 
 IfInstalling = Literal["wait", "refuse"]
@@ -110,25 +111,21 @@ async def _delete(dpf: Client, name: str, uid: str) -> bool:
         Conflict: the server says that it is another one, and shows that it is not.
     """
     dpus = dpf.resource(DPU)
-    for attempt in range(_TRIES):
+
+    async def ask() -> bool:
         try:
             present = DPUView(await dpus.snapshot(name))
-            if present.uid != uid or present.terminating:
-                break
-            await dpus.delete(name, uid=uid)
+            if present.uid == uid and not present.terminating:
+                # Should another one have its name by now, the next look shows it.
+                await dpus.delete(name, uid=uid)
+                return True
         except NotFound:
-            break
-        except Conflict as error:
-            # Another one has its name by now: the next look shows it.
-            if attempt == _TRIES - 1:
-                error.add_note(
-                    f"DPU {name} is still the one with uid {uid}: nothing was deleted: find out who refuses it"
-                )
-                raise
-        else:
-            return True
-    log.info("dpu_already_replaced", dpu=name, uid=uid)
-    return False
+            pass
+        log.info("dpu_already_replaced", dpu=name, uid=uid)
+        return False
+
+    note = f"DPU {name} is still the one with uid {uid}: nothing was deleted: find out who refuses it"
+    return await contend(ask, tries=_LOOKS, note=note)
 
 
 def refuse_while_installing(dpus: list[DPUView], if_installing: IfInstalling) -> None:

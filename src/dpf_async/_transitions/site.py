@@ -105,12 +105,14 @@ class Site:
         self.hub.stir(obj.name, "watch")
 
     def _device_unreadable(self, obj: Undecodable) -> None:
-        for node in self._carriers.get(obj.name.lower(), ()):
-            self.hub.stir(node, "watch")
+        self._stir_carriers(obj.name, "watch")
 
     def _device_changed(self, change: Change[DPUDevice]) -> None:
-        for node in self._carriers.get(change.name.lower(), ()):
-            self.hub.stir(node, change.origin)
+        self._stir_carriers(change.name, change.origin)
+
+    def _stir_carriers(self, device: str, origin: str) -> None:
+        for node in self._carriers.get(device.lower(), ()):
+            self.hub.stir(node, origin)
 
 
 class _References(Generic[T]):
@@ -168,10 +170,8 @@ class _References(Generic[T]):
             self._forget(old, before.name)
         if after is not None:
             self._by_node.setdefault(node, {})[after.record.metadata.name] = after
-        self._stir(node or old, change.origin)
-        for other in (old, unreadable_of):
-            if other != (node or old):
-                self._stir(other, change.origin)
+        for concerned in dict.fromkeys((node, old, unreadable_of)):
+            self._stir(concerned, change.origin)
 
     def _stir(self, node: str, origin: str) -> None:
         if node:
