@@ -77,7 +77,7 @@ class RealCluster(Admin, anyio.AsyncContextManagerMixin):
         *,
         users: Sequence[str] = (),
         flags: Sequence[str] = (),
-        start_timeout: float = 45.0,
+        start_timeout: float = 120.0,
     ) -> None:
         self._binaries = binaries
         self._tokens = {user: os.urandom(16).hex() for user in (ADMIN, *users)}

@@ -61,7 +61,7 @@ async def test_every_kind_is_established(cluster: Admin) -> None:
 async def test_a_node_is_created_watched_patched_and_deleted(cluster: Admin, namespace: str) -> None:
     async with DPFClient(kubeconfig=cluster.kubeconfig(), namespace=namespace) as dpf:
         nodes = dpf.resource(DPUNode)
-        with anyio.fail_after(10):
+        with anyio.fail_after(120):
             async with nodes.watch() as events:
                 told: list[WatchEvent[DPUNode]] = [await anext(events)]
                 await nodes.create(DPUNode(metadata=ObjectMeta(name="node-1")))
@@ -158,9 +158,9 @@ async def test_a_host_is_provisioned(cluster: Admin, namespace: str) -> None:
         await install(dpf, now=datetime.now(UTC))
         async with Operator(kubeconfig=cluster.kubeconfig(), namespace=namespace, profile="instant"):
             await dpf.create_initialization_objects(site, bmc_password="secret")
-            await dpf.site_accepted(site, timeout=20)
+            await dpf.site_accepted(site, timeout=60)
 
-            view = await provision(dpf, host, reboot=reboot, timeout=30)
+            view = await provision(dpf, host, reboot=reboot, timeout=60)
 
     assert view.ready
     assert reboots == [host.name]
@@ -211,7 +211,7 @@ async def test_a_server_does_not_survive_a_test_run_that_is_killed() -> None:
 
         run.kill()
 
-        with anyio.fail_after(10):
+        with anyio.fail_after(120):
             for handle in handles:
                 await anyio.wait_readable(handle)
                 os.close(handle)

@@ -47,7 +47,7 @@ IMPATIENT: Final = WatchPolicy(silence=5.0, backoff_base=0.02, backoff_cap=0.2)
 LIFETIME: Final = timedelta(seconds=12)
 """Of a client certificate that shall expire: what a client needs to begin, many times over, and a while to wait for."""
 
-LONG: Final = 45.0
+LONG: Final = 120.0
 """Seconds after which a test has waited in vain. A server takes a token for ten seconds after it was revoked."""
 
 PLUGIN: Final = "client.authentication.k8s.io/v1"

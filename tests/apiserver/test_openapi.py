@@ -86,7 +86,7 @@ async def test_the_definitions_of_v2_are_those_of_a_real_server(cluster: Admin) 
     custom = {name for name in ours if name.startswith(("com.example.", "com.nvidia."))}
     theirs: dict[str, Any] = {}
 
-    with anyio.fail_after(40):
+    with anyio.fail_after(120):
         # Made from time to time, and nothing tells when.
         while not custom <= theirs.keys():
             theirs = (await cluster.ask("GET", "/openapi/v2"))["definitions"]

@@ -43,12 +43,12 @@ class Verb:
             self._more = anyio.Event()
 
     async def has_said(self, words: str) -> None:
-        with anyio.fail_after(40):
+        with anyio.fail_after(120):
             while words not in self.said:
                 await self._more.wait()
 
     async def has_told(self, words: str) -> None:
-        with anyio.fail_after(40):
+        with anyio.fail_after(120):
             while words not in self.told:
                 await self._more.wait()
 

@@ -17,10 +17,10 @@ async def test_what_dpf_asks_is_answered_by_hand_and_answering_twice_is_success(
     async with Simulator() as sim, sim.client() as dpf:
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         node = await sim.node_waiting_for_hold()
-        released = await dpfctl("node", "release", node.name, *AT, "--timeout", "20s")
+        released = await dpfctl("node", "release", node.name, *AT, "--timeout", "60s")
         again = await dpfctl("node", "release", node.name, *AT, "-o", "json")
         asked = await sim.node_waiting_for_external_reboot()
-        rebooted = await dpfctl("node", "rebooted", asked.name, *AT, "--timeout", "20s", "-o", "json")
+        rebooted = await dpfctl("node", "rebooted", asked.name, *AT, "--timeout", "60s", "-o", "json")
         twice = await dpfctl("node", "rebooted", asked.name, *AT)
         stands = await dpf.is_dpu_node_waiting_for_reboot(asked.name)
 

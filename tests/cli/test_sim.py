@@ -20,7 +20,7 @@ async def test_a_site_that_is_described_is_there_with_its_hosts_when_it_says_so(
     async with running("sim", "up", *options, "--site", SITE, "--hosts", HOSTS) as site:
         await site.has_said("dpfctl watch")
         async with DPFClient(kubeconfig=kubeconfig) as dpf:
-            views = [await dpf.node(name).until(node_effect_held, timeout=30) for name in NODES]
+            views = [await dpf.node(name).until(node_effect_held, timeout=60) for name in NODES]
         site.interrupt()
 
     lines = site.said.splitlines()

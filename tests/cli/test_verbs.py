@@ -94,7 +94,7 @@ async def test_watch_tells_what_stands_and_then_each_transition_of_the_hosts_cho
         chosen, other = sim.host(), sim.host()
         await dpf.create_dpu_node(chosen.name, chosen.devices, labels={**chosen.labels, "rack": "1"})
         await dpf.create_dpu_node(other.name, other.devices, labels=other.labels)
-        await dpf.node(chosen.name).until(node_effect_held, timeout=20)
+        await dpf.node(chosen.name).until(node_effect_held, timeout=60)
         command = ("watch", "--kubeconfig", tmp_path / "kubeconfig", "--selector", "rack=1")
         async with running(*command) as watch:
             await watch.has_said("NodeEffectHeld")

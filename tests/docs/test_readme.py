@@ -35,11 +35,11 @@ async def test_the_shortest_useful_program_brings_a_host_to_ready_with_nothing_b
         site = load_site(ROOT / "examples" / "site.yaml")
         async with sim.client() as dpf:
             await dpf.create_initialization_objects(site, bmc_password="simulated")
-            await dpf.site_accepted(site, timeout=20)
+            await dpf.site_accepted(site, timeout=60)
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         environment = {**os.environ, "KUBECONFIG": str(tmp_path / "kubeconfig")}
 
-        with anyio.fail_after(50):
+        with anyio.fail_after(120):
             done = await anyio.run_process([sys.executable, str(program)], env=environment, check=False)
 
     assert done.returncode == 0, done.stderr.decode()

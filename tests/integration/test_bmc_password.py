@@ -55,7 +55,7 @@ async def test_a_permission_that_is_taken_away_ends_the_block(backend: Backend) 
                 site.server.faults.deny(verb="patch", resource="secrets")
                 await anyio.sleep_forever()
 
-        with anyio.fail_after(20), pytest.raises(Forbidden, match=f"Secret {known.BMC_PASSWORD_SECRET}"):
+        with anyio.fail_after(60), pytest.raises(Forbidden, match=f"Secret {known.BMC_PASSWORD_SECRET}"):
             await keep()
 
 
@@ -75,4 +75,4 @@ async def test_devices_that_wait_for_a_password_go_on_when_there_is_one(backend:
         assert not initialized.holds(await device.view())
 
         async with dpf.bmc_password(provider):
-            await device.until(initialized, timeout=20)
+            await device.until(initialized, timeout=60)

@@ -32,7 +32,7 @@ from tests.integration.backends import Backend
 async def heard(stream: AsyncIterator[Transition], last: Callable[[Transition], bool]) -> list[Transition]:
     """Everything up to, and with, the transition that is meant."""
     told: list[Transition] = []
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async for transition in stream:
             told.append(transition)
             if last(transition):
@@ -43,7 +43,7 @@ async def heard(stream: AsyncIterator[Transition], last: Callable[[Transition], 
 async def standing(stream: NodeTransitionStream) -> list[Transition]:
     """What a reader is told without anything happening: until it has to wait."""
     told: list[Transition] = []
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while True:
             with anyio.move_on_after(0):
                 told.append(await anext(stream))
@@ -67,7 +67,7 @@ async def test_a_worker_that_comes_back_is_told_of_the_reprovisioning_it_slept_t
             await standing(stream)
             kept = stored(stream)
 
-        await dpf.reprovision_dpu(old.name, timeout=20)
+        await dpf.reprovision_dpu(old.name, timeout=60)
         await sim.settled()
         async with sim.client() as another, another.transitions(since=kept) as stream:
             told = await heard(stream, lambda one: isinstance(one, NodeEffectHeld))

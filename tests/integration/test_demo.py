@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import anyio
-import pytest
 
 from dpf_async import load_hosts, load_site, ready
 from tests.cli.conftest import DPFCTL
@@ -15,7 +14,6 @@ from tests.integration.backends import Backend
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.mark.timeout(120)
 async def test_the_demo_brings_every_host_of_the_examples_to_ready(backend: Backend, tmp_path: Path) -> None:
     site, hosts = EXAMPLES / "site.yaml", EXAMPLES / "hosts.yaml"
     expected = [host.name for host in load_hosts(hosts, load_site(site))]

@@ -77,7 +77,7 @@ class Releases:
             "phase": phase,
             "conditions": [condition("Ready", reason="DPUReady")] if phase == "Ready" else [],
         }
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while True:
                 try:
                     await self.site.dpf.resource(DPU).patch_status(dpu, {"status": status})
@@ -92,7 +92,7 @@ class Releases:
 async def heard(stream: AsyncIterator[Transition], last: Callable[[Transition], bool]) -> list[Transition]:
     """Everything up to, and with, the transition that is meant."""
     told: list[Transition] = []
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async for transition in stream:
             told.append(transition)
             if last(transition):

@@ -38,7 +38,7 @@ from tests.integration.backends import Backend
 async def heard(stream: AsyncIterator[HealthTransition], last: type) -> list[HealthTransition]:
     """Everything up to, and with, the first transition of that type."""
     told: list[HealthTransition] = []
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async for transition in stream:
             told.append(transition)
             if isinstance(transition, last):
@@ -86,7 +86,7 @@ async def test_a_snapshot_says_what_is_wrong_while_the_phase_stays_ready(
         before = await node.health()
 
         sim.trouble(trouble)
-        await node.until(~usable, timeout=20)
+        await node.until(~usable, timeout=60)
 
         health = await node.health()
         assert (before.usable, before.healthy) == (True, True)
@@ -94,7 +94,7 @@ async def test_a_snapshot_says_what_is_wrong_while_the_phase_stays_ready(
         assert health.usable is can_be_used
         assert (await dpu.health()).phase == "Ready"
         sim.heal()
-        await node.until(healthy, timeout=20)
+        await node.until(healthy, timeout=60)
 
 
 async def test_services_that_are_not_critical_leave_the_host_in_use(backend: Backend) -> None:
@@ -122,9 +122,9 @@ async def test_node_effect_after_ready_takes_the_host_out_at_once(backend: Backe
             await heard(stream, NodeUsable)
             await change_the_service(dpf)
             left = await heard(stream, NodeUnusable)
-            async with dpf.node(node.name).node_effect_hold(timeout=20):
+            async with dpf.node(node.name).node_effect_hold(timeout=60):
                 pass
-            await dpf.node(node.name).until(usable, timeout=20)
+            await dpf.node(node.name).until(usable, timeout=60)
             back = await heard(stream, NodeUsable)
 
     (problem,) = (one for one in left if isinstance(one, DPUNotReady))
@@ -200,7 +200,7 @@ class Pool(HealthPolicy):
 
     async def did(self, act: str) -> None:
         """Wait until this was done last."""
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while not self.diary or self.diary[-1] != act:
                 await self.news.wait()
 
@@ -228,7 +228,7 @@ async def test_a_policy_removes_and_returns_hosts_and_forgets_those_that_are_gon
             await pool.did("remove_from_pool")
             sim.heal()
             await pool.did("return_to_pool")
-            await dpf.delete_dpu_node(node.name, timeout=20)
+            await dpf.delete_dpu_node(node.name, timeout=60)
             await pool.did("forget")
 
     assert pool.diary[:3] == ["return_to_pool", "remove_from_pool", "return_to_pool"]

@@ -94,13 +94,13 @@ async def test_hosts_labelled_by_a_labeler_are_found_by_the_groups_it_labelled(b
     async with backend.simulator() as sim, sim.client() as dpf:
         site = label_site(minimal_site(), LABELER)
         await dpf.create_initialization_objects(site, bmc_password="secret")
-        await dpf.site_accepted(site, timeout=20)
+        await dpf.site_accepted(site, timeout=60)
         host = label_host(sim.host(), "compute", LABELER)
 
         async def reboot(_: str) -> None:
             """Nothing has to be done to hosts that do not exist."""
 
-        view = await provision(dpf, host, reboot=reboot, timeout=20)
+        view = await provision(dpf, host, reboot=reboot, timeout=60)
 
         assert view.ready
         selected = (await dpf.resource(DPU).list(label_selector=LABELER.dpu_label_selector())).items

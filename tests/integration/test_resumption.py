@@ -43,9 +43,9 @@ async def test_a_killed_discovery_is_finished_by_the_next_worker(backend: Backen
         await sim.define_site()
         host = sim.host(devices=2)
 
-        await run_with_a_kill(sim, lambda dpf, _, tell: discover(dpf, host, timeout=20, progress=tell), point)
+        await run_with_a_kill(sim, lambda dpf, _, tell: discover(dpf, host, timeout=60, progress=tell), point)
 
-        assert (await discover(second, host, timeout=20)).discovered
+        assert (await discover(second, host, timeout=60)).discovered
 
 
 @pytest.mark.parametrize("point", POINTS)

@@ -123,7 +123,7 @@ async def test_a_host_whose_node_is_gone_is_shown_as_long_as_something_refers_to
     async with backend.simulator() as sim, sim.client() as dpf:
         view = await sim.node_waiting_for_hold()
         await dpf.resource(DPUNode).delete(view.name)
-        await dpf.handle(DPUNode, view.name).until_gone(timeout=10)
+        await dpf.handle(DPUNode, view.name).until_gone(timeout=60)
         await sim.settled()
 
         stranded = await dpf.snapshot(view.name)

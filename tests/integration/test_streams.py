@@ -42,7 +42,7 @@ ROAD = [
 async def heard(stream: AsyncIterator[Transition], last: Callable[[Transition], bool]) -> list[Transition]:
     """Everything up to, and with, the transition that is meant."""
     told: list[Transition] = []
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async for transition in stream:
             told.append(transition)
             if last(transition):
@@ -102,7 +102,7 @@ async def _reprovision(dpf: DPFClient, node: str) -> None:
     async def reboot(_: str) -> None:
         """Pretended."""
 
-    await reprovision(dpf, node, reboot=reboot, timeout=20)
+    await reprovision(dpf, node, reboot=reboot, timeout=60)
 
 
 async def test_a_selector_chooses_the_hosts_and_follows_their_labels(backend: Backend) -> None:
@@ -117,7 +117,7 @@ async def test_a_selector_chooses_the_hosts_and_follows_their_labels(backend: Ba
             came = await anext(stream)
             await nodes.patch("node-1", {"metadata": {"labels": {"rack": "2"}}})
             went = await anext(stream)
-            await dpf.delete_dpu_node("node-2", timeout=10)
+            await dpf.delete_dpu_node("node-2", timeout=60)
             gone = await heard(stream, lambda one: isinstance(one, NodeGone))
 
     assert isinstance(first, NodeAppeared)

@@ -92,14 +92,14 @@ async def mixed_site(sim: Simulator, dpf: DPFClient) -> tuple[list[NodeView], No
     }
     site = site.model_copy(update={"groups": groups})
     await dpf.create_initialization_objects(site)
-    await dpf.site_accepted(site, timeout=30)
+    await dpf.site_accepted(site, timeout=60)
     compute = [await sim.ready_node(devices) for devices in (1, 2, 1)]
 
     async def reboot(node: str) -> None:
         assert node
 
     other = sim.host().model_copy(update={"labels": labels})
-    storage = await provision(dpf, other, reboot=reboot, timeout=30)
+    storage = await provision(dpf, other, reboot=reboot, timeout=60)
     await new_bfb(sim, dpf)
     return compute, storage
 
@@ -138,9 +138,9 @@ async def test_an_update_tells_which_dpus_of_that_deployment_are_outdated_and_by
             DPUFlavor(metadata=ObjectMeta(name="other"), spec=DPUFlavorSpec(dpu_mode="zero-trust"))
         )
 
-        by_bfb = await dpf.update_dpu_deployment_bfb("compute", "new", timeout=10)
-        by_both = await dpf.update_dpu_deployment_configuration("compute", "other", timeout=10)
-        again = await dpf.update_dpu_deployment_configuration("compute", "other", timeout=10)
+        by_bfb = await dpf.update_dpu_deployment_bfb("compute", "new", timeout=60)
+        by_both = await dpf.update_dpu_deployment_configuration("compute", "other", timeout=60)
+        again = await dpf.update_dpu_deployment_configuration("compute", "other", timeout=60)
 
         assert [(one.node, one.uid) for one in by_bfb.outdated] == [
             (view.name, dpu.uid) for view in compute for dpu in view.dpus
@@ -157,8 +157,8 @@ async def test_an_update_tells_which_dpus_of_that_deployment_are_outdated_and_by
 async def test_outdated_dpus_are_told_across_deployments_and_for_those_asked_about(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         compute, storage = await mixed_site(sim, dpf)
-        await dpf.update_dpu_deployment_bfb("compute", "new", timeout=10)
-        await dpf.update_dpu_deployment_bfb("storage", "new", timeout=10)
+        await dpf.update_dpu_deployment_bfb("compute", "new", timeout=60)
+        await dpf.update_dpu_deployment_bfb("storage", "new", timeout=60)
         only_second = f"{known.DPUNODE_NAME_LABEL}={compute[1].name}"
 
         every = await dpf.outdated_dpus()
@@ -183,7 +183,7 @@ async def test_a_dpu_that_does_not_say_whose_it_is_belongs_to_the_deployment_of_
         without = {"metadata": {"labels": {known.OWNED_BY_DPUDEPLOYMENT_LABEL: None}}}
         await dpf.resource(DPU).patch(view.dpus[0].name, without)
 
-        change = await dpf.update_dpu_deployment_bfb("compute", "new", timeout=10)
+        change = await dpf.update_dpu_deployment_bfb("compute", "new", timeout=60)
 
         assert [one.name for one in change.outdated] == [view.dpus[0].name]
 
@@ -291,7 +291,7 @@ async def test_never_more_hosts_are_in_progress_than_allowed(backend: Backend) -
         carbide.when = wait_for_both
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: carbide.upgrade(max_parallel=2))
-            with anyio.fail_after(30):
+            with anyio.fail_after(60):
                 await two.wait()
             await sim.settled()
             third = await dpf.node(views[2].name).view()
@@ -390,7 +390,7 @@ async def test_an_upgrade_killed_at_any_point_is_continued_and_no_dpu_is_made_an
             await sim.settled()
             for view in views:
                 now = await watcher.node(view.name).view()
-                with anyio.fail_after(10):
+                with anyio.fail_after(60):
                     await incarnations.told(now)
             tasks.cancel_scope.cancel()
 
@@ -507,7 +507,7 @@ async def test_a_host_that_is_gone_at_its_turn_is_skipped(backend: Backend) -> N
 
         async def take_the_second_away(what: str, node: str) -> None:
             if (what, node) == ("approve", first.name):
-                await dpf.delete_dpu_node(second.name, timeout=20)
+                await dpf.delete_dpu_node(second.name, timeout=60)
 
         carbide.when = take_the_second_away
         report = await carbide.upgrade()
@@ -531,8 +531,8 @@ async def test_a_rollback_by_somebody_who_knows_nothing_goes_back_and_tells_who_
         await carbide.upgrade()
 
         async with sim.client() as another:
-            back = await rollback(another, "compute", timeout=10)
-            again = await rollback(another, "compute", timeout=10)
+            back = await rollback(another, "compute", timeout=60)
+            again = await rollback(another, "compute", timeout=60)
             fresh = Carbide(another)
             report = await fresh.upgrade(bfb=None)
 
@@ -550,8 +550,8 @@ async def test_a_rollback_goes_where_it_is_told_and_says_so_when_it_does_not_kno
         (view,) = await hosts(sim, dpf, 1)
 
         with pytest.raises(UsageError, match=r"does not say what it referred to before .*: say bfb="):
-            await rollback(dpf, "compute", timeout=10)
-        there = await rollback(dpf, "compute", bfb="new", timeout=10)
+            await rollback(dpf, "compute", timeout=60)
+        there = await rollback(dpf, "compute", bfb="new", timeout=60)
 
         assert there.references == References("new", "dpu-flavor")
         assert [one.uid for one in there.outdated] == list(view.uids.values())
@@ -567,7 +567,7 @@ async def test_an_annotation_that_somebody_else_wrote_is_no_way_back(
         await dpf.resource(DPUDeployment).patch("compute", patch)
 
         with pytest.raises(UsageError, match="does not say what it referred to before"):
-            await rollback(dpf, "compute", timeout=10)
+            await rollback(dpf, "compute", timeout=60)
 
 
 async def test_a_rollback_stops_an_upgrade_that_runs(backend: Backend) -> None:
@@ -577,7 +577,7 @@ async def test_a_rollback_stops_an_upgrade_that_runs(backend: Backend) -> None:
 
         async def change_your_mind(what: str, node: str) -> None:
             if (what, node) == ("approve", second.name):
-                await rollback(dpf, "compute", timeout=20)
+                await rollback(dpf, "compute", timeout=60)
 
         carbide.when = change_your_mind
         with pytest.raises(UpgradeFailed, match="somebody changed it meanwhile, from BFB new") as caught:

@@ -31,7 +31,7 @@ def words(event: WatchEvent[DPUNode]) -> str:
 async def told(stream: AsyncIterator[WatchEvent[DPUNode]], count: int) -> list[str]:
     """So many changes; what is said of the connection itself is left out."""
     heard: list[str] = []
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while len(heard) < count:
             event = await anext(stream)
             if not isinstance(event, Gap | Resumed | Synced):

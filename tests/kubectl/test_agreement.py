@@ -132,7 +132,7 @@ async def test_applied_objects_are_created_compared_changed_and_left_alone_alike
         in (await agreed(sites, "apply", "--dry-run=server", "-f", "-", stdin=BUNDLE)).out
     )
     assert "created" in (await agreed(sites, "apply", "-f", "-", stdin=BUNDLE)).out
-    await agreed(sites, "wait", "bfb/compared", "--for=jsonpath={.status.phase}=Ready", "--timeout=30s")
+    await agreed(sites, "wait", "bfb/compared", "--for=jsonpath={.status.phase}=Ready", "--timeout=120s")
     assert (await agreed(sites, "diff", "-f", "-", stdin=BUNDLE)).status == 0
     assert "+ rack: a2" in (await agreed(sites, "diff", "-f", "-", stdin=changed)).out
     assert "configured" in (await agreed(sites, "apply", "-f", "-", stdin=changed)).out

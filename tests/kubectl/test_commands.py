@@ -52,7 +52,7 @@ async def watching(site: Site, *what: str) -> AsyncIterator[TextReceiveStream]:
 async def until_told(stream: TextReceiveStream, *words: str) -> str:
     """Read on until a line has all of these words; return everything read."""
     told = ""
-    with anyio.fail_after(30):
+    with anyio.fail_after(120):
         while not any(all(word in line.split() for word in words) for line in told.splitlines()):
             told += await stream.receive()
     return told
@@ -84,13 +84,13 @@ async def test_a_host_is_driven_to_ready_by_the_two_commands_of_an_operator(
     release = "provisioning.dpu.nvidia.com/wait-for-external-nodeeffect=false"
     await kubectl(*namespace, "annotate", "dpunodemaintenance", hold, release, "--overwrite")
     required = r"{.metadata.annotations.provisioning\.dpu\.nvidia\.com/dpunode-external-reboot-required}"
-    await kubectl("wait", f"dpunode/{node}", f"--for=jsonpath={required}", "--timeout=30s")
+    await kubectl("wait", f"dpunode/{node}", f"--for=jsonpath={required}", "--timeout=120s")
     assert await kubectl("get", dpu, "-o=jsonpath={.status.phase}") == "Rebooting"
     rebooted = "provisioning.dpu.nvidia.com/dpunode-external-reboot-required-"
     await kubectl(*namespace, "annotate", "dpunode", node, rebooted)
 
-    await kubectl("wait", dpu, "--for=jsonpath={.status.phase}=Ready", "--timeout=30s")
-    assert "condition met" in await kubectl("wait", dpu, "--for=condition=Ready", "--timeout=30s")
+    await kubectl("wait", dpu, "--for=jsonpath={.status.phase}=Ready", "--timeout=120s")
+    assert "condition met" in await kubectl("wait", dpu, "--for=condition=Ready", "--timeout=120s")
 
 
 async def test_a_watch_tells_what_happens(site: Site, kubectl: Kubectl) -> None:
@@ -200,7 +200,7 @@ async def test_a_deletion_is_waited_for_or_not(kubectl: Kubectl) -> None:
     await kubectl("delete", "bfb", "gone")
     left = (await kubectl("get", "bfb", "-o=name")).split()
     await kubectl("delete", "bfb", "going", "--wait=false")
-    await kubectl("wait", "bfb/going", "--for=delete", "--timeout=30s")
+    await kubectl("wait", "bfb/going", "--for=delete", "--timeout=120s")
 
     assert "bfb.provisioning.dpu.nvidia.com/gone" not in left
     assert await kubectl("get", "bfb", "gone", "going", "--ignore-not-found") == ""
@@ -228,7 +228,7 @@ async def test_what_an_object_owns_goes_along_as_asked(kubectl: Kubectl, cascade
         assert "ownerReferences" not in left["metadata"]
         await kubectl("delete", "configmap", "owned")
     else:
-        await kubectl("wait", "configmap/owned", "--for=delete", "--timeout=30s")
+        await kubectl("wait", "configmap/owned", "--for=delete", "--timeout=120s")
 
 
 async def test_a_secret_is_created_applied_and_replaced(kubectl: Kubectl) -> None:

@@ -178,7 +178,7 @@ class Simulator(anyio.AsyncContextManagerMixin):
         """A client of the site, not entered yet; options are those of DPFClient."""
         return self._client(token, **options)
 
-    async def settled(self, timeout: float | None = 10.0) -> None:
+    async def settled(self, timeout: float | None = 60.0) -> None:
         """Wait until the site has nothing left to do for now.
 
         True when it returns: the operator has seen all that was written and done what it does about it, and nothing

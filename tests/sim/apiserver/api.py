@@ -138,7 +138,7 @@ class Stream:
         self.response = response
 
     async def next(self) -> tuple[str, dict[str, Any]]:
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             line = await self.response.content.readline()
         if not line:
             raise EOFError
@@ -177,7 +177,7 @@ class API:
         sent = {"User-Agent": "tester/1.0", **(headers or {})}
         if data is not None:
             sent.setdefault("Content-Type", "application/json")
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             async with self.session.request(
                 method,
                 path,

@@ -183,7 +183,7 @@ async def test_a_bookmark_names_the_version_of_the_whole_server() -> None:
         ) as stream:
             await api.create("/api/v1/namespaces", {"metadata": {"name": "elsewhere"}})
             now = str(api.server.resource_version)
-            with anyio.fail_after(5):
+            with anyio.fail_after(60):
                 while (await stream.next())[1]["metadata"]["resourceVersion"] != now:
                     pass
 
@@ -369,11 +369,11 @@ async def test_settled_means_every_event_has_been_sent() -> None:
             api.server.faults.watch_lag = 0.05
             await change(api, "a", 2)
 
-            with anyio.fail_after(5):
+            with anyio.fail_after(60):
                 await api.server.settled()
 
-            with anyio.fail_after(1):
-                assert await stream.names(1) == [("MODIFIED", "a")]
+            api.server.faults.watch_lag = 600
+            assert await stream.names(1) == [("MODIFIED", "a")]
 
 
 async def test_a_list_of_the_past_outlives_a_changed_definition_and_is_seen_through_it() -> None:

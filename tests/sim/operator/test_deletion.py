@@ -105,7 +105,7 @@ async def test_os_installing_refuses_deletion_until_the_bound() -> None:
         host = await registered(sim)
         await dpf.mark_dpu_node_ready_for_maintenance(host.name)
         dpu = await the_dpu(dpf, host.name)
-        await dpf.dpu(dpu.name).until(phase_is("OS Installing"), timeout=5)
+        await dpf.dpu(dpu.name).until(phase_is("OS Installing"), timeout=60)
 
         await dpf.resource(DPU).delete(dpu.name)
         await sim.settled()
@@ -115,7 +115,7 @@ async def test_os_installing_refuses_deletion_until_the_bound() -> None:
         assert left.status.phase == "OS Installing"
         assert conditions(left)["OSInstalled"] == ("True", "CannotDeleteWhileInstalling")
         await configure(dpf, osInstallTimeout="0s")
-        await dpf.dpu(dpu.name).until_replaced(dpu.uid, timeout=5)
+        await dpf.dpu(dpu.name).until_replaced(dpu.uid, timeout=60)
         assert "Error" in phases(history(sim, DPU, dpu.name))
 
 
@@ -220,7 +220,7 @@ async def test_deletion_goes_on_where_it_stood_when_finalizers_are_taken_off_by_
         host = await registered(sim)
         dpu = await the_dpu(dpf, host.name)
         await dpf.resource(DPU).delete(dpu.name)
-        await dpf.dpu(dpu.name).until(terminating, timeout=5)
+        await dpf.dpu(dpu.name).until(terminating, timeout=60)
         await sim.settled()
 
         report = await dpf.force_delete_dpu(host.devices[0].name, patience=0.05)

@@ -95,14 +95,14 @@ async def test_the_effect_waits_for_sibling_dpus_and_takes_an_early_release() ->
         await configure(dpf, multiDPUOperationsSyncWaitTime="1h")
         host = await sim.register_host(devices=2)
         hold = dpf.handle(DPUNodeMaintenance, f"{host.name}-hold")
-        gathering = await hold.until(_says("NodeEffectSyncInProgress"), timeout=5)
+        gathering = await hold.until(_says("NodeEffectSyncInProgress"), timeout=60)
         assert HOLD not in gathering.annotations
         assert gathering.object.status.multi_dpu_operations_sync_wait_time == "1h"
 
         await annotate(dpf, DPUNodeMaintenance, hold.name, HOLD, "false")
         await configure(dpf, multiDPUOperationsSyncWaitTime="0s")
 
-        await hold.until(_says("Success"), timeout=5)
+        await hold.until(_says("Success"), timeout=60)
         values = [c.annotations.get(HOLD) for c in history(sim, DPUNodeMaintenance, hold.name)]
         assert "true" not in values, "DPF never had to ask"
 
@@ -164,7 +164,7 @@ async def test_a_dpu_made_anew_from_ready_is_held_again() -> None:
         node = await sim.ready_node()
         dpu = await the_dpu(dpf, node.name)
 
-        again = await dpf.reprovision_dpu(dpu.name, timeout=5)
+        again = await dpf.reprovision_dpu(dpu.name, timeout=60)
         await sim.settled()
 
         assert again.name == dpu.name
@@ -355,5 +355,5 @@ async def test_a_host_is_held_before_its_bmc_is_known() -> None:
         assert dpu.status.phase == "Initialize Interface"
         assert conditions(dpu)["InterfaceInitialized"] == ("False", "DPUDeviceNotReady")
         sim.heal()
-        await dpf.dpu(dpu.name).until(phase_is("Rebooting"), timeout=5)
+        await dpf.dpu(dpu.name).until(phase_is("Rebooting"), timeout=60)
         assert phases(history(sim, DPU, dpu.name))[-1] == "Rebooting"

@@ -57,7 +57,7 @@ async def test_a_reboot_waits_for_a_sibling_that_is_being_installed() -> None:
         assert not await dpf.is_dpu_node_waiting_for_reboot(host.name)
         assert "Rebooted" not in conditions((await dpus(dpf, host.name))[1]), "nobody is told to wait yet"
         sim.heal()
-        await dpf.node(host.name).until(external_reboot_required, timeout=5)
+        await dpf.node(host.name).until(external_reboot_required, timeout=60)
 
 
 async def test_a_late_sibling_needs_another_reboot() -> None:
@@ -97,7 +97,7 @@ async def test_a_dpu_that_needs_no_reboot_goes_on_without() -> None:
 
         await released(sim, dpf, host.name)
 
-        await dpf.node(host.name).until(ready, timeout=5)
+        await dpf.node(host.name).until(ready, timeout=60)
         assert "Rebooting" not in phases(history(sim, DPU))
 
 
@@ -120,7 +120,7 @@ async def test_an_answer_that_overtakes_the_condition_of_the_node_is_not_asked_f
         host = await registered(sim)
         with sim.server.faults.stalled(verb="patch", resource="dpunodes/status"):
             await dpf.mark_dpu_node_ready_for_maintenance(host.name)
-            await dpf.node(host.name).until(_is_asked_for, timeout=5)
+            await dpf.node(host.name).until(_is_asked_for, timeout=60)
 
             await annotate(dpf, DPUNode, host.name, known.EXTERNAL_REBOOT_REQUIRED, None)
         await sim.settled()
@@ -138,7 +138,7 @@ async def test_a_host_that_reboots_by_itself_asks_nobody() -> None:
 
         await released(sim, dpf, host.name)
 
-        await dpf.dpu((await the_dpu(dpf, host.name)).name).until(phase_is("Ready"), timeout=5)
+        await dpf.dpu((await the_dpu(dpf, host.name)).name).until(phase_is("Ready"), timeout=60)
         assert saying(history(sim, DPU), "Rebooted") == [
             ("False", "WaitingForScriptToRebootNode"),
             ("True", "Rebooted"),

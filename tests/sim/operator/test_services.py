@@ -171,9 +171,9 @@ async def test_a_host_is_given_back_only_when_its_services_run() -> None:
         await dpf.mark_dpu_node_ready_for_maintenance(host.name)
         dpu = await the_dpu(dpf, host.name)
 
-        view = await dpf.dpu(dpu.name).until(phase_is("Node Effect Removal"), timeout=5)
+        view = await dpf.dpu(dpu.name).until(phase_is("Node Effect Removal"), timeout=60)
         maintenance = dpf.handle(DPUNodeMaintenance, f"{host.name}-hold")
-        await maintenance.until(_asked_by_services_only, timeout=5)
+        await maintenance.until(_asked_by_services_only, timeout=60)
 
         assert not services_ready.holds(view)
         assert (
@@ -202,7 +202,7 @@ async def test_a_critical_service_that_is_down_leaves_the_phase_ready() -> None:
         )
         assert up.operational_condition("OperationalReady").status == "True"  # type: ignore[union-attr]  # written
         sim.heal("critical_service_down")
-        await dpf.node(node.name).until(ready & services_ready, timeout=5)
+        await dpf.node(node.name).until(ready & services_ready, timeout=60)
 
 
 async def test_a_service_that_is_not_critical_shows_as_such() -> None:
@@ -357,7 +357,7 @@ async def test_a_disruptive_service_of_a_new_host_asks_only_once() -> None:
 
         host = await registered(sim)
         await released(sim, dpf, host.name)
-        await dpf.node(host.name).until(external_reboot_required, timeout=5)
+        await dpf.node(host.name).until(external_reboot_required, timeout=60)
         await answer_reboots(dpf, host.name)
         await sim.settled()
 

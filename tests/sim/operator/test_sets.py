@@ -88,7 +88,7 @@ async def test_with_on_delete_a_new_bfb_does_nothing_until_the_dpu_is_deleted() 
 
         same = await the_dpu(dpf, node.name)
         assert (same.uid, same.spec.bfb, same.status.phase) == (dpu.uid, "bf-bundle", "Ready")
-        await dpf.reprovision_dpu(dpu.name, timeout=5)
+        await dpf.reprovision_dpu(dpu.name, timeout=60)
         assert (await the_dpu(dpf, node.name)).spec.bfb == "new"
 
 
@@ -121,7 +121,7 @@ async def test_with_rolling_update_a_dpu_that_is_ready_again_makes_way_for_the_n
     async with Simulator() as sim, sim.client() as dpf:
         current, outdated = await sim.ready_node(), await sim.ready_node()
         await use_another_bfb(sim, dpf)
-        await dpf.reprovision_dpu((await the_dpu(dpf, current.name)).name, timeout=5)
+        await dpf.reprovision_dpu((await the_dpu(dpf, current.name)).name, timeout=60)
         await sim.settled()
         await released(sim, dpf, current.name)
         await answer_reboots(dpf, current.name)
@@ -160,7 +160,7 @@ async def test_with_on_delete_a_dpuset_is_not_ready_while_a_dpu_waits_to_be_dele
         dpu_set = await dpf.resource(DPUSet).get("compute-default")
         assert conditions(dpu_set)["Ready"] == ("False", "Pending")
         assert message(dpu_set, "Ready") == "Some DPUs are not ready"
-        await dpf.reprovision_dpu((await the_dpu(dpf, node.name)).name, timeout=5)
+        await dpf.reprovision_dpu((await the_dpu(dpf, node.name)).name, timeout=60)
         await sim.settled()
         await released(sim, dpf, node.name)
         await answer_reboots(dpf, node.name)
@@ -176,7 +176,7 @@ async def test_a_dpuset_is_ready_again_once_its_dpus_have_seen_what_was_changed_
 
         with sim.server.faults.stalled(verb="patch", resource="dpus/status"):
             await dpf.resource(DPUDeployment).patch("compute", {"spec": {"dpus": {"nodeEffect": FORCED}}})
-            await compute.until(_says("Some DPUs are not ready"), timeout=5)
+            await compute.until(_says("Some DPUs are not ready"), timeout=60)
         await sim.settled()
 
         dpu_set = await dpf.resource(DPUSet).get(compute.name)
@@ -190,7 +190,7 @@ async def test_a_changed_flavor_changes_the_hash_of_the_template_and_new_dpus_on
         flavor = DPUFlavor(metadata=ObjectMeta(name="other"), spec=DPUFlavorSpec(dpu_mode="zero-trust"))
         await dpf.resource(DPUFlavor).create(flavor)
 
-        await dpf.update_dpu_deployment_configuration("compute", "other", timeout=5)
+        await dpf.update_dpu_deployment_configuration("compute", "other", timeout=60)
         await sim.settled()
 
         after = (await dpf.resource(DPUSet).get("compute-default")).metadata.labels
@@ -233,7 +233,7 @@ async def test_no_dpu_exists_before_the_bfb_is_there() -> None:
         await dpf.create_initialization_objects(minimal_site(), bmc_password="secret")
         host = await sim.register_host()
 
-        view = await dpf.deployment("compute").until(_waits_for_its_bfb, timeout=5)
+        view = await dpf.deployment("compute").until(_waits_for_its_bfb, timeout=60)
 
         assert not view.accepted
         assert not await exists(dpf, DPUSet, "compute-default")

@@ -135,7 +135,7 @@ async def test_an_installation_that_fails_ends_in_error(trouble: str, type_: str
         assert "Error" not in conditions(dpu), "the cause is with the phase that failed"
         assert dpu.status.redfish_task_id is None
         with pytest.raises(DPUFailed, match=reason):
-            await dpf.node(host.name).until(ready, timeout=5)
+            await dpf.node(host.name).until(ready, timeout=60)
 
 
 async def test_error_is_left_only_by_deletion() -> None:
@@ -200,7 +200,7 @@ async def test_secure_boot_takes_two_restarts_of_the_dpu() -> None:
         await sim.settled()
         host = await registered(sim)
         await dpf.mark_dpu_node_ready_for_maintenance(host.name)
-        await dpf.dpu((await the_dpu(dpf, host.name)).name).until(phase_is("Rebooting"), timeout=5)
+        await dpf.dpu((await the_dpu(dpf, host.name)).name).until(phase_is("Rebooting"), timeout=60)
 
         road = phases(history(sim, DPU))
 
