@@ -7,6 +7,8 @@ from pathlib import Path
 
 from dpf_async.sim import Simulator
 from tests.cli.conftest import Dpfctl
+from tests.integration.test_flows import Carbide
+from tests.integration.test_releases import failed_host
 
 AT = ("--kubeconfig", "kubeconfig")
 BY = ("--yes", "--reboot-command", "true")
@@ -39,12 +41,31 @@ async def test_an_interrupted_reprovisioning_goes_on_with_the_uid_although_the_d
     async with Simulator() as sim, sim.client() as dpf:
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         (old,) = (await sim.ready_node()).dpus
-        await dpf.reprovision_dpu(old.name, timeout=20)
+        await dpf.reprovision_dpu(old.name, timeout=60)
         ended = await dpfctl("dpu", "reprovision", old.name, "--uid", old.uid, *AT, *BY)
         ready = await dpf.is_dpu_ready(old.name)
 
     assert ended.status == 0, ended.err
     assert ready
+
+
+async def test_where_a_hold_was_released_too_early_whoever_asks_decides(
+    dpfctl: Dpfctl, tmp_path: Path
+) -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        sim.write_kubeconfig(tmp_path / "kubeconfig")
+        failed = await failed_host(sim, dpf, Carbide(dpf))
+        (dpu,) = failed.dpus
+        command = ("dpu", "reprovision", dpu.name, *AT, *BY)
+        refused = await dpfctl(*command, "--if-released", "refuse")
+        between = await dpf.dpu(dpu.name).view()
+        accepted = await dpfctl(*command, "--if-released", "accept")
+
+    assert refused.status == 1
+    assert "nothing was deleted" in refused.err
+    assert between.uid == dpu.uid
+    assert accepted.status == 0, accepted.err
+    assert "will pass on it" in accepted.err
 
 
 async def test_status_shows_each_dpu_with_what_is_wrong_and_fails_unless_all_are_ready(

@@ -30,7 +30,7 @@ async def accepted_site(tmp_path: Path) -> AsyncIterator[tuple[Simulator, DPFCli
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         site = load_site(SITE)
         await dpf.create_initialization_objects(site, bmc_password="simulated")
-        await dpf.site_accepted(site, timeout=30)
+        await dpf.site_accepted(site, timeout=60)
         yield sim, dpf
 
 
@@ -105,6 +105,34 @@ async def test_one_host_that_fails_does_not_keep_another_from_ready(dpfctl: Dpfc
     assert told[ONE]["ready"] is True
     assert "exit status 1" in told[TWO]["error"]
     assert ended.status == 1
+
+
+async def test_no_more_hosts_are_in_progress_than_was_said(dpfctl: Dpfctl, tmp_path: Path) -> None:
+    command = ("host", "provision", HOSTS, TWO, ONE, "--site", SITE, *AT, "--yes", *REBOOT)
+    async with accepted_site(tmp_path):
+        ended = await dpfctl(*command, "--max-parallel", "1")
+        none = await dpfctl(*command, "--max-parallel", "0")
+
+    assert ended.status == 0, ended.err
+    about = [node for line in ended.err.splitlines() for node in (TWO, ONE) if node in line]
+    assert about == [TWO] * about.count(TWO) + [ONE] * about.count(ONE)
+    assert {TWO, ONE} == set(about)
+    assert none.status == 2
+    assert "--max-parallel" in none.err
+
+
+@pytest.mark.parametrize("verb", [("register",), ("provision", "--yes", *REBOOT)], ids=lambda verb: verb[0])
+async def test_a_faulty_device_ends_the_flow_of_its_host_when_its_grace_is_over(
+    dpfctl: Dpfctl, tmp_path: Path, verb: tuple[str, ...]
+) -> None:
+    name, *options = verb
+    async with accepted_site(tmp_path) as (sim, _):
+        sim.trouble("bmc_password_wrong")
+        ended = await dpfctl("host", name, HOSTS, ONE, "--site", SITE, *AT, *options, "--grace", "0s")
+
+    assert ended.status == 1
+    assert "DPUDevice device-02-00-00-00-0b-03: Initialized failed" in ended.err
+    assert "it has stood for 0 s" in ended.err
 
 
 async def test_ctrl_c_in_the_middle_of_a_reboot_leaves_the_request_standing(tmp_path: Path) -> None:

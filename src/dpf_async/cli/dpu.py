@@ -14,20 +14,25 @@ from dpf_async.cli.documents import dpu_document, node_document
 from dpf_async.cli.hands import Hands
 from dpf_async.cli.host import ready_words
 from dpf_async.cli.options import (
+    DEFAULT_GRACE,
     DEFAULT_NAMESPACE,
     DEFAULT_PATIENCE,
+    AtATimeOption,
     ClaimOption,
     ContextOption,
     DrainCommandOption,
     FinishOthersOption,
     ForceOption,
     FreeOption,
+    GraceOption,
     KubeconfigOption,
     NamespaceOption,
     Output,
     OutputOption,
     PatienceOption,
     RebootCommandOption,
+    Released,
+    ReleasedOption,
     ServicesOption,
     TimeoutOption,
     YesOption,
@@ -70,6 +75,9 @@ def reprovision(
     claim: ClaimOption = False,
     services: ServicesOption = False,
     finish_others: FinishOthersOption = False,
+    if_released: ReleasedOption = Released.ASK_AGAIN,
+    grace: GraceOption = DEFAULT_GRACE,
+    at_a_time: AtATimeOption = None,
     timeout: TimeoutOption = None,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
@@ -79,7 +87,8 @@ def reprovision(
     """Have DPUs made anew: delete them, and bring their hosts to Ready again.
 
     DPF makes another DPU of the same name from what its group says by now, with all that provisioning takes: it asks
-    whether the host may be disturbed, and for reboots. On a terminal the deletion is asked about first.
+    whether the host may be disturbed, and for reboots. On a terminal the deletion is asked about first. All hosts are
+    in progress at a time, unless --max-parallel says otherwise; --timeout is for each, from its turn on.
     """
 
     async def verb() -> None:
@@ -99,12 +108,14 @@ def reprovision(
                     node_effect=hands.drain,
                     services=services,
                     if_installing="refuse" if refuse_installing else "wait",
+                    if_released=if_released.choice,
                     if_failed="finish_others" if finish_others else "raise",
+                    grace=grace,
                     timeout=timeout,
                     progress=console.say_progress,
                 )
 
-            outcomes = await each(hosts, one)
+            outcomes = await each(hosts, one, at_a_time=at_a_time)
         show_outcomes(outcomes, output, subject="node", words=ready_words, document=node_document)
 
     console.run(verb)

@@ -13,14 +13,17 @@ from dpf_async.cli import console, deletion, terminal
 from dpf_async.cli.documents import node_document
 from dpf_async.cli.hands import Hands
 from dpf_async.cli.options import (
+    DEFAULT_GRACE,
     DEFAULT_NAMESPACE,
     DEFAULT_PATIENCE,
+    AtATimeOption,
     ClaimOption,
     ContextOption,
     DrainCommandOption,
     FinishOthersOption,
     ForceOption,
     FreeOption,
+    GraceOption,
     HostsArgument,
     KubeconfigOption,
     NamespaceOption,
@@ -28,6 +31,8 @@ from dpf_async.cli.options import (
     OutputOption,
     PatienceOption,
     RebootCommandOption,
+    Released,
+    ReleasedOption,
     ServicesOption,
     TimeoutOption,
     WaitTerminatingOption,
@@ -60,6 +65,7 @@ def register(
         bool, typer.Option("--wait/--no-wait", help="Whether to wait until DPF has found every DPU.")
     ] = True,
     wait_terminating: WaitTerminatingOption = False,
+    grace: GraceOption = DEFAULT_GRACE,
     timeout: TimeoutOption = None,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
@@ -83,6 +89,7 @@ def register(
                         dpf,
                         host,
                         if_terminating="wait" if wait_terminating else "refuse",
+                        grace=grace,
                         timeout=timeout,
                         progress=console.say_progress,
                     )
@@ -127,17 +134,21 @@ def provision(
     services: ServicesOption = False,
     finish_others: FinishOthersOption = False,
     wait_terminating: WaitTerminatingOption = False,
+    if_released: ReleasedOption = Released.ASK_AGAIN,
+    grace: GraceOption = DEFAULT_GRACE,
+    at_a_time: AtATimeOption = None,
     timeout: TimeoutOption = None,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Bring hosts from unknown to Ready, all at a time: register them, and answer what DPF asks until they are.
+    """Bring hosts from unknown to Ready: register them, and answer what DPF asks until they are.
 
     DPF asks whether a host may be disturbed, installs its DPUs, and asks for reboots of the host, as often as they
     need. A command that fails ends the flow for its host, and DPF's question stands. Run again, for a host on its way,
-    it goes on; for one that is Ready it returns at once.
+    it goes on; for one that is Ready it returns at once. All hosts are in progress at a time, unless --max-parallel
+    says otherwise; --timeout is for each, from its turn on.
     """
 
     async def verb() -> None:
@@ -153,12 +164,14 @@ def provision(
                     node_effect=hands.drain,
                     services=services,
                     if_terminating="wait" if wait_terminating else "refuse",
+                    if_released=if_released.choice,
                     if_failed="finish_others" if finish_others else "raise",
+                    grace=grace,
                     timeout=timeout,
                     progress=console.say_progress,
                 )
 
-            outcomes = await each(chosen, one)
+            outcomes = await each(chosen, one, at_a_time=at_a_time)
         show_outcomes(outcomes, output, subject="node", words=ready_words, document=node_document)
 
     console.run(verb)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from dpf_async import Claims, DPFClient
 from dpf_async._sdk.client import FORCE_PATIENCE
+from dpf_async._sdk.discovery import GRACE
 from dpf_async.models import known
+
+if TYPE_CHECKING:
+    from dpf_async._sdk.releases import IfReleased
 
 DEFAULT_NAMESPACE: Final = known.DPF_NAMESPACE
 DEFAULT_PATIENCE: Final = FORCE_PATIENCE
+DEFAULT_GRACE: Final = GRACE
 
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
@@ -38,6 +43,24 @@ class Output(StrEnum):
     def is_json(self) -> bool:
         """For a program."""
         return self is Output.JSON
+
+
+class Released(StrEnum):
+    """What is done where a hold was released before a DPU asked."""
+
+    ASK_AGAIN = "ask-again"
+    REFUSE = "refuse"
+    ACCEPT = "accept"
+
+    @property
+    def choice(self) -> IfReleased:
+        """As the library says it."""
+        choices: dict[Released, IfReleased] = {
+            Released.ASK_AGAIN: "ask_again",
+            Released.REFUSE: "refuse",
+            Released.ACCEPT: "accept",
+        }
+        return choices[self]
 
 
 KubeconfigOption = Annotated[
@@ -99,6 +122,30 @@ FinishOthersOption = Annotated[
     bool,
     typer.Option(
         "--finish-others", help="When a DPU fails, bring the other DPUs of the host as far as they get first."
+    ),
+]
+ReleasedOption = Annotated[
+    Released,
+    typer.Option(
+        "--if-released",
+        help="Where the hold of a host was released before a DPU asked for it: have DPF ask again, refuse, or go on, as"
+        " if the host may still be disturbed.",
+    ),
+]
+GraceOption = Annotated[
+    float,
+    typer.Option(
+        "--grace",
+        parser=duration,
+        metavar="DURATION",
+        show_default="300s",
+        help="Time for which a DPUDevice may be faulty, as by a refused BMC password, before its host fails.",
+    ),
+]
+AtATimeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-parallel", metavar="N", min=1, help="Hosts in progress at a time, at most; else all."
     ),
 ]
 ForceOption = Annotated[

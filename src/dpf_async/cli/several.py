@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -25,17 +26,27 @@ class Outcome(Generic[R]):
     error: Exception | None = None
 
 
-async def each(names: Iterable[str], work: Callable[[str], Awaitable[R]]) -> list[Outcome[R]]:
-    """Do the work for every name, all at a time. What fails is said at once, and is the outcome."""
+async def each(
+    names: Iterable[str], work: Callable[[str], Awaitable[R]], *, at_a_time: int | None = None
+) -> list[Outcome[R]]:
+    """Do the work for every name. What fails is said at once, and is the outcome.
+
+    Args:
+        names: in the order in which they are begun.
+        work: on one of them.
+        at_a_time: how many are in progress, at most; None is all.
+    """
     outcomes: dict[str, Outcome[R]] = {}
+    turns = anyio.CapacityLimiter(math.inf if at_a_time is None else at_a_time)
     names = list(dict.fromkeys(names))
 
     async def one(name: str) -> None:
-        try:
-            outcomes[name] = Outcome(name, result=await work(name))
-        except (DPFError, OSError) as error:
-            console.say_error(error)
-            outcomes[name] = Outcome(name, error=error)
+        async with turns:
+            try:
+                outcomes[name] = Outcome(name, result=await work(name))
+            except (DPFError, OSError) as error:
+                console.say_error(error)
+                outcomes[name] = Outcome(name, error=error)
 
     async with anyio.create_task_group() as tasks:
         for name in names:
