@@ -32,7 +32,7 @@ from dpf_async.models import DPUDeployment, DPUService, DPUServiceTemplate
 from dpf_async.sim import Simulator
 from dpf_async.sim.simulator import PASSWORD, minimal_site
 from tests.integration.backends import Backend
-from tests.support.patience import in_vain
+from tests.support.patience import in_vain, longer_than, more_and_more
 
 
 class Carbide:
@@ -242,18 +242,17 @@ async def test_the_flows_deadline_does_not_cut_a_power_cycle_short(backend: Back
         await dpf.create_dpu_node(host.name, host.devices, labels=host.labels)
         await dpf.node(host.name).until(node_effect_held, timeout=60)
         expired = anyio.Event()
-        limit = 0.1
 
         async def outlast(what: str) -> None:
-            with anyio.move_on_after(limit):
-                await anyio.sleep_forever()
+            await longer_than(limit)
             expired.set()
 
         carbide.when = outlast
-        while not carbide.done and limit < 60:  # till it is enough to see that the drain is asked for
-            limit *= 4
+        for limit in more_and_more():
             with pytest.raises(WaitTimeout):
                 await carbide.provision(host, timeout=limit)
+            if carbide.done:
+                break
 
         assert expired.is_set()
         assert carbide.done == [("drain", host.name)]

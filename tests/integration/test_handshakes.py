@@ -14,7 +14,7 @@ from dpf_async._sdk import build
 from dpf_async.models import DPUNode, DPUNodeMaintenance, known
 from tests.integration.backends import Backend
 from tests.support.cluster import NODE
-from tests.support.patience import enough_time, in_vain
+from tests.support.patience import enough_time, in_vain, longer_than
 from tests.support.states import condition
 
 
@@ -234,7 +234,7 @@ async def test_our_deadline_stops_waiting_and_never_the_work(backend: Backend) -
 
         async def work(seconds: float) -> None:
             async with site.dpf.node(NODE).external_reboot(timeout=seconds):
-                await _longer_than(seconds)
+                await longer_than(seconds)
 
         await enough_time(work)
 
@@ -313,9 +313,3 @@ async def test_holds_and_reboots_of_several_nodes_do_not_wait_for_each_other(bac
         async with site.dpf.node("node-2").external_reboot(timeout=60) as request:
             assert request.node == "node-2"
         tasks.cancel_scope.cancel()
-
-
-async def _longer_than(seconds: float) -> None:
-    """Work that outlasts a deadline: waits for the deadline's own clock to have passed it."""
-    with anyio.move_on_after(seconds):
-        await anyio.sleep_forever()

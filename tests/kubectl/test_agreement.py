@@ -12,7 +12,7 @@ from dpf_async.models import KINDS
 from tests.cli.conftest import Ended
 from tests.kubectl.conftest import Site, Sites
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(240)]  # the first test starts the sites
+pytestmark = pytest.mark.apiserver
 
 NODE = "node-02-00-00-00-0a-01"
 DPU = f"{NODE}-device-02-00-00-00-0b-01"

@@ -17,7 +17,7 @@ from dpf_async.models import KINDS
 from tests.apiserver.build import find
 from tests.kubectl.conftest import Kubectl, Site
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(240)]  # the first test starts the sites
+pytestmark = pytest.mark.apiserver
 
 
 def bundle(name: str, **labels: str) -> str:

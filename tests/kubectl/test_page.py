@@ -13,7 +13,7 @@ from tests.apiserver.build import find
 from tests.cli.conftest import DPFCTL
 from tests.kubectl.conftest import EXAMPLES, running
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(240)]  # the first test starts the sites
+pytestmark = pytest.mark.apiserver
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "look-with-kubectl.md"
 

@@ -17,7 +17,6 @@ from dpf_async.cli.options import (
     DEFAULT_GRACE,
     DEFAULT_NAMESPACE,
     DEFAULT_PATIENCE,
-    AtATimeOption,
     ClaimOption,
     ContextOption,
     DrainCommandOption,
@@ -26,6 +25,7 @@ from dpf_async.cli.options import (
     FreeOption,
     GraceOption,
     KubeconfigOption,
+    MaxParallelOption,
     NamespaceOption,
     Output,
     OutputOption,
@@ -77,7 +77,7 @@ def reprovision(
     finish_others: FinishOthersOption = False,
     if_released: ReleasedOption = Released.ASK_AGAIN,
     grace: GraceOption = DEFAULT_GRACE,
-    at_a_time: AtATimeOption = None,
+    max_parallel: MaxParallelOption = None,
     timeout: TimeoutOption = None,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
@@ -115,7 +115,7 @@ def reprovision(
                     progress=console.say_progress,
                 )
 
-            outcomes = await each(hosts, one, at_a_time=at_a_time)
+            outcomes = await each(hosts, one, max_parallel=max_parallel)
         show_outcomes(outcomes, output, subject="node", words=ready_words, document=node_document)
 
     console.run(verb)

@@ -16,7 +16,6 @@ from dpf_async.cli.options import (
     DEFAULT_GRACE,
     DEFAULT_NAMESPACE,
     DEFAULT_PATIENCE,
-    AtATimeOption,
     ClaimOption,
     ContextOption,
     DrainCommandOption,
@@ -26,6 +25,7 @@ from dpf_async.cli.options import (
     GraceOption,
     HostsArgument,
     KubeconfigOption,
+    MaxParallelOption,
     NamespaceOption,
     Output,
     OutputOption,
@@ -136,7 +136,7 @@ def provision(
     wait_terminating: WaitTerminatingOption = False,
     if_released: ReleasedOption = Released.ASK_AGAIN,
     grace: GraceOption = DEFAULT_GRACE,
-    at_a_time: AtATimeOption = None,
+    max_parallel: MaxParallelOption = None,
     timeout: TimeoutOption = None,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
@@ -171,7 +171,7 @@ def provision(
                     progress=console.say_progress,
                 )
 
-            outcomes = await each(chosen, one, at_a_time=at_a_time)
+            outcomes = await each(chosen, one, max_parallel=max_parallel)
         show_outcomes(outcomes, output, subject="node", words=ready_words, document=node_document)
 
     console.run(verb)

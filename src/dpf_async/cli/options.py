@@ -142,7 +142,7 @@ GraceOption = Annotated[
         help="Time for which a DPUDevice may be faulty, as by a refused BMC password, before its host fails.",
     ),
 ]
-AtATimeOption = Annotated[
+MaxParallelOption = Annotated[
     int | None,
     typer.Option(
         "--max-parallel", metavar="N", min=1, help="Hosts in progress at a time, at most; else all."

@@ -27,17 +27,17 @@ class Outcome(Generic[R]):
 
 
 async def each(
-    names: Iterable[str], work: Callable[[str], Awaitable[R]], *, at_a_time: int | None = None
+    names: Iterable[str], work: Callable[[str], Awaitable[R]], *, max_parallel: int | None = None
 ) -> list[Outcome[R]]:
     """Do the work for every name. What fails is said at once, and is the outcome.
 
     Args:
         names: in the order in which they are begun.
         work: on one of them.
-        at_a_time: how many are in progress, at most; None is all.
+        max_parallel: how many are in progress, at most; None is all.
     """
     outcomes: dict[str, Outcome[R]] = {}
-    turns = anyio.CapacityLimiter(math.inf if at_a_time is None else at_a_time)
+    turns = anyio.CapacityLimiter(math.inf if max_parallel is None else max_parallel)
     names = list(dict.fromkeys(names))
 
     async def one(name: str) -> None:
