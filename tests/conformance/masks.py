@@ -29,7 +29,7 @@ _VERSIONS_IN_TEXT: Final = re.compile(
 )
 _CONTINUE: Final = re.compile(r"\beyJ[\w-]{20,}")
 _GENERATED: Final = re.compile(r"(?<=enerated-)[a-z0-9]{5}\b")
-_AGE: Final = re.compile(r"\d{1,2}s")
+_AGE: Final = re.compile(r"\d+s|\d+m(\d+s)?")
 _SERVER_TIMES: Final = timedelta(days=1)
 """Times this near are the server's; a scenario that sends times sends others."""
 

@@ -1,4 +1,4 @@
-"""Sites for kubectl, started once per run: `dpfctl sim up` as its users have it, and the operator on a real server.
+"""Sites for kubectl, started once per module: `dpfctl sim up` as its users have it, and the operator on a real server.
 
 Both have the site and the hosts of examples/, every host held, and an object of every kind, before the first test
 sees them.
@@ -20,14 +20,15 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from dpf_async import DPFClient, load_hosts, load_site, node_effect_held
-from dpf_async.models import DPUServiceIPAM, known
+from dpf_async.models import KINDS, DPUServiceIPAM, known
 from tests.apiserver.build import find
 from tests.apiserver.cluster import RealCluster
 from tests.apiserver.plugin import Clusters
 from tests.cli.conftest import DPFCTL, Ended
+from tests.support.patience import longer_than
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
-_PATIENCE: Final = 40.0
+_PATIENCE: Final = 150.0
 """Seconds for what takes two or three; a guard, since machines are busy."""
 
 
@@ -141,7 +142,7 @@ async def _define(site: Site) -> None:
 
 
 async def _complete(site: Site) -> None:
-    """Wait until every host is held, and see to it that there is an object of every kind."""
+    """Wait until every host is held and nothing moves any more, and see to it that there is an object of every kind."""
     subnet = {"subnet": "10.9.0.0/24", "gateway": "10.9.0.1", "perNodeIPCount": 8}
     pool = {"metadata": {"name": "pool"}, "spec": {"ipv4Subnet": subnet}}
     described = load_site(EXAMPLES / "site.yaml")
@@ -149,11 +150,27 @@ async def _complete(site: Site) -> None:
         for host in load_hosts(EXAMPLES / "hosts.yaml", described):
             await dpf.node(host.name).until(node_effect_held, timeout=_PATIENCE)
         await dpf.resource(DPUServiceIPAM).create(DPUServiceIPAM.model_validate(pool))
+        before = None
+        while before != (now := await _versions(dpf)):
+            before = now
+            await longer_than(1)
 
 
-@pytest.fixture(scope="session")
+async def _versions(dpf: DPFClient) -> set[str]:
+    """Of all objects, as they are now."""
+    return {
+        f"{one.uid} {one.metadata.resource_version}"
+        for kind in KINDS
+        for one in (await dpf.resource(kind).list()).items
+    }
+
+
+@pytest.fixture(scope="module")
 def sites(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Sites]:
-    """Both, each started when it is asked for."""
+    """Both, each started when it is asked for.
+
+    One module drives a host to Ready, on one of them at a time. Another compares them, and has its own.
+    """
     with ExitStack() as stack:
         yield Sites(tmp_path_factory.mktemp, lambda: request.getfixturevalue("clusters"), stack)
 

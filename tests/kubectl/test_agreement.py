@@ -28,8 +28,10 @@ _MASKS = (
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UID"),
     (r'(?i)(resource ?version"?:) +"?\d+"?', r"\1 VERSION"),
     (r"(LIVE|MERGED)-\d+", r"\1"),
-    # Of objects that the operator makes, names and annotations end in a hash that counts the namespace in.
-    (r'(-|hash"?[:=] ?"?)[0-9a-f]{5,16}\b', r"\1HASH"),
+    # Of objects that the operator makes, names and a label end in a hash that counts the namespace in. One that YAML
+    # would read as a number (0123456789, 12345e6789) stands in quotes, others do not.
+    (r'(hash"?[:=] ?)"?[0-9a-f]{5,16}\b"?', r"\1HASH"),
+    (r"-[0-9a-f]{5,16}\b", "-HASH"),
     (r"\b(\d+[ywdhms]){1,2}\b", "AGE"),
     (r"[IW]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ ", ""),
     (r" +", " "),
