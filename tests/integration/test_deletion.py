@@ -13,6 +13,7 @@ import pytest
 from dpf_async import (
     Conflict,
     DPFClient,
+    DPUView,
     Forbidden,
     ForcedDeletion,
     Level,
@@ -23,6 +24,7 @@ from dpf_async import (
     node_effect_held,
     phase_is,
 )
+from dpf_async._api.codec import Snapshot
 from dpf_async._sdk.access import NEEDS
 from dpf_async._sdk.deletion import Deletion, take_dpu_away, take_node_away
 from dpf_async._sdk.parts import DPUParts, NodeParts, Part
@@ -31,6 +33,7 @@ from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, DPUPha
 from dpf_async.sim import Simulator
 from dpf_async.sim.operator import Profile
 from tests.integration.backends import Backend
+from tests.support import objects
 from tests.support.cluster import client_of
 from tests.support.patience import in_vain
 from tests.support.proxy import Proxy
@@ -101,6 +104,43 @@ async def test_no_new_dpu_is_made_for_a_deleted_one(backend: Backend) -> None:
         await sim.settled()
 
         assert await names(dpf, DPU) == set()
+
+
+@pytest.mark.parametrize("young", [True, False])
+async def test_a_dpu_that_is_made_while_its_device_is_on_its_way_out_goes_as_well(
+    backend: Backend, young: bool
+) -> None:
+    """The test does what DPF does (dpf-facts 7.1, 8), at the moment that is the worst."""
+    async with backend.simulator(operator=False) as sim, sim.client() as dpf:
+        host = await sim.register_host()
+        device, dpu = host.devices[0].name, f"{host.name}-{host.devices[0].name}"
+        devices, dpus = dpf.resource(DPUDevice), dpf.resource(DPU)
+        # It has been told to let go of the device, but it has no finalizer yet that keeps it until it did.
+        await devices.patch(device, {"metadata": {"finalizers": [known.DPUDEVICE_FINALIZER]}})
+        if young:
+            await dpus.create(_dpu(host.name, device))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: dpf.delete_dpu(device, timeout=60))
+            await dpf.handle(DPUDevice, device).until(Level("going", _is_going), timeout=60)
+            await dpf.handle(DPU, dpu).until_gone(timeout=60)
+            await dpus.create(_dpu(host.name, device, known.DPU_FINALIZER))
+            await dpf.dpu(dpu).until(Level("going", _is_going), timeout=60)
+            await devices.patch(device, {"metadata": {"finalizers": []}})
+            await dpus.patch(dpu, {"metadata": {"finalizers": []}})
+
+        assert await everything(dpf) == {host.name}
+
+
+def _is_going(view: DPUView | Snapshot[Any]) -> bool:
+    return view.terminating
+
+
+def _dpu(node: str, device: str, *finalizers: str) -> DPU:
+    """A DPU as a DPUSet makes it."""
+    name = f"{node}-{device}"
+    spec = objects.dpu(name, 0, node=node)["spec"] | {"dpuDeviceName": device}
+    return DPU.model_validate({"metadata": {"name": name, "finalizers": finalizers}, "spec": spec})
 
 
 async def test_deleting_a_dpu_that_is_gone_or_never_was_changes_nothing(backend: Backend) -> None:
@@ -631,7 +671,7 @@ async def test_a_worker_killed_at_any_point_and_started_again_leaves_nothing_beh
     backend: Backend, call: str, point: int
 ) -> None:
     troubles = ["stuck_finalizer"] if "force" in call else []
-    waiting: dict[str, Any] = {"patience": 0.2} if troubles else {"timeout": 10}
+    waiting: dict[str, Any] = {"patience": 0.2} if troubles else {"timeout": 60}
     async with backend.simulator(troubles=troubles) as sim, sim.client() as dpf:
         # Ready where DPUs get stuck; where they do not, on the way, with a maintenance.
         view = await (sim.ready_node() if troubles else sim.node_waiting_for_external_reboot())

@@ -107,12 +107,10 @@ _REPLACEMENT: Final = (
 )
 _DPU_DELETION: Final = _all(
     [
-        _follow(DPU, DPUDevice),
-        _may(DPUDevice, "delete"),
+        _SITE,  # a DPU that is made again meanwhile goes as well
+        _may(DPUDevice, "get", "delete"),
         _may(DPU, "delete"),
-        _may(DPUNode, "list", "get", "patch"),  # the node forgets the device
-        _may(DPUDevice, "get"),
-        _follow(DPUNodeMaintenance),
+        _may(DPUNode, "get", "patch"),  # the node forgets the device
         _may(DPUNodeMaintenance, "get", "patch", "delete"),  # the last DPU's is not left behind
     ]
 )

@@ -31,8 +31,9 @@ from dpf_async._sdk.parts import (
 )
 from dpf_async._sdk.tasks import task_group
 from dpf_async._sdk.waiting import Deadline
-from dpf_async._transitions.view import MaintenanceView, device_names
-from dpf_async.errors import Conflict, DPFError, NotFound, UsageError, WaitTimeout
+from dpf_async._transitions.levels import Level
+from dpf_async._transitions.view import MaintenanceView, NodeView, device_names
+from dpf_async.errors import Conflict, DPFError, NotFound, ObjectReplaced, UsageError, WaitTimeout
 from dpf_async.models import DPUDevice, DPUNode, DPUNodeMaintenance, Resource, known
 
 if TYPE_CHECKING:
@@ -184,16 +185,46 @@ async def take_dpu_away(work: Deletion, first: DPUParts) -> None:
     DPUNode last: until then it tells a later call which host the DPU was in.
     """
     parts, nodes = first, dict.fromkeys(first.nodes)
+    seen: set[str] = set()
     while parts.objects and parts.is_of(first):
         await work.ask(parts.objects)
-        await work.see_gone(parts.objects)
-        # A DPU may have been made while the device was on its way out (dpf-facts 7.1).
+        seen.update(dpu.uid for dpu in parts.dpus)
+        await _see_gone_or_joined(work, parts, seen)
         parts = await dpu_parts(work.dpf, first.name, again=True)
         nodes.update(dict.fromkeys(parts.nodes))
     for node in nodes:
         await work.see_gone(await release_unused(work, node))
     if parts.is_of(first):
         await forget_device(work, first)
+
+
+async def _see_gone_or_joined(work: Deletion, parts: DPUParts, seen: set[str]) -> None:
+    """Wait until all parts are gone, or the device has a DPU that is not among the uids seen yet; add it to them.
+
+    A DPUSet selects a device that is being deleted like any other. So a DPU that went before it let go of the device,
+    being too young for a finalizer of its own, is made again, and the device waits for that one (dpf-facts 7.1, 8).
+    """
+
+    def dpus_in(view: NodeView) -> set[str]:
+        return {dpu.uid for dpu in view.dpus if dpu.device.lower() == parts.name.lower()}
+
+    joined = Level[NodeView](
+        "another DPU on the device", lambda view: not dpus_in(view) <= seen, survives_failure=True
+    )
+
+    async with task_group() as tasks:
+
+        async def look_at(node: str) -> None:
+            try:
+                seen.update(dpus_in(await work.dpf.node(node).until(joined)))
+            except (ObjectReplaced, UsageError):
+                # A host that is gone, or that a label names and cannot be, has no DPU made on it.
+                return
+            tasks.cancel_scope.cancel()
+
+        for node in parts.nodes:
+            tasks.start_soon(look_at, node)
+        await work.see_gone(parts.objects)
 
 
 async def release_unused(work: Deletion, node: str) -> list[Part]:

@@ -21,6 +21,7 @@ from dpf_async.errors import DecodeError, NotFound, UsageError
 from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, Resource, known
 
 if TYPE_CHECKING:
+    from dpf_async._sdk.nodes import NodeHandle
     from dpf_async._sdk.objects import ObjectHandle
 
 T = TypeVar("T", bound=Resource)
@@ -40,6 +41,9 @@ class Site(Protocol):
 
     def handle(self, kind: type[T], name: str) -> ObjectHandle[Any]:
         """A handle on one object."""
+
+    def node(self, name: str) -> NodeHandle:
+        """A handle on a host."""
 
 
 @dataclass(frozen=True, slots=True)
