@@ -106,6 +106,24 @@ async def test_no_new_dpu_is_made_for_a_deleted_one(backend: Backend) -> None:
         assert await names(dpf, DPU) == set()
 
 
+async def test_a_device_that_a_lost_dpu_holds_is_a_timeout_that_says_what_helps_and_that_helps(
+    backend: Backend,
+) -> None:
+    async with backend.simulator(operator=False) as sim, sim.client() as dpf:
+        (device,) = (await sim.register_host()).devices
+        await dpf.resource(DPUDevice).patch(
+            device.name, {"metadata": {"finalizers": [known.DPUDEVICE_FINALIZER]}}
+        )
+
+        await in_vain(
+            lambda seconds: dpf.delete_dpu(device.name, timeout=seconds), "only the forced deletion"
+        )
+        report = await dpf.force_delete_dpu(device.name, patience=0)
+
+        assert report.removed == (f"DPUDevice {device.name}: {known.DPUDEVICE_FINALIZER}",)
+        assert await names(dpf, DPUDevice) == set()
+
+
 @pytest.mark.parametrize("young", [True, False])
 async def test_a_dpu_that_is_made_while_its_device_is_on_its_way_out_goes_as_well(
     backend: Backend, young: bool

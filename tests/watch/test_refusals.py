@@ -156,7 +156,7 @@ async def test_c8_an_error_event_that_asks_for_nonsense_is_answered_within_five_
             await server.watch()
             waited = anyio.current_time() - began
 
-    assert 0 <= waited <= 300 + 0.8
+    assert 0 <= waited <= 300 + 0.8 + 0.01
 
 
 @jumping

@@ -119,12 +119,18 @@ class Deletion:
             order = {part: position for position, part in enumerate(parts)}
             late.sort(key=lambda one: order[one[0]])
             states = "\n  ".join(str(error) for _, error in late)
-            raise WaitTimeout(
+            timeout = WaitTimeout(
                 f"{self.subject}: not deleted after {waited:g} s; still there\n  {states}",
                 condition="gone",
                 view=late[0][1].view,
                 waited=waited,
             )
+            if all(part.kind is DPUDevice for part, _ in late):
+                timeout.add_note(
+                    "a DPUDevice is let go by its DPU; if it stays held by"
+                    f" {known.DPUDEVICE_FINALIZER} and no DPU refers to it, only the forced deletion takes that off"
+                )
+            raise timeout
 
     def note(self, what: object, words: str) -> None:
         """Something was done: remember it for the notes of an error, and tell it."""
