@@ -207,8 +207,8 @@ async def take_dpu_away(work: Deletion, first: DPUParts) -> None:
 async def _see_gone_or_joined(work: Deletion, parts: DPUParts, seen: set[str]) -> None:
     """Wait until all parts are gone, or the device has a DPU that is not among the uids seen yet; add it to them.
 
-    A DPUSet selects a device that is being deleted like any other. So a DPU that went before it let go of the device,
-    being too young for a finalizer of its own, is made again, and the device waits for that one (dpf-facts 7.1, 8).
+    A DPUSet selects a device that is being deleted like any other. What it makes after the look at what has to go, and
+    before the device is gone, holds the device (dpf-facts 7.1, 8).
     """
 
     def dpus_in(view: NodeView) -> set[str]:

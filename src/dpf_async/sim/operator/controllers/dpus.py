@@ -102,10 +102,14 @@ class DPUController(Base):
         return self._later(step)
 
     async def _protect(self, dpu: DPU, device: DPUDevice | None) -> DPU:
-        """A live DPU holds itself, and its device (dpf-facts 8)."""
+        """A live DPU holds itself and then its device, so that it never goes without letting go of the device.
+
+        Source: dpf-facts 8; doca-platform, DPU controller.
+        """
+        dpu = await self.cluster.add_finalizer(dpu, known.DPU_FINALIZER)
         if device is not None:
             await self.cluster.add_finalizer(device, known.DPUDEVICE_FINALIZER)
-        return await self.cluster.add_finalizer(dpu, known.DPU_FINALIZER)
+        return dpu
 
     def _claim(self, dpu: DPU, step: Step) -> None:
         """Take a place before anything is written: two that wait must not find the same last one."""
