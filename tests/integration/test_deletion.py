@@ -513,20 +513,24 @@ def _every_dpu(uids: set[str]) -> Level[NodeView]:
     return Level("noted", note, survives_failure=True)
 
 
-async def test_force_leaves_the_finalizers_of_others_alone_and_says_that_they_hold(backend: Backend) -> None:
+@pytest.mark.parametrize("kind", [DPU, DPUDevice])
+async def test_force_leaves_the_finalizers_of_others_alone_and_says_that_they_hold(
+    backend: Backend, kind: type[Resource]
+) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         view = await sim.ready_node()
         dpu = view.dpus[0]
-        stored = await dpf.resource(DPU).get(dpu.name)
-        finalizers = [*stored.metadata.finalizers, FOREIGN]
-        await dpf.resource(DPU).patch(dpu.name, {"metadata": {"finalizers": finalizers}})
+        stuck, name = dpf.resource(kind), {DPU: dpu.name, DPUDevice: dpu.device}[kind]
+        stored = await stuck.get(name)
+        await stuck.patch(name, {"metadata": {"finalizers": [*stored.metadata.finalizers, FOREIGN]}})
 
-        await in_vain(
+        over = await in_vain(
             lambda seconds: dpf.force_delete_dpu(dpu.device, patience=seconds),
-            f"DPU {dpu.name}: .*held by {FOREIGN}\\n",
+            f"{kind.KIND} {name}: .*held by {FOREIGN}\\n",
         )
 
-        assert (await dpf.resource(DPU).get(dpu.name)).metadata.finalizers == (FOREIGN,)
+        assert (await stuck.get(name)).metadata.finalizers == (FOREIGN,)
+        assert not any("only the forced deletion" in note for note in over.__notes__)
 
 
 async def test_forcing_away_what_is_not_there_is_orderly(backend: Backend) -> None:

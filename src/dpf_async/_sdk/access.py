@@ -107,7 +107,7 @@ _REPLACEMENT: Final = (
 )
 _DPU_DELETION: Final = _all(
     [
-        _SITE,  # a DPU that is made again meanwhile goes as well
+        _SITE,  # a DPU that is made meanwhile goes as well
         _may(DPUDevice, "get", "delete"),
         _may(DPU, "delete"),
         _may(DPUNode, "get", "patch"),  # the node forgets the device

@@ -125,7 +125,7 @@ class Deletion:
                 view=late[0][1].view,
                 waited=waited,
             )
-            if all(part.kind is DPUDevice for part, _ in late):
+            if all(_held_for_a_dpu(part, error) for part, error in late):
                 timeout.add_note(
                     "a DPUDevice is let go by its DPU; if it stays held by"
                     f" {known.DPUDEVICE_FINALIZER} and no DPU refers to it, only the forced deletion takes that off"
@@ -172,6 +172,14 @@ class Deletion:
             return False
         self.note(f"{kind.KIND} {name}", words)
         return True
+
+
+def _held_for_a_dpu(part: Part, late: WaitTimeout) -> bool:
+    return (
+        part.kind is DPUDevice
+        and late.view is not None
+        and bool(without(late.view, known.DPUDEVICE_FINALIZER))
+    )
 
 
 # DeleteDPU.
