@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)  ## provision a simulated site from examples/, live, in under a minute
-	@$(BIN)/dpfctl demo examples/site.yaml examples/hosts.yaml
+	@$(BIN)/dpf-async demo examples/site.yaml examples/hosts.yaml
 
 test: $(READY)  ## the tests; PYTEST="…" gives pytest more options
 	@$(BIN)/pytest -q -n 2 --dist worksteal $(PYTEST)
