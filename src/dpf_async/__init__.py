@@ -49,7 +49,7 @@ from dpf_async._site.files import load_hosts, load_site
 from dpf_async._site.labels import LabelMismatch
 from dpf_async._site.plan import PlannedObject, SitePlan
 from dpf_async._site.service_versions import ServiceVersion
-from dpf_async._site.specs import DeviceSpec, HostSpec, SiteSpec
+from dpf_async._specs import DeviceSpec, HostSpec, SiteSpec
 from dpf_async._transitions.checkpoint import Checkpoint
 from dpf_async._transitions.view import (
     BFBView,

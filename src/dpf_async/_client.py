@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from dpf_async._hosts.registration import IfTerminating
     from dpf_async._hosts.reprovisioning import IfInstalling
     from dpf_async._hosts.stale_holds import IfReleased
-    from dpf_async._site.specs import DeviceSpec, HostSpec, SiteSpec
+    from dpf_async._specs import DeviceSpec, HostSpec, SiteSpec
 
 T = TypeVar("T", bound=Resource)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dpf_async._site.labels import ResourceLabeler, label_host, label_site, selector_of
-from dpf_async._site.specs import (
+from dpf_async._specs import (
     GroupSpec,
     InterfaceSpec,
     PortSpec,

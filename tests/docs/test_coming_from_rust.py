@@ -129,7 +129,8 @@ def test_what_stands_beside_it_exists(name: str) -> None:
 
 
 def test_and_is_public() -> None:
-    public = {*dpf_async.__all__, "models", "presets", "sim"}
+    modules = {"errors", "health", "levels", "models", "presets", "sim", "specs", "transitions", "watch"}
+    public = {*dpf_async.__all__, *modules}
 
     assert {name.split(".")[0] for name in right_names() if " " not in name} <= public
 

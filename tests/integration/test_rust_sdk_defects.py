@@ -11,8 +11,7 @@ import anyio
 import pytest
 from pydantic import ValidationError
 
-from dpf_async import DPUView, HostSpec, load_site, provision
-from dpf_async._site import presets
+from dpf_async import DPUView, HostSpec, load_site, presets, provision
 from dpf_async.levels import external_reboot_required
 from dpf_async.models import (
     DPU,

@@ -9,10 +9,9 @@ from typing import TypeVar
 import anyio
 import pytest
 
-from dpf_async import DPFClient, Progress, SiteObject, SiteSpec, load_site
+from dpf_async import DPFClient, Progress, SiteObject, SiteSpec, load_site, presets
 from dpf_async._api.resource import ResourceClient
 from dpf_async._readers.progress import ProgressReporter
-from dpf_async._site import presets
 from dpf_async._site.apply import define
 from dpf_async.errors import (
     AlreadyExists,

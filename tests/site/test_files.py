@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dpf_async import load_hosts, load_site
-from dpf_async._site import presets
+from dpf_async import load_hosts, load_site, presets
 from dpf_async._site.files import FILE_LIMIT
 from dpf_async.errors import SpecError, UsageError
 

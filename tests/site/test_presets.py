@@ -8,8 +8,7 @@ from collections.abc import Callable
 import pytest
 from pydantic import ValidationError
 
-from dpf_async import SiteSpec
-from dpf_async._site import presets
+from dpf_async import SiteSpec, presets
 from dpf_async._site.preset_expansion import PLACES
 from dpf_async.models import BFBSpec, known
 from dpf_async.specs import ServiceSpec

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from dpf_async._api.codec import ObjectState, Page, Undecodable
-from dpf_async._site.specs import DeviceNameText, NodeNameText
+from dpf_async._specs import DeviceNameText, NodeNameText
 from dpf_async._transitions.view import DPUView, device_names, node_of_dpu, node_of_maintenance
 from dpf_async.errors import DecodeError, NotFound, UsageError
 from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, Resource, known

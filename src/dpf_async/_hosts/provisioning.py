@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from dpf_async._hosts.reprovisioning import IfInstalling
     from dpf_async._hosts.stale_holds import IfReleased
     from dpf_async._readers.progress import ProgressListener
-    from dpf_async._site.specs import HostSpec
+    from dpf_async._specs import HostSpec
 
 Work = Callable[[str], Awaitable[object]]
 """Something done to a host, given the name of its DPUNode. What it raises ends the flow, and DPF is told nothing."""

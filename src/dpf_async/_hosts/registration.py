@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from dpf_async._base.error_notes import progress_note
 from dpf_async._site import manifests
-from dpf_async._site.specs import duplicates, path_of
+from dpf_async._specs import duplicates, path_of
 from dpf_async.errors import AlreadyExists, Cause, Conflict, DPFError, Invalid, NotFound, UsageError
 from dpf_async.models import DPUDevice, DPUNode, Resource, known, refused_changes
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dpf_async._readers.progress import ProgressReporter
     from dpf_async._readers.waits import Deadline
     from dpf_async._session.handles import ObjectHandle
-    from dpf_async._site.specs import DeviceSpec
+    from dpf_async._specs import DeviceSpec
 
 T = TypeVar("T", bound=Resource)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from dpf_async._handshakes.plain_calls import Client
     from dpf_async._readers.progress import ProgressReporter
-    from dpf_async._site.specs import SiteSpec
+    from dpf_async._specs import SiteSpec
 
 
 async def until_accepted(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dpf_async._hosts.registration import Writes
     from dpf_async._readers.progress import ProgressReporter
     from dpf_async._site.plan import PlannedObject
-    from dpf_async._site.specs import SiteSpec
+    from dpf_async._specs import SiteSpec
 
 CREATED: Final = "created"
 CHANGED: Final = "changed"

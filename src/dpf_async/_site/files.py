@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import Field, ValidationError
 
-from dpf_async._site.specs import HostSpec, SiteSpec, Spec, path_of
+from dpf_async._specs import HostSpec, SiteSpec, Spec, path_of
 from dpf_async.errors import SpecError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from dpf_async._api.resource import ResourceClient
-    from dpf_async._site.specs import DeviceSpec, HostSpec, SiteSpec
+    from dpf_async._specs import DeviceSpec, HostSpec, SiteSpec
 
 T = TypeVar("T", bound=Resource)
 

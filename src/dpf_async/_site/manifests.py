@@ -51,7 +51,7 @@ from dpf_async.models import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from dpf_async._site.specs import DeviceSpec, GroupSpec, PortSpec, ServiceSpec, SiteSpec
+    from dpf_async._specs import DeviceSpec, GroupSpec, PortSpec, ServiceSpec, SiteSpec
 
 
 def bmc_secret(password: bytes) -> Secret:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from dpf_async._hosts.registration import Writes
-    from dpf_async._site.specs import SiteSpec
+    from dpf_async._specs import SiteSpec
 
 PlannedAction = Literal["create", "change", "unchanged", "refused", "left over"]
 """What would happen to an object."""

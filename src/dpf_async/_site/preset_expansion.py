@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError, validate_call
 from pydantic.alias_generators import to_camel
 
-from dpf_async._site import presets
+from dpf_async import presets
 from dpf_async.models.wire import Wire
 
 PRESET: Final = "preset"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from dpf_async._site.specs import SiteSpec
+from dpf_async._specs import SiteSpec
 from dpf_async.errors import DecodeError
 from dpf_async.models import DPUDeployment, DPUServiceTemplate, Resource
 

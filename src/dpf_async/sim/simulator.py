@@ -15,7 +15,7 @@ import anyio
 
 from dpf_async import DPFClient, crds
 from dpf_async._api.config import Kubeconfig
-from dpf_async._site.specs import DeviceSpec, GroupSpec, HostSpec, ServiceSpec, SiteSpec
+from dpf_async._specs import DeviceSpec, GroupSpec, HostSpec, ServiceSpec, SiteSpec
 from dpf_async._transitions.levels import (
     Level,
     external_reboot_required,

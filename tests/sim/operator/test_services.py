@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from dpf_async import DPFClient, ObjectState, SiteSpec
-from dpf_async._site.specs import PortSpec
+from dpf_async._specs import PortSpec
 from dpf_async.levels import Level, external_reboot_required, phase_is, ready, services_ready
 from dpf_async.models import (
     DPU,
