@@ -330,7 +330,7 @@ def _line(piece: Piece, start: int, found: str, lines: list[str]) -> int:
     """The line of a finding: by counting, or, where a literal is spliced together, by searching its lines."""
     if piece.text.count("\n") == piece.last - piece.line:
         return piece.line + piece.text.count("\n", 0, start)
-    first = found.split()[0]
+    first = found.split(maxsplit=1)[0]
     candidates = range(piece.line, piece.last + 1)
     return next((n for n in candidates if first in lines[n - 1]), piece.line)
 
