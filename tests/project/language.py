@@ -37,13 +37,12 @@ SUFFIXES: Final = {".py", ".md", ".yaml", ".yml", ".toml", ""}
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 _NOT_TEXT: Final = re.compile(r"\S*[./:@%+*\\\[\]{}()=,<>|?!$#~^&;\"'`-]\S*|\S*\d\S*")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+")
-_DOCUMENTED: Final = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _READ: Final = (
-    *_DOCUMENTED,
-    *(ast.Constant, ast.arg, ast.Name, ast.Attribute, ast.MatchAs, ast.alias, ast.ExceptHandler),
+    *(ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.Expr, ast.Constant),
+    *(ast.arg, ast.Name, ast.Attribute, ast.MatchAs, ast.alias, ast.ExceptHandler),
 )
 _OLD_NAMES: Final = re.compile(
-    r"^#+ .*\b(?:old|renamed)\b.*names?\b.*\n(?:(?!#).*\n?)*", re.MULTILINE | re.IGNORECASE
+    r"^#+ (?=.*\bnames?\b)(?=.*\b(?:old|renamed)\b).*\n(?:(?!#).*\n?)*", re.MULTILINE | re.IGNORECASE
 )
 
 
@@ -139,9 +138,9 @@ def python_pieces(path: str, source: str) -> Iterator[Piece]:
     for node in ast.walk(tree):
         if not isinstance(node, _READ):
             continue
-        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-            docstrings.add(id(node.body[0].value))  # type: ignore[attr-defined]  an expression statement
         match node:
+            case ast.Expr(value=ast.Constant()):  # of a module, class or function, or after an attribute
+                docstrings.add(id(node.value))
             case ast.Constant(value=str(text)):
                 kind = "docstring" if id(node) in docstrings else "literal"
                 piece = literal(text)
@@ -180,6 +179,8 @@ def split_name(name: str) -> str:
 
 def prose_pieces(path: str, source: str) -> Iterator[Piece]:
     """The text of a file that is not Python: Markdown as a whole, of other files the comments."""
+    if path.endswith(".md"):
+        yield Piece("name", split_name(Path(path).stem.replace("-", "_")), 1, 1)
     if path.endswith((".md", ".txt")) or "." not in Path(path).name:
         text = source
         if Path(path).name == "CHANGELOG.md":  # its table of old and new names has to name the old ones

@@ -77,6 +77,7 @@ def report(findings: list[Finding]) -> str:
         ('"""One.\n\nIt has to\ngather.\n"""\n', ("docstring", "gather", 4)),
         ("x = 1\n# It goes\n# on later.\n", ("comment", "goes on", 2)),
         ("x = 1  # it hears of it\n", ("comment", "hears", 1)),
+        ('x = 1\n"""The request stands."""\n', ("docstring", "stands", 2)),
         ('raise ValueError("a request stands")\n', ("literal", "stands", 1)),
         ('x = 1\ny = (\n    "first "\n    "it is stirred"\n)\n', ("literal", "stirred", 4)),
         ('f"{x} was made anew"\n', ("literal", "anew", 1)),
@@ -98,6 +99,7 @@ def test_rejected_word_is_found_in_the_name_of_a_module() -> None:
 
 
 def test_rejected_word_is_found_in_markdown_and_comments_of_yaml() -> None:
+    assert found("docs/how-to/look-with-kubectl.md", "# Page\n") == [("name", "look", 1)]
     assert found("docs/page.md", "# Page\n\nThe node is\ntold.\n") == [("text", "told", 4)]
     assert found("deploy/rbac.yaml", "told: 1\n# Whoever asks.\n") == [("comment", "whoever", 2)]
 
