@@ -38,7 +38,7 @@ def main() -> None:
     def model(line: bytes) -> DPU:
         envelope = codec.read(line)
         assert isinstance(envelope, Envelope)
-        return codec.snapshot(envelope.object, line).object
+        return codec.state(envelope.object, line).object
 
     lines = [dpus.event(index, index) for index in range(500)]
     found = {

@@ -51,7 +51,7 @@ from dpf_async._site.plan import PlannedObject, SitePlan
 from dpf_async._site.service_versions import ServiceVersion
 from dpf_async._specs import DeviceSpec, HostSpec, SiteSpec
 from dpf_async._transitions.checkpoint import Checkpoint
-from dpf_async._transitions.view import (
+from dpf_async._transitions.views import (
     BFBView,
     DeploymentView,
     DeviceFault,

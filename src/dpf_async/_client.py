@@ -19,7 +19,7 @@ from dpf_async._diagnostics.snapshot import HostReport
 from dpf_async._handshakes import plain_calls
 from dpf_async._handshakes.claims import Claims
 from dpf_async._hosts import deletion, forced_deletion, registration, reprovisioning
-from dpf_async._hosts.fault_grace import GRACE, Patience
+from dpf_async._hosts.fault_grace import GRACE, FaultGrace
 from dpf_async._hosts.forced_deletion import ForcedDeletion
 from dpf_async._readers.health_stream import HealthStream, damping
 from dpf_async._readers.progress import ProgressListener, ProgressReporter
@@ -42,7 +42,7 @@ from dpf_async._site.labels import LabelMismatch, verify
 from dpf_async._site.plan import SitePlan
 from dpf_async._site.service_versions import ServiceVersion, versions
 from dpf_async._transitions.levels import discovered
-from dpf_async._transitions.view import (
+from dpf_async._transitions.views import (
     DeploymentView,
     DPUView,
     NodeView,
@@ -208,8 +208,8 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         Source: dpf-facts 11; requirement, flow 5.
         """
         connection = self._entered
-        patience = damping(down_after=down_after, up_after=up_after, still_after=still_after)
-        return health_stream(connection.node_services, connection.selection(label_selector), patience)
+        health_damping = damping(down_after=down_after, up_after=up_after, still_after=still_after)
+        return health_stream(connection.node_services, connection.selection(label_selector), health_damping)
 
     async def snapshot(self, node: str) -> HostReport:
         """Everything DPF knows of one host at one moment: what a support ticket needs.
@@ -340,8 +340,8 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         bmc_password = None  # so that it is in no frame of a traceback
         if password is not None:
             password.usable()
-        teller = ProgressReporter("create_initialization_objects", progress)
-        return await apply.define(self, site, password, update=update, force=force, teller=teller)
+        reporter = ProgressReporter("create_initialization_objects", progress)
+        return await apply.define(self, site, password, update=update, force=force, reporter=reporter)
 
     async def site_accepted(
         self, site: SiteSpec, *, timeout: float | None = None, progress: ProgressListener | None = None
@@ -365,8 +365,8 @@ class DPFClient(anyio.AsyncContextManagerMixin):
                 something about; or one of the two is being deleted.
             ObjectReplaced: one was deleted meanwhile, or another one has its name.
         """
-        teller = ProgressReporter("site_accepted", progress)
-        return await acceptance.until_accepted(self, site, timeout=timeout, teller=teller)
+        reporter = ProgressReporter("site_accepted", progress)
+        return await acceptance.until_accepted(self, site, timeout=timeout, reporter=reporter)
 
     def bmc_password(self, provider: PasswordProvider, *, every: float = EVERY) -> BMCPassword:
         """Keep the Secret with the DPUs' BMC password what provider says: `async with dpf.bmc_password(provider):`.
@@ -428,7 +428,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             labels or {},
             if_terminating=if_terminating,
             deadline=Deadline(timeout),
-            teller=ProgressReporter("create_dpu_node", progress),
+            reporter=ProgressReporter("create_dpu_node", progress),
         )
         return await self.node(name).view()
 
@@ -457,9 +457,9 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             WaitTimeout: with the last view; the message says what is missing.
             ObjectReplaced: the DPUNode was deleted meanwhile.
         """
-        teller = ProgressReporter("host_discovered", progress)
+        reporter = ProgressReporter("host_discovered", progress)
         deadline = Deadline(timeout)
-        return await Patience(self.node(name), grace=grace, teller=teller, deadline=deadline).until(
+        return await FaultGrace(self.node(name), grace=grace, reporter=reporter, deadline=deadline).until(
             discovered
         )
 
@@ -562,7 +562,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
                 if_installing=if_installing,
                 if_released=if_released,
                 deadline=Deadline(timeout),
-                teller=ProgressReporter("reprovision_dpu", progress),
+                reporter=ProgressReporter("reprovision_dpu", progress),
             )
 
     async def is_dpu_node_waiting_for_reboot(self, name: str) -> bool:
@@ -609,8 +609,8 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             SiteFailed: it was written, and cannot be accepted until somebody does something.
         """
         deadline = None if timeout is None else Deadline(timeout)
-        teller = ProgressReporter("update_dpu_deployment_bfb", progress)
-        return await deployments.change(self, name, bfb=bfb, deadline=deadline, teller=teller)
+        reporter = ProgressReporter("update_dpu_deployment_bfb", progress)
+        return await deployments.change(self, name, bfb=bfb, deadline=deadline, reporter=reporter)
 
     async def update_dpu_deployment_configuration(
         self,
@@ -638,8 +638,8 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             SiteFailed: it was written, and cannot be accepted until somebody does something.
         """
         deadline = None if timeout is None else Deadline(timeout)
-        teller = ProgressReporter("update_dpu_deployment_configuration", progress)
-        return await deployments.change(self, name, flavor=flavor, deadline=deadline, teller=teller)
+        reporter = ProgressReporter("update_dpu_deployment_configuration", progress)
+        return await deployments.change(self, name, flavor=flavor, deadline=deadline, reporter=reporter)
 
     async def outdated_dpus(
         self, deployments: Iterable[str] | None = None, *, label_selector: str = ""
@@ -696,21 +696,21 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             DecodeError: an object cannot be read, and may belong to what is deleted.
             APIError, ConnectionFailed: it failed on the way; a note says what was done by then.
         """
-        teller = ProgressReporter("delete_dpu", progress)
-        await deletion.delete_dpu(self, device, timeout=timeout, teller=teller)
+        reporter = ProgressReporter("delete_dpu", progress)
+        await deletion.delete_dpu(self, device, timeout=timeout, reporter=reporter)
 
     async def force_delete_dpu(
         self,
         device: str,
         *,
-        patience: float = FORCE_GRACE_PERIOD,
+        grace_period: float = FORCE_GRACE_PERIOD,
         progress: ProgressListener | None = None,
     ) -> ForcedDeletion:
-        """The same; if it is not over after `patience` seconds, take off the finalizers of DPF that still hold.
+        """The same; if it is not over after `grace_period` seconds, take off the finalizers of DPF that still hold.
 
         Args:
             device: name of the DPUDevice.
-            patience: seconds for the orderly way, and once more for what goes by itself after the force.
+            grace_period: seconds for the orderly way, and once more for what goes by itself after the force.
             progress: is told of each object what is done about it, the force included.
 
         Returns:
@@ -721,8 +721,10 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             UsageError, Conflict, DecodeError: as for `delete_dpu`.
             APIError, ConnectionFailed: it failed on the way; notes say what was done and forced by then.
         """
-        teller = ProgressReporter("force_delete_dpu", progress)
-        return await forced_deletion.force_delete_dpu(self, device, patience=patience, teller=teller)
+        reporter = ProgressReporter("force_delete_dpu", progress)
+        return await forced_deletion.force_delete_dpu(
+            self, device, grace_period=grace_period, reporter=reporter
+        )
 
     async def delete_dpu_node(
         self, name: str, *, timeout: float | None = None, progress: ProgressListener | None = None
@@ -743,17 +745,17 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             DecodeError: an object cannot be read, and may belong to what is deleted.
             APIError, ConnectionFailed: it failed on the way; a note says what was done by then.
         """
-        teller = ProgressReporter("delete_dpu_node", progress)
-        await deletion.delete_dpu_node(self, name, timeout=timeout, teller=teller)
+        reporter = ProgressReporter("delete_dpu_node", progress)
+        await deletion.delete_dpu_node(self, name, timeout=timeout, reporter=reporter)
 
     async def force_delete_dpu_node(
-        self, name: str, *, patience: float = FORCE_GRACE_PERIOD, progress: ProgressListener | None = None
+        self, name: str, *, grace_period: float = FORCE_GRACE_PERIOD, progress: ProgressListener | None = None
     ) -> ForcedDeletion:
-        """The same; if it is not over after `patience` seconds, take off the finalizers of DPF that still hold.
+        """The same; if it is not over after `grace_period` seconds, take off the finalizers of DPF that still hold.
 
         Args:
             name: of the DPUNode.
-            patience: seconds for the orderly way, and once more for what goes by itself after the force.
+            grace_period: seconds for the orderly way, and once more for what goes by itself after the force.
             progress: is told of each object what is done about it, the force included.
 
         Returns:
@@ -764,8 +766,10 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             UsageError, Conflict, DecodeError: as for `delete_dpu_node`.
             APIError, ConnectionFailed: it failed on the way; notes say what was done and forced by then.
         """
-        teller = ProgressReporter("force_delete_dpu_node", progress)
-        return await forced_deletion.force_delete_dpu_node(self, name, patience=patience, teller=teller)
+        reporter = ProgressReporter("force_delete_dpu_node", progress)
+        return await forced_deletion.force_delete_dpu_node(
+            self, name, grace_period=grace_period, reporter=reporter
+        )
 
     @property
     def _entered(self) -> Session:

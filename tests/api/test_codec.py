@@ -27,7 +27,7 @@ def page_of(*items: object, **metadata: object) -> bytes:
 def read(line: bytes) -> ObjectState[DPU]:
     envelope = CODEC.read(line)
     assert isinstance(envelope, Envelope)
-    return CODEC.snapshot(envelope.object, line)
+    return CODEC.state(envelope.object, line)
 
 
 def test_a_line_becomes_a_state_and_the_bytes_it_came_in() -> None:
@@ -226,6 +226,6 @@ def test_n8_no_object_makes_the_decoder_raise(type_: str, changes: Obj) -> None:
     told = CODEC.read(event(type_, dpu("a", 101) | changes))
 
     if isinstance(told, Envelope):
-        assert CODEC.snapshot(told.object, b"") is not None
+        assert CODEC.state(told.object, b"") is not None
     with suppress(DecodeError):
         decode_model(DPU, json.dumps(dpu("a", 101) | changes).encode())

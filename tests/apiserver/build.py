@@ -185,13 +185,13 @@ def _progress(name: str, lines: deque[str]) -> Iterator[None]:
             at = f", at {lines[-1]}" if lines else ""
             _say(f"{name}: {time.monotonic() - started:.0f} s so far{at}")
 
-    teller = threading.Thread(target=tell, daemon=True)
-    teller.start()
+    reporter = threading.Thread(target=tell, daemon=True)
+    reporter.start()
     try:
         yield
     finally:
         done.set()
-        teller.join()
+        reporter.join()
 
 
 @contextmanager

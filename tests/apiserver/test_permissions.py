@@ -150,9 +150,9 @@ async def journey(sim: Simulator, as_: Callable[[str], DPFClient]) -> None:
     await as_("delete_dpu_node").delete_dpu_node(held.name, timeout=GUARD)
     await as_("delete_dpu").delete_dpu(pair.devices[0].name, timeout=GUARD)
     sim.trouble("stuck_finalizer")
-    forced = await as_("force_delete_dpu").force_delete_dpu(pair.devices[1].name, patience=0)
+    forced = await as_("force_delete_dpu").force_delete_dpu(pair.devices[1].name, grace_period=0)
     assert any(known.DPU_FINALIZER in removed for removed in forced.removed)
-    forced = await as_("force_delete_dpu_node").force_delete_dpu_node(host.name, patience=0)
+    forced = await as_("force_delete_dpu_node").force_delete_dpu_node(host.name, grace_period=0)
     assert any(known.DPU_FINALIZER in removed for removed in forced.removed)
 
 

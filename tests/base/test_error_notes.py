@@ -139,7 +139,7 @@ async def test_force_that_may_not_go_on_says_what_it_took_off_and_what_is_left_b
         sim.server.faults.deny(verb="patch", resource="dpunodes")
 
         with pytest.raises(Forbidden) as refused:
-            await dpf.force_delete_dpu(dpu.device, patience=0)
+            await dpf.force_delete_dpu(dpu.device, grace_period=0)
 
         notes = notes_of(refused, "patch", "dpunodes")
         forced = f"taken off by force before that: DPU {dpu.name}: {known.DPU_FINALIZER}"

@@ -100,7 +100,7 @@ async def test_a_dpu_is_deleted_by_its_device_and_by_force_if_nothing_else_helps
         orderly = await run_cli("dpu", "delete", first.device, *AT, "--yes")
         sim.trouble("stuck_finalizer", device=second.device)
         forced = await run_cli(
-            "dpu", "delete", second.device, *AT, "--yes", "--force", "--patience", "0.5s", "-o", "json"
+            "dpu", "delete", second.device, *AT, "--yes", "--force", "--grace-period", "0.5s", "-o", "json"
         )
         left = (await dpf.node(node.name).view()).dpus
 

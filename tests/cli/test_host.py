@@ -197,7 +197,7 @@ async def test_hosts_are_deleted_until_nothing_is_left_and_what_is_gone_is_succe
         node = await sim.node_waiting_for_hold()
         deleted = await run_cli("host", "delete", node.name, *AT, "--yes", "-o", "json")
         left = (await dpf.resource(DPUNode).list()).items
-        forced = await run_cli("host", "delete", node.name, *AT, "--yes", "--force", "--patience", "20s")
+        forced = await run_cli("host", "delete", node.name, *AT, "--yes", "--force", "--grace-period", "20s")
 
     (told,) = json.loads(deleted.out)
     assert (told["node"], told["orderly"], told["error"]) == (node.name, True, None)

@@ -36,7 +36,7 @@ from tests.integration.backends import Backend
 from tests.integration.test_questions import FINALIZER, dpu_in
 from tests.integration.test_setup import site_of
 from tests.support.cluster import NODE, Cluster, Server
-from tests.support.patience import in_vain
+from tests.support.timeouts import in_vain
 
 DEVICE = DeviceSpec(name="device-1", serial_number="MT1", bmc_ip="10.1.0.1")
 HOST = HostSpec(name=NODE, devices=(DEVICE,))

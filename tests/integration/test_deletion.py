@@ -24,8 +24,8 @@ from dpf_async.sim.operator import Profile
 from tests.integration.backends import Backend
 from tests.support import objects
 from tests.support.cluster import client_of
-from tests.support.patience import in_vain
 from tests.support.proxy import Proxy
+from tests.support.timeouts import in_vain
 
 LASTING = Profile("lasting", bound_scale=1.0)
 """Nothing takes time, but bounds are as long as DPF's: an installation that never ends is waited for."""
@@ -107,7 +107,7 @@ async def test_a_device_that_a_lost_dpu_holds_is_a_timeout_that_says_what_helps_
         await in_vain(
             lambda seconds: dpf.delete_dpu(device.name, timeout=seconds), "only the forced deletion"
         )
-        report = await dpf.force_delete_dpu(device.name, patience=0)
+        report = await dpf.force_delete_dpu(device.name, grace_period=0)
 
         assert report.removed == (f"DPUDevice {device.name}: {known.DPUDEVICE_FINALIZER}",)
         assert await names(dpf, DPUDevice) == set()
@@ -351,9 +351,9 @@ async def test_a_refusal_while_forcing_is_raised_with_what_was_forced_by_then(ba
 
         proxy.faults.deny(verb="patch", resource="dpus")
         with pytest.raises(Forbidden) as caught:
-            await dpf.force_delete_dpu(dpu.device, patience=3.0)
+            await dpf.force_delete_dpu(dpu.device, grace_period=3.0)
         proxy.faults.allow()
-        report = await dpf.force_delete_dpu(dpu.device, patience=0.3)
+        report = await dpf.force_delete_dpu(dpu.device, grace_period=0.3)
 
         notes = "\n".join(caught.value.__notes__)
         assert f"taken off by force before that: DPUDevice {dpu.device}: {known.DPUDEVICE_FINALIZER}" in notes
@@ -382,7 +382,7 @@ async def test_what_was_registered_anew_meanwhile_is_left_alone(backend: Backend
         host = await sim.register_host()
         device = host.devices[0].name
         before = await versions(dpf)
-        work = Deletion(dpf, "test", timeout=60, teller=ProgressReporter("test", None))
+        work = Deletion(dpf, "test", timeout=60, reporter=ProgressReporter("test", None))
         old_device, old_node = Part(DPUDevice, device, "an-old-uid"), Part(DPUNode, host.name, "an-old-uid")
 
         await take_dpu_away(work, DPUParts(device, old_device, (), (host.name,), (host.name,)))
@@ -420,7 +420,7 @@ async def test_a_forced_deletion_that_needs_no_force_says_so(backend: Backend) -
     async with backend.simulator() as sim, sim.client() as dpf:
         view = await sim.ready_node()
 
-        report = await dpf.force_delete_dpu(view.dpus[0].device, patience=60)
+        report = await dpf.force_delete_dpu(view.dpus[0].device, grace_period=60)
 
         assert report == ForcedDeletion(orderly=True, removed=(), left_behind=())
         assert str(report) == "everything went by itself; nothing was forced"
@@ -432,7 +432,7 @@ async def test_a_stuck_dpu_is_forced_away_and_the_report_says_what_is_left_behin
         view = await sim.ready_node()
         dpu = view.dpus[0]
 
-        report = await dpf.force_delete_dpu(dpu.device, patience=0.5)
+        report = await dpf.force_delete_dpu(dpu.device, grace_period=0.5)
 
         assert not report.orderly
         assert f"DPU {dpu.name}: {known.DPU_FINALIZER}" in report.removed
@@ -450,7 +450,7 @@ async def test_the_report_names_secrets_node_and_file_and_why_it_was_forced_and_
         cluster = dpu.object.spec.cluster
         assert cluster is not None
 
-        report = await dpf.force_delete_dpu(dpu.device, patience=3.0)
+        report = await dpf.force_delete_dpu(dpu.device, grace_period=3.0)
 
         left = "\n".join(report.left_behind)
         assert f"Node {dpu.name} in DPUCluster {cluster.namespace}/{cluster.name}" in left
@@ -477,9 +477,9 @@ async def test_force_while_the_os_is_installed_lets_the_device_go_before_the_dpu
 
         async with dpf.node(view.name).observe(_every_dpu(uids)):
             if whole:
-                report = await dpf.force_delete_dpu_node(view.name, patience=0.3)
+                report = await dpf.force_delete_dpu_node(view.name, grace_period=0.3)
             else:
-                report = await dpf.force_delete_dpu(dpu.device, patience=0.3)
+                report = await dpf.force_delete_dpu(dpu.device, grace_period=0.3)
             await sim.settled()
             left = await dpf.node(view.name).view()
 
@@ -514,7 +514,7 @@ async def test_force_leaves_the_finalizers_of_others_alone_and_says_that_they_ho
         await stuck.patch(name, {"metadata": {"finalizers": [*stored.metadata.finalizers, FOREIGN]}})
 
         over = await in_vain(
-            lambda seconds: dpf.force_delete_dpu(dpu.device, patience=seconds),
+            lambda seconds: dpf.force_delete_dpu(dpu.device, grace_period=seconds),
             f"{kind.KIND} {name}: .*held by {FOREIGN}\\n",
         )
 
@@ -524,8 +524,8 @@ async def test_force_leaves_the_finalizers_of_others_alone_and_says_that_they_ho
 
 async def test_forcing_away_what_is_not_there_is_orderly(backend: Backend) -> None:
     async with backend.simulator(operator=False) as sim, sim.client() as dpf:
-        assert (await dpf.force_delete_dpu("device-that-never-was", patience=60)).orderly
-        assert (await dpf.force_delete_dpu_node("node-that-never-was", patience=60)).orderly
+        assert (await dpf.force_delete_dpu("device-that-never-was", grace_period=60)).orderly
+        assert (await dpf.force_delete_dpu_node("node-that-never-was", grace_period=60)).orderly
 
 
 # DeleteDPUNode, ForceDeleteDPUNode
@@ -612,7 +612,7 @@ async def test_a_node_effect_that_must_be_undone_is_not_dropped_unless_by_force_
             lambda seconds: dpf.delete_dpu_node("node-1", timeout=seconds),
             "node-1-k8sdrain: not gone .*nobody asks for it any more",
         )
-        report = await dpf.force_delete_dpu_node("node-1", patience=0.3)
+        report = await dpf.force_delete_dpu_node("node-1", grace_period=0.3)
 
         assert report.removed == (
             f"DPUNodeMaintenance node-1-k8sdrain: {known.DPUNODEMAINTENANCE_FINALIZER}",
@@ -650,7 +650,7 @@ async def test_a_stuck_host_is_forced_away_with_everything_that_refers_to_it(bac
     async with backend.simulator(troubles=["stuck_finalizer"]) as sim, sim.client() as dpf:
         view = await sim.ready_node(2)
 
-        report = await dpf.force_delete_dpu_node(view.name, patience=0.5)
+        report = await dpf.force_delete_dpu_node(view.name, grace_period=0.5)
 
         assert not report.orderly
         forced = {entry.split(":")[0] for entry in report.removed}
@@ -666,7 +666,7 @@ async def test_force_takes_a_host_away_when_no_operator_is_there(backend: Backen
         # Finalizers of all three kinds are on by now; from here on nobody takes them off.
         async with backend.simulator(operator=False) as abandoned, abandoned.client() as other:
             await _copy(dpf, other)
-            report = await other.force_delete_dpu_node(view.name, patience=0.3)
+            report = await other.force_delete_dpu_node(view.name, grace_period=0.3)
             left = await everything(other)
 
         assert len(objects) == 4

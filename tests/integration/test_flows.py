@@ -19,7 +19,7 @@ from dpf_async.sim import Simulator
 from dpf_async.sim.simulator import PASSWORD, minimal_site
 from dpf_async.specs import device_name, node_name
 from tests.integration.backends import Backend
-from tests.support.patience import in_vain, longer_than, more_and_more
+from tests.support.timeouts import in_vain, longer_than, more_and_more
 
 
 class Carbide:

@@ -11,8 +11,8 @@ from dpf_async.levels import external_reboot_required, node_effect_held
 from dpf_async.models import DPUNode, DPUNodeMaintenance, known
 from tests.integration.backends import Backend
 from tests.support.cluster import NODE
-from tests.support.patience import enough_time, in_vain, longer_than
 from tests.support.states import condition
+from tests.support.timeouts import enough_time, in_vain, longer_than
 
 
 async def test_leaving_the_block_tells_dpf_that_the_host_was_rebooted(backend: Backend) -> None:

@@ -10,8 +10,8 @@ from dpf_async.models import BFB, DPU, DPUDeployment, DPUFlavor, DPUNode, DPUNod
 from tests.integration.backends import Backend
 from tests.integration.test_setup import site_of
 from tests.support.cluster import NODE, Cluster, Server
-from tests.support.patience import in_vain
 from tests.support.states import condition
+from tests.support.timeouts import in_vain
 
 FINALIZER = {"metadata": {"finalizers": ["example.com/stays"]}}
 

@@ -9,7 +9,7 @@ from dpf_async import DeviceSpec, DPFClient, Progress
 from dpf_async.errors import AlreadyExists, Forbidden, Invalid, UsageError
 from dpf_async.models import DPUDevice, DPUNode, known
 from tests.integration.backends import Backend
-from tests.support.patience import in_vain
+from tests.support.timeouts import in_vain
 
 DEVICE = DeviceSpec(name="device-1", serial_number="MT1", bmc_ip="10.0.0.1", labels={"kind": "a"})
 OTHER = DeviceSpec(name="device-2", serial_number="MT2", bmc_ip="10.0.0.2")

@@ -14,8 +14,8 @@ from dpf_async.sim import Simulator
 from tests.integration.backends import Backend
 from tests.integration.test_flows import Carbide
 from tests.support.cluster import Cluster, Server
-from tests.support.patience import in_vain
 from tests.support.states import condition
+from tests.support.timeouts import in_vain
 
 SERVICE = "dpf-operator-system_compute_dts"
 HOST = HostSpec.model_validate(

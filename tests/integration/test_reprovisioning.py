@@ -17,7 +17,7 @@ from dpf_async.sim import Simulator
 from dpf_async.sim.operator import INSTANT
 from tests.integration.backends import Backend
 from tests.integration.test_flows import Carbide
-from tests.support.patience import in_vain
+from tests.support.timeouts import in_vain
 
 
 async def test_a_dpu_made_anew_has_another_uid_and_begins_at_the_beginning(backend: Backend) -> None:

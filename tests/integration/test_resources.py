@@ -33,7 +33,7 @@ async def test_what_is_not_there_is_not_found_by_name(backend: Backend) -> None:
     async with backend.cluster() as site:
         dpf = site.dpf
         bfbs = dpf.resource(BFB)
-        for call in (bfbs.get, bfbs.snapshot, bfbs.delete, lambda name: bfbs.patch(name, {"metadata": {}})):
+        for call in (bfbs.get, bfbs.get_state, bfbs.delete, lambda name: bfbs.patch(name, {"metadata": {}})):
             with pytest.raises(NotFound, match="BFB nope") as missing:
                 await call("nope")
             assert missing.value.object == "BFB nope"

@@ -44,7 +44,7 @@ from dpf_async.models import (
 from dpf_async.specs import GroupSpec, ServiceSpec
 from tests.integration.backends import Backend
 from tests.site.test_files import EXAMPLES
-from tests.support.patience import in_vain
+from tests.support.timeouts import in_vain
 
 T = TypeVar("T", bound=Resource)
 
@@ -491,7 +491,7 @@ async def test_whoever_takes_a_field_between_plan_and_write_is_not_overwritten(b
                 return Late(site.dpf._entered._transport, kind, site.dpf.namespace)
 
         with pytest.raises(Conflict, match="DPUServiceTemplate dts") as caught:
-            await define(LateClient(), site_of(), None, teller=ProgressReporter("", None))
+            await define(LateClient(), site_of(), None, reporter=ProgressReporter("", None))
 
         assert caught.value.__notes__ == [
             "created or changed before that: BFB bfb, DPUFlavor flavor; run it again to go on from there"

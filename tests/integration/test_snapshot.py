@@ -9,7 +9,7 @@ import pytest
 
 from dpf_async._api.codec import Undecodable
 from dpf_async._diagnostics.snapshot import HostReport, take
-from dpf_async._transitions.view import NodeView
+from dpf_async._transitions.views import NodeView
 from dpf_async._watch.store import Store
 from dpf_async.errors import NotFound
 from dpf_async.models import DPU, DPUDevice, DPUNode, known

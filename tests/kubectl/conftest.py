@@ -26,7 +26,7 @@ from tests.apiserver.build import find
 from tests.apiserver.cluster import RealCluster
 from tests.apiserver.plugin import Clusters
 from tests.cli.conftest import DPF_ASYNC, Ended
-from tests.support.patience import longer_than
+from tests.support.timeouts import longer_than
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 _PATIENCE: Final = 150.0

@@ -22,7 +22,7 @@ from dpf_async.models import (
 )
 from dpf_async.sim import Simulator
 from dpf_async.sim.operator import DEMO, INSTANT, REALISTIC
-from tests.support.patience import in_vain
+from tests.support.timeouts import in_vain
 
 
 async def no_work(node: str) -> None:

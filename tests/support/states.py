@@ -7,7 +7,7 @@ import json
 from typing import Any, TypeVar
 
 from dpf_async._api.codec import Codec, ObjectState
-from dpf_async._transitions.view import DPUView, MaintenanceView, NodeView
+from dpf_async._transitions.views import DPUView, MaintenanceView, NodeView
 from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, Resource, known
 
 T = TypeVar("T", bound=Resource)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dpf_async._api.codec import ObjectState, Undecodable
 from dpf_async._transitions.hub import Hub
 from dpf_async._transitions.node_join import Site
-from dpf_async._transitions.view import NodeView
+from dpf_async._transitions.views import NodeView
 from dpf_async._watch.store import Store
 from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, Resource
 

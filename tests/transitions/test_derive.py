@@ -20,7 +20,7 @@ from dpf_async._transitions.transitions import (
     PhaseChanged,
     Transition,
 )
-from dpf_async._transitions.view import DPUView, NodeView
+from dpf_async._transitions.views import DPUView, NodeView
 from dpf_async.models import DPUPhase
 from tests.support.states import condition, device, dpu, maintenance, node, view
 

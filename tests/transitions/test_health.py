@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dpf_async import ObjectState
 from dpf_async._transitions.health import health_of, only_the_phase_counts, same_problem
 from dpf_async._transitions.health_transitions import Agenda, Damping, HealthNotifier
-from dpf_async._transitions.view import DPUView, NodeView
+from dpf_async._transitions.views import DPUView, NodeView
 from dpf_async.health import (
     CriticalServicesDown,
     DPUHealthy,
@@ -70,7 +70,7 @@ class Reader:
     """One reader of one host, on a clock that the test turns."""
 
     def __init__(self, **damping: float) -> None:
-        self._teller = HealthNotifier(Damping(**damping))
+        self._reporter = HealthNotifier(Damping(**damping))
 
     def at(self, seconds: float, seen: NodeView | None) -> list[HealthTransition]:
         """What is told when this is seen at this time."""
@@ -79,22 +79,22 @@ class Reader:
 
     def see(self, seconds: float, seen: NodeView | None) -> None:
         """This is true at this time, and nobody asks."""
-        self._teller.see("node-1", seen, seconds)
+        self._reporter.see("node-1", seen, seconds)
 
     def told(self, seconds: float) -> list[HealthTransition]:
         """What is told at this time though nothing happened."""
         told: list[HealthTransition] = []
-        while (transition := self._teller.next("node-1", seconds)) is not None:
+        while (transition := self._reporter.next("node-1", seconds)) is not None:
             told.append(transition)
         return told
 
     @property
     def due(self) -> float:
-        return self._teller.due("node-1")
+        return self._reporter.due("node-1")
 
     @property
     def health(self) -> Any:
-        return self._teller.told("node-1")
+        return self._reporter.told("node-1")
 
 
 def kinds(told: list[HealthTransition]) -> list[type]:
@@ -373,7 +373,7 @@ def test_a_host_that_is_gone_is_told_as_gone_with_its_dpus_and_takes_no_memory()
 
     assert kinds(told) == [DPUGone, NodeGone]
     assert reader.health is None
-    assert not reader._teller.knows("node-1")
+    assert not reader._reporter.knows("node-1")
 
 
 def test_a_host_that_was_registered_again_is_another_one() -> None:

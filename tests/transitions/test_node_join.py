@@ -9,7 +9,7 @@ import pytest
 from dpf_async._api.codec import ObjectState
 from dpf_async._transitions.hub import Wait
 from dpf_async._transitions.levels import Level, discovered, ready
-from dpf_async._transitions.view import NodeView
+from dpf_async._transitions.views import NodeView
 from dpf_async._watch.cursor import Cursor
 from dpf_async.models import Resource
 from tests.support.states import condition, device, dpu, maintenance, node

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from dpf_async import Undecodable
-from dpf_async._transitions.view import DeviceFault, DPUView, MaintenanceView, NodeView, describe
+from dpf_async._transitions.views import DeviceFault, DPUView, MaintenanceView, NodeView, describe
 from dpf_async.models import DPU, DPUDevice, DPUPhase, known
 from tests.support.states import condition, device, dpu, maintenance, node, state, view
 

@@ -228,7 +228,7 @@ class Codec(Generic[T]):
         # A Status with metadata looks like an object.
         return event if event.type != "ERROR" else self._diagnose(line, None)
 
-    def snapshot(self, record: Record, line: bytes) -> ObjectState[T]:
+    def state(self, record: Record, line: bytes) -> ObjectState[T]:
         """The state that a line carried."""
         return ObjectState(self.kind, record, line, True)
 

@@ -94,7 +94,7 @@ class ResourceClient(Generic[T]):
         """
         return self._model(await self._call("GET", name))
 
-    async def snapshot(self, name: str) -> ObjectState[T]:
+    async def get_state(self, name: str) -> ObjectState[T]:
         """The same as `get`, but only its record decoded: what levels and views are asked about.
 
         Raises:
@@ -113,7 +113,7 @@ class ResourceClient(Generic[T]):
         Raises:
             APIError, ConnectionFailed, DecodeError: it could not be read.
         """
-        page = await self.snapshots(label_selector=label_selector, field_selector=field_selector)
+        page = await self.list_states(label_selector=label_selector, field_selector=field_selector)
         items: list[T] = []
         undecodable = [*page.undecodable]
         for snapshot in page.items:
@@ -123,7 +123,7 @@ class ResourceClient(Generic[T]):
                 undecodable.append(undecodable_of(snapshot, error))
         return ResourceList(tuple(items), page.resource_version, tuple(undecodable))
 
-    async def snapshots(self, *, label_selector: str = "", field_selector: str = "") -> Page[T]:
+    async def list_states(self, *, label_selector: str = "", field_selector: str = "") -> Page[T]:
         """The same as `list`, but only their records decoded: an object whose model cannot be read is among them.
 
         Raises:

@@ -103,7 +103,7 @@ async def monitor(
         label_selector=label_selector, down_after=down_after, up_after=up_after, still_after=still_after
     )
     hosts: dict[str, _Host] = {}
-    teller = ProgressReporter("monitor", progress)
+    reporter = ProgressReporter("monitor", progress)
     before = ""
     async with background_tasks() as tasks, stream:
         async for transition in stream:
@@ -114,7 +114,7 @@ async def monitor(
                 before = name
             host = hosts.get(name)
             if host is None:
-                host = hosts[name] = _Host(name, policy, teller, forgotten=hosts.pop)
+                host = hosts[name] = _Host(name, policy, reporter, forgotten=hosts.pop)
             host.hear(transition, stream.health(name), tasks)
 
 
@@ -128,7 +128,7 @@ class _Host:
 
     name: str
     policy: HealthPolicy
-    teller: ProgressReporter
+    reporter: ProgressReporter
     forgotten: Callable[[str], object]
     health: NodeHealth | None = None
     old: dict[tuple[str, str], HealthProblem] = field(default_factory=dict)
@@ -162,13 +162,13 @@ class _Host:
         while (act := self._next()) is not None:
             name, do, done = act
             news, self.is_touched = self.news, True
-            self.teller.tell(f"DPUNode {self.name}", name)
+            self.reporter.tell(f"DPUNode {self.name}", name)
             try:
                 await do()
             except Exception as error:  # noqa: BLE001  whatever a policy raises, the other hosts go on
                 wait = backoff.next()
                 log.error("policy_failed", node=self.name, act=name, error=repr(error), again_in=wait)
-                self.teller.tell(
+                self.reporter.tell(
                     f"DPUNode {self.name}",
                     f"{name} failed, attempt {backoff.attempt}: {error!r}; again in {wait:.0f} s, or when it changes",
                 )
@@ -178,7 +178,7 @@ class _Host:
                 done()
                 backoff.survived(RETRY_CAP)
                 log.info("policy_done", node=self.name, act=name)
-                self.teller.tell(f"DPUNode {self.name}", f"{name} done")
+                self.reporter.tell(f"DPUNode {self.name}", f"{name} done")
         self.is_busy = False
         if self.health is None:
             self.forgotten(self.name)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dpf_async._api.codec import ObjectState, Undecodable, find_condition
 from dpf_async._api.records import ConditionRecord
 from dpf_async._api.text import printable
-from dpf_async._transitions.view import DPUView, MaintenanceView, NodeView, device_names, unmet
+from dpf_async._transitions.views import DPUView, MaintenanceView, NodeView, device_names, unmet
 from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, Resource, known
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dpf_async._api.resource import ResourceClient
     from dpf_async._readers.waits import Deadline
     from dpf_async._session.handles import ObjectCache
-    from dpf_async._transitions.view import NodeView
+    from dpf_async._transitions.views import NodeView
     from dpf_async.models import Lease
 
 

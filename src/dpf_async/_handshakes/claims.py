@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from dpf_async._api.resource import ResourceClient
-    from dpf_async._transitions.view import NodeView
+    from dpf_async._transitions.views import NodeView
 
 CLAIM_LABEL: Final = "dpf-async/claim"
 """Label of every Lease that is a claim, with value "dpunode"."""

@@ -18,7 +18,7 @@ import anyio
 from dpf_async._base.retry import GRACE, retry_transient
 from dpf_async._log import log
 from dpf_async._readers.waits import Deadline
-from dpf_async._transitions.view import describe
+from dpf_async._transitions.views import describe
 from dpf_async.errors import ClaimLost, Conflict, DPFError, WaitTimeout
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dpf_async._handshakes.claims import Attempt, Claim
     from dpf_async._transitions.hub import Wait
     from dpf_async._transitions.levels import Level
-    from dpf_async._transitions.view import NodeView
+    from dpf_async._transitions.views import NodeView
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dpf_async._transitions.levels import Level
-from dpf_async._transitions.view import DPUView, MaintenanceView, NodeView
+from dpf_async._transitions.views import DPUView, MaintenanceView, NodeView
 from dpf_async.errors import Conflict, NotFound
 from dpf_async.models import DPU, DPUNode, DPUNodeMaintenance, Resource, known
 
@@ -32,19 +32,19 @@ class Client(Protocol):
 
 async def is_dpu_ready(dpf: Client, dpu: str) -> bool:
     """Whether the DPU that has this name now is ready; see DPUView.ready. A DPU being deleted is not."""
-    return DPUView(await dpf.resource(DPU).snapshot(dpu)).ready
+    return DPUView(await dpf.resource(DPU).get_state(dpu)).ready
 
 
 async def is_waiting_for_reboot(dpf: Client, node: str) -> bool:
     """Whether DPF waits for this host to be rebooted; see NodeView.external_reboot_required."""
-    state = await dpf.resource(DPUNode).snapshot(node)
+    state = await dpf.resource(DPUNode).get_state(node)
     return NodeView(name=node, node=state, devices=(), dpus=(), maintenances=()).external_reboot_required
 
 
 async def confirm_rebooted(dpf: Client, node: str, *, timeout: float | None) -> bool:
     """Take the request for a reboot off the DPUNode; False if none stood."""
     nodes = dpf.resource(DPUNode)
-    state = await nodes.snapshot(node)
+    state = await nodes.get_state(node)
     if known.EXTERNAL_REBOOT_REQUIRED not in state.annotations:
         return False
     patch = {"metadata": {"annotations": {known.EXTERNAL_REBOOT_REQUIRED: None}}}
@@ -72,7 +72,7 @@ async def release_hold(dpf: Client, node: str, *, in_advance: bool, timeout: flo
             (dpf-facts 12.3 #2).
     """
     maintenances = dpf.resource(DPUNodeMaintenance)
-    found = [await maintenances.snapshot(name) for name in await _holds_of(dpf, node)]
+    found = [await maintenances.get_state(name) for name in await _holds_of(dpf, node)]
     holds = [view for view in map(MaintenanceView, found) if view.is_hold and not view.state.terminating]
     standing = next((view for view in holds if view.held), None)
     if standing is None and in_advance:
@@ -81,7 +81,7 @@ async def release_hold(dpf: Client, node: str, *, in_advance: bool, timeout: flo
         if any(view.released or view.applied for view in holds):
             return False
         # One that is not there would never be held: that is another mistake.
-        await dpf.resource(DPUNode).snapshot(node)
+        await dpf.resource(DPUNode).get_state(node)
         about = "waits for its DPUs to gather before it asks" if holds else "has not asked"
         raise NotFound(
             f"DPUNode {node} is not held: there is nothing to release; DPF {about}; it does so when a DPU of the node"

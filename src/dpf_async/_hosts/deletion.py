@@ -32,7 +32,7 @@ from dpf_async._hosts.deletion_targets import (
 )
 from dpf_async._readers.waits import Deadline
 from dpf_async._transitions.levels import Level
-from dpf_async._transitions.view import MaintenanceView, NodeView, device_names
+from dpf_async._transitions.views import MaintenanceView, NodeView, device_names
 from dpf_async.errors import Conflict, DPFError, NotFound, ObjectReplaced, UsageError, WaitTimeout
 from dpf_async.models import DPUDevice, DPUNode, DPUNodeMaintenance, Resource, known
 
@@ -49,14 +49,14 @@ class Deletion:
         dpf: the client.
         subject: what goes, in words: "DPUNode node-1".
         timeout: seconds for the waiting; None for no end.
-        teller: is told of every object what is done about it, and what it waits for.
+        reporter: is told of every object what is done about it, and what it waits for.
     """
 
-    def __init__(self, dpf: Site, subject: str, *, timeout: float | None, teller: ProgressReporter) -> None:
+    def __init__(self, dpf: Site, subject: str, *, timeout: float | None, reporter: ProgressReporter) -> None:
         self.dpf = dpf
         self.subject = subject
         self.deadline = Deadline(timeout)
-        self.teller = teller
+        self.reporter = reporter
         self.done: dict[str, None] = {}
         """What was done so far, in words, in that order."""
         self._began = anyio.current_time()
@@ -98,13 +98,13 @@ class Deletion:
                 await self.dpf.handle(part.kind, part.name).until_gone(
                     uid=part.uid,
                     timeout=self.deadline.left,
-                    tell=lambda words: self.teller.tell(str(part), words),
+                    tell=lambda words: self.reporter.tell(str(part), words),
                 )
             except WaitTimeout as error:
                 # The others may have more to say about why nothing goes on.
                 late.append((part, error))
             else:
-                self.teller.tell(str(part), "gone")
+                self.reporter.tell(str(part), "gone")
             left -= 1
             if not left:
                 over.set()
@@ -135,7 +135,7 @@ class Deletion:
     def note(self, what: object, words: str) -> None:
         """Something was done: remember it for the notes of an error, and tell it."""
         self.done[f"{what}: {words}"] = None
-        self.teller.tell(str(what), words)
+        self.reporter.tell(str(what), words)
 
     async def modify(
         self, kind: type[T], name: str, change: Callable[[ObjectState[T]], Document | None], words: str
@@ -158,7 +158,7 @@ class Deletion:
 
         async def write() -> bool:
             try:
-                state: ObjectState[T] = await objects.snapshot(name)
+                state: ObjectState[T] = await objects.get_state(name)
                 if (patch := change(state)) is None:
                     return False
                 metadata = {**patch.get("metadata", {}), "resourceVersion": state.resource_version}
@@ -185,9 +185,9 @@ def _held_for_a_dpu(part: Part, late: WaitTimeout) -> bool:
 # DeleteDPU.
 
 
-async def delete_dpu(dpf: Site, device: str, *, timeout: float | None, teller: ProgressReporter) -> None:
+async def delete_dpu(dpf: Site, device: str, *, timeout: float | None, reporter: ProgressReporter) -> None:
     """Delete a DPUDevice, its DPU, and its entry in its DPUNode; see DPFClient.delete_dpu."""
-    work = Deletion(dpf, f"{DPUDevice.KIND} {device}", timeout=timeout, teller=teller)
+    work = Deletion(dpf, f"{DPUDevice.KIND} {device}", timeout=timeout, reporter=reporter)
     with work.telling_how_far():
         await take_dpu_away(work, await dpu_parts(dpf, device))
 
@@ -253,9 +253,9 @@ async def release_unused(work: Deletion, node: str) -> list[Part]:
             return []
         try:
             for part in maintenances:
-                state: ObjectState[DPUNodeMaintenance] = await work.dpf.resource(DPUNodeMaintenance).snapshot(
-                    part.name
-                )
+                state: ObjectState[DPUNodeMaintenance] = await work.dpf.resource(
+                    DPUNodeMaintenance
+                ).get_state(part.name)
                 await _release(work, state, node)
         except NotFound:
             continue
@@ -296,9 +296,9 @@ async def forget_device(work: Deletion, parts: DPUParts) -> None:
 # DeleteDPUNode.
 
 
-async def delete_dpu_node(dpf: Site, node: str, *, timeout: float | None, teller: ProgressReporter) -> None:
+async def delete_dpu_node(dpf: Site, node: str, *, timeout: float | None, reporter: ProgressReporter) -> None:
     """Delete a DPUNode and what goes with it; see DPFClient.delete_dpu_node."""
-    work = Deletion(dpf, f"{DPUNode.KIND} {node}", timeout=timeout, teller=teller)
+    work = Deletion(dpf, f"{DPUNode.KIND} {node}", timeout=timeout, reporter=reporter)
     with work.telling_how_far():
         await take_node_away(work, await node_parts(dpf, node))
 

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dpf_async._api.codec import ObjectState, Page, Undecodable
 from dpf_async._specs import DeviceNameText, NodeNameText
-from dpf_async._transitions.view import DPUView, device_names, node_of_dpu, node_of_maintenance
+from dpf_async._transitions.views import DPUView, device_names, node_of_dpu, node_of_maintenance
 from dpf_async.errors import DecodeError, NotFound, UsageError
 from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, Resource, known
 
@@ -98,8 +98,8 @@ async def dpu_parts(dpf: Site, name: str, *, again: bool = False) -> DPUParts:
         UsageError: there is nothing, and the name is that of something else, or cannot be one.
         DecodeError: an object cannot be read, so nobody knows whether it is of this DPU.
     """
-    dpus = await dpf.resource(DPU).snapshots()
-    nodes = await dpf.resource(DPUNode).snapshots()
+    dpus = await dpf.resource(DPU).list_states()
+    nodes = await dpf.resource(DPUNode).list_states()
     wanted = name.lower()
     mine = _parts(
         dpus,
@@ -175,10 +175,10 @@ async def node_parts(dpf: Site, name: str, *, again: bool = False) -> NodeParts:
         DecodeError: an object cannot be read, so nobody knows whether it is of this host.
     """
     maintenances = await maintenances_of(dpf, name)
-    dpus = await dpf.resource(DPU).snapshots()
-    devices = await dpf.resource(DPUDevice).snapshots()
+    dpus = await dpf.resource(DPU).list_states()
+    devices = await dpf.resource(DPUDevice).list_states()
     # Last: what belongs to a node that is registered just now is not taken for a part of the one that was.
-    nodes = await dpf.resource(DPUNode).snapshots()
+    nodes = await dpf.resource(DPUNode).list_states()
     node = _parts(
         nodes,
         lambda state: state.name == name,
@@ -216,14 +216,14 @@ async def node_parts(dpf: Site, name: str, *, again: bool = False) -> NodeParts:
 
 async def maintenances_of(dpf: Site, node: str) -> list[Part]:
     return _parts(
-        await dpf.resource(DPUNodeMaintenance).snapshots(),
+        await dpf.resource(DPUNodeMaintenance).list_states(),
         lambda state: node_of_maintenance(state) == node,
         lambda document: _text(document, "spec", "dpuNodeName") == node,
     )
 
 
 async def dpus_of(dpf: Site, node: str) -> list[Part]:
-    return _dpus_in(await dpf.resource(DPU).snapshots(), node)
+    return _dpus_in(await dpf.resource(DPU).list_states(), node)
 
 
 def _dpus_in(page: Page[DPU], node: str) -> list[Part]:
@@ -238,7 +238,7 @@ async def _device(dpf: Site, name: str) -> ObjectState[DPUDevice] | None:
     if not _MAY_BE_ASKED_FOR.fullmatch(name):
         return None
     try:
-        found: ObjectState[DPUDevice] = await dpf.resource(DPUDevice).snapshot(name)
+        found: ObjectState[DPUDevice] = await dpf.resource(DPUDevice).get_state(name)
     except NotFound:
         return None
     return found
@@ -246,7 +246,7 @@ async def _device(dpf: Site, name: str) -> ObjectState[DPUDevice] | None:
 
 async def exists(dpf: Site, kind: type[Resource], name: str) -> bool:
     try:
-        await dpf.resource(kind).snapshot(name)
+        await dpf.resource(kind).get_state(name)
     except NotFound:
         return False
     return True

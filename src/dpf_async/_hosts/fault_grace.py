@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from dpf_async._transitions.levels import Level
-from dpf_async._transitions.view import BEFORE_INSTALLATION, NodeView, describe
+from dpf_async._transitions.views import BEFORE_INSTALLATION, NodeView, describe
 from dpf_async.errors import DeviceFailed
 from dpf_async.models import known
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dpf_async._readers.progress import ProgressReporter
     from dpf_async._readers.waits import Deadline
     from dpf_async._session.node_handle import NodeHandle
-    from dpf_async._transitions.view import DeviceFault
+    from dpf_async._transitions.views import DeviceFault
 
 GRACE: Final = 300.0
 """Seconds for which a device may be faulty before that ends a wait (chosen: ten attempts of the operator, which cover a
@@ -51,13 +51,13 @@ def faults_in_the_way(view: NodeView) -> tuple[DeviceFault, ...]:
     return tuple(fault for fault in view.device_faults if fault.device.lower() not in beyond)
 
 
-class Patience:
+class FaultGrace:
     """The faults of one host's devices, and since when they are known to stand.
 
     Args:
         node: the host.
         grace: seconds that a fault may stand; None ends no wait.
-        teller: hears of everything that is waited for.
+        reporter: hears of everything that is waited for.
         deadline: when waiting is over.
         faults: those that count.
     """
@@ -67,12 +67,12 @@ class Patience:
         node: NodeHandle,
         *,
         grace: float | None,
-        teller: ProgressReporter,
+        reporter: ProgressReporter,
         deadline: Deadline,
         faults: Callable[[NodeView], Iterable[DeviceFault]] = all_faults,
     ) -> None:
         self.node = node
-        self.teller = teller
+        self.reporter = reporter
         self.deadline = deadline
         self._grace = math.inf if grace is None else grace
         self._faults = faults
@@ -86,7 +86,7 @@ class Patience:
             DeviceFailed: a device was faulty for longer than the grace.
             WaitTimeout, ObjectReplaced, DPUFailed: as for NodeHandle.until.
         """
-        told = self.teller.until(level, f"DPUNode {self.node.name}", describe)
+        told = self.reporter.until(level, f"DPUNode {self.node.name}", describe)
         news: Level[NodeView] = Level(
             level.name,
             # Both are asked of every view: what was seen last has to be known.

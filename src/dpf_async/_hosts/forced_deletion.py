@@ -30,7 +30,7 @@ from dpf_async._hosts.deletion_targets import (
 )
 from dpf_async._log import log
 from dpf_async._readers.waits import Deadline
-from dpf_async._transitions.view import DPUView, MaintenanceView, node_of_maintenance
+from dpf_async._transitions.views import DPUView, MaintenanceView, node_of_maintenance
 from dpf_async.errors import DPFError, NotFound, WaitTimeout
 from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, Resource, known
 
@@ -83,7 +83,7 @@ class _Force:
     """A forced deletion under way."""
 
     work: Deletion
-    patience: float
+    grace_period: float
     reason: str
     removed: dict[str, None] = field(default_factory=dict)
     left_behind: dict[str, None] = field(default_factory=dict)
@@ -136,18 +136,18 @@ class _Force:
     async def see_gone(self, parts: Iterable[Part]) -> None:
         """What was forced is gone at once, as the server says itself; the rest is given its time."""
         left = [part for part in parts if await self._is_there(part)]
-        self.work.deadline = Deadline(self.patience)
+        self.work.deadline = Deadline(self.grace_period)
         await self.work.see_gone(left)
 
     async def _is_there(self, part: Part) -> bool:
         try:
-            state: ObjectState[Any] = await self.work.dpf.resource(part.kind).snapshot(part.name)
+            state: ObjectState[Any] = await self.work.dpf.resource(part.kind).get_state(part.name)
         except NotFound:
             there = False
         else:
             there = state.uid == part.uid
         if not there:
-            self.work.teller.tell(str(part), "gone")
+            self.work.reporter.tell(str(part), "gone")
         return there
 
     def leave(self, *what: str) -> None:
@@ -164,30 +164,30 @@ class _Force:
 
 
 async def force_delete_dpu(
-    dpf: Site, device: str, *, patience: float, teller: ProgressReporter
+    dpf: Site, device: str, *, grace_period: float, reporter: ProgressReporter
 ) -> ForcedDeletion:
     """Delete a DPU, by force if need be; see DPFClient.force_delete_dpu."""
-    work = Deletion(dpf, f"{DPUDevice.KIND} {device}", timeout=patience, teller=teller)
+    work = Deletion(dpf, f"{DPUDevice.KIND} {device}", timeout=grace_period, reporter=reporter)
     with work.telling_how_far():
         first = await dpu_parts(dpf, device)
         return await _by_force(
             work,
-            patience,
+            grace_period,
             orderly=lambda: deletion.take_dpu_away(work, first),
             force=lambda force: _force_dpu(force, first),
         )
 
 
 async def force_delete_dpu_node(
-    dpf: Site, node: str, *, patience: float, teller: ProgressReporter
+    dpf: Site, node: str, *, grace_period: float, reporter: ProgressReporter
 ) -> ForcedDeletion:
     """Delete a host, by force if need be; see DPFClient.force_delete_dpu_node."""
-    work = Deletion(dpf, f"{DPUNode.KIND} {node}", timeout=patience, teller=teller)
+    work = Deletion(dpf, f"{DPUNode.KIND} {node}", timeout=grace_period, reporter=reporter)
     with work.telling_how_far():
         first = await node_parts(dpf, node)
         return await _by_force(
             work,
-            patience,
+            grace_period,
             orderly=lambda: deletion.take_node_away(work, first),
             force=lambda force: _force_node(force, first),
         )
@@ -195,7 +195,7 @@ async def force_delete_dpu_node(
 
 async def _by_force(
     work: Deletion,
-    patience: float,
+    grace_period: float,
     *,
     orderly: Callable[[], Awaitable[None]],
     force: Callable[[_Force], Awaitable[None]],
@@ -207,8 +207,8 @@ async def _by_force(
     else:
         return ForcedDeletion()
     log.warning("deletion_forced", subject=work.subject, reason=reason)
-    work.teller.tell(work.subject, "forcing it")
-    forced = _Force(work, patience, reason)
+    work.reporter.tell(work.subject, "forcing it")
+    forced = _Force(work, grace_period, reason)
     with forced.telling_what_was_forced():
         await force(forced)
     return forced.report
@@ -245,7 +245,7 @@ async def _force_out(force: _Force, part: Part, nodes: Sequence[str] | dict[str,
     """Take a DPU out of the maintenance of its host, and its finalizer off; say what that leaves."""
     dpf = force.work.dpf
     try:
-        state: ObjectState[DPU] = await dpf.resource(DPU).snapshot(part.name)
+        state: ObjectState[DPU] = await dpf.resource(DPU).get_state(part.name)
     except NotFound:
         return
     for node in nodes:
@@ -259,7 +259,7 @@ async def _force_out(force: _Force, part: Part, nodes: Sequence[str] | dict[str,
 async def _name_requestors(force: _Force, maintenance: Part, dpu: Part) -> None:
     """Services go on asking on behalf of the DPU, as long as there are others on the host that have them."""
     try:
-        state: ObjectState[DPUNodeMaintenance] = await force.work.dpf.resource(DPUNodeMaintenance).snapshot(
+        state: ObjectState[DPUNodeMaintenance] = await force.work.dpf.resource(DPUNodeMaintenance).get_state(
             maintenance.name
         )
     except NotFound:
@@ -337,7 +337,7 @@ async def _force_node(force: _Force, first: NodeParts) -> None:
 
 async def _force_maintenance(force: _Force, part: Part) -> None:
     try:
-        state: ObjectState[DPUNodeMaintenance] = await force.work.dpf.resource(DPUNodeMaintenance).snapshot(
+        state: ObjectState[DPUNodeMaintenance] = await force.work.dpf.resource(DPUNodeMaintenance).get_state(
             part.name
         )
     except NotFound:

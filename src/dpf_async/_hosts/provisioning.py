@@ -16,7 +16,7 @@ import anyio
 from dpf_async._base.error_notes import progress_note
 from dpf_async._base.tasks import background_tasks
 from dpf_async._hosts import registration, reprovisioning, stale_holds
-from dpf_async._hosts.fault_grace import GRACE, Patience, faults_in_the_way
+from dpf_async._hosts.fault_grace import GRACE, FaultGrace, faults_in_the_way
 from dpf_async._readers.progress import ProgressReporter
 from dpf_async._readers.waits import Deadline
 from dpf_async._session.node_handle import dpu_failed
@@ -29,7 +29,7 @@ from dpf_async._transitions.levels import (
     services_ready,
 )
 from dpf_async._transitions.released_holds import stale_release
-from dpf_async._transitions.view import NodeView
+from dpf_async._transitions.views import NodeView
 from dpf_async.errors import ClaimLost, NotFound
 from dpf_async.models import DPUPhase
 
@@ -82,10 +82,10 @@ async def discover(
         WaitTimeout: not all of it came about in time; the message says what is missing.
     """
     deadline = Deadline(timeout)
-    teller = ProgressReporter("discover", progress)
-    await _register(dpf, host, if_terminating, deadline, teller)
-    patience = Patience(dpf.node(host.name), grace=grace, teller=teller, deadline=deadline)
-    return await patience.until(discovered)
+    reporter = ProgressReporter("discover", progress)
+    await _register(dpf, host, if_terminating, deadline, reporter)
+    fault_grace = FaultGrace(dpf.node(host.name), grace=grace, reporter=reporter, deadline=deadline)
+    return await fault_grace.until(discovered)
 
 
 async def provision(
@@ -135,12 +135,14 @@ async def provision(
         Exception: whatever reboot or node_effect raised; the request it was for stands.
     """
     deadline = Deadline(timeout)
-    teller = ProgressReporter("provision", progress)
-    await _register(dpf, host, if_terminating, deadline, teller)
-    patience = Patience(
-        dpf.node(host.name), grace=grace, teller=teller, deadline=deadline, faults=faults_in_the_way
+    reporter = ProgressReporter("provision", progress)
+    await _register(dpf, host, if_terminating, deadline, reporter)
+    fault_grace = FaultGrace(
+        dpf.node(host.name), grace=grace, reporter=reporter, deadline=deadline, faults=faults_in_the_way
     )
-    attendance = _Attendance(dpf, patience, reboot=reboot, node_effect=node_effect, if_released=if_released)
+    attendance = _Attendance(
+        dpf, fault_grace, reboot=reboot, node_effect=node_effect, if_released=if_released
+    )
     with progress_note(
         [f"DPUNode {host.name}"], how="registered", then="provision it again to go on from there"
     ):
@@ -190,7 +192,7 @@ async def reprovision(
         WaitTimeout, DPUFailed, DeviceFailed, StaleRelease, Exception: as for `provision`.
     """
     deadline = Deadline(timeout)
-    teller = ProgressReporter("reprovision", progress)
+    reporter = ProgressReporter("reprovision", progress)
     view = await dpf.node(node).view()
     if not view.exists:
         raise NotFound(
@@ -205,10 +207,10 @@ async def reprovision(
     reprovisioning.refuse_while_installing(meant, if_installing)
     leaving = {dpu.name for dpu in meant if not dpu.terminating}
     if leaving:
-        await stale_holds.before_deletion(dpf, await dpf.node(node).view(), leaving, if_released, teller)
+        await stale_holds.before_deletion(dpf, await dpf.node(node).view(), leaving, if_released, reporter)
 
     async def replace(name: str, uid: str, done: anyio.Event) -> None:
-        await reprovisioning.replace(dpf, name, uid, deadline, teller)
+        await reprovisioning.replace(dpf, name, uid, deadline, reporter)
         done.set()
 
     async with background_tasks() as tasks:
@@ -217,10 +219,12 @@ async def reprovision(
             tasks.start_soon(replace, name, uid, replaced[name])
         for event in replaced.values():
             await event.wait()
-    patience = Patience(
-        dpf.node(node), grace=grace, teller=teller, deadline=deadline, faults=faults_in_the_way
+    fault_grace = FaultGrace(
+        dpf.node(node), grace=grace, reporter=reporter, deadline=deadline, faults=faults_in_the_way
     )
-    attendance = _Attendance(dpf, patience, reboot=reboot, node_effect=node_effect, if_released=if_released)
+    attendance = _Attendance(
+        dpf, fault_grace, reboot=reboot, node_effect=node_effect, if_released=if_released
+    )
     with reprovisioning.after_deletion([f"DPU {name}" for name in replacing]):
         return await attendance.until(_goal(services=services), if_failed)
 
@@ -230,7 +234,7 @@ async def _register(
     host: HostSpec,
     if_terminating: IfTerminating,
     deadline: Deadline,
-    teller: ProgressReporter,
+    reporter: ProgressReporter,
 ) -> None:
     await registration.register(
         dpf,
@@ -239,7 +243,7 @@ async def _register(
         host.labels,
         if_terminating=if_terminating,
         deadline=deadline,
-        teller=teller,
+        reporter=reporter,
     )
 
 
@@ -253,18 +257,18 @@ class _Attendance:
     def __init__(
         self,
         dpf: DPFClient,
-        patience: Patience,
+        fault_grace: FaultGrace,
         *,
         reboot: Work,
         node_effect: Work | None,
         if_released: IfReleased,
     ) -> None:
         self._dpf = dpf
-        self._patience = patience
-        self._node = patience.node
-        self._deadline = patience.deadline
-        self._teller = patience.teller
-        self._subject = f"DPUNode {patience.node.name}"
+        self._fault_grace = fault_grace
+        self._node = fault_grace.node
+        self._deadline = fault_grace.deadline
+        self._reporter = fault_grace.reporter
+        self._subject = f"DPUNode {fault_grace.node.name}"
         self._reboot = reboot
         self._node_effect = node_effect
         self._if_released = if_released
@@ -281,7 +285,7 @@ class _Attendance:
         # Under the name of the goal: that is what a timeout is about.
         asked = Level(goal.name, asked.holds, survives_failure=finish)
         while True:
-            view = await self._patience.until(asked)
+            view = await self._fault_grace.until(asked)
             if self._stale.holds(view):
                 await self._resolve(view)
             elif view.hold is not None or view.external_reboot_required:
@@ -303,7 +307,7 @@ class _Attendance:
 
     async def _resolve(self, view: NodeView) -> None:
         stale = stale_release(view)
-        await stale_holds.on_sight(self._dpf, view, self._if_released, self._teller)
+        await stale_holds.on_sight(self._dpf, view, self._if_released, self._reporter)
         if stale is not None and self._if_released == "accept":
             self._accepted.add(stale.maintenance.uid)
 
@@ -313,9 +317,9 @@ class _Attendance:
             if hold is None:
                 return
             if self._node_effect is not None:
-                self._teller.tell(self._subject, "is made free to be disturbed")
+                self._reporter.tell(self._subject, "is made free to be disturbed")
                 await self._node_effect(self._node.name)
-            self._teller.tell(self._subject, f"may be disturbed; releases {hold.maintenance}")
+            self._reporter.tell(self._subject, f"may be disturbed; releases {hold.maintenance}")
 
     async def _have_rebooted(self) -> None:
         async with self._node.external_reboot(
@@ -323,9 +327,9 @@ class _Attendance:
         ) as request:
             if request is None:
                 return
-            self._teller.tell(self._subject, f"is rebooted for {', '.join(request.dpus)}")
+            self._reporter.tell(self._subject, f"is rebooted for {', '.join(request.dpus)}")
             await self._reboot(self._node.name)
-            self._teller.tell(self._subject, "was rebooted")
+            self._reporter.tell(self._subject, "was rebooted")
 
 
 def _as_far_as_it_gets(view: NodeView) -> bool:

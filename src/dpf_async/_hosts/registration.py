@@ -58,7 +58,7 @@ async def register(
     *,
     if_terminating: IfTerminating,
     deadline: Deadline,
-    teller: ProgressReporter,
+    reporter: ProgressReporter,
 ) -> None:
     """Make the DPUDevices and the DPUNode exist as described; do nothing where they do.
 
@@ -69,7 +69,7 @@ async def register(
         Invalid: one exists with a value that cannot be changed; the message has both, and nothing was written.
         APIError, ConnectionFailed: it failed on the way; a note says what was written by then.
     """
-    terms = _Terms(if_terminating, deadline, teller)
+    terms = _Terms(if_terminating, deadline, reporter)
     steps = [_Step(dpf, obj, name, terms) for obj in _objects(name, devices, labels)]
     # The node first: whatever devices are labelled as its own go with it when it is being deleted.
     for step in (steps[-1], *steps[:-1]):
@@ -81,7 +81,7 @@ async def register(
         for step in steps:
             if what := await step.make():
                 done.append(step.words)
-                teller.tell(step.words, what)
+                reporter.tell(step.words, what)
 
 
 def _objects(
@@ -104,7 +104,7 @@ class _Terms:
 
     if_terminating: IfTerminating
     deadline: Deadline
-    teller: ProgressReporter
+    reporter: ProgressReporter
 
 
 class _Step(Generic[T]):
@@ -136,7 +136,7 @@ class _Step(Generic[T]):
                     server_message="object is being deleted",
                 )
             held = ", ".join(self._present.metadata.finalizers)
-            self._terms.teller.tell(self.words, f"is being deleted, held by {held}; waits until it is gone")
+            self._terms.reporter.tell(self.words, f"is being deleted, held by {held}; waits until it is gone")
             handle = self._dpf.handle(type(self._wanted), self._wanted.name)
             await handle.until_gone(uid=self._present.uid, timeout=self._terms.deadline.left)
 

@@ -12,7 +12,7 @@ from dpf_async._base.error_notes import progress_note
 from dpf_async._base.retry import retry_on_conflict
 from dpf_async._hosts import stale_holds
 from dpf_async._log import log
-from dpf_async._transitions.view import UNDELETABLE, DPUView, describe
+from dpf_async._transitions.views import UNDELETABLE, DPUView, describe
 from dpf_async.errors import DPUInstalling, NotFound, UsageError
 from dpf_async.models import DPU, Resource
 
@@ -57,25 +57,25 @@ async def reprovision(
     if_installing: IfInstalling,
     if_released: IfReleased,
     deadline: Deadline,
-    teller: ProgressReporter,
+    reporter: ProgressReporter,
 ) -> DPUView:
     """Delete the DPU of this name, the one with this uid if one is given; wait for the one that takes its place."""
     try:
-        old = DPUView(await dpf.resource(DPU).snapshot(name))
+        old = DPUView(await dpf.resource(DPU).get_state(name))
     except NotFound as error:
         if uid is None:
             error.add_note(f"with the uid it had, reprovision_dpu would wait for the next DPU named {name}")
             raise
-        return await replace(dpf, name, uid, deadline, teller)
+        return await replace(dpf, name, uid, deadline, reporter)
     if uid is not None and old.uid != uid:
         # The one that was meant is gone, and this is what came of it: nothing is left to do.
         return old
     refuse_while_installing([old], if_installing)
     if not old.terminating:
-        await stale_holds.before_deletion(dpf, await dpf.node(old.node).view(), {name}, if_released, teller)
-    new = await replace(dpf, name, old.uid, deadline, teller)
+        await stale_holds.before_deletion(dpf, await dpf.node(old.node).view(), {name}, if_released, reporter)
+    new = await replace(dpf, name, old.uid, deadline, reporter)
     with after_deletion([f"DPU {name}"]):
-        await stale_holds.on_sight(dpf, await dpf.node(new.node).view(), if_released, teller)
+        await stale_holds.on_sight(dpf, await dpf.node(new.node).view(), if_released, reporter)
     return new
 
 
@@ -84,7 +84,9 @@ def after_deletion(dpus: Sequence[str]) -> AbstractContextManager[None]:
     return progress_note(dpus, how="deleted", then="reprovision with the same uid to go on from there")
 
 
-async def replace(dpf: Client, name: str, uid: str, deadline: Deadline, teller: ProgressReporter) -> DPUView:
+async def replace(
+    dpf: Client, name: str, uid: str, deadline: Deadline, reporter: ProgressReporter
+) -> DPUView:
     """Delete the DPU with this uid, unless it is gone or going, and wait for another one of its name.
 
     Raises:
@@ -93,14 +95,14 @@ async def replace(dpf: Client, name: str, uid: str, deadline: Deadline, teller: 
     subject = f"DPU {name}"
 
     def tell(view: DPUView | None) -> None:
-        teller.tell(subject, "is gone; waits for its successor" if view is None else describe(view))
+        reporter.tell(subject, "is gone; waits for its successor" if view is None else describe(view))
 
     if await _delete(dpf, name, uid):
-        teller.tell(subject, "its deletion was asked for")
+        reporter.tell(subject, "its deletion was asked for")
     then = f"reprovision it with uid={uid!r} to go on from there"
     with progress_note([subject], how="deleted", then=then):
         new: DPUView = await dpf.handle(DPU, name).until_replaced(uid, timeout=deadline.left, seen=tell)
-    teller.tell(subject, f"made way for another one, {new.uid}")
+    reporter.tell(subject, f"made way for another one, {new.uid}")
     return new
 
 
@@ -114,7 +116,7 @@ async def _delete(dpf: Client, name: str, uid: str) -> bool:
 
     async def ask() -> bool:
         try:
-            present = DPUView(await dpus.snapshot(name))
+            present = DPUView(await dpus.get_state(name))
             if present.uid == uid and not present.terminating:
                 # Should another one have its name by now, the next look shows it.
                 await dpus.delete(name, uid=uid)
@@ -166,6 +168,6 @@ async def those_meant(dpf: Client, node: str, replacing: Mapping[str, str]) -> l
 
 async def _elsewhere(dpf: Client, name: str) -> DPUView | None:
     try:
-        return DPUView(await dpf.resource(DPU).snapshot(name))
+        return DPUView(await dpf.resource(DPU).get_state(name))
     except NotFound:
         return None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dpf_async._api.resource import ResourceClient
     from dpf_async._readers.progress import ProgressReporter
     from dpf_async._session.node_handle import NodeHandle
-    from dpf_async._transitions.view import NodeView
+    from dpf_async._transitions.views import NodeView
 
 T = TypeVar("T", bound=Resource)
 
@@ -39,7 +39,7 @@ class Writes(Protocol):
 
 
 async def before_deletion(
-    dpf: Writes, view: NodeView, leaving: Collection[str], choice: IfReleased, teller: ProgressReporter
+    dpf: Writes, view: NodeView, leaving: Collection[str], choice: IfReleased, reporter: ProgressReporter
 ) -> None:
     """See to it that DPUs, when they are deleted, leave no release behind for those that take their place.
 
@@ -48,7 +48,7 @@ async def before_deletion(
         view: of their node.
         leaving: names of the DPUs that are to be deleted.
         choice: what to do.
-        teller: hears of it.
+        reporter: hears of it.
 
     Raises:
         StaleRelease: one would be left behind, and the choice is to refuse. Nothing was deleted.
@@ -59,13 +59,13 @@ async def before_deletion(
     if choice == "refuse":
         raise _stale(view.name, left, "would be provisioned on it without asking; nothing was deleted")
     if choice == "accept":
-        _accept(view.name, left, teller)
+        _accept(view.name, left, reporter)
         return
-    teller.tell(_subject(left), "was released for a DPU that is to be deleted; has DPF ask again")
+    reporter.tell(_subject(left), "was released for a DPU that is to be deleted; has DPF ask again")
     await _withdraw(dpf, view.name, left, keeping=leaving)
 
 
-async def on_sight(dpf: Writes, view: NodeView, choice: IfReleased, teller: ProgressReporter) -> None:
+async def on_sight(dpf: Writes, view: NodeView, choice: IfReleased, reporter: ProgressReporter) -> None:
     """Deal with the stale release that a node shows, if it does.
 
     Raises:
@@ -77,9 +77,9 @@ async def on_sight(dpf: Writes, view: NodeView, choice: IfReleased, teller: Prog
     if choice == "refuse":
         raise _stale(view.name, stale, "would be provisioned on it without asking")
     if choice == "accept":
-        _accept(view.name, stale, teller)
+        _accept(view.name, stale, reporter)
         return
-    teller.tell(_subject(stale), f"was released before {', '.join(stale.dpus)} asked; has DPF ask again")
+    reporter.tell(_subject(stale), f"was released before {', '.join(stale.dpus)} asked; has DPF ask again")
     await _withdraw(dpf, view.name, stale, keeping=())
 
 
@@ -110,8 +110,8 @@ async def _withdraw(dpf: Writes, node: str, standing: Standing, *, keeping: Coll
     await retry_on_conflict(write)
 
 
-def _accept(node: str, standing: Standing, teller: ProgressReporter) -> None:
-    teller.tell(
+def _accept(node: str, standing: Standing, reporter: ProgressReporter) -> None:
+    reporter.tell(
         _subject(standing), f"was released before {', '.join(standing.dpus)} asked; they will pass on it"
     )
     log.warning(

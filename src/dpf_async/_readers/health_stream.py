@@ -16,7 +16,7 @@ from dpf_async._readers.subscription import Subscription
 from dpf_async._transitions.health import NodeHealth
 from dpf_async._transitions.health_transitions import Agenda, Damping, HealthNotifier, HealthTransition
 from dpf_async._transitions.hub import Hub
-from dpf_async._transitions.view import NodeView
+from dpf_async._transitions.views import NodeView
 from dpf_async.errors import UsageError
 
 
@@ -62,7 +62,7 @@ class HealthStream(Subscription[NodeView]):
         super().__init__(enter, key)
         self._keys = keys
         self._select = select
-        self._teller = HealthNotifier(damping)
+        self._reporter = HealthNotifier(damping)
         self._agenda = Agenda()
         self._turn: str | None = None
         """The host that is being told of."""
@@ -82,11 +82,11 @@ class HealthStream(Subscription[NodeView]):
                     self._turn = name
                     self._look(name, now)
                 # No await between asking and returning: what was taken here is with the reader.
-                if (transition := self._teller.next(name, now)) is not None:
+                if (transition := self._reporter.next(name, now)) is not None:
                     return transition
                 self._turn = None
                 self._agenda.done(name)
-                self._agenda.add(name, self._teller.due(name))
+                self._agenda.add(name, self._reporter.due(name))
             with anyio.CancelScope(deadline=self._agenda.next_at):
                 key, _ = await self._cursor.next()
                 self._agenda.add(key)
@@ -97,13 +97,13 @@ class HealthStream(Subscription[NodeView]):
 
         Damped as the transitions are: what is true now, whatever was told, says NodeHandle.health.
         """
-        return self._teller.told(node)
+        return self._reporter.told(node)
 
     def _look(self, name: str, now: float) -> None:
         view: NodeView | None = self._hub.look(name)
         if view is not None and not self._select(view):
             view = None
-        self._teller.see(name, view, now)
+        self._reporter.see(name, view, now)
 
     def _begin(self) -> None:
         for key in self._keys():

@@ -17,7 +17,7 @@ from dpf_async._transitions.checkpoint import Checkpoint, Remembered
 from dpf_async._transitions.derive import derive
 from dpf_async._transitions.hub import Hub
 from dpf_async._transitions.transitions import Transition
-from dpf_async._transitions.view import NodeView
+from dpf_async._transitions.views import NodeView
 
 V = TypeVar("V")
 S = TypeVar("S")

@@ -16,7 +16,7 @@ from dpf_async._base.retry import retry_on_conflict
 from dpf_async._rollout.outdated import OutdatedDPU, References, find_outdated, references_of
 from dpf_async._session.lookup_hints import lookup_hint
 from dpf_async._site.acceptance import until_deployment_accepted
-from dpf_async._transitions.view import BFBView
+from dpf_async._transitions.views import BFBView
 from dpf_async.errors import UsageError
 from dpf_async.models import BFB, DPUDeployment, DPUFlavor
 
@@ -68,15 +68,15 @@ async def change(
     flavor: str | None = None,
     keep: bool = True,
     deadline: Deadline | None,
-    teller: ProgressReporter,
+    reporter: ProgressReporter,
 ) -> DeploymentChange:
     """Have a DPUDeployment say this from now on, wait until that is accepted, and find the DPUs that are outdated.
 
     What it said before is kept for a rollback if `keep` says so. With no deadline it does not wait.
     """
-    referred = await refer(dpf, deployment, bfb=bfb, flavor=flavor, keep=keep, teller=teller)
+    referred = await refer(dpf, deployment, bfb=bfb, flavor=flavor, keep=keep, reporter=reporter)
     if deadline is not None:
-        await until_deployment_accepted(dpf, deployment, deadline=deadline, teller=teller)
+        await until_deployment_accepted(dpf, deployment, deadline=deadline, reporter=reporter)
     return DeploymentChange(
         deployment,
         referred.changed,
@@ -93,7 +93,7 @@ async def refer(
     bfb: str | None,
     flavor: str | None,
     keep: bool = True,
-    teller: ProgressReporter,
+    reporter: ProgressReporter,
 ) -> Referred:
     """Have a DPUDeployment refer to this BFB and this DPUFlavor; None leaves a reference alone.
 
@@ -106,11 +106,17 @@ async def refer(
         for kind, name in ((DPUDeployment, deployment), (BFB, bfb), (DPUFlavor, flavor)):
             if name is not None:
                 names.enter_context(lookup_hint(kind, name))
-        return await _refer(dpf, deployment, bfb, flavor, keep=keep, teller=teller)
+        return await _refer(dpf, deployment, bfb, flavor, keep=keep, reporter=reporter)
 
 
 async def _refer(
-    dpf: Client, deployment: str, bfb: str | None, flavor: str | None, *, keep: bool, teller: ProgressReporter
+    dpf: Client,
+    deployment: str,
+    bfb: str | None,
+    flavor: str | None,
+    *,
+    keep: bool,
+    reporter: ProgressReporter,
 ) -> Referred:
     if bfb is not None:
         await _usable_bfb(dpf, bfb)
@@ -129,7 +135,7 @@ async def _refer(
             return Referred(False, said, previous_of(present), rolling)
         # Of this very state: what is kept for the way back must be what was replaced.
         await dpf.resource(DPUDeployment).patch(deployment, _patch(present, wanted, keep=keep))
-        teller.tell(f"{DPUDeployment.KIND} {deployment}", f"says {wanted}; before, {said}")
+        reporter.tell(f"{DPUDeployment.KIND} {deployment}", f"says {wanted}; before, {said}")
         return Referred(True, wanted, said if keep else previous_of(present), rolling)
 
     return await retry_on_conflict(write)
@@ -192,7 +198,7 @@ def _patch(present: DPUDeployment, wanted: References, *, keep: bool) -> dict[st
 
 
 async def _usable_bfb(dpf: Client, bfb: str) -> None:
-    image = BFBView(await dpf.resource(BFB).snapshot(bfb))
+    image = BFBView(await dpf.resource(BFB).get_state(bfb))
     if not image.ready:
         state = "being deleted" if image.state.terminating else f"in phase {image.phase or 'unknown'}"
         raise UsageError(f"BFB {bfb} is {state}: wait until it is Ready, then use it")
@@ -200,5 +206,5 @@ async def _usable_bfb(dpf: Client, bfb: str) -> None:
 
 async def _usable_flavor(dpf: Client, flavor: str) -> None:
     """It has no phase: what exists, and is not going, can be used."""
-    if (await dpf.resource(DPUFlavor).snapshot(flavor)).terminating:
+    if (await dpf.resource(DPUFlavor).get_state(flavor)).terminating:
         raise UsageError(f"DPUFlavor {flavor} is being deleted: use another one")

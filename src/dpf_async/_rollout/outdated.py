@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from dpf_async._transitions.view import DPUView
+from dpf_async._transitions.views import DPUView
 from dpf_async.errors import DecodeError, NotFound
 from dpf_async.models import DPU, DPUDeployment, DPUSet, Resource, known
 
@@ -110,7 +110,7 @@ async def states_of(dpf: Client, kind: type[T], *, label_selector: str = "") -> 
     Raises:
         DecodeError: one of them cannot be read, so nothing can be said of all.
     """
-    page = await dpf.resource(kind).snapshots(label_selector=label_selector)
+    page = await dpf.resource(kind).list_states(label_selector=label_selector)
     for obj in page.undecodable:
         raise DecodeError(
             f"{kind.KIND} {obj.name} cannot be read: {obj.error}", kind=kind.KIND, name=obj.name

@@ -24,7 +24,7 @@ from dpf_async._rollout.outdated import OutdatedDPU, Owners, References, find_ou
 from dpf_async._session.node_handle import dpu_failed
 from dpf_async._site.acceptance import until_deployment_accepted
 from dpf_async._transitions.levels import Level, external_reboot_required, node_effect_held
-from dpf_async._transitions.view import DPUView, NodeView, describe
+from dpf_async._transitions.views import DPUView, NodeView, describe
 from dpf_async.errors import Conflict, DPFError, NotFound, UpgradeFailed, UsageError, WaitTimeout
 from dpf_async.models import DPU, DPUDeployment, DPUNode
 
@@ -196,10 +196,10 @@ async def upgrade(
     if on_failure not in get_args(OnFailure):
         raise UsageError(f"on_failure={on_failure!r}: say one of {', '.join(get_args(OnFailure))}")
     deadline = Deadline(timeout)
-    teller = ProgressReporter("upgrade", progress)
-    referred = await deployments.refer(dpf, deployment, bfb=bfb, flavor=flavor, teller=teller)
+    reporter = ProgressReporter("upgrade", progress)
+    referred = await deployments.refer(dpf, deployment, bfb=bfb, flavor=flavor, reporter=reporter)
     # Before that a deleted DPU would be made anew with what it had.
-    await until_deployment_accepted(dpf, deployment, deadline=deadline, teller=teller)
+    await until_deployment_accepted(dpf, deployment, deadline=deadline, reporter=reporter)
     run = _Run(
         dpf,
         deployment,
@@ -211,7 +211,7 @@ async def upgrade(
         stops=on_failure == "stop",
         host_timeout=host_timeout,
         deadline=deadline,
-        teller=teller,
+        reporter=reporter,
     )
     await (run.rolling(max_parallel) if referred.rolling else run.on_delete(max_parallel))
     await run.is_wanted()
@@ -275,7 +275,7 @@ async def rollback(
         # Kept as it is: going back twice would be going forth again.
         keep=False,
         deadline=Deadline(timeout),
-        teller=ProgressReporter("rollback", progress),
+        reporter=ProgressReporter("rollback", progress),
     )
 
 
@@ -295,7 +295,7 @@ class _Run:
         stops: bool,
         host_timeout: float | None,
         deadline: Deadline,
-        teller: ProgressReporter,
+        reporter: ProgressReporter,
     ) -> None:
         self.interrupted = ""
         """Why no other host is begun, where that is no host's fault."""
@@ -311,7 +311,7 @@ class _Run:
         self._stops = stops
         self._host_timeout = host_timeout
         self._deadline = deadline
-        self._teller = teller
+        self._reporter = reporter
         self._mark = f"{BEGUN_PREFIX}{deployment}"
         self._owners = Owners({})
         self._planned: dict[str, HostUpgrade] = {}
@@ -462,7 +462,7 @@ class _Run:
         )
         found: NodeView | None = None
         began = anyio.current_time()
-        wait = self._teller.until(level, f"{DPUNode.KIND} {node}", describe)
+        wait = self._reporter.until(level, f"{DPUNode.KIND} {node}", describe)
         with anyio.CancelScope() as scope:
             self._waiting.add(scope)
             if self._is_stopped:
@@ -588,7 +588,7 @@ class _Run:
         self._note(view.name, "upgraded")
 
     def _tell(self, node: str, doing: str) -> None:
-        self._teller.tell(f"{DPUNode.KIND} {node}", doing)
+        self._reporter.tell(f"{DPUNode.KIND} {node}", doing)
 
     def _note(self, node: str, outcome: Outcome, reason: str = "", error: Exception | None = None) -> None:
         self._outcomes[node] = HostOutcome(node, outcome, reason, error)

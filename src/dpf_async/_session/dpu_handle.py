@@ -13,7 +13,7 @@ from dpf_async._transitions.derive import derive_dpu
 from dpf_async._transitions.health import DPUHealth, health_of
 from dpf_async._transitions.hub import Hub
 from dpf_async._transitions.levels import Level
-from dpf_async._transitions.view import DPUView, describe
+from dpf_async._transitions.views import DPUView, describe
 from dpf_async._watch.reflector import Reflector
 from dpf_async.errors import DPUFailed
 from dpf_async.models import DPU

@@ -17,7 +17,7 @@ from dpf_async._transitions.health import NodeHealth, health_of
 from dpf_async._transitions.hub import FailureCheck, Hub, Wait
 from dpf_async._transitions.levels import Level, external_reboot_required, node_effect_held
 from dpf_async._transitions.node_join import Site
-from dpf_async._transitions.view import DPUView, MaintenanceView, NodeView, describe
+from dpf_async._transitions.views import DPUView, MaintenanceView, NodeView, describe
 from dpf_async.errors import Conflict, DPUFailed, NotFound, ObjectReplaced, WaitError
 from dpf_async.models import DPUNode, DPUNodeMaintenance, DPUPhase, known
 

@@ -24,7 +24,7 @@ from dpf_async._session.node_handle import NodeServices, Selection
 from dpf_async._session.reflectors import SharedReflectors
 from dpf_async._session.resources import Resources
 from dpf_async._transitions.node_join import ListenerAdapter, Site
-from dpf_async._transitions.view import (
+from dpf_async._transitions.views import (
     BFBView,
     DeploymentView,
     DPUView,
@@ -141,7 +141,7 @@ class Session:
             uid: of the one that a look may still show.
         """
         try:
-            state = await self.resource(kind).snapshot(name)
+            state = await self.resource(kind).get_state(name)
         except NotFound:
             self.reflectors.note_deletion(kind, self._namespace, name, uid)
             return None

@@ -13,7 +13,7 @@ import anyio
 from dpf_async._base.tasks import background_tasks
 from dpf_async._readers.waits import Deadline
 from dpf_async._transitions.levels import Level
-from dpf_async._transitions.view import BFBView, DeploymentView, describe_deployment, describe_object
+from dpf_async._transitions.views import BFBView, DeploymentView, describe_deployment, describe_object
 from dpf_async.errors import SiteFailed, WaitTimeout
 from dpf_async.models import BFB, DPUDeployment, Resource, known
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 async def until_accepted(
-    dpf: Client, site: SiteSpec, *, timeout: float | None, teller: ProgressReporter
+    dpf: Client, site: SiteSpec, *, timeout: float | None, reporter: ProgressReporter
 ) -> dict[str, DeploymentView]:
     """Wait for all of it; see DPFClient.site_accepted."""
     began = anyio.current_time()
-    waits = _Waits(dpf, Deadline(timeout), teller)
+    waits = _Waits(dpf, Deadline(timeout), reporter)
     bfbs = sorted({group.bfb for group in site.groups.values()})
     left = len(bfbs) + len(site.groups)
     over = anyio.Event()
@@ -59,7 +59,7 @@ async def until_accepted(
 
 
 async def until_deployment_accepted(
-    dpf: Client, name: str, *, deadline: Deadline, teller: ProgressReporter
+    dpf: Client, name: str, *, deadline: Deadline, reporter: ProgressReporter
 ) -> DeploymentView:
     """Wait until one DPUDeployment is reconciled at its present generation.
 
@@ -68,7 +68,7 @@ async def until_deployment_accepted(
         SiteFailed: it has a condition that only a user can do something about, or is being deleted.
         ObjectReplaced: it was deleted meanwhile.
     """
-    waits = _Waits(dpf, deadline, teller)
+    waits = _Waits(dpf, deadline, reporter)
     await waits.accepted(name)
     if waits.late:
         raise waits.late[0]
@@ -78,12 +78,12 @@ async def until_deployment_accepted(
 class _Waits:
     """The waits for one site: what came true, and what was late."""
 
-    def __init__(self, dpf: Client, deadline: Deadline, teller: ProgressReporter) -> None:
+    def __init__(self, dpf: Client, deadline: Deadline, reporter: ProgressReporter) -> None:
         self.views: dict[str, DeploymentView] = {}
         self.late: list[WaitTimeout] = []
         self._dpf = dpf
         self._deadline = deadline
-        self._teller = teller
+        self._reporter = reporter
 
     async def downloaded(self, name: str) -> None:
         """A BFB is there and can be installed."""
@@ -110,7 +110,7 @@ class _Waits:
                 condition=level.name,
                 view=view,
             )
-        self._teller.tell(f"{BFB.KIND} {name}", "downloaded")
+        self._reporter.tell(f"{BFB.KIND} {name}", "downloaded")
 
     async def accepted(self, name: str) -> None:
         """A DPUDeployment is reconciled at its present generation."""
@@ -138,7 +138,7 @@ class _Waits:
                 view=view,
             )
         self.views[name] = view
-        self._teller.tell(f"{DPUDeployment.KIND} {name}", "accepted")
+        self._reporter.tell(f"{DPUDeployment.KIND} {name}", "accepted")
 
     async def _until(
         self,
@@ -152,9 +152,11 @@ class _Waits:
         handle = self._dpf.handle(kind, name)
         with anyio.move_on_after(self._deadline.for_a_look):
             if await handle.look() is None:
-                self._teller.tell(subject, "it does not exist yet")
+                self._reporter.tell(subject, "it does not exist yet")
         try:
-            return await handle.until(self._teller.until(level, subject, words), timeout=self._deadline.left)
+            return await handle.until(
+                self._reporter.until(level, subject, words), timeout=self._deadline.left
+            )
         except WaitTimeout as error:
             # The others may have more to say about why nothing goes on.
             self.late.append(error)

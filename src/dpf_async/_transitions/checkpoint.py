@@ -28,7 +28,7 @@ from dpf_async._transitions.transitions import (
     PhaseChanged,
     Transition,
 )
-from dpf_async._transitions.view import NodeView, as_last_read
+from dpf_async._transitions.views import NodeView, as_last_read
 from dpf_async.errors import UsageError
 from dpf_async.models import DPU, DPUDevice, DPUNode
 

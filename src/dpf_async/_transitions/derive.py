@@ -26,7 +26,7 @@ from dpf_async._transitions.transitions import (
     PhaseChanged,
     Transition,
 )
-from dpf_async._transitions.view import DPUView, NodeView
+from dpf_async._transitions.views import DPUView, NodeView
 from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, DPUPhase
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypedDict, overload
 
-from dpf_async._transitions.view import DPUView, NodeView
+from dpf_async._transitions.views import DPUView, NodeView
 from dpf_async.models import DPU, DPUPhase, known
 
 if TYPE_CHECKING:

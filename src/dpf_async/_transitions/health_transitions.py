@@ -30,7 +30,7 @@ from dpf_async._transitions.health import (
     same_problem,
 )
 from dpf_async._transitions.transitions import DPUGone, DPUReplaced, NodeGone
-from dpf_async._transitions.view import NodeView, as_last_read
+from dpf_async._transitions.views import NodeView, as_last_read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

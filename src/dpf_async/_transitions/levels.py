@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar, overload
 
 from dpf_async._transitions.health import health_of
-from dpf_async._transitions.view import DeploymentView, DPUView, NodeView
+from dpf_async._transitions.views import DeploymentView, DPUView, NodeView
 from dpf_async.models import DPUPhase
 
 V_contra = TypeVar("V_contra", contravariant=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dpf_async._transitions.hub import Hub
-from dpf_async._transitions.view import (
+from dpf_async._transitions.views import (
     DPUView,
     MaintenanceView,
     NodeView,

@@ -14,7 +14,7 @@ from dpf_async.models import DPUPhase
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from dpf_async._transitions.view import DPUView, MaintenanceView, NodeView
+    from dpf_async._transitions.views import DPUView, MaintenanceView, NodeView
 
 _BEFORE_ASKING: Final = frozenset(("", DPUPhase.INITIALIZING, DPUPhase.PENDING, DPUPhase.NODE_EFFECT))
 _DONE: Final = frozenset((DPUPhase.READY, DPUPhase.ERROR, DPUPhase.DELETING))

@@ -372,7 +372,7 @@ class Reflector(Generic[T]):
         """
         splitter = LineSplitter()
         codec, store, machine = self.feed.codec, self.store, self._machine
-        read, snapshot, apply = codec.read, codec.snapshot, store.apply
+        read, state_of, apply = codec.read, codec.state, store.apply
         read_chunk, feed, now = stream.read_chunk, splitter.feed, anyio.current_time
         burst, count = self._policy.burst, 0
         while chunk := await read_chunk():
@@ -384,7 +384,7 @@ class Reflector(Generic[T]):
             for line in lines:
                 event = read(line)
                 if event.__class__ is Envelope and event.type in LIVE and event.object.metadata.uid:
-                    apply(event.type, snapshot(event.object, line))
+                    apply(event.type, state_of(event.object, line))
                     machine.resume = newest(machine.resume, event.object.metadata.resource_version)
                     if self._own_awaited:
                         self._tell_waiting()
@@ -401,7 +401,7 @@ class Reflector(Generic[T]):
             return None
         event = self.feed.codec.read(rest)
         if isinstance(event, Envelope) and event.type in LIVE and event.object.metadata.uid:
-            self.store.apply(event.type, self.feed.codec.snapshot(event.object, rest))
+            self.store.apply(event.type, self.feed.codec.state(event.object, rest))
             self._machine.resume = newest(self._machine.resume, event.object.metadata.resource_version)
             return None
         if isinstance(event, Malformed):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dpf_async._hosts.stale_holds import IfReleased
 
 DEFAULT_NAMESPACE: Final = known.DPF_NAMESPACE
-DEFAULT_PATIENCE: Final = FORCE_GRACE_PERIOD
+DEFAULT_GRACE_PERIOD: Final = FORCE_GRACE_PERIOD
 DEFAULT_GRACE: Final = GRACE
 
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -152,13 +152,13 @@ ForceOption = Annotated[
     bool,
     typer.Option(
         "--force",
-        help="Take off the finalizers of DPF that still hold after --patience, and say what is left.",
+        help="Take off the finalizers of DPF that still hold after --grace-period, and say what is left.",
     ),
 ]
-PatienceOption = Annotated[
+GracePeriodOption = Annotated[
     float,
     typer.Option(
-        "--patience",
+        "--grace-period",
         parser=duration,
         metavar="DURATION",
         show_default="60s",

@@ -23,7 +23,7 @@ from dpf_async._transitions.levels import (
     ready,
     services_ready,
 )
-from dpf_async._transitions.view import NodeView
+from dpf_async._transitions.views import NodeView
 from dpf_async.errors import NotFound, UsageError
 from dpf_async.models import (
     DPU,

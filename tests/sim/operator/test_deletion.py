@@ -223,7 +223,7 @@ async def test_deletion_goes_on_where_it_stood_when_finalizers_are_taken_off_by_
         await dpf.dpu(dpu.name).until(terminating, timeout=60)
         await sim.settled()
 
-        report = await dpf.force_delete_dpu(host.devices[0].name, patience=0.05)
+        report = await dpf.force_delete_dpu(host.devices[0].name, grace_period=0.05)
 
         assert not report.orderly
         await sim.settled()

@@ -16,8 +16,8 @@ from dpf_async.cli.documents import dpu_document, node_document
 from dpf_async.cli.host_actions import Hands
 from dpf_async.cli.options import (
     DEFAULT_GRACE,
+    DEFAULT_GRACE_PERIOD,
     DEFAULT_NAMESPACE,
-    DEFAULT_PATIENCE,
     ClaimOption,
     ContextOption,
     DrainCommandOption,
@@ -25,12 +25,12 @@ from dpf_async.cli.options import (
     ForceOption,
     FreeOption,
     GraceOption,
+    GracePeriodOption,
     KubeconfigOption,
     MaxParallelOption,
     NamespaceOption,
     Output,
     OutputOption,
-    PatienceOption,
     RebootCommandOption,
     Released,
     ReleasedOption,
@@ -129,7 +129,7 @@ def delete(
     devices: Annotated[list[str], typer.Argument(help="Names of DPUDevices, as `dpu status` shows them.")],
     *,
     force: ForceOption = False,
-    patience: PatienceOption = DEFAULT_PATIENCE,
+    grace_period: GracePeriodOption = DEFAULT_GRACE_PERIOD,
     yes: YesOption = False,
     timeout: TimeoutOption = None,
     kubeconfig: KubeconfigOption = None,
@@ -149,7 +149,9 @@ def delete(
 
             async def one(name: str) -> ForcedDeletion:
                 if force:
-                    return await dpf.force_delete_dpu(name, patience=patience, progress=console.say_progress)
+                    return await dpf.force_delete_dpu(
+                        name, grace_period=grace_period, progress=console.say_progress
+                    )
                 await dpf.delete_dpu(name, timeout=timeout, progress=console.say_progress)
                 return ForcedDeletion()
 

@@ -15,8 +15,8 @@ from dpf_async.cli.documents import node_document
 from dpf_async.cli.host_actions import Hands
 from dpf_async.cli.options import (
     DEFAULT_GRACE,
+    DEFAULT_GRACE_PERIOD,
     DEFAULT_NAMESPACE,
-    DEFAULT_PATIENCE,
     ClaimOption,
     ContextOption,
     DrainCommandOption,
@@ -24,13 +24,13 @@ from dpf_async.cli.options import (
     ForceOption,
     FreeOption,
     GraceOption,
+    GracePeriodOption,
     HostsArgument,
     KubeconfigOption,
     MaxParallelOption,
     NamespaceOption,
     Output,
     OutputOption,
-    PatienceOption,
     RebootCommandOption,
     Released,
     ReleasedOption,
@@ -184,7 +184,7 @@ def delete(
     nodes: Annotated[list[str], typer.Argument(help="Names of DPUNodes.")],
     *,
     force: ForceOption = False,
-    patience: PatienceOption = DEFAULT_PATIENCE,
+    grace_period: GracePeriodOption = DEFAULT_GRACE_PERIOD,
     yes: YesOption = False,
     timeout: TimeoutOption = None,
     kubeconfig: KubeconfigOption = None,
@@ -205,7 +205,7 @@ def delete(
             async def one(name: str) -> ForcedDeletion:
                 if force:
                     return await dpf.force_delete_dpu_node(
-                        name, patience=patience, progress=console.say_progress
+                        name, grace_period=grace_period, progress=console.say_progress
                     )
                 await dpf.delete_dpu_node(name, timeout=timeout, progress=console.say_progress)
                 return ForcedDeletion()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dpf_async import DPFClient
-from dpf_async._transitions.view import describe
+from dpf_async._transitions.views import describe
 from dpf_async.cli import console
 from dpf_async.cli.documents import node_document, transition_document
 from dpf_async.cli.options import (
