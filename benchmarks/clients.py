@@ -237,8 +237,8 @@ async def ours_burst(host: str, meter: EventMeter) -> None:
                 await handle.until(not_ready)
 
         async with anyio.create_task_group() as tasks:
-            picture = await dpf._entered.picture(DPU)
-            picture.reflector.store.listen(Counter())
+            cache = await dpf._entered.caches.objects(DPU)
+            cache.reflector.store.listen(Counter())
             for index in range(OBJECTS):
                 tasks.start_soon(worker, dpus.name_of(index))
             await enough.wait()

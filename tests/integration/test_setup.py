@@ -488,7 +488,7 @@ async def test_whoever_takes_a_field_between_plan_and_write_is_not_overwritten(b
 
         class LateClient:
             def resource(self, kind: type[T]) -> ResourceClient[T]:
-                return Late(site.dpf._entered._transport, kind, site.dpf.namespace)
+                return Late(site.dpf._entered.transport, kind, site.dpf.namespace)
 
         with pytest.raises(Conflict, match="DPUServiceTemplate dts") as caught:
             await define(LateClient(), site_of(), None, reporter=ProgressReporter("", None))
@@ -673,4 +673,4 @@ async def test_without_an_operator_every_object_is_late_and_says_so(backend: Bac
 
 def manager(dpf: DPFClient, kind: type[T], name: str) -> ResourceClient[T]:
     """Objects as another program writes them."""
-    return ResourceClient(dpf._entered._transport, kind, dpf.namespace, field_manager=name)
+    return ResourceClient(dpf._entered.transport, kind, dpf.namespace, field_manager=name)

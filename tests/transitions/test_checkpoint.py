@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dpf_async import Checkpoint, NodeTransitionStream, ObjectState
 from dpf_async._api.codec import Codec
 from dpf_async._api.records import ConditionRecord
-from dpf_async._session.node_handle import is_something
+from dpf_async._session.host_streams import exists_or_is_referenced
 from dpf_async._transitions.node_join import Site
 from dpf_async.errors import UsageError
 from dpf_async.models import DPUDevice, DPUNode, DPUNodeMaintenance, Resource
@@ -46,8 +46,8 @@ def a_stream(site: Site, since: Checkpoint | None = None) -> NodeTransitionStrea
     return NodeTransitionStream(
         lambda: listening(site),
         key=None,
-        keys=lambda: sorted(site.names()),
-        select=is_something,
+        existing=lambda: sorted(site.names()),
+        matches=exists_or_is_referenced,
         scope=SCOPE,
         since=since,
     )

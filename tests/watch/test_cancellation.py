@@ -196,12 +196,11 @@ async def test_j5_a_thousand_waits_that_time_out_leave_nothing_behind() -> None:
                 await dpf.dpu("a").until(ready)
             with anyio.move_on_after(0.001 * (n % 3)):
                 await dpf.node("node-1").until(Level("never", lambda _: False))
-        picture = await dpf.dpu("a")._picture()
-        site = await dpf.node("node-1")._services.site()
+        hubs = await dpf.dpu("a")._source.hub(), await dpf.node("node-1")._source.hub()
 
         assert (len(asyncio.all_tasks()), open_files()) == before
-        assert not picture.hub._waits
-        assert not site.hub._waits
+        assert not hubs[0]._waits
+        assert not hubs[1]._waits
 
 
 @pytest.mark.parametrize("wait", [False, True])

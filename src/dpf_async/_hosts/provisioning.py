@@ -19,7 +19,7 @@ from dpf_async._hosts import registration, reprovisioning, stale_holds
 from dpf_async._hosts.fault_grace import GRACE, FaultGrace, faults_in_the_way
 from dpf_async._readers.progress import ProgressReporter
 from dpf_async._readers.waits import Deadline
-from dpf_async._session.node_handle import dpu_failed
+from dpf_async._session.failures import dpu_failed
 from dpf_async._transitions.levels import (
     Level,
     discovered,

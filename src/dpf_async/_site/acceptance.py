@@ -20,8 +20,8 @@ from dpf_async.models import BFB, DPUDeployment, Resource, known
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from dpf_async._handshakes.plain_calls import Client
     from dpf_async._readers.progress import ProgressReporter
+    from dpf_async._session.client import Client
     from dpf_async._specs import SiteSpec
 
 

@@ -11,7 +11,7 @@ from dpf_async.errors import DecodeError
 from dpf_async.models import DPUDeployment, DPUServiceTemplate, Resource
 
 if TYPE_CHECKING:
-    from dpf_async._handshakes.plain_calls import Client
+    from dpf_async._session.client import Client
 
 T = TypeVar("T", bound=Resource)
 
