@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)  ## provision a simulated site from examples/, live, in under a minute
-	@$(BIN)/dpfctl demo examples/site.yaml examples/hosts.yaml
+	@$(BIN)/dpf-async demo examples/site.yaml examples/hosts.yaml
 
 test: $(READY)  ## the tests; PYTEST="…" gives pytest more options
 	@$(BIN)/pytest -q -n 2 --dist worksteal $(PYTEST)
@@ -33,9 +33,10 @@ apiserver: $(READY)  ## build kube-apiserver, etcd and kubectl for the tests, on
 test-apiserver: apiserver  ## the tests that need a real API server; PYTEST="…" gives pytest more options
 	@$(BIN)/pytest -q -n 4 --dist worksteal -m apiserver $(PYTEST)
 
-check: $(READY)  ## format, lint, types, layers
+check: $(READY)  ## format, lint, spelling, types, layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+	@$(BIN)/codespell
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 

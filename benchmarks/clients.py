@@ -200,7 +200,8 @@ async def paced_of(watch: Watch, host: str, meter: EventMeter) -> None:
 async def ours_burst(host: str, meter: EventMeter) -> None:
     import anyio  # noqa: PLC0415
 
-    from dpf_async import DPFClient, phase_is  # noqa: PLC0415
+    from dpf_async import DPFClient  # noqa: PLC0415
+    from dpf_async.levels import phase_is  # noqa: PLC0415
     from dpf_async.models import DPU  # noqa: PLC0415
 
     is_ready, not_ready = phase_is("Ready"), ~phase_is("Ready")
@@ -245,8 +246,9 @@ async def ours_burst(host: str, meter: EventMeter) -> None:
 
 
 async def ours_paced(host: str, meter: EventMeter) -> None:
-    from dpf_async import DPFClient, Updated  # noqa: PLC0415
+    from dpf_async import DPFClient  # noqa: PLC0415
     from dpf_async.models import DPU  # noqa: PLC0415
+    from dpf_async.watch import Updated  # noqa: PLC0415
 
     async with DPFClient(kubeconfig=kubeconfig(host)) as dpf, dpf.resource(DPU).watch() as stream:
         async for event in stream:
@@ -257,8 +259,9 @@ async def ours_paced(host: str, meter: EventMeter) -> None:
 
 
 async def ours_list(host: str) -> Any:
-    from dpf_async import DPFClient, Synced  # noqa: PLC0415
+    from dpf_async import DPFClient  # noqa: PLC0415
     from dpf_async.models import DPU  # noqa: PLC0415
+    from dpf_async.watch import Synced  # noqa: PLC0415
 
     async with DPFClient(kubeconfig=kubeconfig(host)) as dpf, dpf.resource(DPU).watch() as stream:
         return [event async for event in _until_synced(stream, Synced)]

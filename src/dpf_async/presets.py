@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from dpf_async._sdk.specs import (
+from dpf_async._specs import (
     GroupSpec,
     InterfaceSpec,
     PortSpec,

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpf_async import DecodeError
-from dpf_async._api.codec import Codec, Malformed, Snapshot, StatusEvent, Undecodable, decode_model
+from dpf_async._api.codec import Codec, Malformed, ObjectState, StatusEvent, Undecodable, decode_model
 from dpf_async._api.records import DPUNodeRecord, DPURecord, Envelope, MaintenanceRecord
+from dpf_async.errors import DecodeError
 from dpf_async.models import DPU, DPUNode, DPUNodeMaintenance, Secret
 from tests.support.objects import Obj, dpu, event, maintenance, node
 from tests.support.scripted import listing, status
@@ -24,7 +24,7 @@ def page_of(*items: object, **metadata: object) -> bytes:
     return json.dumps({"metadata": {"resourceVersion": "100", **metadata}, "items": items}).encode()
 
 
-def read(line: bytes) -> Snapshot[DPU]:
+def read(line: bytes) -> ObjectState[DPU]:
     envelope = CODEC.read(line)
     assert isinstance(envelope, Envelope)
     return CODEC.snapshot(envelope.object, line)

@@ -28,9 +28,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from kubernetes_asyncio.config import incluster_config
 
-from dpf_async import DPFClient, UsageError
+from dpf_async import DPFClient
 from dpf_async._api import plugin as exec_plugin
 from dpf_async._api.config import TOKEN_PERIOD, load
+from dpf_async.errors import UsageError
 from tests.support.clock import jumping
 
 HERE = "http://127.0.0.1:1"

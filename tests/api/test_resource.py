@@ -7,10 +7,10 @@ from typing import Any
 import anyio
 import pytest
 
-from dpf_async import (
+from dpf_async import DPFClient
+from dpf_async.errors import (
     ConnectionFailed,
     DecodeError,
-    DPFClient,
     Gone,
     NotFound,
     TooManyRequests,

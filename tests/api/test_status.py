@@ -141,7 +141,7 @@ def test_the_message_names_what_was_asked_for_and_says_what_the_server_said() ->
 
     assert str(error) == (
         f"GET DPU dpu-1: {said}; grant it with a Role and a RoleBinding, see deploy/rbac.yaml;"
-        " `dpfctl access` tells all that is missing"
+        " `dpf-async access` lists what is missing"
     )
     assert (error.method, error.path, error.object) == ("GET", "/apis/x/dpus/dpu-1", "DPU dpu-1")
     assert error.server_message == said

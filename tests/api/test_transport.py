@@ -16,19 +16,18 @@ import pytest
 import trustme
 from anyio.abc import SocketAttribute, SocketStream
 
-from dpf_async import (
-    APIError,
-    Conflict,
-    ConnectionFailed,
-    DPFClient,
-    Forbidden,
-    Timeouts,
-    Unauthorized,
-    UsageError,
-)
+from dpf_async import DPFClient, Timeouts
 from dpf_async._api import transport
 from dpf_async._api.config import load
 from dpf_async._api.transport import Transport
+from dpf_async.errors import (
+    APIError,
+    Conflict,
+    ConnectionFailed,
+    Forbidden,
+    Unauthorized,
+    UsageError,
+)
 from dpf_async.models import DPU
 from tests.support.clock import jumping
 from tests.support.objects import dpu

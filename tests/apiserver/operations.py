@@ -17,26 +17,20 @@ from dpf_async import (
     DeviceSpec,
     DPFClient,
     DPUView,
-    HealthPolicy,
-    HealthTransition,
     HostSpec,
     HostUpgrade,
-    InterfaceSpec,
-    Level,
-    NodeHealth,
     SiteSpec,
-    Transition,
-    accepted,
     discover,
     monitor,
-    node_effect_held,
     provision,
     reprovision,
     rollback,
     upgrade,
 )
-from dpf_async._sdk.claims import CLAIM_LABEL, Claims, lease_name
-from dpf_async._sdk.tasks import task_group
+from dpf_async._base.tasks import background_tasks
+from dpf_async._handshakes.claims import CLAIM_LABEL, Claims, lease_name
+from dpf_async.health import HealthPolicy, HealthTransition, NodeHealth
+from dpf_async.levels import Level, accepted, node_effect_held
 from dpf_async.models import (
     DPU,
     BFBSpec,
@@ -56,8 +50,10 @@ from dpf_async.models import (
 )
 from dpf_async.models.names import DeviceName, NodeName
 from dpf_async.models.node import DPUNodeMaintenanceSpec
-from dpf_async.sim.operator.installation import install
+from dpf_async.sim.operator.process.bootstrap import install
 from dpf_async.sim.simulator import minimal_site
+from dpf_async.specs import InterfaceSpec
+from dpf_async.transitions import Transition
 
 GUARD: Final = 20.0
 """Seconds until a test that hangs is told so."""
@@ -144,7 +140,7 @@ async def first_act(dpf: DPFClient) -> str:
             acts.append(f"return {host.node}")
             acted.set()
 
-    async with task_group() as tasks:
+    async with background_tasks() as tasks:
         tasks.start_soon(monitor, dpf, Policy())
         await acted.wait()
     return acts[0]

@@ -14,21 +14,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from dpf_async import (
-    Added,
-    Deleted,
-    DPFClient,
-    Forbidden,
-    Synced,
-    Unauthorized,
-    Updated,
-    WatchEvent,
-    provision,
-)
+from dpf_async import DPFClient, provision
+from dpf_async.errors import Forbidden, Unauthorized
 from dpf_async.models import DPU, KINDS, DPUNode, ObjectMeta
 from dpf_async.sim.operator import Operator
-from dpf_async.sim.operator.installation import install
+from dpf_async.sim.operator.process.bootstrap import install
 from dpf_async.sim.simulator import Simulator, minimal_site
+from dpf_async.watch import Added, Deleted, Synced, Updated, WatchEvent
 from tests.apiserver.admin import Admin
 from tests.apiserver.build import NotBuilt, find, pinned
 from tests.apiserver.cluster import NotReady, RealCluster
@@ -100,7 +92,7 @@ def test_a_client_that_is_left_leaves_no_connection_of_a_running_watch(
             async with nodes.watch() as events:
                 assert await anext(events) == Synced()
                 await nodes.create(DPUNode(metadata=ObjectMeta(name="node-1")))
-                # Told by the watch: it runs, and over TLS.
+                # ListenerAdapter by the watch: it runs, and over TLS.
                 assert isinstance(await anext(events), Added)
 
     with warnings.catch_warnings(record=True) as told:

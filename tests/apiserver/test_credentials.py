@@ -17,22 +17,11 @@ import trustme
 import yaml
 from kubernetes_asyncio.config import incluster_config
 
-from dpf_async import (
-    APIError,
-    ConnectionFailed,
-    DPFClient,
-    DPUAppeared,
-    DPUGone,
-    Level,
-    NodeView,
-    PhaseChanged,
-    Transition,
-    Unauthorized,
-    WaitTimeout,
-    WatchPolicy,
-    crds,
-)
+from dpf_async import DPFClient, NodeView, WatchPolicy, crds
+from dpf_async.errors import APIError, ConnectionFailed, Unauthorized, WaitTimeout
+from dpf_async.levels import Level
 from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance
+from dpf_async.transitions import DPUAppeared, DPUGone, PhaseChanged, Transition
 from tests.apiserver.build import find
 from tests.apiserver.cluster import RealCluster
 from tests.apiserver.plugin import Clusters

@@ -14,23 +14,12 @@ from typing import Any
 import anyio
 import pytest
 
-from dpf_async import (
-    Added,
-    Deleted,
-    DPFClient,
-    DPUView,
-    EventStream,
-    Gap,
-    PhaseChanged,
-    Resumed,
-    Synced,
-    Transition,
-    Updated,
-    WatchEvent,
-    ready,
-)
+from dpf_async import DPFClient, DPUView
 from dpf_async._watch.policy import WatchPolicy
+from dpf_async.levels import ready
 from dpf_async.models import DPU
+from dpf_async.transitions import PhaseChanged, Transition
+from dpf_async.watch import Added, Deleted, EventStream, Gap, Resumed, Synced, Updated, WatchEvent
 from tests.apiserver.cluster import RealCluster
 from tests.apiserver.kinds import install_kinds
 from tests.apiserver.test_watch_facts import NAMESPACE, described, server_of_its_own
@@ -264,7 +253,7 @@ async def test_a_kind_that_is_deleted_and_defined_again_is_told_object_by_object
         told = await story.told(3)
 
     assert sorted(gone) == ["a deleted (watch)", "b deleted (watch)"]
-    # Told by the list, or by the watch that follows it: that depends on who is first.
+    # ListenerAdapter by the list, or by the watch that follows it: that depends on who is first.
     assert told in (["gap", "a added (relist)", "resumed"], ["gap", "resumed", "a added (watch)"])
 
 

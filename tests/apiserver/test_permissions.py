@@ -11,20 +11,10 @@ import anyio
 import pytest
 import yaml
 
-from dpf_async import (
-    DPFClient,
-    Forbidden,
-    Permission,
-    discover,
-    external_reboot_required,
-    node_effect_held,
-    provision,
-    ready,
-    reprovision,
-    rollback,
-    upgrade,
-)
-from dpf_async._sdk.access import NEEDS, ROLES, Role, needs_of
+from dpf_async import DPFClient, Permission, discover, provision, reprovision, rollback, upgrade
+from dpf_async._diagnostics.permissions import NEEDS, ROLES, Role, needs_of
+from dpf_async.errors import Forbidden
+from dpf_async.levels import external_reboot_required, node_effect_held, ready
 from dpf_async.models import ObjectMeta, Secret, known
 from dpf_async.sim.simulator import Simulator
 from tests.apiserver.cluster import RealCluster

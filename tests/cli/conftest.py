@@ -1,4 +1,4 @@
-"""dpfctl as its users have it: a process, its output, its exit status."""
+"""dpf-async as its users have it: a process, its output, its exit status."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-DPFCTL = Path(sys.executable).with_name("dpfctl")
+DPF_ASYNC = Path(sys.executable).with_name("dpf-async")
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,23 @@ class Ended:
     err: str
 
 
-Dpfctl = Callable[..., Awaitable[Ended]]
+RunCLI = Callable[..., Awaitable[Ended]]
 
 
 @pytest.fixture
-def dpfctl(tmp_path: Path) -> Dpfctl:
-    """Runs dpfctl where there is no kubeconfig but a named one, and no terminal."""
+def run_cli(tmp_path: Path) -> RunCLI:
+    """Runs dpf-async where there is no kubeconfig but a named one, and no terminal."""
 
     async def run(*arguments: str | Path, stdin: bytes = b"") -> Ended:
         environment = {key: value for key, value in os.environ.items() if key != "KUBECONFIG"}
         environment |= {"HOME": str(tmp_path), "COLUMNS": "200"}
         with anyio.fail_after(60):
             done = await anyio.run_process(
-                [str(DPFCTL), *map(str, arguments)], check=False, cwd=tmp_path, env=environment, input=stdin
+                [str(DPF_ASYNC), *map(str, arguments)],
+                check=False,
+                cwd=tmp_path,
+                env=environment,
+                input=stdin,
             )
         return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 

@@ -1,4 +1,4 @@
-"""dpfctl while it runs: what it has said so far, on stdout and on stderr, and how it is interrupted."""
+"""dpf-async while it runs: what it has said so far, on stdout and on stderr, and how it is interrupted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import anyio
 from anyio.abc import ByteReceiveStream, Process
 from anyio.streams.text import TextReceiveStream
 
-from tests.cli.conftest import DPFCTL
+from tests.cli.conftest import DPF_ASYNC
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SITE, HOSTS = EXAMPLES / "site.yaml", EXAMPLES / "hosts.yaml"
@@ -60,7 +60,7 @@ class Verb:
 @asynccontextmanager
 async def running(*arguments: str | Path, stdin: int = subprocess.DEVNULL) -> AsyncIterator[Verb]:
     """The verb, in a process group of its own; the block is left when it has ended."""
-    command = [str(DPFCTL), *map(str, arguments)]
+    command = [str(DPF_ASYNC), *map(str, arguments)]
     environment = os.environ | {"COLUMNS": "200"}
     async with (
         await anyio.open_process(command, env=environment, stdin=stdin, start_new_session=True) as process,

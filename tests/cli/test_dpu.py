@@ -1,4 +1,4 @@
-"""dpfctl dpu: DPUs made anew, taken away, looked at."""
+"""dpf-async dpu: DPUs made anew, taken away, looked at."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from dpf_async.sim import Simulator
-from tests.cli.conftest import Dpfctl
+from tests.cli.conftest import RunCLI
 from tests.integration.test_flows import Carbide
 from tests.integration.test_releases import failed_host
 
@@ -15,15 +15,15 @@ BY = ("--yes", "--reboot-command", "true")
 
 
 async def test_a_dpu_is_made_anew_once_even_if_the_verb_is_run_again_with_its_uid(
-    dpfctl: Dpfctl, tmp_path: Path
+    run_cli: RunCLI, tmp_path: Path
 ) -> None:
     async with Simulator() as sim, sim.client() as dpf:
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         node = await sim.ready_node(devices=2)
         old, other = node.dpus
-        first = await dpfctl("dpu", "reprovision", old.name, *AT, *BY)
+        first = await run_cli("dpu", "reprovision", old.name, *AT, *BY)
         made = await dpf.dpu(old.name).view()
-        again = await dpfctl("dpu", "reprovision", old.name, "--uid", old.uid, *AT, *BY, "-o", "json")
+        again = await run_cli("dpu", "reprovision", old.name, "--uid", old.uid, *AT, *BY, "-o", "json")
         after = await dpf.node(node.name).view()
 
     assert first.status == 0, first.err
@@ -36,13 +36,13 @@ async def test_a_dpu_is_made_anew_once_even_if_the_verb_is_run_again_with_its_ui
 
 
 async def test_an_interrupted_reprovisioning_goes_on_with_the_uid_although_the_dpu_is_gone(
-    dpfctl: Dpfctl, tmp_path: Path
+    run_cli: RunCLI, tmp_path: Path
 ) -> None:
     async with Simulator() as sim, sim.client() as dpf:
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         (old,) = (await sim.ready_node()).dpus
         await dpf.reprovision_dpu(old.name, timeout=60)
-        ended = await dpfctl("dpu", "reprovision", old.name, "--uid", old.uid, *AT, *BY)
+        ended = await run_cli("dpu", "reprovision", old.name, "--uid", old.uid, *AT, *BY)
         ready = await dpf.is_dpu_ready(old.name)
 
     assert ended.status == 0, ended.err
@@ -50,16 +50,16 @@ async def test_an_interrupted_reprovisioning_goes_on_with_the_uid_although_the_d
 
 
 async def test_where_a_hold_was_released_too_early_whoever_asks_decides(
-    dpfctl: Dpfctl, tmp_path: Path
+    run_cli: RunCLI, tmp_path: Path
 ) -> None:
     async with Simulator() as sim, sim.client() as dpf:
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         failed = await failed_host(sim, dpf, Carbide(dpf))
         (dpu,) = failed.dpus
         command = ("dpu", "reprovision", dpu.name, *AT, *BY)
-        refused = await dpfctl(*command, "--if-released", "refuse")
+        refused = await run_cli(*command, "--if-released", "refuse")
         between = await dpf.dpu(dpu.name).view()
-        accepted = await dpfctl(*command, "--if-released", "accept")
+        accepted = await run_cli(*command, "--if-released", "accept")
 
     assert refused.status == 1
     assert "nothing was deleted" in refused.err
@@ -69,16 +69,16 @@ async def test_where_a_hold_was_released_too_early_whoever_asks_decides(
 
 
 async def test_status_shows_each_dpu_with_what_is_wrong_and_fails_unless_all_are_ready(
-    dpfctl: Dpfctl, tmp_path: Path
+    run_cli: RunCLI, tmp_path: Path
 ) -> None:
     async with Simulator() as sim:
         sim.write_kubeconfig(tmp_path / "kubeconfig")
-        empty = await dpfctl("dpu", "status", *AT)
+        empty = await run_cli("dpu", "status", *AT)
         (good,) = (await sim.ready_node()).dpus
         (held,) = (await sim.node_waiting_for_hold()).dpus
-        one = await dpfctl("dpu", "status", good.name, *AT)
-        every = await dpfctl("dpu", "status", *AT, "-o", "json")
-        unknown = await dpfctl("dpu", "status", "dpu-9", *AT)
+        one = await run_cli("dpu", "status", good.name, *AT)
+        every = await run_cli("dpu", "status", *AT, "-o", "json")
+        unknown = await run_cli("dpu", "status", "dpu-9", *AT)
 
     assert empty.out == "no DPUs in namespace dpf-operator-system\n"
     rows = [line.split() for line in one.out.splitlines()]
@@ -91,15 +91,15 @@ async def test_status_shows_each_dpu_with_what_is_wrong_and_fails_unless_all_are
 
 
 async def test_a_dpu_is_deleted_by_its_device_and_by_force_if_nothing_else_helps(
-    dpfctl: Dpfctl, tmp_path: Path
+    run_cli: RunCLI, tmp_path: Path
 ) -> None:
     async with Simulator() as sim, sim.client() as dpf:
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         node = await sim.ready_node(devices=2)
         first, second = node.dpus
-        orderly = await dpfctl("dpu", "delete", first.device, *AT, "--yes")
+        orderly = await run_cli("dpu", "delete", first.device, *AT, "--yes")
         sim.trouble("stuck_finalizer", device=second.device)
-        forced = await dpfctl(
+        forced = await run_cli(
             "dpu", "delete", second.device, *AT, "--yes", "--force", "--patience", "0.5s", "-o", "json"
         )
         left = (await dpf.node(node.name).view()).dpus

@@ -1,4 +1,4 @@
-"""dpfctl host: hosts from a description to Ready and away again, by commands, and what happens when these fail."""
+"""dpf-async host: hosts from a description to Ready and away again, by commands, and what happens when these fail."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from dpf_async import DPFClient, load_site
 from dpf_async.models import DPUNode, Lease
 from dpf_async.sim import Simulator
-from tests.cli.conftest import Dpfctl
+from tests.cli.conftest import RunCLI
 from tests.cli.running import running
 
 SMALL = Path(__file__).parent / "small"
@@ -35,10 +35,10 @@ async def accepted_site(tmp_path: Path) -> AsyncIterator[tuple[Simulator, DPFCli
 
 
 async def test_hosts_are_brought_to_ready_by_the_commands_whose_output_is_on_stderr(
-    dpfctl: Dpfctl, tmp_path: Path
+    run_cli: RunCLI, tmp_path: Path
 ) -> None:
     async with accepted_site(tmp_path):
-        ended = await dpfctl(
+        ended = await run_cli(
             "host",
             "provision",
             HOSTS,
@@ -67,13 +67,13 @@ async def test_hosts_are_brought_to_ready_by_the_commands_whose_output_is_on_std
 
 
 async def test_a_host_is_claimed_before_it_is_worked_on_if_that_is_asked_for(
-    dpfctl: Dpfctl, tmp_path: Path
+    run_cli: RunCLI, tmp_path: Path
 ) -> None:
     command = ("host", "provision", HOSTS, "--site", SITE, *AT, "--yes", *REBOOT)
     async with accepted_site(tmp_path) as (_, dpf):
-        plain = await dpfctl(*command, ONE)
+        plain = await run_cli(*command, ONE)
         before = await dpf.resource(Lease).list()
-        claiming = await dpfctl(*command, TWO, "--claim")
+        claiming = await run_cli(*command, TWO, "--claim")
         after = await dpf.resource(Lease).list()
 
     assert (plain.status, claiming.status) == (0, 0), claiming.err
@@ -81,13 +81,13 @@ async def test_a_host_is_claimed_before_it_is_worked_on_if_that_is_asked_for(
 
 
 async def test_a_command_that_fails_ends_the_flow_and_the_request_stands(
-    dpfctl: Dpfctl, tmp_path: Path
+    run_cli: RunCLI, tmp_path: Path
 ) -> None:
     command = ("host", "provision", HOSTS, ONE, "--site", SITE, *AT, "--yes")
     async with accepted_site(tmp_path) as (_, dpf):
-        failed = await dpfctl(*command, "--reboot-command", "sh -c 'echo no power; exit 3'")
+        failed = await run_cli(*command, "--reboot-command", "sh -c 'echo no power; exit 3'")
         stands = await dpf.is_dpu_node_waiting_for_reboot(ONE)
-        again = await dpfctl(*command, *REBOOT)
+        again = await run_cli(*command, *REBOOT)
 
     assert failed.status == 1
     assert "no power" in failed.err
@@ -96,10 +96,10 @@ async def test_a_command_that_fails_ends_the_flow_and_the_request_stands(
     assert (again.status, again.out) == (0, f"{ONE}: ready; {ONE}-device-02-00-00-00-0b-03 Ready\n")
 
 
-async def test_one_host_that_fails_does_not_keep_another_from_ready(dpfctl: Dpfctl, tmp_path: Path) -> None:
+async def test_one_host_that_fails_does_not_keep_another_from_ready(run_cli: RunCLI, tmp_path: Path) -> None:
     command = ("host", "provision", HOSTS, ONE, TWO, "--site", SITE, *AT, "--yes", "-o", "json")
     async with accepted_site(tmp_path):
-        ended = await dpfctl(*command, "--reboot-command", f"sh -c 'test {{node}} = {ONE}'")
+        ended = await run_cli(*command, "--reboot-command", f"sh -c 'test {{node}} = {ONE}'")
 
     told = {host["node"]: host for host in json.loads(ended.out)}
     assert told[ONE]["ready"] is True
@@ -107,11 +107,11 @@ async def test_one_host_that_fails_does_not_keep_another_from_ready(dpfctl: Dpfc
     assert ended.status == 1
 
 
-async def test_no_more_hosts_are_in_progress_than_was_said(dpfctl: Dpfctl, tmp_path: Path) -> None:
+async def test_no_more_hosts_are_in_progress_than_was_said(run_cli: RunCLI, tmp_path: Path) -> None:
     command = ("host", "provision", HOSTS, TWO, ONE, "--site", SITE, *AT, "--yes", *REBOOT)
     async with accepted_site(tmp_path):
-        ended = await dpfctl(*command, "--max-parallel", "1")
-        none = await dpfctl(*command, "--max-parallel", "0")
+        ended = await run_cli(*command, "--max-parallel", "1")
+        none = await run_cli(*command, "--max-parallel", "0")
 
     assert ended.status == 0, ended.err
     about = [node for line in ended.err.splitlines() for node in (TWO, ONE) if node in line]
@@ -123,12 +123,12 @@ async def test_no_more_hosts_are_in_progress_than_was_said(dpfctl: Dpfctl, tmp_p
 
 @pytest.mark.parametrize("verb", [("register",), ("provision", "--yes", *REBOOT)], ids=lambda verb: verb[0])
 async def test_a_faulty_device_ends_the_flow_of_its_host_when_its_grace_is_over(
-    dpfctl: Dpfctl, tmp_path: Path, verb: tuple[str, ...]
+    run_cli: RunCLI, tmp_path: Path, verb: tuple[str, ...]
 ) -> None:
     name, *options = verb
     async with accepted_site(tmp_path) as (sim, _):
         sim.trouble("bmc_password_wrong")
-        ended = await dpfctl("host", name, HOSTS, ONE, "--site", SITE, *AT, *options, "--grace", "0s")
+        ended = await run_cli("host", name, HOSTS, ONE, "--site", SITE, *AT, *options, "--grace", "0s")
 
     assert ended.status == 1
     assert "DPUDevice device-02-00-00-00-0b-03: Initialized failed" in ended.err
@@ -181,23 +181,23 @@ async def test_ctrl_c_ends_a_question(tmp_path: Path) -> None:
     assert verb.process.returncode == 130
 
 
-async def test_hosts_are_registered_and_discovered(dpfctl: Dpfctl, tmp_path: Path) -> None:
+async def test_hosts_are_registered_and_discovered(run_cli: RunCLI, tmp_path: Path) -> None:
     async with accepted_site(tmp_path):
-        ended = await dpfctl("host", "register", HOSTS, "--site", SITE, *AT)
+        ended = await run_cli("host", "register", HOSTS, "--site", SITE, *AT)
 
     assert ended.status == 0, ended.err
     assert ended.out.splitlines() == [f"{TWO}: discovered, 2 DPUs", f"{ONE}: discovered, 1 DPUs"]
 
 
 async def test_hosts_are_deleted_until_nothing_is_left_and_what_is_gone_is_success(
-    dpfctl: Dpfctl, tmp_path: Path
+    run_cli: RunCLI, tmp_path: Path
 ) -> None:
     async with Simulator() as sim, sim.client() as dpf:
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         node = await sim.node_waiting_for_hold()
-        deleted = await dpfctl("host", "delete", node.name, *AT, "--yes", "-o", "json")
+        deleted = await run_cli("host", "delete", node.name, *AT, "--yes", "-o", "json")
         left = (await dpf.resource(DPUNode).list()).items
-        forced = await dpfctl("host", "delete", node.name, *AT, "--yes", "--force", "--patience", "20s")
+        forced = await run_cli("host", "delete", node.name, *AT, "--yes", "--force", "--patience", "20s")
 
     (told,) = json.loads(deleted.out)
     assert (told["node"], told["orderly"], told["error"]) == (node.name, True, None)
@@ -224,9 +224,9 @@ async def test_hosts_are_deleted_until_nothing_is_left_and_what_is_gone_is_succe
     ],
 )
 async def test_mistakes_in_a_command_are_told_before_anything_is_sent(
-    dpfctl: Dpfctl, arguments: tuple[str | Path, ...], said: str
+    run_cli: RunCLI, arguments: tuple[str | Path, ...], said: str
 ) -> None:
-    ended = await dpfctl("host", *arguments, "--kubeconfig", "nowhere")
+    ended = await run_cli("host", *arguments, "--kubeconfig", "nowhere")
 
     assert said in ended.err
     assert "Traceback" not in ended.err

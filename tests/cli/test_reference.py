@@ -7,21 +7,21 @@ from pathlib import Path
 import pytest
 
 from dpf_async.cli.reference import page, verbs
-from tests.cli.conftest import Dpfctl
+from tests.cli.conftest import RunCLI
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "dpfctl.md"
-TAUGHT = [name for name, _ in verbs() if name != "dpfctl sim operator"]  # argparse's own, see its --help
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "dpf-async.md"
+TAUGHT = [name for name, _ in verbs() if name != "dpf-async sim operator"]  # argparse's own, see its --help
 FLOWS = {
-    *(f"dpfctl site {verb}" for verb in ("plan", "apply", "status")),
-    *(f"dpfctl host {verb}" for verb in ("register", "provision", "delete")),
-    *(f"dpfctl dpu {verb}" for verb in ("reprovision", "delete", "status")),
-    *(f"dpfctl node {verb}" for verb in ("rebooted", "release")),
-    *(f"dpfctl {verb}" for verb in ("upgrade", "watch", "snapshot", "compat")),
+    *(f"dpf-async site {verb}" for verb in ("plan", "apply", "status")),
+    *(f"dpf-async host {verb}" for verb in ("register", "provision", "delete")),
+    *(f"dpf-async dpu {verb}" for verb in ("reprovision", "delete", "status")),
+    *(f"dpf-async node {verb}" for verb in ("rebooted", "release")),
+    *(f"dpf-async {verb}" for verb in ("upgrade", "watch", "snapshot", "compat")),
 }
 
 
 def test_the_page_is_what_the_verbs_say() -> None:
-    assert PAGE.read_text() == page(), "python -m dpf_async.cli.reference > docs/reference/dpfctl.md"
+    assert PAGE.read_text() == page(), "python -m dpf_async.cli.reference > docs/reference/dpf-async.md"
 
 
 def test_there_is_a_verb_for_each_flow() -> None:
@@ -39,10 +39,10 @@ def test_every_verb_says_what_it_does_with_an_example_and_its_exit_status(name: 
         assert parameter.help, f"{name} {parameter.name}"
 
 
-async def test_help_shows_example_and_exit_status(dpfctl: Dpfctl) -> None:
+async def test_help_shows_example_and_exit_status(run_cli: RunCLI) -> None:
     for verb in (("host", "provision"), ("--help",)):
-        ended = await dpfctl(*verb, "--help")
+        ended = await run_cli(*verb, "--help")
 
         assert ended.status == 0
-        assert "dpfctl host provision examples/hosts.yaml" in ended.out or verb == ("--help",)
+        assert "dpf-async host provision examples/hosts.yaml" in ended.out or verb == ("--help",)
         assert "130 interrupted" in ended.out

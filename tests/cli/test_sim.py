@@ -7,8 +7,9 @@ from pathlib import Path
 
 import anyio
 
-from dpf_async import DPFClient, node_effect_held
-from tests.cli.conftest import Dpfctl
+from dpf_async import DPFClient
+from dpf_async.levels import node_effect_held
+from tests.cli.conftest import RunCLI
 from tests.cli.running import HOSTS, SITE, in_group, running
 
 NODES = [f"node-02-00-00-00-0a-0{number}" for number in range(1, 5)]
@@ -18,7 +19,7 @@ async def test_a_site_that_is_described_is_there_with_its_hosts_when_it_says_so(
     kubeconfig = tmp_path / "kube config"
     options = ("--kubeconfig", kubeconfig, "--profile", "instant")
     async with running("sim", "up", *options, "--site", SITE, "--hosts", HOSTS) as site:
-        await site.has_said("dpfctl watch")
+        await site.has_said("dpf-async watch")
         async with DPFClient(kubeconfig=kubeconfig) as dpf:
             views = [await dpf.node(name).until(node_effect_held, timeout=60) for name in NODES]
         site.interrupt()
@@ -32,20 +33,20 @@ async def test_a_site_that_is_described_is_there_with_its_hosts_when_it_says_so(
 
 async def test_a_site_is_ended_by_sigterm_as_by_ctrl_c_and_leaves_nothing_running(tmp_path: Path) -> None:
     async with running("sim", "up", "--kubeconfig", tmp_path / "kubeconfig") as site:
-        await site.has_said("dpfctl watch")
+        await site.has_said("dpf-async watch")
         site.process.terminate()
 
     assert site.process.returncode == 0
     assert in_group(site.process.pid) == []
 
 
-async def test_a_port_that_is_taken_is_named(tmp_path: Path, dpfctl: Dpfctl) -> None:
+async def test_a_port_that_is_taken_is_named(tmp_path: Path, run_cli: RunCLI) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
 
-        ended = await dpfctl("sim", "up", "--port", str(port))
+        ended = await run_cli("sim", "up", "--port", str(port))
 
     assert ended.status == 2
     assert ended.err.startswith(f"error: port {port} on 127.0.0.1 cannot be used: ")
@@ -57,7 +58,7 @@ async def test_a_site_is_where_it_was_asked_to_be(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     async with running("sim", "up", "--kubeconfig", tmp_path / "kubeconfig", "--port", str(port)) as site:
-        await site.has_said("dpfctl watch")
+        await site.has_said("dpf-async watch")
         stream = await anyio.connect_tcp("127.0.0.1", port)
         await stream.aclose()
         site.interrupt()
@@ -65,8 +66,8 @@ async def test_a_site_is_where_it_was_asked_to_be(tmp_path: Path) -> None:
     assert f"http://127.0.0.1:{port}," in site.said
 
 
-async def test_hosts_without_their_site_are_refused(dpfctl: Dpfctl) -> None:
-    ended = await dpfctl("sim", "up", "--hosts", HOSTS)
+async def test_hosts_without_their_site_are_refused(run_cli: RunCLI) -> None:
+    ended = await run_cli("sim", "up", "--hosts", HOSTS)
 
     assert ended.status == 2
     assert "--hosts needs --site" in ended.err

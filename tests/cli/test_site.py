@@ -1,4 +1,4 @@
-"""dpfctl site: what defining a site would change, defining it, and whether it is accepted."""
+"""dpf-async site: what defining a site would change, defining it, and whether it is accepted."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path
 from dpf_async import load_site
 from dpf_async.models import Secret, known
 from dpf_async.sim import Simulator
-from tests.cli.conftest import Dpfctl
+from tests.cli.conftest import RunCLI
 from tests.cli.running import SITE, running
 
 AT = ("--kubeconfig", "kubeconfig")
 
 
 async def test_a_site_is_planned_applied_and_then_planned_to_need_nothing(
-    dpfctl: Dpfctl, tmp_path: Path
+    run_cli: RunCLI, tmp_path: Path
 ) -> None:
     async with Simulator() as sim, sim.client() as dpf:
         sim.write_kubeconfig(tmp_path / "kubeconfig")
-        before = await dpfctl("site", "plan", SITE, *AT)
-        applied = await dpfctl("site", "apply", SITE, *AT, "--bmc-password-file", "-", stdin=b"a secret\n")
-        after = await dpfctl("site", "plan", SITE, *AT)
-        status = await dpfctl("site", "status", SITE, *AT)
+        before = await run_cli("site", "plan", SITE, *AT)
+        applied = await run_cli("site", "apply", SITE, *AT, "--bmc-password-file", "-", stdin=b"a secret\n")
+        after = await run_cli("site", "plan", SITE, *AT)
+        status = await run_cli("site", "status", SITE, *AT)
         secret = await dpf.resource(Secret).get(known.BMC_PASSWORD_SECRET)
 
     assert "create     DPUDeployment compute" in before.out
@@ -39,17 +39,17 @@ async def test_a_site_is_planned_applied_and_then_planned_to_need_nothing(
 
 
 async def test_a_difference_is_shown_and_changed_only_if_that_is_asked_for(
-    dpfctl: Dpfctl, tmp_path: Path
+    run_cli: RunCLI, tmp_path: Path
 ) -> None:
     changed = tmp_path / "site.yaml"
     changed.write_text(SITE.read_text().replace("version: 1.22.1", "version: 1.23.0"))
     async with Simulator() as sim, sim.client() as dpf:
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         await dpf.create_initialization_objects(load_site(SITE))
-        plan = await dpfctl("site", "plan", changed, *AT, "-o", "json")
-        refused = await dpfctl("site", "apply", changed, *AT)
-        status = await dpfctl("site", "status", changed, *AT)
-        updated = await dpfctl("site", "apply", changed, *AT, "--update", "--no-wait", "-o", "json")
+        plan = await run_cli("site", "plan", changed, *AT, "-o", "json")
+        refused = await run_cli("site", "apply", changed, *AT)
+        status = await run_cli("site", "status", changed, *AT)
+        updated = await run_cli("site", "apply", changed, *AT, "--update", "--no-wait", "-o", "json")
 
     planned = [one for one in json.loads(plan.out)["objects"] if one["action"] == "change"]
     assert [(one["kind"], one["name"]) for one in planned] == [("DPUServiceTemplate", "dts")]
@@ -63,14 +63,14 @@ async def test_a_difference_is_shown_and_changed_only_if_that_is_asked_for(
     assert (updated.status, made["accepted"]) == (0, False)
 
 
-async def test_what_is_not_accepted_is_said_with_what_it_waits_for(dpfctl: Dpfctl, tmp_path: Path) -> None:
+async def test_what_is_not_accepted_is_said_with_what_it_waits_for(run_cli: RunCLI, tmp_path: Path) -> None:
     async with Simulator(operator=False) as sim, sim.client() as dpf:
         sim.write_kubeconfig(tmp_path / "kubeconfig")
-        nothing = await dpfctl("site", "status", *AT)
-        missing = await dpfctl("site", "status", SITE, *AT, "-o", "json")
+        nothing = await run_cli("site", "status", *AT)
+        missing = await run_cli("site", "status", SITE, *AT, "-o", "json")
         await dpf.create_initialization_objects(load_site(SITE))
-        present = await dpfctl("site", "status", *AT)
-        late = await dpfctl("site", "apply", SITE, *AT, "--timeout", "1s")
+        present = await run_cli("site", "status", *AT)
+        late = await run_cli("site", "apply", SITE, *AT, "--timeout", "1s")
 
     assert (nothing.status, nothing.out) == (
         0,
@@ -101,8 +101,8 @@ async def test_whoever_sits_at_the_terminal_is_shown_the_difference_and_asked(tm
     assert verb.process.returncode == 0
 
 
-async def test_an_empty_password_is_refused_before_anything_is_sent(dpfctl: Dpfctl) -> None:
-    ended = await dpfctl("site", "apply", SITE, "--bmc-password-file", "-")
+async def test_an_empty_password_is_refused_before_anything_is_sent(run_cli: RunCLI) -> None:
+    ended = await run_cli("site", "apply", SITE, "--bmc-password-file", "-")
 
     assert ended.err == "error: --bmc-password-file - is empty; nothing was done\n"
     assert ended.status == 2

@@ -1,4 +1,4 @@
-"""dpfctl snapshot: everything DPF knows of one host."""
+"""dpf-async snapshot: everything DPF knows of one host."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import json
 from pathlib import Path
 
 from dpf_async.sim import Simulator
-from tests.cli.conftest import Dpfctl
+from tests.cli.conftest import RunCLI
 
 AT = ("--kubeconfig", "kubeconfig")
 
 
 async def test_a_snapshot_says_of_each_object_of_a_host_what_it_waits_for(
-    dpfctl: Dpfctl, tmp_path: Path
+    run_cli: RunCLI, tmp_path: Path
 ) -> None:
     async with Simulator() as sim:
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         node = await sim.node_waiting_for_hold(devices=2)
-        table = await dpfctl("snapshot", node.name, *AT)
-        document = await dpfctl("snapshot", node.name, *AT, "-o", "json")
-        unknown = await dpfctl("snapshot", "node-9", *AT)
+        table = await run_cli("snapshot", node.name, *AT)
+        document = await run_cli("snapshot", node.name, *AT, "-o", "json")
+        unknown = await run_cli("snapshot", "node-9", *AT)
 
     assert table.out.startswith(f"host {node.name} in namespace dpf-operator-system, ")
     kinds = [line.split()[0] for line in table.out.splitlines()[2:]]

@@ -1,4 +1,4 @@
-"""dpfctl upgrade: another BFB, one host after the other, and back."""
+"""dpf-async upgrade: another BFB, one host after the other, and back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from dpf_async import DPFClient
 from dpf_async.models import BFB, BFBSpec, ObjectMeta
 from dpf_async.sim import Simulator
-from tests.cli.conftest import Dpfctl
+from tests.cli.conftest import RunCLI
 
 AT = ("--kubeconfig", "kubeconfig")
 BY = ("--yes", "--reboot-command", "true")
@@ -21,16 +21,16 @@ async def another_bfb(sim: Simulator, dpf: DPFClient) -> None:
 
 
 async def test_only_the_hosts_that_are_approved_are_upgraded_and_a_rollback_says_what_is_outdated_then(
-    dpfctl: Dpfctl, tmp_path: Path
+    run_cli: RunCLI, tmp_path: Path
 ) -> None:
     async with Simulator() as sim, sim.client() as dpf:
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         first, second = await sim.ready_node(), await sim.ready_node()
         await another_bfb(sim, dpf)
-        ended = await dpfctl("upgrade", "compute", "--bfb", "new", *AT, *BY, "--approve", first.name)
-        site = await dpfctl("site", "status", *AT)
-        back = await dpfctl("upgrade", "compute", "--rollback", *AT, "-o", "json")
-        again = await dpfctl("upgrade", "compute", *AT, *BY, "-o", "json")
+        ended = await run_cli("upgrade", "compute", "--bfb", "new", *AT, *BY, "--approve", first.name)
+        site = await run_cli("site", "status", *AT)
+        back = await run_cli("upgrade", "compute", "--rollback", *AT, "-o", "json")
+        again = await run_cli("upgrade", "compute", *AT, *BY, "-o", "json")
 
     assert ended.status == 0, ended.err
     assert f"DPUNode {first.name}: upgraded" in ended.out
@@ -48,14 +48,14 @@ async def test_only_the_hosts_that_are_approved_are_upgraded_and_a_rollback_says
 
 
 async def test_a_host_that_fails_stops_the_upgrade_and_the_report_is_shown_all_the_same(
-    dpfctl: Dpfctl, tmp_path: Path
+    run_cli: RunCLI, tmp_path: Path
 ) -> None:
     async with Simulator() as sim, sim.client() as dpf:
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         first, second = await sim.ready_node(), await sim.ready_node()
         await another_bfb(sim, dpf)
         command = ("upgrade", "compute", "--bfb", "new", *AT, "--yes", "-o", "json")
-        ended = await dpfctl(*command, "--reboot-command", "false")
+        ended = await run_cli(*command, "--reboot-command", "false")
 
     told = json.loads(ended.out)
     assert [(one["node"], one["outcome"]) for one in told["hosts"]] == [
@@ -67,14 +67,14 @@ async def test_a_host_that_fails_stops_the_upgrade_and_the_report_is_shown_all_t
 
 
 async def test_nobody_to_approve_and_a_name_that_is_not_there_are_one_sentence(
-    dpfctl: Dpfctl, tmp_path: Path
+    run_cli: RunCLI, tmp_path: Path
 ) -> None:
     async with Simulator() as sim:
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         await sim.define_site()
-        nobody = await dpfctl("upgrade", "compute", *AT, "--reboot-command", "true")
-        unknown = await dpfctl("upgrade", "storage", *AT, *BY)
-        bfb = await dpfctl("upgrade", "compute", "--bfb", "old", *AT, *BY)
+        nobody = await run_cli("upgrade", "compute", *AT, "--reboot-command", "true")
+        unknown = await run_cli("upgrade", "storage", *AT, *BY)
+        bfb = await run_cli("upgrade", "compute", "--bfb", "old", *AT, *BY)
 
     assert "nobody would approve hosts" in nobody.err
     assert "storage" in unknown.err

@@ -11,16 +11,18 @@ from pathlib import Path
 import anyio
 import pytest
 
-from dpf_async import DPFClient, DPUPhase, node_effect_held
+from dpf_async import DPFClient
+from dpf_async.levels import node_effect_held
+from dpf_async.models import DPUPhase
 from dpf_async.sim import Simulator
-from tests.cli.conftest import DPFCTL, Dpfctl
+from tests.cli.conftest import DPF_ASYNC, RunCLI
 from tests.cli.running import EXAMPLES, in_group, running
 
 
 async def test_the_demo_brings_every_dpu_to_ready_makes_one_anew_and_shows_what_it_took(
-    dpfctl: Dpfctl,
+    run_cli: RunCLI,
 ) -> None:
-    ended = await dpfctl("demo", EXAMPLES / "site.yaml", EXAMPLES / "hosts.yaml")
+    ended = await run_cli("demo", EXAMPLES / "site.yaml", EXAMPLES / "hosts.yaml")
 
     assert ended.status == 0, ended.err
     assert ended.err == ""
@@ -51,12 +53,12 @@ async def test_an_interrupted_demo_ends_at_once_and_leaves_nothing_running() -> 
 
 
 async def test_a_simulated_site_serves_other_processes_until_it_is_interrupted(
-    tmp_path: Path, dpfctl: Dpfctl
+    tmp_path: Path, run_cli: RunCLI
 ) -> None:
     kubeconfig = tmp_path / "kubeconfig"
     async with running("sim", "up", "--kubeconfig", kubeconfig, "--site", EXAMPLES / "site.yaml") as site:
         await site.has_said("Ctrl-C ends it")
-        ended = await dpfctl("status", "--kubeconfig", kubeconfig)
+        ended = await run_cli("status", "--kubeconfig", kubeconfig)
         async with DPFClient(kubeconfig=kubeconfig) as dpf:
             version = await dpf.server_version()
         site.interrupt()
@@ -68,14 +70,14 @@ async def test_a_simulated_site_serves_other_processes_until_it_is_interrupted(
     assert site.process.returncode == 130
 
 
-async def test_status_shows_every_dpu_and_what_dpf_waits_for(tmp_path: Path, dpfctl: Dpfctl) -> None:
+async def test_status_shows_every_dpu_and_what_dpf_waits_for(tmp_path: Path, run_cli: RunCLI) -> None:
     async with Simulator() as sim, sim.client() as dpf:
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         host = await sim.node_waiting_for_external_reboot(devices=2)
         held = await sim.node_waiting_for_hold()
         await dpf.node(held.name).view()
-        table = await dpfctl("status", "--kubeconfig", "kubeconfig")
-        document = await dpfctl("status", "--kubeconfig", "kubeconfig", "--output", "json")
+        table = await run_cli("status", "--kubeconfig", "kubeconfig")
+        document = await run_cli("status", "--kubeconfig", "kubeconfig", "--output", "json")
 
     rows = [line.split() for line in table.out.splitlines()]
     assert [row[-1] for row in rows if row[0] == host.name] == ["reboot"] * 2
@@ -130,8 +132,8 @@ async def test_watch_tells_the_health_of_one_host_in_lines_for_a_program(tmp_pat
     assert watch.process.returncode == 130
 
 
-async def test_a_name_and_a_selector_exclude_each_other(dpfctl: Dpfctl) -> None:
-    ended = await dpfctl("watch", "node-1", "--selector", "rack=1")
+async def test_a_name_and_a_selector_exclude_each_other(run_cli: RunCLI) -> None:
+    ended = await run_cli("watch", "node-1", "--selector", "rack=1")
 
     assert ended.status == 2
     assert "exclude each other" in ended.err
@@ -142,7 +144,7 @@ async def test_a_table_has_whole_names_where_there_is_no_screen(tmp_path: Path) 
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         node = await sim.node_waiting_for_hold()
         environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
-        command = [str(DPFCTL), "dpu", "status", "--kubeconfig", str(tmp_path / "kubeconfig")]
+        command = [str(DPF_ASYNC), "dpu", "status", "--kubeconfig", str(tmp_path / "kubeconfig")]
         done = await anyio.run_process(command, check=False, env=environment)
 
     (row,) = done.stdout.decode().splitlines()[1:]

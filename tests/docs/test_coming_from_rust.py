@@ -95,7 +95,7 @@ def right_names() -> list[str]:
 
 
 def exists(name: str) -> bool:
-    if name.startswith("dpfctl "):
+    if name.startswith("dpf-async "):
         return verb_exists(name.split()[1:])
     place: Any = dpf_async  # Any: whatever a name stands for
     for part in name.split("."):
@@ -129,7 +129,8 @@ def test_what_stands_beside_it_exists(name: str) -> None:
 
 
 def test_and_is_public() -> None:
-    public = {*dpf_async.__all__, "models", "presets", "sim"}
+    modules = {"errors", "health", "levels", "models", "presets", "sim", "specs", "transitions", "watch"}
+    public = {*dpf_async.__all__, *modules}
 
     assert {name.split(".")[0] for name in right_names() if " " not in name} <= public
 
@@ -141,7 +142,7 @@ def test_every_row_has_a_counterpart_or_says_why_there_is_none() -> None:
 
 def test_a_name_that_there_is_not_is_noticed() -> None:
     assert exists("models.ConfigPort.protocol")
-    assert exists("dpfctl status")
+    assert exists("dpf-async status")
     assert not exists("DPFClient.reboot_complete")
-    assert not exists("dpfctl force-delete")
-    assert not exists("dpfctl status of")
+    assert not exists("dpf-async force-delete")
+    assert not exists("dpf-async status of")

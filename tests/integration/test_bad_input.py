@@ -10,26 +10,27 @@ import anyio
 import pytest
 
 from dpf_async import (
-    AlreadyExists,
-    APIError,
-    Conflict,
     DeviceSpec,
     DPFClient,
-    DPFError,
-    Forbidden,
     HostSpec,
     HostUpgrade,
-    NotFound,
-    UsageError,
-    WaitTimeout,
-    accepted,
     discover,
     provision,
-    ready,
     reprovision,
     rollback,
     upgrade,
 )
+from dpf_async.errors import (
+    AlreadyExists,
+    APIError,
+    Conflict,
+    DPFError,
+    Forbidden,
+    NotFound,
+    UsageError,
+    WaitTimeout,
+)
+from dpf_async.levels import accepted, ready
 from dpf_async.models import BFB, DPU, DPUDeployment, DPUDevice, DPUFlavor, DPUNode, Resource
 from tests.integration.backends import Backend
 from tests.integration.test_questions import FINALIZER, dpu_in

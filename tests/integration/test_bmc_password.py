@@ -5,7 +5,9 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from dpf_async import DPFClient, Forbidden, Level, Snapshot
+from dpf_async import DPFClient, ObjectState
+from dpf_async.errors import Forbidden
+from dpf_async.levels import Level
 from dpf_async.models import DPUDevice, Secret, known
 from dpf_async.sim.simulator import PASSWORD, minimal_site
 from tests.integration.backends import Backend
@@ -63,7 +65,7 @@ async def test_devices_that_wait_for_a_password_go_on_when_there_is_one(backend:
     async def provider() -> str:
         return PASSWORD
 
-    initialized: Level[Snapshot[DPUDevice]] = Level(
+    initialized: Level[ObjectState[DPUDevice]] = Level(
         "initialized",
         lambda state: (one := state.condition("Initialized")) is not None and one.status == "True",
     )

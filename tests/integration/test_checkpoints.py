@@ -9,23 +9,19 @@ from typing import Any
 import anyio
 import pytest
 
-from dpf_async import (
-    Checkpoint,
+from dpf_async import Checkpoint, DPFClient, HostSpec, NodeTransitionStream, provision
+from dpf_async.errors import UsageError
+from dpf_async.models import DPUNode
+from dpf_async.transitions import (
     ConditionChanged,
-    DPFClient,
     DPUAppeared,
     DPUReplaced,
-    HostSpec,
     NodeAppeared,
     NodeEffectHeld,
     NodeGone,
-    NodeTransitionStream,
     PhaseChanged,
     Transition,
-    UsageError,
-    provision,
 )
-from dpf_async.models import DPUNode
 from tests.integration.backends import Backend
 
 

@@ -10,16 +10,10 @@ from typing import Any, Final, get_args
 import anyio
 import pytest
 
-from dpf_async import (
-    Claims,
-    DPFClient,
-    HoldRequest,
-    NotFound,
-    RebootRequest,
-    external_reboot_required,
-    node_effect_held,
-)
-from dpf_async._sdk.claims import lease_name
+from dpf_async import Claims, DPFClient, HoldRequest, RebootRequest
+from dpf_async._handshakes.claims import lease_name
+from dpf_async.errors import NotFound
+from dpf_async.levels import external_reboot_required, node_effect_held
 from dpf_async.models import DPUNode, DPUNodeMaintenance, Lease, known
 from tests.integration.backends import Backend
 from tests.support.cluster import NODE, Cluster

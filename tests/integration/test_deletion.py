@@ -10,25 +10,14 @@ from typing import Any
 import anyio
 import pytest
 
-from dpf_async import (
-    Conflict,
-    DPFClient,
-    DPUView,
-    Forbidden,
-    ForcedDeletion,
-    Level,
-    NodeView,
-    Progress,
-    ServerError,
-    UsageError,
-    node_effect_held,
-    phase_is,
-)
-from dpf_async._api.codec import Snapshot
-from dpf_async._sdk.access import NEEDS
-from dpf_async._sdk.deletion import Deletion, take_dpu_away, take_node_away
-from dpf_async._sdk.parts import DPUParts, NodeParts, Part
-from dpf_async._sdk.progress import Teller
+from dpf_async import DPFClient, DPUView, ForcedDeletion, NodeView, Progress
+from dpf_async._api.codec import ObjectState
+from dpf_async._diagnostics.permissions import NEEDS
+from dpf_async._hosts.deletion import Deletion, take_dpu_away, take_node_away
+from dpf_async._hosts.deletion_targets import DPUParts, NodeParts, Part
+from dpf_async._readers.progress import ProgressReporter
+from dpf_async.errors import Conflict, Forbidden, ServerError, UsageError
+from dpf_async.levels import Level, node_effect_held, phase_is
 from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, DPUPhase, Resource, known
 from dpf_async.sim import Simulator
 from dpf_async.sim.operator import Profile
@@ -150,7 +139,7 @@ async def test_a_dpu_that_is_made_while_its_device_is_on_its_way_out_goes_as_wel
         assert await everything(dpf) == {host.name}
 
 
-def _is_going(view: DPUView | Snapshot[Any]) -> bool:
+def _is_going(view: DPUView | ObjectState[Any]) -> bool:
     return view.terminating
 
 
@@ -393,7 +382,7 @@ async def test_what_was_registered_anew_meanwhile_is_left_alone(backend: Backend
         host = await sim.register_host()
         device = host.devices[0].name
         before = await versions(dpf)
-        work = Deletion(dpf, "test", timeout=60, teller=Teller("test", None))
+        work = Deletion(dpf, "test", timeout=60, teller=ProgressReporter("test", None))
         old_device, old_node = Part(DPUDevice, device, "an-old-uid"), Part(DPUNode, host.name, "an-old-uid")
 
         await take_dpu_away(work, DPUParts(device, old_device, (), (host.name,), (host.name,)))
@@ -486,7 +475,7 @@ async def test_force_while_the_os_is_installed_lets_the_device_go_before_the_dpu
         (dpu,) = view.dpus
         uids: set[str] = set()
 
-        async with dpf.node(view.name).attending(_every_dpu(uids)):
+        async with dpf.node(view.name).observe(_every_dpu(uids)):
             if whole:
                 report = await dpf.force_delete_dpu_node(view.name, patience=0.3)
             else:

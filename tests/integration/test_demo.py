@@ -1,4 +1,4 @@
-"""dpfctl demo, as whoever tries it has it: on a server with DPF's CRDs, to the table at its end."""
+"""dpf-async demo, as whoever tries it has it: on a server with DPF's CRDs, to the table at its end."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import anyio
 
-from dpf_async import load_hosts, load_site, ready
-from tests.cli.conftest import DPFCTL
+from dpf_async import load_hosts, load_site
+from dpf_async.levels import ready
+from tests.cli.conftest import DPF_ASYNC
 from tests.integration.backends import Backend
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -22,7 +23,7 @@ async def test_the_demo_brings_every_host_of_the_examples_to_ready(backend: Back
         where = ["--kubeconfig", str(tmp_path / "kubeconfig"), "--namespace", sim.namespace]
 
         done = await anyio.run_process(
-            [str(DPFCTL), "demo", str(site), str(hosts), *where],
+            [str(DPF_ASYNC), "demo", str(site), str(hosts), *where],
             check=False,
             env=os.environ | {"COLUMNS": "200"},
         )

@@ -7,16 +7,9 @@ from typing import Any
 import anyio
 import pytest
 
-from dpf_async import (
-    DeviceFailed,
-    HostSpec,
-    NotFound,
-    Progress,
-    UsageError,
-    WaitTimeout,
-    discover,
-    discovered,
-)
+from dpf_async import HostSpec, Progress, discover
+from dpf_async.errors import DeviceFailed, NotFound, UsageError, WaitTimeout
+from dpf_async.levels import discovered
 from dpf_async.models import DPU, DPUDevice, DPUNode, known
 from tests.integration.backends import Backend
 from tests.integration.test_flows import Carbide

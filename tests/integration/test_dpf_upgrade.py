@@ -8,22 +8,19 @@ from typing import Any
 import anyio
 import pytest
 
-from dpf_async import (
-    APIError,
-    DPFClient,
+from dpf_async import DPFClient, Effect
+from dpf_async.errors import APIError, Invalid
+from dpf_async.levels import phase_is, ready
+from dpf_async.models import DPU, DPUDeployment, DPUNode, DPUNodeMaintenance, DPUSet, Resource, known
+from dpf_async.transitions import (
     DPUAppeared,
     DPUGone,
-    Effect,
-    Invalid,
     NodeAppeared,
     NodeEffectHeld,
     NodeGone,
     PhaseChanged,
     Transition,
-    phase_is,
-    ready,
 )
-from dpf_async.models import DPU, DPUDeployment, DPUNode, DPUNodeMaintenance, DPUSet, Resource, known
 from tests.apiserver.cluster import RealCluster
 from tests.integration.backends import Backend
 from tests.integration.test_setup import site_of

@@ -11,26 +11,13 @@ import anyio
 import pytest
 from anyio.abc import TaskStatus
 
-from dpf_async import (
-    DPFClient,
-    DPUFailed,
-    Forbidden,
-    HostSpec,
-    Level,
-    NodeView,
-    Progress,
-    WaitTimeout,
-    device_name,
-    external_reboot_required,
-    node_effect_held,
-    node_name,
-    provision,
-    reprovision,
-    services_ready,
-)
+from dpf_async import DPFClient, HostSpec, NodeView, Progress, provision, reprovision
+from dpf_async.errors import DPUFailed, Forbidden, WaitTimeout
+from dpf_async.levels import Level, external_reboot_required, node_effect_held, services_ready
 from dpf_async.models import DPUDeployment, DPUService, DPUServiceTemplate
 from dpf_async.sim import Simulator
 from dpf_async.sim.simulator import PASSWORD, minimal_site
+from dpf_async.specs import device_name, node_name
 from tests.integration.backends import Backend
 from tests.support.patience import in_vain, longer_than, more_and_more
 
@@ -100,7 +87,7 @@ class Asked:
 async def counted(sim: Simulator, node: str) -> AsyncIterator[Asked]:
     """What DPF asks of a host while the block runs; all of it has been seen when the block is left."""
     asked = Asked()
-    async with sim.client() as watcher, watcher.node(node).attending(asked.level):
+    async with sim.client() as watcher, watcher.node(node).observe(asked.level):
         yield asked
         await sim.settled()
         await watcher.node(node).until(~(node_effect_held | external_reboot_required), timeout=60)

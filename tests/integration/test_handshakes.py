@@ -5,12 +5,9 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from dpf_async import (
-    ObjectReplaced,
-    external_reboot_required,
-    node_effect_held,
-)
-from dpf_async._sdk import build
+from dpf_async._site import manifests
+from dpf_async.errors import ObjectReplaced
+from dpf_async.levels import external_reboot_required, node_effect_held
 from dpf_async.models import DPUNode, DPUNodeMaintenance, known
 from tests.integration.backends import Backend
 from tests.support.cluster import NODE
@@ -172,7 +169,7 @@ async def test_a_node_that_was_replaced_unseen_is_not_answered_for_either(backen
         async with site.dpf.node(NODE).external_reboot(timeout=60):
             site.server.faults.watch_lag = 3.0
             await site.dpf.resource(DPUNode).delete(NODE)
-            await site.dpf.resource(DPUNode).create(build.node(NODE, [], {}))
+            await site.dpf.resource(DPUNode).create(manifests.node(NODE, [], {}))
             await site.ask_for_reboot()
 
         assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations()

@@ -9,9 +9,10 @@ from typing import Any
 import anyio
 import pytest
 
-from dpf_async import (
+from dpf_async import DPFClient, monitor
+from dpf_async.errors import UsageError
+from dpf_async.health import (
     CriticalServicesDown,
-    DPFClient,
     DPUHealthy,
     DPUNotReady,
     HealthPolicy,
@@ -19,19 +20,16 @@ from dpf_async import (
     HealthTransition,
     HealthUnknown,
     KubeNodeNotReady,
-    NodeGone,
     NodeHealth,
     NodeUnusable,
     NodeUsable,
     NonCriticalServicesDown,
     NotReadyBecause,
     Recovered,
-    UsageError,
-    healthy,
-    monitor,
-    usable,
 )
+from dpf_async.levels import healthy, usable
 from dpf_async.models import DPUNode, DPUService, DPUServiceConfiguration, DPUServiceTemplate, known
+from dpf_async.transitions import NodeGone
 from tests.integration.backends import Backend
 
 

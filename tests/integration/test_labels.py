@@ -6,21 +6,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from dpf_async import (
-    DeviceSpec,
-    Forbidden,
-    HostSpec,
-    LabelMismatch,
-    NotFound,
-    ResourceLabeler,
-    UsageError,
-    label_host,
-    label_site,
-    provision,
-    selector_of,
-)
+from dpf_async import DeviceSpec, HostSpec, LabelMismatch, provision
+from dpf_async.errors import Forbidden, NotFound, UsageError
 from dpf_async.models import DPU, DPUDevice, DPUNode, known
 from dpf_async.sim.simulator import minimal_site
+from dpf_async.specs import ResourceLabeler, label_host, label_site, selector_of
 from tests.integration.backends import Backend
 
 PREFIX = "carbide.nvidia.com/"

@@ -5,10 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from dpf_async import (
-    NotFound,
-    UsageError,
-)
+from dpf_async.errors import NotFound, UsageError
 from dpf_async.models import BFB, DPU, DPUDeployment, DPUFlavor, DPUNode, DPUNodeMaintenance, known
 from tests.integration.backends import Backend
 from tests.integration.test_setup import site_of

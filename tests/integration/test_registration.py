@@ -5,15 +5,8 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from dpf_async import (
-    AlreadyExists,
-    DeviceSpec,
-    DPFClient,
-    Forbidden,
-    Invalid,
-    Progress,
-    UsageError,
-)
+from dpf_async import DeviceSpec, DPFClient, Progress
+from dpf_async.errors import AlreadyExists, Forbidden, Invalid, UsageError
 from dpf_async.models import DPUDevice, DPUNode, known
 from tests.integration.backends import Backend
 from tests.support.patience import in_vain

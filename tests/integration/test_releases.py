@@ -5,18 +5,10 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from dpf_async import (
-    DPFClient,
-    DPUFailed,
-    HostSpec,
-    NodeView,
-    Progress,
-    Snapshot,
-    StaleRelease,
-    node_effect_held,
-    provision,
-)
+from dpf_async import DPFClient, HostSpec, NodeView, ObjectState, Progress, provision
 from dpf_async._transitions.levels import Level
+from dpf_async.errors import DPUFailed, StaleRelease
+from dpf_async.levels import node_effect_held
 from dpf_async.models import DPU, DPUNodeMaintenance, known
 from dpf_async.sim import Simulator
 from tests.integration.backends import Backend
@@ -162,7 +154,7 @@ async def test_a_dpu_that_is_about_to_pass_is_seen_and_refused(backend: Backend)
 async def test_a_dpu_that_is_about_to_pass_is_made_to_ask(backend: Backend) -> None:
     async with backend.cluster() as site:
         await stale(site)
-        nobody: Level[Snapshot[DPUNodeMaintenance]] = Level(
+        nobody: Level[ObjectState[DPUNodeMaintenance]] = Level(
             "without requestors", lambda state: not state.object.spec.requestor
         )
 

@@ -9,16 +9,9 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from dpf_async import (
-    DPFClient,
-    DPUInstalling,
-    DPUView,
-    Forbidden,
-    NotFound,
-    Progress,
-    UsageError,
-    phase_is,
-)
+from dpf_async import DPFClient, DPUView, Progress
+from dpf_async.errors import DPUInstalling, Forbidden, NotFound, UsageError
+from dpf_async.levels import phase_is
 from dpf_async.models import DPU, known
 from dpf_async.sim import Simulator
 from dpf_async.sim.operator import INSTANT

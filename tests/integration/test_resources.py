@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dpf_async import AlreadyExists, Conflict, Invalid, NotFound
+from dpf_async.errors import AlreadyExists, Conflict, Invalid, NotFound
 from dpf_async.models import BFB, ConfigMap, DPUFlavor, Secret
 from tests.integration.backends import Backend
 

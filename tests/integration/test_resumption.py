@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 import anyio
 import pytest
 
-from dpf_async import DPFClient, DPUFailed, Progress, ProgressListener, discover
+from dpf_async import DPFClient, Progress, ProgressListener, discover
+from dpf_async.errors import DPUFailed
 from dpf_async.sim import Simulator
 from tests.integration.backends import Backend
 from tests.integration.test_flows import Carbide

@@ -9,28 +9,21 @@ from typing import TypeVar
 import anyio
 import pytest
 
-from dpf_async import (
+from dpf_async import DPFClient, Progress, SiteObject, SiteSpec, load_site, presets
+from dpf_async._api.resource import ResourceClient
+from dpf_async._readers.progress import ProgressReporter
+from dpf_async._site.apply import define
+from dpf_async.errors import (
     AlreadyExists,
     Conflict,
-    DPFClient,
     Forbidden,
-    GroupSpec,
     Invalid,
     NotFound,
-    Progress,
     ServerError,
-    ServiceSpec,
     SiteDiffers,
     SiteFailed,
-    SiteObject,
-    SiteSpec,
     WaitTimeout,
-    load_site,
-    presets,
 )
-from dpf_async._api.resource import ResourceClient
-from dpf_async._sdk.progress import Teller
-from dpf_async._sdk.setup import define
 from dpf_async.models import (
     BFB,
     BFBSpec,
@@ -48,8 +41,9 @@ from dpf_async.models import (
     ServiceConfiguration,
     known,
 )
+from dpf_async.specs import GroupSpec, ServiceSpec
 from tests.integration.backends import Backend
-from tests.sdk.test_files import EXAMPLES
+from tests.site.test_files import EXAMPLES
 from tests.support.patience import in_vain
 
 T = TypeVar("T", bound=Resource)
@@ -497,7 +491,7 @@ async def test_whoever_takes_a_field_between_plan_and_write_is_not_overwritten(b
                 return Late(site.dpf._entered._transport, kind, site.dpf.namespace)
 
         with pytest.raises(Conflict, match="DPUServiceTemplate dts") as caught:
-            await define(LateClient(), site_of(), None, teller=Teller("", None))
+            await define(LateClient(), site_of(), None, teller=ProgressReporter("", None))
 
         assert caught.value.__notes__ == [
             "created or changed before that: BFB bfb, DPUFlavor flavor; run it again to go on from there"

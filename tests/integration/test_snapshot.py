@@ -7,17 +7,17 @@ import json
 
 import pytest
 
-from dpf_async import NotFound
 from dpf_async._api.codec import Undecodable
-from dpf_async._sdk.snapshot import HostSnapshot, take
+from dpf_async._diagnostics.snapshot import HostReport, take
 from dpf_async._transitions.view import NodeView
 from dpf_async._watch.store import Store
+from dpf_async.errors import NotFound
 from dpf_async.models import DPU, DPUDevice, DPUNode, known
 from tests.integration.backends import Backend
 from tests.support import states
 
 
-def taken(view: NodeView, *devices: str, spoilt: tuple[Undecodable, ...] = ()) -> HostSnapshot:
+def taken(view: NodeView, *devices: str, spoilt: tuple[Undecodable, ...] = ()) -> HostReport:
     """A snapshot of a view, beside these DPUDevices."""
     store: Store[DPUDevice] = Store()
     for name in devices:

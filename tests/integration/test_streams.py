@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Callable
 import anyio
 import pytest
 
-from dpf_async import (
-    DPFClient,
+from dpf_async import DPFClient, reprovision
+from dpf_async.errors import UsageError
+from dpf_async.models import DPU, DPUNode
+from dpf_async.transitions import (
     DPUAppeared,
     DPUReplaced,
     ExternalRebootDone,
@@ -19,10 +21,7 @@ from dpf_async import (
     NodeGone,
     PhaseChanged,
     Transition,
-    UsageError,
-    reprovision,
 )
-from dpf_async.models import DPU, DPUNode
 from tests.integration.backends import Backend
 
 ROAD = [

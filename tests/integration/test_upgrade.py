@@ -11,22 +11,17 @@ import pytest
 
 from dpf_async import (
     DPFClient,
-    DPUFailed,
-    GroupSpec,
     HostUpgrade,
-    Level,
     NodeView,
-    NotFound,
     Progress,
     References,
-    UpgradeFailed,
     UpgradeReport,
-    UsageError,
-    WaitTimeout,
     provision,
     rollback,
     upgrade,
 )
+from dpf_async.errors import DPUFailed, NotFound, UpgradeFailed, UsageError, WaitTimeout
+from dpf_async.levels import Level
 from dpf_async.models import (
     BFB,
     DPU,
@@ -41,6 +36,7 @@ from dpf_async.models import (
 )
 from dpf_async.sim import Simulator
 from dpf_async.sim.simulator import minimal_site
+from dpf_async.specs import GroupSpec
 from tests.integration.backends import Backend
 
 
@@ -439,7 +435,7 @@ async def _killed(sim: Simulator, views: list[NodeView], point: int) -> None:
         async with AsyncExitStack() as stack:
             for view in views:
                 listening = Level[NodeView]("killed", kill_in_time, survives_failure=True)
-                await stack.enter_async_context(first.node(view.name).attending(listening))
+                await stack.enter_async_context(first.node(view.name).observe(listening))
             await Carbide(first).upgrade()
 
 

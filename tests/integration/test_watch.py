@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
-from dpf_async import Added, Deleted, Gap, Resumed, Synced, Updated, WatchEvent
 from dpf_async.models import DPUNode, ObjectMeta
+from dpf_async.watch import Added, Deleted, Gap, Resumed, Synced, Updated, WatchEvent
 from tests.integration.backends import Backend
 
 

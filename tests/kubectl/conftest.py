@@ -1,4 +1,4 @@
-"""Sites for kubectl, started once per module: `dpfctl sim up` as its users have it, and the operator on a real server.
+"""Sites for kubectl, started once per module: `dpf-async sim up`, and the simulated operator on a real server.
 
 Both have the site and the hosts of examples/, every host held, and an object of every kind, before the first test
 sees them.
@@ -19,12 +19,13 @@ import anyio
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from dpf_async import DPFClient, load_hosts, load_site, node_effect_held
+from dpf_async import DPFClient, load_hosts, load_site
+from dpf_async.levels import node_effect_held
 from dpf_async.models import KINDS, DPUServiceIPAM, known
 from tests.apiserver.build import find
 from tests.apiserver.cluster import RealCluster
 from tests.apiserver.plugin import Clusters
-from tests.cli.conftest import DPFCTL, Ended
+from tests.cli.conftest import DPF_ASYNC, Ended
 from tests.support.patience import longer_than
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
@@ -85,12 +86,12 @@ class Sites:
         site = Site("embedded", self._folder("embedded") / "kubeconfig", known.DPF_NAMESPACE)
         described = ["--site", str(EXAMPLES / "site.yaml"), "--hosts", str(EXAMPLES / "hosts.yaml")]
         command = ["sim", "up", "--profile", "instant", "--kubeconfig", str(site.kubeconfig), *described]
-        self._stack.enter_context(running(command, until="dpfctl watch"))
+        self._stack.enter_context(running(command, until="dpf-async watch"))
         return site
 
     def _on_a_real_server(self) -> Site:
         clusters = self._clusters()
-        # Those of `dpfctl sim up`: what is told of kinds is to be compared.
+        # Those of `dpf-async sim up`: what is told of kinds is to be compared.
         cluster = clusters["generated"]
         if not isinstance(cluster, RealCluster):
             pytest.skip("not with the cluster of $DPF_TEST_KUBECONFIG")
@@ -114,13 +115,13 @@ class Sites:
 
 @contextmanager
 def running(arguments: list[str], *, until: str) -> Iterator[subprocess.Popen[str]]:
-    """dpfctl as a process, from its saying so until the block is left."""
+    """dpf-async as a process, from its saying so until the block is left."""
     with subprocess.Popen(
-        [str(DPFCTL), *arguments], stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"}
+        [str(DPF_ASYNC), *arguments], stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"}
     ) as process:
         assert process.stdout is not None
         try:
-            assert any(until in line for line in process.stdout), f"dpfctl {' '.join(arguments)} has ended"
+            assert any(until in line for line in process.stdout), f"dpf-async {' '.join(arguments)} has ended"
             yield process
         finally:
             process.terminate()
@@ -132,7 +133,7 @@ def running(arguments: list[str], *, until: str) -> Iterator[subprocess.Popen[st
 
 
 async def _define(site: Site) -> None:
-    """What `dpfctl sim up --site --hosts` does."""
+    """What `dpf-async sim up --site --hosts` does."""
     described = load_site(EXAMPLES / "site.yaml")
     async with DPFClient(kubeconfig=site.kubeconfig, namespace=site.namespace) as dpf:
         await dpf.create_initialization_objects(described, bmc_password="simulated")

@@ -1,4 +1,4 @@
-"""What operators type, typed on a simulated site: on `dpfctl sim up`, and on a real API server with its operator."""
+"""What operators type, typed on a simulated site: on `dpf-async sim up`, and on a real API server with its operator."""
 
 from __future__ import annotations
 

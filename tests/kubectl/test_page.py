@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.apiserver.build import find
-from tests.cli.conftest import DPFCTL
+from tests.cli.conftest import DPF_ASYNC
 from tests.kubectl.conftest import EXAMPLES, running
 
 pytestmark = pytest.mark.apiserver
@@ -29,10 +29,10 @@ def test_the_commands_of_the_page_drive_a_host_to_ready(
     start, *typed = shown()
     (tmp_path / "examples").symlink_to(EXAMPLES)
     monkeypatch.chdir(tmp_path)
-    path = f"{DPFCTL.parent}:{find().folder}:{os.environ['PATH']}"
+    path = f"{DPF_ASYNC.parent}:{find().folder}:{os.environ['PATH']}"
     ready = "kubectl get dpus -o jsonpath='{.items[?(@.status.phase==\"Ready\")].metadata.name}'\n"
 
-    with running([*start.split()[1:], "--profile", "instant"], until="dpfctl watch"):
+    with running([*start.split()[1:], "--profile", "instant"], until="dpf-async watch"):
         done = subprocess.run(
             ["sh", "-e", "-c", "".join([*typed, ready])],
             env={"HOME": str(tmp_path), "PATH": path},

@@ -10,7 +10,8 @@ import anyio
 import pytest
 import yaml
 
-from dpf_async import DPFClient, Level, NodeView, load_hosts, load_site, node_effect_held
+from dpf_async import DPFClient, NodeView, load_hosts, load_site
+from dpf_async.levels import Level, node_effect_held
 from dpf_async.models import DPU
 from dpf_async.sim import Simulator
 from tests.cli.running import EXAMPLES, running
@@ -68,7 +69,7 @@ async def test_another_client_works_on_a_site_that_is_a_process_with_the_operato
     kubeconfig = tmp_path / "kubeconfig"
     described = ("--site", EXAMPLES / "site.yaml", "--hosts", tmp_path / "hosts.yaml")
     async with running("sim", "up", "--kubeconfig", kubeconfig, "--profile", "instant", *described) as site:
-        await site.has_said("dpfctl watch")
+        await site.has_said("dpf-async watch")
         async with DPFClient(kubeconfig=kubeconfig) as dpf:
             (before,) = (await dpf.node(host.name).until(node_effect_held, timeout=30)).dpus
 

@@ -9,20 +9,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from dpf_async import (
-    ConnectionFailed,
-    DPFClient,
-    Forbidden,
-    HostSpec,
-    Timeouts,
-    Unauthorized,
-    UsageError,
-    external_reboot_required,
-    phase_is,
-    provision,
-    ready,
-    reprovision,
-)
+from dpf_async import DPFClient, HostSpec, Timeouts, provision, reprovision
+from dpf_async.errors import ConnectionFailed, Forbidden, Unauthorized, UsageError
+from dpf_async.levels import external_reboot_required, phase_is, ready
 from dpf_async.models import (
     DPU,
     DPFOperatorConfig,

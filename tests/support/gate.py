@@ -8,7 +8,7 @@ import anyio
 from aiohttp import web
 
 from dpf_async.sim.apiserver.faults import Answer
-from dpf_async.sim.apiserver.responses import planned_response
+from dpf_async.sim.apiserver.http.responses import planned_response
 from tests.support.proxy import Proxy
 
 __all__ = ["Gate"]

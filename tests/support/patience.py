@@ -8,7 +8,7 @@ from typing import TypeVar, overload
 
 import anyio
 
-from dpf_async import WaitTimeout
+from dpf_async.errors import WaitTimeout
 
 __all__ = ["enough_time", "in_vain", "longer_than", "more_and_more"]
 

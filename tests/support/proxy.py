@@ -15,12 +15,12 @@ import anyio
 from aiohttp import web
 from kubernetes_asyncio.config import new_client_from_config_dict
 
-from dpf_async.sim.apiserver.access import Access
-from dpf_async.sim.apiserver.codec import encode_in_order
 from dpf_async.sim.apiserver.faults import Faults, Request
-from dpf_async.sim.apiserver.responses import json_response, planned_response
-from dpf_async.sim.apiserver.routes import parse_route
-from dpf_async.sim.apiserver.status import StatusError
+from dpf_async.sim.apiserver.http.access import Access
+from dpf_async.sim.apiserver.http.responses import json_response, planned_response
+from dpf_async.sim.apiserver.http.routes import parse_route
+from dpf_async.sim.apiserver.wire.codec import encode_in_order
+from dpf_async.sim.apiserver.wire.status import StatusError
 
 __all__ = ["Proxy"]
 

@@ -22,7 +22,8 @@ import anyio
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from dpf_async import ClaimLost, Claims, DPFClient
+from dpf_async import Claims, DPFClient
+from dpf_async.errors import ClaimLost
 from tests.support.cluster import NODE
 
 About: TypeAlias = Literal["reboot", "hold"]

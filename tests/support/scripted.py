@@ -27,7 +27,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import anyio
 
 from dpf_async import DPFClient
-from dpf_async._sdk.tasks import task_group
+from dpf_async._base.tasks import background_tasks
 from tests.support.objects import API_VERSION, Obj, event, kind_of, plural_of
 
 HOST = "127.0.0.1"
@@ -139,7 +139,7 @@ class Scripted(anyio.AsyncContextManagerMixin):
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
-        async with task_group() as self._tasks:
+        async with background_tasks() as self._tasks:
             await self.listen()
             try:
                 yield self

@@ -6,7 +6,7 @@ import itertools
 import json
 from typing import Any, TypeVar
 
-from dpf_async._api.codec import Codec, Snapshot
+from dpf_async._api.codec import Codec, ObjectState
 from dpf_async._transitions.view import DPUView, MaintenanceView, NodeView
 from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, Resource, known
 
@@ -29,7 +29,7 @@ def condition(type_: str, status: str = "True", reason: str = "", **more: Any) -
     }
 
 
-def state(kind: type[T], name: str, **parts: Any) -> Snapshot[T]:
+def state(kind: type[T], name: str, **parts: Any) -> ObjectState[T]:
     """An object of any kind; parts are metadata, spec and status."""
     metadata = {
         "name": name,
@@ -53,7 +53,7 @@ def dpu(
     conditions: list[dict[str, Any]] | None = None,
     metadata: dict[str, Any] | None = None,
     **status: Any,
-) -> Snapshot[DPU]:
+) -> ObjectState[DPU]:
     """A DPU; one in phase Ready has the condition Ready too, unless conditions are given."""
     if conditions is None:
         conditions = [condition("Ready", reason="DPUReady")] if phase == "Ready" else []
@@ -82,7 +82,7 @@ def node(
     annotations: dict[str, str] | None = None,
     conditions: list[dict[str, Any]] | None = None,
     metadata: dict[str, Any] | None = None,
-) -> Snapshot[DPUNode]:
+) -> ObjectState[DPUNode]:
     """A DPUNode; `reboot` has it wait for an external reboot."""
     if reboot:
         annotations = {known.EXTERNAL_REBOOT_REQUIRED: "true", **(annotations or {})}
@@ -96,7 +96,7 @@ def node(
     )
 
 
-def device(name: str = "device-1", *, ready: bool = True) -> Snapshot[DPUDevice]:
+def device(name: str = "device-1", *, ready: bool = True) -> ObjectState[DPUDevice]:
     """A DPUDevice."""
     conditions = [condition("Ready", "True" if ready else "False", "Success" if ready else "Error")]
     return state(DPUDevice, name, spec={"serialNumber": "MT1"}, status={"conditions": conditions})
@@ -111,7 +111,7 @@ def maintenance(
     applied: bool = False,
     effect: dict[str, Any] | None = None,
     metadata: dict[str, Any] | None = None,
-) -> Snapshot[DPUNodeMaintenance]:
+) -> ObjectState[DPUNodeMaintenance]:
     """A DPUNodeMaintenance that holds, unless said otherwise."""
     annotations = {} if annotation is None else {known.WAIT_FOR_EXTERNAL_NODE_EFFECT: annotation}
     status = "True" if applied else "False"
@@ -125,8 +125,8 @@ def maintenance(
 
 
 def view(
-    of: Snapshot[DPUNode] | None,
-    *states: Snapshot[DPU] | Snapshot[DPUNodeMaintenance] | Snapshot[DPUDevice],
+    of: ObjectState[DPUNode] | None,
+    *states: ObjectState[DPU] | ObjectState[DPUNodeMaintenance] | ObjectState[DPUDevice],
     name: str = "node-1",
 ) -> NodeView:
     """The view of a node with everything that refers to it."""

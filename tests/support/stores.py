@@ -6,9 +6,9 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from dpf_async._api.codec import Snapshot, Undecodable
+from dpf_async._api.codec import ObjectState, Undecodable
 from dpf_async._transitions.hub import Hub
-from dpf_async._transitions.site import Site
+from dpf_async._transitions.node_join import Site
 from dpf_async._transitions.view import NodeView
 from dpf_async._watch.store import Store
 from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, Resource
@@ -28,14 +28,14 @@ class Stores:
     def site(self) -> Site:
         return Site(self.nodes, self.devices, self.dpus, self.maintenances)
 
-    def show(self, *states: Snapshot[Resource]) -> None:
+    def show(self, *states: ObjectState[Resource]) -> None:
         for state in states:
             self._store(state.kind).apply("MODIFIED", state)
 
-    def delete(self, state: Snapshot[Resource]) -> None:
+    def delete(self, state: ObjectState[Resource]) -> None:
         self._store(state.kind).apply("DELETED", state)
 
-    def spoil(self, state: Snapshot[Resource], version: str = "") -> None:
+    def spoil(self, state: ObjectState[Resource], version: str = "") -> None:
         """Have an object become one that cannot be read."""
         spoilt = Undecodable(
             kind=state.kind,

@@ -6,20 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import assert_never
 
-from dpf_async import (
-    Added,
-    Deleted,
-    DPFClient,
-    EventStream,
-    Gap,
-    Resumed,
-    Snapshot,
-    Synced,
-    Undecodable,
-    Updated,
-    WatchEvent,
-)
+from dpf_async import DPFClient, ObjectState, Undecodable
 from dpf_async.models import DPU
+from dpf_async.watch import Added, Deleted, EventStream, Gap, Resumed, Synced, Updated, WatchEvent
 from tests.support.objects import Obj
 from tests.support.scripted import Scripted
 
@@ -84,6 +73,6 @@ async def standing(stream: AsyncIterator[WatchEvent[DPU]]) -> list[str]:
     return heard
 
 
-def _object(state: Snapshot[DPU] | Undecodable) -> str:
+def _object(state: ObjectState[DPU] | Undecodable) -> str:
     uid = "" if state.uid == f"uid-of-{state.name}" else f"#{state.uid}"
     return f"{state.name}{uid}@{state.resource_version}"

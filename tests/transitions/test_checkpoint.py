@@ -12,8 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpf_async import (
-    Checkpoint,
+from dpf_async import Checkpoint, NodeTransitionStream, ObjectState
+from dpf_async._api.codec import Codec
+from dpf_async._api.records import ConditionRecord
+from dpf_async._session.node_handle import is_something
+from dpf_async._transitions.node_join import Site
+from dpf_async.errors import UsageError
+from dpf_async.models import DPUDevice, DPUNode, DPUNodeMaintenance, Resource
+from dpf_async.transitions import (
     ConditionChanged,
     DPUAppeared,
     DPUGone,
@@ -25,17 +31,9 @@ from dpf_async import (
     NodeEffectHeld,
     NodeEffectReleased,
     NodeGone,
-    NodeTransitionStream,
     PhaseChanged,
-    Snapshot,
     Transition,
-    UsageError,
 )
-from dpf_async._api.codec import Codec
-from dpf_async._api.records import ConditionRecord
-from dpf_async._sdk.nodes import is_something
-from dpf_async._transitions.site import Site
-from dpf_async.models import DPUDevice, DPUNode, DPUNodeMaintenance, Resource
 from tests.support.states import condition, device, dpu, maintenance, node
 from tests.support.stores import Stores, listening
 
@@ -211,7 +209,7 @@ _deleted: dict[str, Any] = {"deletionTimestamp": "2026-06-01T10:00:00Z"}
 
 
 @st.composite
-def _a_node(draw: st.DrawFn) -> Snapshot[DPUNode]:
+def _a_node(draw: st.DrawFn) -> ObjectState[DPUNode]:
     name = draw(_nodes)
     return node(
         name,
@@ -223,7 +221,7 @@ def _a_node(draw: st.DrawFn) -> Snapshot[DPUNode]:
 
 
 @st.composite
-def _a_dpu(draw: st.DrawFn) -> Snapshot[Any]:
+def _a_dpu(draw: st.DrawFn) -> ObjectState[Any]:
     name = draw(st.sampled_from(["dpu-1", "dpu-2"]))
     return dpu(
         name,
@@ -237,7 +235,7 @@ def _a_dpu(draw: st.DrawFn) -> Snapshot[Any]:
 
 
 @st.composite
-def _a_maintenance(draw: st.DrawFn) -> Snapshot[DPUNodeMaintenance]:
+def _a_maintenance(draw: st.DrawFn) -> ObjectState[DPUNodeMaintenance]:
     name = draw(st.sampled_from(["hold-1", "hold-2"]))
     return maintenance(
         name,
@@ -248,7 +246,7 @@ def _a_maintenance(draw: st.DrawFn) -> Snapshot[DPUNodeMaintenance]:
     )
 
 
-_devices: st.SearchStrategy[Snapshot[DPUDevice]] = st.builds(
+_devices: st.SearchStrategy[ObjectState[DPUDevice]] = st.builds(
     lambda name, ready: device(name, ready=ready),
     st.sampled_from(["node-a-device-1", "node-a-device-2", "node-b-device-1"]),
     st.booleans(),
@@ -271,10 +269,10 @@ class World:
     def __init__(self) -> None:
         self.stores = Stores()
         self.site = self.stores.site()
-        self._standing: dict[tuple[str, str], Snapshot[Resource]] = {}
+        self._standing: dict[tuple[str, str], ObjectState[Resource]] = {}
         self._spoilt: set[tuple[str, str]] = set()
 
-    def show(self, drawn: Snapshot[Resource]) -> None:
+    def show(self, drawn: ObjectState[Resource]) -> None:
         # Drawn values may be shown several times: each time they are a newer state.
         key = (drawn.kind.KIND, drawn.name)
         before = self._standing.get(key)
@@ -286,7 +284,7 @@ class World:
         self._standing[key] = state
         self._spoilt.discard(key)
 
-    def pick(self, number: int) -> tuple[tuple[str, str], Snapshot[Resource]] | None:
+    def pick(self, number: int) -> tuple[tuple[str, str], ObjectState[Resource]] | None:
         if not self._standing:
             return None
         key = sorted(self._standing)[number % len(self._standing)]
@@ -317,7 +315,7 @@ def _version() -> str:
     return str(next(_counter))
 
 
-def _newer(state: Snapshot[Any], **metadata: Any) -> Snapshot[Any]:
+def _newer(state: ObjectState[Any], **metadata: Any) -> ObjectState[Any]:
     document = json.loads(state.document)
     document["metadata"] |= {"resourceVersion": _version(), **metadata}
     return Codec(state.kind).read_object(json.dumps(document).encode())
@@ -451,7 +449,7 @@ def _words(told: Transition) -> tuple[object, ...]:
     ids=["DPUNode", "DPU", "DPUNodeMaintenance"],
 )
 async def test_what_cannot_be_read_when_a_reader_comes_back_is_not_told_as_gone(
-    spoilt: Snapshot[Any],
+    spoilt: ObjectState[Any],
 ) -> None:
     world = World()
     for state in (

@@ -9,32 +9,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpf_async import (
+from dpf_async import ObjectState
+from dpf_async._transitions.health import health_of, only_the_phase_counts, same_problem
+from dpf_async._transitions.health_transitions import Agenda, Damping, HealthNotifier
+from dpf_async._transitions.view import DPUView, NodeView
+from dpf_async.health import (
     CriticalServicesDown,
-    DPUGone,
     DPUHealthy,
     DPUNotReady,
-    DPUReplaced,
     HealthProblem,
     HealthTransition,
     HealthUnknown,
     KubeNodeNotReady,
-    NodeGone,
     NodeUnusable,
     NodeUsable,
     NonCriticalServicesDown,
     NotReadyBecause,
     OperationalConditionFalse,
     Recovered,
-    Snapshot,
     StillUnhealthy,
-    healthy,
-    usable,
 )
-from dpf_async._transitions.health import health_of, only_the_phase_counts, same_problem
-from dpf_async._transitions.health_transitions import Agenda, Damping, HealthTeller
-from dpf_async._transitions.view import DPUView, NodeView
+from dpf_async.levels import healthy, usable
 from dpf_async.models import DPU
+from dpf_async.transitions import DPUGone, DPUReplaced, NodeGone
 from tests.support.states import condition, dpu, maintenance, node, view
 from tests.support.stores import Stores
 
@@ -42,7 +39,7 @@ CRITICAL = "DPUServiceCriticalPodsReady"
 OTHERS = "DPUServiceNonCriticalPodsReady"
 
 
-def a_dpu(phase: str = "Ready", *, ready: str = "True", **said: str) -> Snapshot[DPU]:
+def a_dpu(phase: str = "Ready", *, ready: str = "True", **said: str) -> ObjectState[DPU]:
     """A DPU that was Ready once; `said` are statuses of its operational conditions by their short names."""
     short = {
         "critical": CRITICAL,
@@ -61,11 +58,11 @@ def a_dpu(phase: str = "Ready", *, ready: str = "True", **said: str) -> Snapshot
     )
 
 
-def a_host(*dpus: Snapshot[DPU]) -> NodeView:
+def a_host(*dpus: ObjectState[DPU]) -> NodeView:
     return view(node(), *(dpus or (a_dpu(),)))
 
 
-def problems(state: Snapshot[DPU]) -> list[type]:
+def problems(state: ObjectState[DPU]) -> list[type]:
     return [type(problem) for problem in health_of(DPUView(state)).problems]
 
 
@@ -73,7 +70,7 @@ class Reader:
     """One reader of one host, on a clock that the test turns."""
 
     def __init__(self, **damping: float) -> None:
-        self._teller = HealthTeller(Damping(**damping))
+        self._teller = HealthNotifier(Damping(**damping))
 
     def at(self, seconds: float, seen: NodeView | None) -> list[HealthTransition]:
         """What is told when this is seen at this time."""
@@ -126,7 +123,7 @@ def kinds(told: list[HealthTransition]) -> list[type]:
     ],
 )
 def test_what_is_wrong_with_a_dpu_and_whether_it_can_be_used(
-    state: Snapshot[DPU], wrong: list[type], can_be_used: bool | None
+    state: ObjectState[DPU], wrong: list[type], can_be_used: bool | None
 ) -> None:
     assert problems(state) == wrong
     assert health_of(DPUView(state)).usable is can_be_used
@@ -146,7 +143,7 @@ def test_what_is_wrong_with_a_dpu_and_whether_it_can_be_used(
     ],
 )
 def test_node_effect_after_ready_is_another_thing_than_on_the_first_road(
-    state: Snapshot[DPU], why: NotReadyBecause
+    state: ObjectState[DPU], why: NotReadyBecause
 ) -> None:
     (problem, *_) = health_of(DPUView(state)).problems
 
@@ -204,7 +201,7 @@ def test_a_broken_dpu_that_can_be_read_again_is_not_unreadable_for_ever() -> Non
     assert kinds(reader.at(2, site.view("node-1"))) == [Recovered]
 
 
-def _later_without_critical_services() -> Snapshot[DPU]:
+def _later_without_critical_services() -> ObjectState[DPU]:
     return dpu(
         metadata={"resourceVersion": str(10**9)},
         conditions=[condition("Ready")],

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dpf_async import Level, external_reboot_required, node_effect_held, phase_is, ready
 from dpf_async._transitions.view import DPUView, NodeView
+from dpf_async.levels import Level, external_reboot_required, node_effect_held, phase_is, ready
 from tests.support.states import dpu, maintenance, node, view
 
 REBOOT = view(node(reboot=True), dpu(phase="Rebooting"))

@@ -13,7 +13,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from dpf_async import DPFClient, DPUView, Level, ready
+from dpf_async import DPFClient, DPUView
+from dpf_async.levels import Level, ready
 from dpf_async.models import DPU
 from tests.support.clock import JumpingLoop, jumping
 from tests.support.objects import dpu, node

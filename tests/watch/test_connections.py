@@ -7,7 +7,8 @@ from contextlib import suppress
 import anyio
 import pytest
 
-from dpf_async import ConnectionFailed, Forbidden, WatchPolicy
+from dpf_async import WatchPolicy
+from dpf_async.errors import ConnectionFailed, Forbidden
 from dpf_async.models import DPU
 from tests.support.clock import jumping
 from tests.support.objects import bookmark, dpu

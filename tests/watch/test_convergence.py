@@ -13,21 +13,11 @@ import anyio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpf_async import (
-    Added,
-    Deleted,
-    EventStream,
-    Gap,
-    Resumed,
-    Snapshot,
-    Synced,
-    Undecodable,
-    Updated,
-    WatchEvent,
-)
+from dpf_async import ObjectState, Undecodable
 from dpf_async._api.codec import Codec
 from dpf_async._watch.store import Change, Store
 from dpf_async.models import DPU
+from dpf_async.watch import Added, Deleted, EventStream, Gap, Resumed, Synced, Updated, WatchEvent
 from tests.support.clock import jumping
 from tests.support.objects import dpu
 
@@ -38,7 +28,7 @@ FIRST = 10
 
 
 @dataclass(frozen=True)
-class Told:
+class ListenerAdapter:
     """One event of the history; the version is its place in it."""
 
     type: str
@@ -48,7 +38,7 @@ class Told:
     readable: bool = True
 
     @property
-    def state(self) -> Snapshot[DPU]:
+    def state(self) -> ObjectState[DPU]:
         return CODEC.read_object(json.dumps(dpu(self.name, FIRST + self.version, uid=self.uid)).encode())
 
     @property
@@ -61,7 +51,7 @@ class Told:
 class Server:
     """Writes happen to it; lists and events are read from its history."""
 
-    history: list[Told] = field(default_factory=list)
+    history: list[ListenerAdapter] = field(default_factory=list)
     lives: int = 0
 
     def write(self, name: str, kind: str) -> None:
@@ -69,15 +59,15 @@ class Server:
         version = len(self.history) + 1
         if now is None:
             self.lives += 1
-            self.history.append(Told("ADDED", version, name, f"u{self.lives}", kind != "spoil"))
+            self.history.append(ListenerAdapter("ADDED", version, name, f"u{self.lives}", kind != "spoil"))
         elif kind.endswith("delete"):
-            self.history.append(Told("DELETED", version, name, now.uid, kind == "delete"))
+            self.history.append(ListenerAdapter("DELETED", version, name, now.uid, kind == "delete"))
         else:
-            self.history.append(Told("MODIFIED", version, name, now.uid, kind != "spoil"))
+            self.history.append(ListenerAdapter("MODIFIED", version, name, now.uid, kind != "spoil"))
 
-    def at(self, version: int) -> dict[str, Told]:
+    def at(self, version: int) -> dict[str, ListenerAdapter]:
         """What a list of that version shows."""
-        shown: dict[str, Told] = {}
+        shown: dict[str, ListenerAdapter] = {}
         for told in self.history[:version]:
             shown[told.name] = told
         return {name: told for name, told in shown.items() if told.type != "DELETED"}
@@ -87,7 +77,7 @@ class Witness:
     """A listener that checks every word it hears."""
 
     def __init__(self, store: Store[DPU]) -> None:
-        self.shown: dict[str, Snapshot[DPU]] = {}
+        self.shown: dict[str, ObjectState[DPU]] = {}
         self.newest: dict[str, int] = {}
         self.dead: set[str] = set()
         store.listen(self)
@@ -135,7 +125,7 @@ class Reader:
 
     def __init__(self, server: Server, store: Store[DPU]) -> None:
         self.server = server
-        self.shown: dict[str, Snapshot[DPU]] = {}
+        self.shown: dict[str, ObjectState[DPU]] = {}
         self.alive: dict[str, str] = {}
         """Uid by name, of what can be read and of what cannot."""
         self.dead: set[str] = set()
@@ -179,7 +169,7 @@ class Reader:
             case Gap() | Resumed() | Synced():
                 pass
 
-    def _between(self, uid: str, before: str, after: str) -> list[Told]:
+    def _between(self, uid: str, before: str, after: str) -> list[ListenerAdapter]:
         return [
             told
             for told in self.server.history

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from dpf_async import Updated
 from dpf_async._api.lines import LINE_LIMIT
 from dpf_async.models import DPU
+from dpf_async.watch import Updated
 from tests.support.clock import jumping
 from tests.support.objects import bookmark, condition, dpu, event
 from tests.support.scripted import Exchange, Scripted, page

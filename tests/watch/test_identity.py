@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from dpf_async import AlreadyExists, Conflict, Deleted, DPFClient, Snapshot, Updated, crds
+from dpf_async import DPFClient, ObjectState, crds
+from dpf_async.errors import AlreadyExists, Conflict
 from dpf_async.models import BFB, DPU
 from dpf_async.sim.apiserver import EmbeddedServer
+from dpf_async.watch import Deleted, Updated
 from tests.support.clock import jumping
 from tests.support.objects import dpu, event
 from tests.support.scripted import Scripted, status
@@ -25,7 +27,7 @@ async def test_f1_a_recreated_object_is_a_deletion_with_its_final_state_and_anot
         heard = await told(stream, 1)
 
     assert isinstance(gone, Deleted)
-    assert isinstance(gone.last, Snapshot)
+    assert isinstance(gone.last, ObjectState)
     assert (gone.last.resource_version, gone.last.phase, gone.final_state_known) == ("101", "Deleting", True)
     assert heard == ["a#u2@102 added (watch)"]
 

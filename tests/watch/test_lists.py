@@ -5,8 +5,8 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from dpf_async import Added
 from dpf_async.models import DPU
+from dpf_async.watch import Added
 from tests.support.clock import jumping
 from tests.support.objects import Obj, dpu, event
 from tests.support.scripted import Exchange, Script, Scripted, listing, refusing, saying, status

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from dpf_async import DPFClient, Level, NodeView, ready
+from dpf_async import DPFClient, NodeView
+from dpf_async.levels import Level, ready
 from tests.support.clock import jumping
 from tests.support.objects import Obj, dpu, event, maintenance, node
 from tests.support.scripted import Exchange, Scripted, status

@@ -7,8 +7,10 @@ from contextlib import suppress
 import anyio
 import pytest
 
-from dpf_async import DecodeError, DPUView, NodeAppeared
+from dpf_async import DPUView
+from dpf_async.errors import DecodeError
 from dpf_async.models import DPU, DPUNode
+from dpf_async.transitions import NodeAppeared
 from tests.support.clock import jumping
 from tests.support.objects import Obj, bookmark, dpu, event, node
 from tests.support.scripted import Script, Scripted, saying

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import anyio
 
-from dpf_async import Added, Deleted, Snapshot, Updated
+from dpf_async import ObjectState
 from dpf_async.models import DPU
+from dpf_async.watch import Added, Deleted, Updated
 from tests.support.clock import jumping
 from tests.support.objects import dpu, event
 from tests.support.scripted import Exchange, Scripted, listing, status
@@ -221,7 +222,7 @@ async def test_i2_the_final_state_of_what_the_reader_knew_is_told_even_after_oth
         gone = await anext(slow)
 
     assert isinstance(gone, Deleted)
-    assert isinstance(gone.last, Snapshot)
+    assert isinstance(gone.last, ObjectState)
     assert (gone.last.uid, gone.last.resource_version, gone.last.phase) == ("uid-of-a", "101", "Deleting")
     assert gone.final_state_known
 

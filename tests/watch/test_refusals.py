@@ -5,8 +5,9 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from dpf_async import BadRequest, DPUView, Forbidden, Invalid, KindNotServed, Level, ready
-from dpf_async.errors import APIError
+from dpf_async import DPUView
+from dpf_async.errors import APIError, BadRequest, Forbidden, Invalid, KindNotServed
+from dpf_async.levels import Level, ready
 from dpf_async.models import DPU
 from tests.support.clock import jumping
 from tests.support.objects import dpu, event

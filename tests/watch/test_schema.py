@@ -7,21 +7,12 @@ from typing import Any
 import anyio
 import pytest
 
-from dpf_async import (
-    Added,
-    DecodeError,
-    DPUAppeared,
-    DPUView,
-    PhaseChanged,
-    Transition,
-    Undecodable,
-    Updated,
-    WaitError,
-    WaitTimeout,
-    external_reboot_required,
-    ready,
-)
+from dpf_async import DPUView, Undecodable
+from dpf_async.errors import DecodeError, WaitError, WaitTimeout
+from dpf_async.levels import external_reboot_required, ready
 from dpf_async.models import DPU
+from dpf_async.transitions import DPUAppeared, PhaseChanged, Transition
+from dpf_async.watch import Added, Updated
 from tests.support.clock import jumping
 from tests.support.objects import Obj, condition, dpu, event, maintenance, node
 from tests.support.scripted import Scripted, saying, status

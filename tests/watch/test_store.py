@@ -10,7 +10,7 @@ import json
 import msgspec
 import pytest
 
-from dpf_async import Snapshot, Undecodable
+from dpf_async import ObjectState, Undecodable
 from dpf_async._api.codec import Codec
 from dpf_async._watch.store import Change, Store
 from dpf_async.models import DPU
@@ -19,7 +19,7 @@ from tests.support.objects import dpu
 CODEC = Codec(DPU)
 
 
-def state(name: str, version: int | str, uid: str = "u1", phase: str = "Pending") -> Snapshot[DPU]:
+def state(name: str, version: int | str, uid: str = "u1", phase: str = "Pending") -> ObjectState[DPU]:
     obj = dpu(name, 0, phase, uid=uid)
     obj["metadata"]["resourceVersion"] = str(version)
     return CODEC.read_object(json.dumps(obj).encode())
@@ -69,7 +69,7 @@ class Heard:
         return lines
 
 
-def having(*states: Snapshot[DPU]) -> tuple[Store[DPU], Heard]:
+def having(*states: ObjectState[DPU]) -> tuple[Store[DPU], Heard]:
     """A store that has these objects, and a listener that came afterwards."""
     store: Store[DPU] = Store()
     for one in states:
@@ -84,7 +84,7 @@ def shown(store: Store[DPU]) -> dict[str, str]:
 def replace(
     store: Store[DPU],
     version: int,
-    *states: Snapshot[DPU],
+    *states: ObjectState[DPU],
     origin: str = "relist",
     rewound: bool = False,
     bad: tuple[Undecodable, ...] = (),

@@ -27,7 +27,7 @@ LIVE: Final = frozenset(("ADDED", "MODIFIED", "DELETED"))
 """Event types that carry an object's state (Kubernetes API concepts, "Efficient detection of changes")."""
 
 
-class Snapshot(msgspec.Struct, Generic[T_co], gc=False, frozen=True):
+class ObjectState(msgspec.Struct, Generic[T_co], gc=False, frozen=True):
     """One state of one object that the API server really served: its record, and the bytes it came in.
 
     The full model is built on each access to `object` and not kept: a cache of models is what makes the garbage
@@ -42,7 +42,7 @@ class Snapshot(msgspec.Struct, Generic[T_co], gc=False, frozen=True):
 
     def __repr__(self) -> str:
         # Without the bytes: they may be those of a Secret, and are more than anybody wants to see.
-        return f"<Snapshot {self.kind.KIND} {self.name!r} at {self.resource_version}>"
+        return f"<ObjectState {self.kind.KIND} {self.name!r} at {self.resource_version}>"
 
     @property
     def name(self) -> str:
@@ -158,7 +158,7 @@ class Malformed(msgspec.Struct, frozen=True):
 class Page(msgspec.Struct, Generic[T], frozen=True):
     """One page of a list."""
 
-    items: list[Snapshot[T]]
+    items: list[ObjectState[T]]
     undecodable: list[Undecodable]
     resource_version: str
     continue_: str
@@ -228,18 +228,18 @@ class Codec(Generic[T]):
         # A Status with metadata looks like an object.
         return event if event.type != "ERROR" else self._diagnose(line, None)
 
-    def snapshot(self, record: Record, line: bytes) -> Snapshot[T]:
+    def snapshot(self, record: Record, line: bytes) -> ObjectState[T]:
         """The state that a line carried."""
-        return Snapshot(self.kind, record, line, True)
+        return ObjectState(self.kind, record, line, True)
 
-    def read_object(self, body: bytes) -> Snapshot[T]:
+    def read_object(self, body: bytes) -> ObjectState[T]:
         """Decode one object on its own.
 
         Raises:
             DecodeError: it is no object of this kind.
         """
         try:
-            return Snapshot(self.kind, self._item.decode(body), body, False)
+            return ObjectState(self.kind, self._item.decode(body), body, False)
         except UNREADABLE as error:
             raise DecodeError(
                 f"{self.kind.KIND} cannot be read: {error}",
@@ -265,7 +265,7 @@ class Codec(Generic[T]):
                 kind=self.kind.KIND,
                 path="metadata.resourceVersion",
             )
-        items: list[Snapshot[T]] = []
+        items: list[ObjectState[T]] = []
         undecodable: list[Undecodable] = []
         decode, kind = self._item.decode, self.kind
         for raw in page.items or ():
@@ -274,7 +274,7 @@ class Codec(Generic[T]):
             except UNREADABLE as error:
                 undecodable.append(self._undecodable(bytes(raw), error))
             else:
-                items.append(Snapshot(kind, record, bytes(raw), False))
+                items.append(ObjectState(kind, record, bytes(raw), False))
         return Page(items, undecodable, page.metadata.resource_version, page.metadata.continue_)
 
     def _diagnose(self, line: bytes, error: Exception | None) -> Undecodable | StatusEvent | Malformed:
@@ -306,7 +306,7 @@ class Codec(Generic[T]):
         )
 
 
-def undecodable_of(snapshot: Snapshot[T], error: DecodeError) -> Undecodable:
+def undecodable_of(snapshot: ObjectState[T], error: DecodeError) -> Undecodable:
     """An object whose record could be read and whose model cannot."""
     return Undecodable(
         kind=snapshot.kind,

@@ -18,8 +18,8 @@ from dpf_async._api import paths
 from dpf_async._api.codec import (
     UNREADABLE,
     Codec,
+    ObjectState,
     Page,
-    Snapshot,
     Undecodable,
     decode_model,
     undecodable_of,
@@ -94,7 +94,7 @@ class ResourceClient(Generic[T]):
         """
         return self._model(await self._call("GET", name))
 
-    async def snapshot(self, name: str) -> Snapshot[T]:
+    async def snapshot(self, name: str) -> ObjectState[T]:
         """The same as `get`, but only its record decoded: what levels and views are asked about.
 
         Raises:
@@ -379,7 +379,7 @@ async def patiently(request: Callable[[], Awaitable[A]]) -> A:
 
 
 async def _read_all(feed: Feed[T], *, limit: int) -> Page[T]:
-    items: list[Snapshot[T]] = []
+    items: list[ObjectState[T]] = []
     undecodable: list[Undecodable] = []
     continue_ = ""
     while True:

@@ -72,7 +72,7 @@ _DENIED: Final = re.compile(
 request's: an apply of what does not exist yet is a PATCH that lacks "create"."""
 
 _GRANT: Final = (
-    "grant it with a Role and a RoleBinding, see deploy/rbac.yaml; `dpfctl access` tells all that is missing"
+    "grant it with a Role and a RoleBinding, see deploy/rbac.yaml; `dpf-async access` lists what is missing"
 )
 
 _VERBS: Final = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}

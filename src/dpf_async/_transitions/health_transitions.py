@@ -1,6 +1,6 @@
 """What a reader of health is told, and who decides what it is told when. Pure: time is an argument.
 
-HealthTeller keeps, for each aspect of each DPU, what this reader was told and what is true since when. Memory is per
+HealthNotifier keeps, for each aspect of each DPU, what this reader was told and what is true since when. Memory is per
 object, never per event.
 
 Damping is about episodes. A problem's episode begins when it comes and ends when it has been gone for `up_after`
@@ -60,7 +60,7 @@ class DPUHealthy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StillUnhealthy:
-    """A problem has stood for `seconds` since it was told. Told once for each time a problem is told."""
+    """A problem has stood for `seconds` since it was told. ListenerAdapter once for each time a problem is told."""
 
     node: str
     dpu: str
@@ -232,7 +232,7 @@ class _Node:
     usable: bool | None = None
 
 
-class HealthTeller:
+class HealthNotifier:
     """What one reader was told of the health of hosts, and what it is to be told next."""
 
     def __init__(self, damping: Damping | None = None) -> None:

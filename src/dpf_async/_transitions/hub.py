@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 V = TypeVar("V")
 
-Objection = Callable[[V], "WaitError | None"]
+FailureCheck = Callable[[V], "WaitError | None"]
 """Looks at a view in which the level does not hold; returns the error if it never will."""
 
 
@@ -28,9 +28,9 @@ class Wait(Generic[V]):
 
     __slots__ = ("_decided", "_level", "_objection", "_outcome")
 
-    def __init__(self, level: Level[V], objection: Objection[V]) -> None:
+    def __init__(self, level: Level[V], failure_check: FailureCheck[V]) -> None:
         self._level = level
-        self._objection = objection
+        self._objection = failure_check
         self._decided = anyio.Event()
         self._outcome: tuple[V] | Exception | None = None
 
@@ -91,7 +91,7 @@ class Hub(Generic[V]):
         """Something has this key, and nothing can be said of it."""
         return self._hidden(key)
 
-    def stir(self, key: str, origin: str) -> None:
+    def notify(self, key: str, origin: str) -> None:
         """Something about key changed: ask its waits, mark its readers."""
         if self._paused:
             self._stirred[key] = None

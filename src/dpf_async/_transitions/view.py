@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from dpf_async._api.codec import Snapshot, Undecodable, find_condition
+from dpf_async._api.codec import ObjectState, Undecodable, find_condition
 from dpf_async._api.records import ConditionRecord, DPUNodeRecord, DPURecord, MaintenanceRecord
 from dpf_async._api.text import printable
 from dpf_async.models import (
@@ -37,7 +37,7 @@ _TRUE_WORDS: Final = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 class DPUView(msgspec.Struct, frozen=True, gc=False):
     """One DPU in one state."""
 
-    state: Snapshot[DPU]
+    state: ObjectState[DPU]
 
     @property
     def name(self) -> str:
@@ -155,7 +155,7 @@ class DPUView(msgspec.Struct, frozen=True, gc=False):
 class MaintenanceView(msgspec.Struct, frozen=True, gc=False):
     """One DPUNodeMaintenance in one state: the node effect that the DPUs of a node share."""
 
-    state: Snapshot[DPUNodeMaintenance]
+    state: ObjectState[DPUNodeMaintenance]
 
     @property
     def name(self) -> str:
@@ -227,7 +227,7 @@ _ACCEPTED: Final = (
 class DeploymentView(msgspec.Struct, frozen=True, gc=False):
     """One DPUDeployment in one state."""
 
-    state: Snapshot[DPUDeployment]
+    state: ObjectState[DPUDeployment]
 
     @property
     def name(self) -> str:
@@ -295,7 +295,7 @@ class DeploymentView(msgspec.Struct, frozen=True, gc=False):
 class BFBView(msgspec.Struct, frozen=True, gc=False):
     """One BFB in one state."""
 
-    state: Snapshot[BFB]
+    state: ObjectState[BFB]
 
     @property
     def name(self) -> str:
@@ -339,13 +339,13 @@ class DeviceFault(NamedTuple):
         return f"DPUDevice {self.device}: {self.type} failed, {self.reason}: {self.message}"
 
 
-def device_ready(state: Snapshot[DPUDevice]) -> bool:
+def device_ready(state: ObjectState[DPUDevice]) -> bool:
     """The operator has found a DPUDevice to be as it was registered, and can work with its BMC."""
     condition = state.condition(known.DPUDeviceCondition.READY)
     return condition is not None and condition.status == "True" and not state.terminating
 
 
-def device_fault(state: Snapshot[DPUDevice]) -> DeviceFault | None:
+def device_fault(state: ObjectState[DPUDevice]) -> DeviceFault | None:
     """What is wrong with a DPUDevice that is not Ready; None as long as it may just take its time."""
     if device_ready(state) or state.terminating:
         return None
@@ -383,8 +383,8 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
     """
 
     name: str
-    node: Snapshot[DPUNode] | None
-    devices: tuple[Snapshot[DPUDevice], ...]
+    node: ObjectState[DPUNode] | None
+    devices: tuple[ObjectState[DPUDevice], ...]
     dpus: tuple[DPUView, ...]
     maintenances: tuple[MaintenanceView, ...]
     unreadable: tuple[Undecodable, ...] = ()
@@ -519,13 +519,13 @@ def as_last_read(before: NodeView | None, after: NodeView) -> NodeView:
     )
 
 
-def node_of_dpu(state: Snapshot[DPU]) -> str:
+def node_of_dpu(state: ObjectState[DPU]) -> str:
     """The node a DPU refers to; empty if it refers to none."""
     record = state.record
     return record.spec.dpu_node_name if isinstance(record, DPURecord) and record.spec is not None else ""
 
 
-def node_of_maintenance(state: Snapshot[DPUNodeMaintenance]) -> str:
+def node_of_maintenance(state: ObjectState[DPUNodeMaintenance]) -> str:
     """The node a maintenance refers to; empty if it refers to none."""
     record = state.record
     return (
@@ -533,7 +533,7 @@ def node_of_maintenance(state: Snapshot[DPUNodeMaintenance]) -> str:
     )
 
 
-def device_names(state: Snapshot[DPUNode]) -> tuple[str, ...]:
+def device_names(state: ObjectState[DPUNode]) -> tuple[str, ...]:
     """The devices a node lists."""
     record = state.record
     spec = record.spec if isinstance(record, DPUNodeRecord) else None
@@ -568,13 +568,13 @@ def describe_deployment(view: DeploymentView) -> str:
     return f"it waits for {view.waiting_for}" if view.waiting_for else "it is accepted"
 
 
-def describe_object(view: Snapshot[Resource]) -> str:
+def describe_object(view: ObjectState[Resource]) -> str:
     """The same for an object of any kind."""
     words = f"phase {view.phase}" if view.phase else "it exists"
     return words + _because(view) + _leaving(view)
 
 
-def describe_maintenance(view: Snapshot[DPUNodeMaintenance]) -> str:
+def describe_maintenance(view: ObjectState[DPUNodeMaintenance]) -> str:
     """The same for a DPUNodeMaintenance: whoever still asks for it keeps it."""
     requestors = MaintenanceView(view).requestors
     asked = f"; asked for by {', '.join(requestors)}" if requestors else "; nobody asks for it any more"
@@ -673,13 +673,13 @@ _GOOD_WHEN_FALSE: Final[Mapping[type[Resource], frozenset[str]]] = {
 """Conditions that tell of trouble by being True (dpf-facts 3.1, 4)."""
 
 
-def unmet(state: Snapshot[Any]) -> ConditionRecord | None:
+def unmet(state: ObjectState[Any]) -> ConditionRecord | None:
     """The condition that says what an object waits for: the last one that is not as it should be."""
     good = _GOOD_WHEN_FALSE.get(state.kind, frozenset())
     return next((c for c in reversed(state.conditions) if c.status == "False" and c.type not in good), None)
 
 
-def _because(state: Snapshot[Any]) -> str:
+def _because(state: ObjectState[Any]) -> str:
     waiting = unmet(state)
     if waiting is None or not waiting.reason:
         return ""
@@ -687,7 +687,7 @@ def _because(state: Snapshot[Any]) -> str:
     return f" ({waiting.type}: {waiting.reason}{detail})"
 
 
-def _leaving(state: Snapshot[Any]) -> str:
+def _leaving(state: ObjectState[Any]) -> str:
     if not state.terminating:
         return ""
     held = ", ".join(state.record.metadata.finalizers or ())

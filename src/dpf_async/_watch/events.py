@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from dpf_async._api.codec import Snapshot, Undecodable
+from dpf_async._api.codec import ObjectState, Undecodable
 from dpf_async.models import Resource
 
 T = TypeVar("T", bound=Resource)
@@ -22,7 +22,7 @@ Origin = Literal["initial", "watch", "relist", "audit"]
 class Added(Generic[T]):
     """An object that this reader was not told of before, or that can be read again."""
 
-    obj: Snapshot[T]
+    obj: ObjectState[T]
     origin: str
 
 
@@ -35,8 +35,8 @@ class Updated(Generic[T]):
         coalesced: states in between that this reader was too slow for.
     """
 
-    before: Snapshot[T]
-    after: Snapshot[T]
+    before: ObjectState[T]
+    after: ObjectState[T]
     origin: str
     contiguous: bool
     coalesced: int
@@ -53,7 +53,7 @@ class Deleted(Generic[T]):
         reason: "deleted", or "replaced" if another object has its name now.
     """
 
-    last: Snapshot[T] | Undecodable
+    last: ObjectState[T] | Undecodable
     origin: str
     final_state_known: bool
     reason: str

@@ -55,7 +55,7 @@ from dpf_async.models import Resource
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dpf_async._api.codec import Snapshot
+    from dpf_async._api.codec import ObjectState
     from dpf_async._api.feed import Feed
     from dpf_async._api.transport import Stream
 
@@ -97,7 +97,7 @@ answer of v1.37 (measured); a few times that."""
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class CacheHealth:
     """How a picture is kept, for operators and for the messages of errors (G16).
 
     Attributes:
@@ -147,7 +147,7 @@ class Reflector(Generic[T]):
         self._machine = Machine(self._policy, chance or Random())  # noqa: S311  jitter, not secrets
         self._tasks: anyio.abc.TaskGroup | None = None
         self._scopes: dict[Connection, anyio.CancelScope] = {}
-        self._collected: dict[Connection, tuple[list[Snapshot[T]], list[Undecodable], str]] = {}
+        self._collected: dict[Connection, tuple[list[ObjectState[T]], list[Undecodable], str]] = {}
         self._rearm = anyio.Event()
         self._news = anyio.Event()
         self._on_rewind = on_rewind
@@ -234,14 +234,14 @@ class Reflector(Generic[T]):
             self._own_awaited -= 1
 
     @property
-    def health(self) -> Health:
+    def health(self) -> CacheHealth:
         """How the picture is kept right now."""
         machine, store = self._machine, self.store
         if not self._synced:
             state = "syncing"
         else:
             state = "live" if machine.fault is None and machine.state is State.WATCHING else "degraded"
-        return Health(
+        return CacheHealth(
             state=state,
             reason=machine.fault.words if machine.fault is not None else "",
             resource_version=machine.resume,
@@ -327,7 +327,7 @@ class Reflector(Generic[T]):
     # What goes over the wire.
 
     async def _read_list(self, connection: Connection, paged: bool) -> None:
-        items: list[Snapshot[T]] = []
+        items: list[ObjectState[T]] = []
         undecodable: list[Undecodable] = []
         continue_ = ""
         with self._failing(connection):

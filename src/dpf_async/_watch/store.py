@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from dpf_async._api.codec import Snapshot, Undecodable
+from dpf_async._api.codec import ObjectState, Undecodable
 from dpf_async._watch.versions import is_older, newest
 from dpf_async.models import Resource
 
@@ -34,9 +34,9 @@ class Change(msgspec.Struct, Generic[T], gc=False, frozen=True):
         origin: "watch" if nothing can have been missed since `before`; "relist" or "audit" if something can.
     """
 
-    before: Snapshot[T] | None
-    after: Snapshot[T] | None
-    last: Snapshot[T] | None
+    before: ObjectState[T] | None
+    after: ObjectState[T] | None
+    last: ObjectState[T] | None
     origin: str
 
     @property
@@ -86,7 +86,7 @@ class Store(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._objects: dict[str, Snapshot[T]] = {}
+        self._objects: dict[str, ObjectState[T]] = {}
         self._graves: dict[str, str] = {}
         self._listeners: list[Listener[T]] = []
         self.duplicates = 0
@@ -97,10 +97,10 @@ class Store(Generic[T]):
     def __len__(self) -> int:
         return len(self._objects)
 
-    def __iter__(self) -> Iterator[Snapshot[T]]:
+    def __iter__(self) -> Iterator[ObjectState[T]]:
         return iter(self._objects.values())
 
-    def get(self, name: str) -> Snapshot[T] | None:
+    def get(self, name: str) -> ObjectState[T] | None:
         """The object that has this name now."""
         return self._objects.get(name)
 
@@ -113,7 +113,7 @@ class Store(Generic[T]):
         if listener in self._listeners:
             self._listeners.remove(listener)
 
-    def apply(self, type_: str, state: Snapshot[T]) -> None:
+    def apply(self, type_: str, state: ObjectState[T]) -> None:
         """Take one ADDED, MODIFIED or DELETED. What is known already, or older, is dropped and counted."""
         meta = state.record.metadata
         before = self._objects.get(meta.name)
@@ -150,7 +150,7 @@ class Store(Generic[T]):
                 self._remove(before, None, "watch", version)
                 self._put(None, state, "watch")
 
-    def is_ahead_of(self, state: Snapshot[T], listed_at: str) -> bool:
+    def is_ahead_of(self, state: ObjectState[T], listed_at: str) -> bool:
         """The picture had the same object in a newer state already when the list at this version was made."""
         known = self._objects.get(state.name)
         return (
@@ -162,7 +162,7 @@ class Store(Generic[T]):
 
     def replace(
         self,
-        items: Iterable[Snapshot[T]],
+        items: Iterable[ObjectState[T]],
         undecodable: Iterable[Undecodable],
         resource_version: str,
         *,
@@ -189,7 +189,7 @@ class Store(Generic[T]):
 
     def _take(
         self,
-        items: Iterable[Snapshot[T]],
+        items: Iterable[ObjectState[T]],
         undecodable: Iterable[Undecodable],
         listed_at: str,
         origin: str,
@@ -211,7 +211,7 @@ class Store(Generic[T]):
                 self._count_repair(origin)
                 self._remove(known, None, origin, listed_at)
 
-    def _reads_again(self, state: Snapshot[T], listed_at: str) -> bool:
+    def _reads_again(self, state: ObjectState[T], listed_at: str) -> bool:
         """An object of a list could not be read before, or another one of its name could not; now it can."""
         unreadable = self.unreadable.get(state.name)
         if unreadable is None or self._is_past(state):
@@ -222,7 +222,13 @@ class Store(Generic[T]):
         return True
 
     def _compare(
-        self, known: Snapshot[T] | None, state: Snapshot[T], listed_at: str, origin: str, *, rewound: bool
+        self,
+        known: ObjectState[T] | None,
+        state: ObjectState[T],
+        listed_at: str,
+        origin: str,
+        *,
+        rewound: bool,
     ) -> None:
         """One object of a list against what is known under its name."""
         if known is None:
@@ -244,7 +250,7 @@ class Store(Generic[T]):
         self,
         undecodable: Iterable[Undecodable],
         gone: dict[str, Undecodable],
-        missing: dict[str, Snapshot[T]],
+        missing: dict[str, ObjectState[T]],
         listed_at: str,
         *,
         rewound: bool,
@@ -279,7 +285,7 @@ class Store(Generic[T]):
         for listener in tuple(self._listeners):
             listener.undecodable(obj)
 
-    def _unreadably_gone(self, obj: Undecodable, readable: Snapshot[T] | None) -> None:
+    def _unreadably_gone(self, obj: Undecodable, readable: ObjectState[T] | None) -> None:
         """The final state of an object cannot be read. That it is gone is plain."""
         unreadable = self.unreadable.get(obj.name)
         if unreadable is not None and unreadable.uid == obj.uid:
@@ -296,17 +302,17 @@ class Store(Generic[T]):
         for listener in tuple(self._listeners):
             listener.interrupted(reason)
 
-    def _found(self, before: Snapshot[T] | None, after: Snapshot[T], origin: str) -> None:
+    def _found(self, before: ObjectState[T] | None, after: ObjectState[T], origin: str) -> None:
         self._count_repair(origin)
         self._put(before, after, origin)
 
-    def _put(self, before: Snapshot[T] | None, after: Snapshot[T], origin: str) -> None:
+    def _put(self, before: ObjectState[T] | None, after: ObjectState[T], origin: str) -> None:
         self._objects[after.record.metadata.name] = after
         change = Change(before, after, None, origin)
         for listener in self._listeners:
             listener.changed(change)
 
-    def _remove(self, known: Snapshot[T], last: Snapshot[T] | None, origin: str, gone_by: str) -> None:
+    def _remove(self, known: ObjectState[T], last: ObjectState[T] | None, origin: str, gone_by: str) -> None:
         # Buried at the version by which it was surely gone, not at its own: a list may be ahead of the watch, which
         # then still tells of its last days.
         meta = known.record.metadata
@@ -326,7 +332,7 @@ class Store(Generic[T]):
             del self._graves[next(iter(self._graves))]
         self._graves[uid] = version
 
-    def _is_past(self, state: Snapshot[T] | Undecodable) -> bool:
+    def _is_past(self, state: ObjectState[T] | Undecodable) -> bool:
         """The object was deleted, left the selection, or could not be read, at this version or a later one."""
         since = self._graves.get(state.uid, "")
         unreadable = self.unreadable.get(state.name)

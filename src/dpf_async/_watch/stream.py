@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from dpf_async._api.codec import Snapshot, Undecodable
+from dpf_async._api.codec import ObjectState, Undecodable
 from dpf_async._watch.cursor import Cursor, Missed
 from dpf_async._watch.events import Added, Deleted, Gap, Resumed, Synced, Updated, WatchEvent
 from dpf_async.models import Resource
@@ -32,7 +32,7 @@ class EventStream(Generic[T]):
         self._reflector = reflector
         self._cursor: Cursor[str] = Cursor()
         self._markers: dict[str, _Marker] = {}
-        self._told: dict[str, Snapshot[T] | Undecodable] = {}
+        self._told: dict[str, ObjectState[T] | Undecodable] = {}
         self._ready: deque[WatchEvent[T]] = deque()
         self._rewound = False
         """A gap that became part of the present one had a rewind in it."""
@@ -124,7 +124,7 @@ class EventStream(Generic[T]):
             self._told[name] = now
         events: list[WatchEvent[T]] = []
         if before is not None and (now is None or now.uid != before.uid):
-            final: Snapshot[T] | None = missed.last if isinstance(missed.last, Snapshot) else None
+            final: ObjectState[T] | None = missed.last if isinstance(missed.last, ObjectState) else None
             events.append(
                 Deleted(
                     final or before,
@@ -138,7 +138,7 @@ class EventStream(Generic[T]):
             events.append(now)
         elif now is None:
             pass
-        elif not isinstance(before, Snapshot):
+        elif not isinstance(before, ObjectState):
             events.append(Added(now, missed.origin))
         elif before.resource_version != now.resource_version:
             events.append(

@@ -1,4 +1,4 @@
-"""`dpfctl`: every flow of the library as a verb, and a simulated site to try them on.
+"""`dpf-async`: every flow of the library as a verb, and a simulated site to try them on.
 
 Reading order: app (the tree of verbs), console (how they speak and end), options; then one module per noun: site,
 host, dpu, node, look (status and watch), access, compat. What they share: hands (what is done to hosts, by a command or
@@ -16,5 +16,5 @@ def main() -> None:
     try:
         from dpf_async.cli.app import app  # noqa: PLC0415  typer and rich are an extra
     except ImportError as error:
-        sys.exit(f"dpfctl needs {error.name}: pip install 'dpf-async[cli]'")
+        sys.exit(f"dpf-async needs {error.name}: pip install 'dpf-async[cli]'")
     app()

@@ -47,11 +47,11 @@ def teach(example: str, *, no: str = "it failed") -> str:
     """What stands below the options of a verb's help: a line to try, and what its exit status means.
 
     Args:
-        example: the line, without "dpfctl".
+        example: the line, without "dpf-async".
         no: what status 1 means here.
     """
     return (
-        f"Example: dpfctl {example}\n\n"
+        f"Example: dpf-async {example}\n\n"
         f"Exit status: {DONE} done; {FAILED} {no}; {USAGE} a mistake in the command or in a description;"
         f" {INTERRUPTED} interrupted."
     )

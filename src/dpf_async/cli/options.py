@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from dpf_async import Claims, DPFClient
-from dpf_async._sdk.client import FORCE_PATIENCE
-from dpf_async._sdk.discovery import GRACE
+from dpf_async._client import FORCE_GRACE_PERIOD
+from dpf_async._hosts.fault_grace import GRACE
 from dpf_async.models import known
 
 if TYPE_CHECKING:
-    from dpf_async._sdk.releases import IfReleased
+    from dpf_async._hosts.stale_holds import IfReleased
 
 DEFAULT_NAMESPACE: Final = known.DPF_NAMESPACE
-DEFAULT_PATIENCE: Final = FORCE_PATIENCE
+DEFAULT_PATIENCE: Final = FORCE_GRACE_PERIOD
 DEFAULT_GRACE: Final = GRACE
 
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}

@@ -1,4 +1,4 @@
-"""The reference page of dpfctl, written from the verbs themselves: `python -m dpf_async.cli.reference`."""
+"""The reference page of dpf-async, written from the verbs themselves: `python -m dpf_async.cli.reference`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from dpf_async.cli.app import app
 
 _HEAD: Final = """\
-# dpfctl
+# dpf-async
 
 Every flow of the library as a verb: `pip install 'dpf-async[cli]'`.
 What a verb found out is on stdout: for a person, or with `-o json` as one document for a program.
@@ -51,7 +51,7 @@ Command = Any
 
 def verbs() -> Iterator[tuple[str, Command]]:
     """Every verb by its whole name, in the order of the help."""
-    yield from _below("dpfctl", typer.main.get_command(app))
+    yield from _below("dpf-async", typer.main.get_command(app))
 
 
 def page() -> str:

@@ -15,7 +15,7 @@ import anyio
 
 from dpf_async import DPFClient, crds
 from dpf_async._api.config import Kubeconfig
-from dpf_async._sdk.specs import DeviceSpec, GroupSpec, HostSpec, ServiceSpec, SiteSpec
+from dpf_async._specs import DeviceSpec, GroupSpec, HostSpec, ServiceSpec, SiteSpec
 from dpf_async._transitions.levels import (
     Level,
     external_reboot_required,
@@ -38,11 +38,11 @@ from dpf_async.models import (
     known,
 )
 from dpf_async.sim.apiserver import EmbeddedServer
-from dpf_async.sim.given import GivenServer
+from dpf_async.sim.external_server import ExternalServer
 from dpf_async.sim.operator import Operator, OperatorProcess, Profile, Trouble, Troubles
-from dpf_async.sim.operator.installation import install
-from dpf_async.sim.operator.profiles import profile_of
-from dpf_async.sim.operator.troubles import OF_THE_SERVER
+from dpf_async.sim.operator.hardware.profiles import profile_of
+from dpf_async.sim.operator.hardware.troubles import OF_THE_SERVER
+from dpf_async.sim.operator.process.bootstrap import install
 
 GROUP: Final = "compute"
 """The one group of the minimal site."""
@@ -100,7 +100,7 @@ class Simulator(anyio.AsyncContextManagerMixin):
         self._troubles = Troubles(troubles)
         self._newer = self._troubles.anywhere(_NEWER)
         self._token = secrets.token_urlsafe() if tokens is not None else None
-        self._server: EmbeddedServer | GivenServer
+        self._server: EmbeddedServer | ExternalServer
         if kubeconfig is None:
             self._server = EmbeddedServer(
                 crds=_manifests(crds, newer=self._newer),
@@ -120,7 +120,7 @@ class Simulator(anyio.AsyncContextManagerMixin):
             }
             for option in (option for option, wanted in unable.items() if wanted):
                 raise _only_embedded(option)
-            self._server = GivenServer(kubeconfig, context, namespace=namespace)
+            self._server = ExternalServer(kubeconfig, context, namespace=namespace)
         self._watch_lag = watch_lag
         self._troubles.listen(self._lag)
         self._lag()
@@ -222,7 +222,7 @@ class Simulator(anyio.AsyncContextManagerMixin):
         said = name if value is None else f"{name}={value:g}"
         target = device or node
         trouble = Trouble.parse(said if target is None else f"{said}@{target}")
-        if isinstance(self._server, GivenServer) and trouble.name == OF_THE_SERVER:
+        if isinstance(self._server, ExternalServer) and trouble.name == OF_THE_SERVER:
             raise _only_embedded(f"the trouble {trouble.name}")
         if trouble.name == _NEWER and not self._newer:
             raise UsageError(
@@ -326,7 +326,7 @@ class Simulator(anyio.AsyncContextManagerMixin):
 
     def _access(self, token: str | None) -> dict[str, Any]:  # Any: arguments by name
         """How a client gets to the API server."""
-        if isinstance(self._server, GivenServer) and token is None:
+        if isinstance(self._server, ExternalServer) and token is None:
             # As it was given: a client renews what it has from a file or a plugin.
             return {"kubeconfig": self._server.source, "context": self._server.context}
         return {"kubeconfig": self.kubeconfig(token=token)}

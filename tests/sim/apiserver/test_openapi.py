@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dpf_async.sim.apiserver.openapi_protobuf import encode_document
+from dpf_async.sim.apiserver.openapi.v2_protobuf import encode_document
 from tests.sim.apiserver.api import API, DEFINITIONS, GROUP, definition, serving
 
 DOCUMENT = f"/openapi/v3/apis/{GROUP}/v1"

@@ -7,12 +7,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpf_async.sim.apiserver.codec import copy, decode_json, encode, same
-from dpf_async.sim.apiserver.fieldpaths import from_fields_v1, to_fields_v1
-from dpf_async.sim.apiserver.status import GroupResource
-from dpf_async.sim.apiserver.store import Store
-from dpf_async.sim.apiserver.structure import apply_defaults, compile_schema, prune
-from dpf_async.sim.apiserver.typed import compare, fields_of, merge, remove, with_metadata
+from dpf_async.sim.apiserver.apply.fieldpaths import from_fields_v1, to_fields_v1
+from dpf_async.sim.apiserver.apply.typed import compare, fields_of, merge, remove, with_metadata
+from dpf_async.sim.apiserver.schema.structure import apply_defaults, compile_schema, prune
+from dpf_async.sim.apiserver.storage.store import Store
+from dpf_async.sim.apiserver.wire.codec import copy, decode_json, encode, same
+from dpf_async.sim.apiserver.wire.status import GroupResource
 from tests.sim.apiserver.api import WIDGET_SCHEMA
 
 KIND = GroupResource("example.com", "widgets")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from dpf_async.sim.apiserver.protobuf import MAGIC, ProtobufError, decode_protobuf
+from dpf_async.sim.apiserver.wire.protobuf import MAGIC, ProtobufError, decode_protobuf
 from tests.sim.apiserver.api import SECRETS, WIDGETS, serving
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from dpf_async.sim.apiserver.codec import DecodeError, decode_json, decode_yaml, encode
-from dpf_async.sim.apiserver.fieldpaths import from_fields_v1, show, to_fields_v1
-from dpf_async.sim.apiserver.status import GroupResource
-from dpf_async.sim.apiserver.store import Key, Store
+from dpf_async.sim.apiserver.apply.fieldpaths import from_fields_v1, show, to_fields_v1
+from dpf_async.sim.apiserver.storage.store import Key, Store
+from dpf_async.sim.apiserver.wire.codec import DecodeError, decode_json, decode_yaml, encode
+from dpf_async.sim.apiserver.wire.status import GroupResource
 
 KIND = GroupResource("example.com", "widgets")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from dpf_async.sim.apiserver.representations import negotiate
-from dpf_async.sim.apiserver.tables import human_duration
+from dpf_async.sim.apiserver.http.representations import negotiate
+from dpf_async.sim.apiserver.http.tables import human_duration
 from tests.sim.apiserver.api import API, CONFIG_MAPS, SECRETS, WIDGETS, Stream, definition, serving, widget
 
 ACCEPT = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"

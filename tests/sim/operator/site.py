@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from dpf_async import DPFClient, HostSpec, external_reboot_required, ready
+from dpf_async import DPFClient, HostSpec
+from dpf_async.levels import external_reboot_required, ready
 from dpf_async.models import DPU, Condition, DPFOperatorConfig, DPUNodeMaintenance, Resource, known
 from dpf_async.sim import Simulator
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dpf_async.models import DPU
-from dpf_async.sim.operator.cluster import Cluster
+from dpf_async.sim.operator.runtime.cluster import Cluster
 from tests.support.objects import dpu
 from tests.support.scripted import Exchange, Scripted, status
 

@@ -17,10 +17,13 @@ from dpf_async.models import (
     NodeSelector,
     known,
 )
-from dpf_async.sim.operator import agent, conditions, hold, naming, reboot, rollout
-from dpf_async.sim.operator.fitting import misfit, quantity
-from dpf_async.sim.operator.profiles import REALISTIC
-from dpf_async.sim.operator.selectors import matches, matches_node
+from dpf_async.sim.operator.deployment import rollout
+from dpf_async.sim.operator.deployment.resource_fitting import misfit, quantity
+from dpf_async.sim.operator.hardware import agent
+from dpf_async.sim.operator.hardware.profiles import REALISTIC
+from dpf_async.sim.operator.provisioning import hold, reboot
+from dpf_async.sim.operator.runtime import conditions, naming
+from dpf_async.sim.operator.runtime.selectors import matches, matches_node
 from tests.sim.operator.things import NOW, SETTINGS, a_device, a_dpu, a_maintenance, a_node, said, wire
 
 HOLD = known.WAIT_FOR_EXTERNAL_NODE_EFFECT

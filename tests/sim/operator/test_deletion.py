@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dpf_async import phase_is, terminating
+from dpf_async.levels import phase_is, terminating
 from dpf_async.models import (
     BFB,
     DPU,
@@ -19,7 +19,7 @@ from dpf_async.models import (
 )
 from dpf_async.sim import Simulator
 from dpf_async.sim.operator import INSTANT, Troubles
-from dpf_async.sim.operator.hardware import Hardware
+from dpf_async.sim.operator.hardware.hardware import Hardware
 from tests.sim.operator.site import (
     a_site,
     conditions,

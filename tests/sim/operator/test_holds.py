@@ -7,7 +7,8 @@ from typing import Any
 
 import anyio
 
-from dpf_async import DPFClient, HostSpec, Level, Snapshot, phase_is
+from dpf_async import DPFClient, HostSpec, ObjectState
+from dpf_async.levels import Level, phase_is
 from dpf_async.models import (
     DPU,
     DPUDeployment,
@@ -41,10 +42,10 @@ from tests.sim.operator.site import (
 HOLD = known.WAIT_FOR_EXTERNAL_NODE_EFFECT
 
 
-def _says(reason: str) -> Level[Snapshot[DPUNodeMaintenance]]:
+def _says(reason: str) -> Level[ObjectState[DPUNodeMaintenance]]:
     """The maintenance says this of its effect."""
 
-    def holds(state: Snapshot[DPUNodeMaintenance]) -> bool:
+    def holds(state: ObjectState[DPUNodeMaintenance]) -> bool:
         condition = state.condition("NodeEffectApplied")
         return condition is not None and condition.reason == reason
 

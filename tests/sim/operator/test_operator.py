@@ -8,7 +8,9 @@ import sys
 import anyio
 import pytest
 
-from dpf_async import DPFClient, Forbidden, Level, NodeView, external_reboot_required, node_effect_held
+from dpf_async import DPFClient, NodeView
+from dpf_async.errors import Forbidden
+from dpf_async.levels import Level, external_reboot_required, node_effect_held
 from dpf_async.models import DPU, DPUDeployment, DPUSet
 from dpf_async.sim import Simulator
 from dpf_async.sim.operator import Operator

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from dpf_async.models import BFB, DPUCluster
-from dpf_async.sim.operator import INSTANT, phases
-from dpf_async.sim.operator.board import Board, ClusterNode
-from dpf_async.sim.operator.world import (
+from dpf_async.sim.operator import INSTANT
+from dpf_async.sim.operator.hardware.hardware_view import Board, ClusterNode
+from dpf_async.sim.operator.provisioning import phases
+from dpf_async.sim.operator.provisioning.reconcile_input import (
     CleanUp,
     GiveCluster,
     JoinMaintenance,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import groupby
 
-from dpf_async import Level, NodeView, external_reboot_required, phase_is, ready
+from dpf_async import NodeView
+from dpf_async.levels import Level, external_reboot_required, phase_is, ready
 from dpf_async.models import DPU, DPUNode, known
 from dpf_async.sim import Simulator
 from dpf_async.sim.operator import INSTANT

@@ -5,19 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from dpf_async import (
-    DPFClient,
-    Level,
-    ServiceSpec,
-    SiteSpec,
-    Snapshot,
-    SwitchSpec,
-    external_reboot_required,
-    phase_is,
-    ready,
-    services_ready,
-)
-from dpf_async._sdk.specs import PortSpec
+from dpf_async import DPFClient, ObjectState, SiteSpec
+from dpf_async._specs import PortSpec
+from dpf_async.levels import Level, external_reboot_required, phase_is, ready, services_ready
 from dpf_async.models import (
     DPU,
     ConfiguredInterface,
@@ -33,6 +23,7 @@ from dpf_async.models import (
 from dpf_async.sim import Simulator
 from dpf_async.sim.operator import INSTANT
 from dpf_async.sim.simulator import minimal_site
+from dpf_async.specs import ServiceSpec, SwitchSpec
 from tests.sim.operator.site import (
     a_site,
     answer_reboots,
@@ -158,7 +149,7 @@ async def test_services_and_chains_hold_up_the_host_unless_the_chain_is_excused(
         assert asked == [(f"{owner}_{service.name}", f"{owner}_{chain.name}"), (f"{owner}_{service.name}",)]
 
 
-_asked_by_services_only = Level[Snapshot[DPUNodeMaintenance]](
+_asked_by_services_only = Level[ObjectState[DPUNodeMaintenance]](
     "asked for by services only",
     lambda state: all("_" in one for one in state.object.spec.requestor),
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dpf_async import DeploymentView, DPFClient, Level, Snapshot
+from dpf_async import DeploymentView, DPFClient, ObjectState
+from dpf_async.levels import Level
 from dpf_async.models import (
     BFB,
     DPU,
@@ -57,10 +58,10 @@ _waits_for_its_bfb = Level[DeploymentView](
 )
 
 
-def _says(words: str) -> Level[Snapshot[DPUSet]]:
+def _says(words: str) -> Level[ObjectState[DPUSet]]:
     """The message of the DPUSet's condition Ready."""
 
-    def holds(state: Snapshot[DPUSet]) -> bool:
+    def holds(state: ObjectState[DPUSet]) -> bool:
         condition = state.condition("Ready")
         return condition is not None and condition.message == words
 

@@ -10,16 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
-from dpf_async import (
-    DeviceSpec,
-    GroupSpec,
-    HostSpec,
-    ServiceSpec,
-    SiteSpec,
-    external_reboot_required,
-    ready,
-    services_ready,
-)
+from dpf_async import DeviceSpec, HostSpec, SiteSpec
+from dpf_async.levels import external_reboot_required, ready, services_ready
 from dpf_async.models import (
     BFB,
     DPU,
@@ -37,6 +29,7 @@ from dpf_async.models import (
     known,
 )
 from dpf_async.sim import Simulator
+from dpf_async.specs import GroupSpec, ServiceSpec
 from tests.sim.operator.site import Change, history
 from tests.support.shared import shared_path
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from dpf_async import DPUFailed, SiteFailed, UsageError, phase_is, ready
+from dpf_async.errors import DPUFailed, SiteFailed, UsageError
+from dpf_async.levels import phase_is, ready
 from dpf_async.models import BFB, DPU, DPUDeployment, DPUDevice, Secret, known
 from dpf_async.sim import Simulator
-from dpf_async.sim.operator.troubles import KNOWN, Trouble, Troubles
+from dpf_async.sim.operator.hardware.troubles import KNOWN, Trouble, Troubles
 from tests.sim.operator.site import (
     PHASES,
     a_site,

@@ -16,10 +16,10 @@ from dpf_async.models import (
     Resource,
     known,
 )
-from dpf_async.sim.operator.board import Board
-from dpf_async.sim.operator.profiles import INSTANT
-from dpf_async.sim.operator.settings import Settings
-from dpf_async.sim.operator.world import World
+from dpf_async.sim.operator.hardware.hardware_view import Board
+from dpf_async.sim.operator.hardware.profiles import INSTANT
+from dpf_async.sim.operator.hardware.settings import Settings
+from dpf_async.sim.operator.provisioning.reconcile_input import World
 
 NOW = datetime(2026, 6, 1, 10, 0, 0, tzinfo=UTC)
 

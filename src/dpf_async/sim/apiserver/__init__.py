@@ -14,7 +14,7 @@ It is held against a real kube-apiserver by tests/conformance. What it does othe
 docs/embedded-server.md.
 """
 
-from .faults import Faults
-from .server import EmbeddedServer
+from dpf_async.sim.apiserver.faults import Faults
+from dpf_async.sim.apiserver.server import EmbeddedServer
 
 __all__ = ["EmbeddedServer", "Faults"]

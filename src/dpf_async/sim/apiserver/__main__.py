@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import yaml
 
-from .server import EmbeddedServer
+from dpf_async.sim.apiserver.server import EmbeddedServer
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -15,19 +15,19 @@ import anyio.lowlevel
 import yaml
 from aiohttp import web
 
-from .access import Access
-from .cluster import Cluster
-from .codec import Obj, copy
-from .core_kinds import core_kinds
-from .definitions import Definitions
-from .faults import Faults
-from .garbage import GarbageCollector
-from .http import HTTPServer
-from .kinds import DEFINITIONS, NAMESPACES
-from .requests import Body, Target, WriteOptions
-from .resources import Resources
-from .status import GroupResource, StatusError
-from .watches import WatchSettings
+from dpf_async.sim.apiserver.cluster.cluster import Cluster
+from dpf_async.sim.apiserver.cluster.definitions import Definitions
+from dpf_async.sim.apiserver.cluster.garbage import GarbageCollector
+from dpf_async.sim.apiserver.cluster.requests import Body, Target, WriteOptions
+from dpf_async.sim.apiserver.faults import Faults
+from dpf_async.sim.apiserver.http.access import Access
+from dpf_async.sim.apiserver.http.resources import Resources
+from dpf_async.sim.apiserver.http.watches import WatchSettings
+from dpf_async.sim.apiserver.http_server import HTTPServer
+from dpf_async.sim.apiserver.storage.core_kinds import core_kinds
+from dpf_async.sim.apiserver.storage.kinds import DEFINITIONS, NAMESPACES
+from dpf_async.sim.apiserver.wire.codec import Obj, copy
+from dpf_async.sim.apiserver.wire.status import GroupResource, StatusError
 
 _HOST = "127.0.0.1"
 # Selectors, continue tokens and bearer tokens may be long. Go's server takes headers up to 1 MiB; chosen smaller.

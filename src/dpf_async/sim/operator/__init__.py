@@ -15,10 +15,10 @@ agent, hosts that are Kubernetes nodes, Kubernetes Events, the Jobs of scripts a
 a DPU.
 """
 
+from dpf_async.sim.operator.hardware.profiles import DEMO, INSTANT, PROFILES, REALISTIC, Profile
+from dpf_async.sim.operator.hardware.troubles import Trouble, Troubles
 from dpf_async.sim.operator.operator import Operator
-from dpf_async.sim.operator.process import OperatorEnded, OperatorProcess
-from dpf_async.sim.operator.profiles import DEMO, INSTANT, PROFILES, REALISTIC, Profile
-from dpf_async.sim.operator.troubles import Trouble, Troubles
+from dpf_async.sim.operator.process.process import OperatorEnded, OperatorProcess
 
 __all__ = [
     "DEMO",

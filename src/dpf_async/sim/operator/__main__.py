@@ -14,9 +14,9 @@ from dpf_async import DPFClient
 from dpf_async.errors import DPFError
 from dpf_async.models import known
 from dpf_async.sim.operator import PROFILES, Operator, Profile, Troubles
-from dpf_async.sim.operator.installation import install
-from dpf_async.sim.operator.steering import obey
-from dpf_async.sim.operator.troubles import KNOWN, OF_THE_SERVER
+from dpf_async.sim.operator.hardware.troubles import KNOWN, OF_THE_SERVER
+from dpf_async.sim.operator.process.bootstrap import install
+from dpf_async.sim.operator.process.control_protocol import obey
 
 
 def main(arguments: Sequence[str] | None = None, *, name: str = "python -m dpf_async.sim.operator") -> int:

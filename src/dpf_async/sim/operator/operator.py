@@ -12,12 +12,10 @@ import anyio
 
 from dpf_async import DPFClient, WatchPolicy
 from dpf_async._api.config import Kubeconfig
+from dpf_async._base.tasks import background_tasks
 from dpf_async._log import log
-from dpf_async._sdk.tasks import task_group
 from dpf_async.errors import ConnectionFailed, ServerError, TooManyRequests, UsageError
 from dpf_async.models import Resource, known
-from dpf_async.sim.operator.cache import Listener
-from dpf_async.sim.operator.cluster import DEPLOYMENT_FIELD_MANAGER, FIELD_MANAGER, Cluster
 from dpf_async.sim.operator.controllers.agents import AgentController
 from dpf_async.sim.operator.controllers.base import Base, Site
 from dpf_async.sim.operator.controllers.clusters import DPUClusterController
@@ -30,10 +28,12 @@ from dpf_async.sim.operator.controllers.maintenances import DPUNodeMaintenanceCo
 from dpf_async.sim.operator.controllers.nodes import DPUNodeController
 from dpf_async.sim.operator.controllers.services import service_controllers
 from dpf_async.sim.operator.controllers.sets import DPUSetController
-from dpf_async.sim.operator.hardware import Hardware
-from dpf_async.sim.operator.profiles import INSTANT, Profile, profile_of
-from dpf_async.sim.operator.queue import Mapper, Queue
-from dpf_async.sim.operator.troubles import Troubles
+from dpf_async.sim.operator.hardware.hardware import Hardware
+from dpf_async.sim.operator.hardware.profiles import INSTANT, Profile, profile_of
+from dpf_async.sim.operator.hardware.troubles import Troubles
+from dpf_async.sim.operator.runtime.cache import Listener
+from dpf_async.sim.operator.runtime.cluster import DEPLOYMENT_FIELD_MANAGER, FIELD_MANAGER, Cluster
+from dpf_async.sim.operator.runtime.queue import Mapper, Queue
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -98,7 +98,7 @@ class Operator(anyio.AsyncContextManagerMixin):
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
         dpf, applier = self._clients
-        async with dpf, applier, task_group() as tasks:
+        async with dpf, applier, background_tasks() as tasks:
             cluster = self._cluster = Cluster(dpf, applier)
             site = Site(cluster, self.hardware, self.profile, self.troubles, self._clock)
             self._queues = [self._queue(controller) for controller in _controllers(site)]

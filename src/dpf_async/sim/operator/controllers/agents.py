@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from dpf_async.models import DPU, Resource, known
-from dpf_async.sim.operator import agent
-from dpf_async.sim.operator.cluster import of_node
 from dpf_async.sim.operator.controllers.base import Base
-from dpf_async.sim.operator.patches import changed
-from dpf_async.sim.operator.queue import Later, Mapper, after
+from dpf_async.sim.operator.hardware import agent
+from dpf_async.sim.operator.runtime.cluster import of_node
+from dpf_async.sim.operator.runtime.patches import changed
+from dpf_async.sim.operator.runtime.queue import Later, Mapper, after
 
 
 class AgentController(Base):

@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from dpf_async.models import DPU, DPFOperatorConfig, Resource, format_time, known
-from dpf_async.sim.operator.cluster import Cluster
-from dpf_async.sim.operator.hardware import Hardware
-from dpf_async.sim.operator.profiles import Profile
-from dpf_async.sim.operator.queue import Later, Mapper
-from dpf_async.sim.operator.settings import Settings, settings_of
-from dpf_async.sim.operator.troubles import Troubles
+from dpf_async.sim.operator.hardware.hardware import Hardware
+from dpf_async.sim.operator.hardware.profiles import Profile
+from dpf_async.sim.operator.hardware.settings import Settings, settings_of
+from dpf_async.sim.operator.hardware.troubles import Troubles
+from dpf_async.sim.operator.runtime.cluster import Cluster
+from dpf_async.sim.operator.runtime.queue import Later, Mapper
 
 
 @dataclass(frozen=True, slots=True)

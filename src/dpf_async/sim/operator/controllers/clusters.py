@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from dpf_async.models import DPU, DPUCluster, DPUClusterPhase, Resource
-from dpf_async.sim.operator import conditions
-from dpf_async.sim.operator.agent import KUBELET
 from dpf_async.sim.operator.controllers.base import Base, itself, spec_changed
-from dpf_async.sim.operator.patches import changed
-from dpf_async.sim.operator.queue import Later, Mapper
+from dpf_async.sim.operator.hardware.agent import KUBELET
+from dpf_async.sim.operator.runtime import conditions
+from dpf_async.sim.operator.runtime.patches import changed
+from dpf_async.sim.operator.runtime.queue import Later, Mapper
 
 
 def _of_dpu(before: DPU | None, after: DPU | None) -> Iterable[str]:

@@ -16,9 +16,9 @@ from dpf_async.models import (
     Resource,
     known,
 )
-from dpf_async.sim.operator import conditions, naming
-from dpf_async.sim.operator.children import Parts
-from dpf_async.sim.operator.cluster import Cluster
+from dpf_async.sim.operator.deployment.children import Parts
+from dpf_async.sim.operator.runtime import conditions, naming
+from dpf_async.sim.operator.runtime.cluster import Cluster
 
 DEPENDENCIES: Final[tuple[type[Resource], ...]] = (
     BFB,

@@ -18,15 +18,15 @@ from dpf_async.models import (
     Resource,
     known,
 )
-from dpf_async.sim.operator import conditions, naming
-from dpf_async.sim.operator.children import Children, children
-from dpf_async.sim.operator.cluster import of_deployment
-from dpf_async.sim.operator.conditions import Conditions
 from dpf_async.sim.operator.controllers.base import Base, Site, dpu_moved, itself, readiness_changed
 from dpf_async.sim.operator.controllers.dependencies import DEPENDENCIES, DependencyKeeper, Missing
-from dpf_async.sim.operator.fitting import misfit
-from dpf_async.sim.operator.patches import changed
-from dpf_async.sim.operator.queue import Later, Mapper, poll
+from dpf_async.sim.operator.deployment.children import Children, children
+from dpf_async.sim.operator.deployment.resource_fitting import misfit
+from dpf_async.sim.operator.runtime import conditions, naming
+from dpf_async.sim.operator.runtime.cluster import of_deployment
+from dpf_async.sim.operator.runtime.conditions import Conditions
+from dpf_async.sim.operator.runtime.patches import changed
+from dpf_async.sim.operator.runtime.queue import Later, Mapper, poll
 
 _Condition = known.DPUDeploymentCondition
 _FINALIZER: Final = known.DPUDEPLOYMENT_FINALIZER

@@ -7,11 +7,12 @@ from typing import ClassVar
 
 from dpf_async._log import log
 from dpf_async.models import DPU, DPUDevice, DPUNode, Resource, Secret, known
-from dpf_async.sim.operator import conditions, discovery
-from dpf_async.sim.operator.board import Work
-from dpf_async.sim.operator.cluster import of_device
 from dpf_async.sim.operator.controllers.base import Base, dpu_moved, itself, spec_changed
-from dpf_async.sim.operator.queue import Later, Mapper, after, poll
+from dpf_async.sim.operator.hardware.hardware_view import Work
+from dpf_async.sim.operator.provisioning import discovery
+from dpf_async.sim.operator.runtime import conditions
+from dpf_async.sim.operator.runtime.cluster import of_device
+from dpf_async.sim.operator.runtime.queue import Later, Mapper, after, poll
 
 
 class DPUDeviceController(Base):

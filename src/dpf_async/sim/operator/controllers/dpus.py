@@ -24,14 +24,10 @@ from dpf_async.models import (
     Resource,
     known,
 )
-from dpf_async.sim.operator import naming, phases
-from dpf_async.sim.operator.cluster import of_device, of_node
 from dpf_async.sim.operator.controllers.base import Base, Site, itself
-from dpf_async.sim.operator.patches import changed
-from dpf_async.sim.operator.queue import Later, Mapper, after, poll
-from dpf_async.sim.operator.selectors import matches
-from dpf_async.sim.operator.settings import Settings
-from dpf_async.sim.operator.world import (
+from dpf_async.sim.operator.hardware.settings import Settings
+from dpf_async.sim.operator.provisioning import phases
+from dpf_async.sim.operator.provisioning.reconcile_input import (
     Action,
     Annotate,
     ChangeMode,
@@ -47,6 +43,11 @@ from dpf_async.sim.operator.world import (
     Step,
     World,
 )
+from dpf_async.sim.operator.runtime import naming
+from dpf_async.sim.operator.runtime.cluster import of_device, of_node
+from dpf_async.sim.operator.runtime.patches import changed
+from dpf_async.sim.operator.runtime.queue import Later, Mapper, after, poll
+from dpf_async.sim.operator.runtime.selectors import matches
 
 
 class DPUController(Base):

@@ -15,12 +15,12 @@ from dpf_async.models import (
     Resource,
     known,
 )
-from dpf_async.sim.operator import hold, operational
-from dpf_async.sim.operator.cluster import of_deployment, of_node
 from dpf_async.sim.operator.controllers.base import Base, dpu_moved, spec_changed
-from dpf_async.sim.operator.patches import changed
-from dpf_async.sim.operator.queue import Later, Mapper, after
-from dpf_async.sim.operator.selectors import matches
+from dpf_async.sim.operator.provisioning import hold, operational
+from dpf_async.sim.operator.runtime.cluster import of_deployment, of_node
+from dpf_async.sim.operator.runtime.patches import changed
+from dpf_async.sim.operator.runtime.queue import Later, Mapper, after
+from dpf_async.sim.operator.runtime.selectors import matches
 
 
 def _owner(obj: Resource) -> str:

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from dpf_async._log import log
 from dpf_async.models import BFB, BFBPhase, BFBStatus, BFBVersionsFound, Resource, known
-from dpf_async.sim.operator import naming
 from dpf_async.sim.operator.controllers.base import Base, itself
-from dpf_async.sim.operator.patches import changed
-from dpf_async.sim.operator.queue import Later, Mapper, after
+from dpf_async.sim.operator.runtime import naming
+from dpf_async.sim.operator.runtime.patches import changed
+from dpf_async.sim.operator.runtime.queue import Later, Mapper, after
 
 _VERSIONS = {"bsp": "4.13.0", "doca": "3.2.0", "uefi": "4.13.0", "atf": "v2.2"}
 """What every image turns out to have, unless its BFB says otherwise (dpf-facts 14.1)."""

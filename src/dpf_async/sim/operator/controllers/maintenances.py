@@ -9,11 +9,12 @@ import anyio
 
 from dpf_async._log import log
 from dpf_async.models import DPFOperatorConfig, DPUNode, DPUNodeMaintenance, Resource, known
-from dpf_async.sim.operator import conditions, hold
-from dpf_async.sim.operator.cluster import of_node
 from dpf_async.sim.operator.controllers.base import Base, Site, itself
-from dpf_async.sim.operator.patches import changed
-from dpf_async.sim.operator.queue import Later, Mapper, after, poll
+from dpf_async.sim.operator.provisioning import hold
+from dpf_async.sim.operator.runtime import conditions
+from dpf_async.sim.operator.runtime.cluster import of_node
+from dpf_async.sim.operator.runtime.patches import changed
+from dpf_async.sim.operator.runtime.queue import Later, Mapper, after, poll
 
 _NodeCondition = known.DPUNodeCondition
 

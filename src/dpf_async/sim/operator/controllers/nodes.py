@@ -16,11 +16,12 @@ from dpf_async.models import (
     Resource,
     known,
 )
-from dpf_async.sim.operator import conditions, reboot
-from dpf_async.sim.operator.cluster import of_node
 from dpf_async.sim.operator.controllers.base import Base, Site, itself, spec_changed
-from dpf_async.sim.operator.patches import changed
-from dpf_async.sim.operator.queue import Later, Mapper, after, poll
+from dpf_async.sim.operator.provisioning import reboot
+from dpf_async.sim.operator.runtime import conditions
+from dpf_async.sim.operator.runtime.cluster import of_node
+from dpf_async.sim.operator.runtime.patches import changed
+from dpf_async.sim.operator.runtime.queue import Later, Mapper, after, poll
 
 _Condition = known.DPUNodeCondition
 _Reason = known.DPUNodeReason

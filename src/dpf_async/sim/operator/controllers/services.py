@@ -15,11 +15,11 @@ from dpf_async.models import (
     Resource,
     known,
 )
-from dpf_async.sim.operator import conditions
-from dpf_async.sim.operator.cluster import of_deployment
 from dpf_async.sim.operator.controllers.base import Base, Site, dpu_moved, itself
-from dpf_async.sim.operator.patches import changed
-from dpf_async.sim.operator.queue import Later, Mapper, after
+from dpf_async.sim.operator.runtime import conditions
+from dpf_async.sim.operator.runtime.cluster import of_deployment
+from dpf_async.sim.operator.runtime.patches import changed
+from dpf_async.sim.operator.runtime.queue import Later, Mapper, after
 
 _Condition = known.DPUServiceCondition
 

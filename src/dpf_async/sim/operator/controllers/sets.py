@@ -16,12 +16,14 @@ from dpf_async.models import (
     Resource,
     known,
 )
-from dpf_async.sim.operator import conditions, naming, phases, rollout
-from dpf_async.sim.operator.cluster import of_node, of_set
 from dpf_async.sim.operator.controllers.base import Base, dpu_moved, itself, spec_changed
-from dpf_async.sim.operator.patches import changed
-from dpf_async.sim.operator.queue import Later, Mapper
-from dpf_async.sim.operator.settings import REDFISH
+from dpf_async.sim.operator.deployment import rollout
+from dpf_async.sim.operator.hardware.settings import REDFISH
+from dpf_async.sim.operator.provisioning import phases
+from dpf_async.sim.operator.runtime import conditions, naming
+from dpf_async.sim.operator.runtime.cluster import of_node, of_set
+from dpf_async.sim.operator.runtime.patches import changed
+from dpf_async.sim.operator.runtime.queue import Later, Mapper
 
 _Condition = known.DPUSetCondition
 

@@ -1,0 +1,1 @@
+"""Shared building blocks that know nothing of DPF and do no I/O: task groups, locks, retries, error notes."""

@@ -1,0 +1,299 @@
+"""Compatibility: what the cluster's kinds have become, held against what this version knows of them.
+
+Flow 12 of the requirement. DPF is upgraded under a running client: unknown values and fields are read as they are and
+survive being written back, so most of what a release changes is harmless. What is not is told before it is met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, get_args, get_type_hints
+
+import msgspec
+
+from dpf_async._api.published import schemas_published, versions_served
+from dpf_async._api.records import RECORDS, Record
+from dpf_async._diagnostics.permissions import NEEDS
+from dpf_async.errors import NotFound
+from dpf_async.models import KINDS, Resource
+from dpf_async.models.differences import FIELD, Difference, normal_schema, schema_differences
+from dpf_async.models.schema import schema_of
+
+if TYPE_CHECKING:
+    from dpf_async._api.transport import Transport
+
+JSONSchema = Mapping[str, Any]  # Any: the values of a JSON schema's keywords
+
+
+class Effect(StrEnum):
+    """What a difference does to whoever uses this version of the library."""
+
+    BREAKS = "breaks"
+    """An operation of this library fails, or something that it relies on never comes."""
+    MAY_BREAK = "may break"
+    """It depends on the values that are used: the server accepts others than this version expects."""
+    HARMLESS = "harmless"
+    """Something new: it is read as it is, and survives being written back."""
+
+
+_ORDER: Final = tuple(Effect)
+_OPEN: Final = "x-kubernetes-preserve-unknown-fields"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One difference, and what follows from it.
+
+    Attributes:
+        kind: such as "DPUDeployment".
+        path: of the field, such as ".spec.dpus.bfb"; empty for the kind itself.
+        effect: how bad it is.
+        text: what is different, and what will happen.
+        operations: the methods of DPFClient that it may hit, sorted; empty where it is harmless.
+    """
+
+    kind: str
+    path: str
+    effect: Effect
+    text: str
+    operations: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        place = f"{self.kind}{self.path}"
+        hit = f" (used by {', '.join(self.operations)})" if self.operations else ""
+        return f"{self.effect}: {place}: {self.text}{hit}"
+
+
+@dataclass(frozen=True, slots=True)
+class Compatibility:
+    """What a look at the cluster found, the worst first.
+
+    Attributes:
+        findings: every difference.
+        unpublished: groups with their version, such as "svc.dpu.nvidia.com/v1alpha1", whose schemas the server does not
+            publish: of their kinds is known only that the version is served.
+    """
+
+    findings: tuple[Finding, ...]
+    unpublished: tuple[str, ...] = ()
+
+    @property
+    def compatible(self) -> bool:
+        """Nothing that this library does will fail for what the kinds have become, as far as schemas tell."""
+        return not self.of(Effect.BREAKS)
+
+    def of(self, effect: Effect) -> tuple[Finding, ...]:
+        """The findings of one effect."""
+        return tuple(finding for finding in self.findings if finding.effect is effect)
+
+    def __str__(self) -> str:
+        verdict = "compatible" if self.compatible else "not compatible"
+        counts = ", ".join(f"{len(self.of(effect))} {effect}" for effect in Effect if self.of(effect))
+        lines = [f"{verdict}: {counts or 'no differences'}", *map(str, self.findings)]
+        lines += [f"not checked: the server publishes no schemas of {group}" for group in self.unpublished]
+        return "\n  ".join(lines)
+
+
+async def check(transport: Transport, kinds: Iterable[type[Resource]] = KINDS) -> Compatibility:
+    """Hold the cluster's kinds against this version's. Reads what any authenticated user may; writes nothing.
+
+    Raises:
+        APIError, ConnectionFailed, DecodeError: the server could not be asked.
+    """
+    kinds = tuple(kinds)
+    served = await versions_served(transport)
+    wanted = sorted({(kind.GROUP, kind.VERSION) for kind in kinds})
+    published: dict[tuple[str, str], Mapping[str, JSONSchema]] = {}
+    unpublished: list[str] = []
+
+    for group, version in wanted:
+        if version not in served.get(group, ()):
+            continue
+        try:
+            published[group, version] = await schemas_published(transport, group, version)
+        except NotFound:
+            unpublished.append(f"{group}/{version}")
+    findings: list[Finding] = []
+    for kind in kinds:
+        versions = served.get(kind.GROUP, ())
+        if kind.VERSION not in versions:
+            findings.append(_not_served(kind, versions))
+        elif (schemas := published.get((kind.GROUP, kind.VERSION))) is not None:
+            if kind.KIND in schemas:
+                findings += findings_about(kind, schemas[kind.KIND])
+            else:
+                findings.append(_not_served(kind, versions))
+    findings.sort(key=lambda finding: (_ORDER.index(finding.effect), finding.kind, finding.path))
+    return Compatibility(tuple(findings), tuple(sorted(unpublished)))
+
+
+def findings_about(kind: type[Resource], theirs: JSONSchema) -> Iterator[Finding]:
+    """What the difference between a kind and the schema that a server has for it means."""
+    our_schema, their_schema = (normal_schema(_object_part(schema)) for schema in (schema_of(kind), theirs))
+    for difference in schema_differences(our_schema, their_schema):
+        if not _left_open(difference, our_schema):
+            yield from _meaning(kind, difference, their_schema)
+
+
+def _left_open(difference: Difference, ours: JSONSchema) -> bool:
+    """What is told there is told of any release: our model leaves out most of an object that it says is open."""
+    if difference.keyword == _OPEN:
+        return bool(difference.ours)
+    parent, _, _ = difference.path.rpartition(".")
+    return difference.keyword == FIELD and difference.ours is None and bool(_at(ours, parent).get(_OPEN))
+
+
+def _object_part(schema: JSONSchema) -> JSONSchema:
+    """A schema without what every kind has from the API server itself."""
+    properties = {
+        name: schema["properties"][name] for name in ("spec", "status") if name in schema["properties"]
+    }
+    return {"type": "object", "properties": properties, "required": schema.get("required", [])}
+
+
+def _not_served(kind: type[Resource], versions: tuple[str, ...]) -> Finding:
+    others = f"; the group is served as {', '.join(versions)}" if versions else "; neither is its group"
+    text = f"{kind.GROUP}/{kind.VERSION} {kind.KIND} is not served{others}"
+    return _finding(kind, "", Effect.BREAKS, text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a difference is, and what this library does with it."""
+
+    kind: type[Resource]
+    path: str
+
+    @property
+    def sent(self) -> bool:
+        """This library writes it."""
+        return self.path.startswith(".spec") and self.kind.PLURAL in _CREATED
+
+    def found(self, effect: Effect, text: str, *, below: str = "") -> Finding:
+        return _finding(self.kind, self.path + below, effect, text)
+
+
+def _meaning(kind: type[Resource], difference: Difference, theirs: JSONSchema) -> Iterator[Finding]:
+    place, ours, new = _Place(kind, difference.path), difference.ours, difference.theirs
+    match difference.keyword:
+        case keyword if keyword == FIELD:
+            yield _of_field(place, is_new=ours is None)
+        case "required":
+            yield from _of_required(place, frozenset(ours or ()), frozenset(new or ()), theirs)
+        case "enum":
+            yield from _of_enum(place, frozenset(ours or ()), frozenset(new or ()))
+        case keyword if keyword == _OPEN:
+            yield place.found(Effect.HARMLESS, "any field is kept now")
+        case "type" | "items" | "additionalProperties" as keyword:
+            yield place.found(Effect.BREAKS, f"{keyword} was {_brief(ours)}, is {_brief(new)}")
+        case keyword:
+            yield place.found(Effect.MAY_BREAK, f"{keyword} was {_brief(ours)}, is {_brief(new)}")
+
+
+def _of_field(place: _Place, *, is_new: bool) -> Finding:
+    if is_new:
+        return place.found(Effect.HARMLESS, "new: it is kept when an object is read and written back")
+    if place.sent:
+        return place.found(Effect.BREAKS, "gone: what this version writes there is dropped")
+    if _is_read(place.kind, place.path):
+        return place.found(Effect.BREAKS, "gone: this version decides by it")
+    return place.found(Effect.MAY_BREAK, "gone: who reads it finds nothing")
+
+
+def _of_required(
+    place: _Place, ours: frozenset[str], new: frozenset[str], theirs: JSONSchema
+) -> Iterator[Finding]:
+    for name in sorted(new - ours):
+        if "default" in _property(theirs, place.path, name):
+            continue
+        if place.sent or place.path == "":
+            yield place.found(
+                Effect.BREAKS, "required now: objects that lack it are refused", below=f".{name}"
+            )
+        else:
+            text = "required now, in objects that this version does not create"
+            yield place.found(Effect.HARMLESS, text, below=f".{name}")
+    if ours - new:
+        yield place.found(Effect.HARMLESS, f"no longer required: {_listed(ours - new)}")
+
+
+def _of_enum(place: _Place, ours: frozenset[Any], new: frozenset[Any]) -> Iterator[Finding]:
+    # An empty set means that there is no enumeration: any value will do.
+    if not new:
+        yield place.found(Effect.HARMLESS, "any value is allowed now")
+        return
+    if not ours:
+        yield place.found(Effect.MAY_BREAK, f"no other values than {_listed(new)} are allowed now")
+        return
+    if new - ours:
+        yield place.found(Effect.HARMLESS, f"new values {_listed(new - ours)}: they are read as they are")
+    if ours - new and place.sent:
+        yield place.found(Effect.BREAKS, f"values {_listed(ours - new)} are refused now")
+    elif ours - new:
+        yield place.found(Effect.HARMLESS, f"values {_listed(ours - new)} do not come any more")
+
+
+def _finding(kind: type[Resource], path: str, effect: Effect, text: str) -> Finding:
+    operations = () if effect is Effect.HARMLESS else _OPERATIONS.get((kind.GROUP, kind.PLURAL), ())
+    return Finding(kind.KIND, path, effect, text, operations)
+
+
+def _operations() -> dict[tuple[str, str], tuple[str, ...]]:
+    found: dict[tuple[str, str], set[str]] = {}
+    for operation, needs in NEEDS.items():
+        for need in needs:
+            found.setdefault((need.group, need.resource), set()).add(operation)
+    return {resource: tuple(sorted(operations)) for resource, operations in found.items()}
+
+
+_OPERATIONS: Final = _operations()
+_CREATED: Final = frozenset(
+    need.resource for needs in NEEDS.values() for need in needs if need.verb == "create"
+)
+"""Resources that this library creates; of the others it changes metadata at most."""
+
+
+def _is_read(kind: type[Resource], path: str) -> bool:
+    """Whether a record, and so a view, has the field: see records."""
+    return path.replace("[]", "") in _read_paths(RECORDS.get(kind.KIND, Record))
+
+
+def _read_paths(record: Any, path: str = "") -> frozenset[str]:  # Any: a msgspec struct's type
+    paths: set[str] = set()
+    hints = get_type_hints(record)
+    for field in msgspec.structs.fields(record):
+        below = f"{path}.{field.encode_name}"
+        paths.add(below)
+        for part in _structs_in(hints[field.name]):
+            paths |= _read_paths(part, below)
+    return frozenset(paths)
+
+
+def _structs_in(annotation: Any) -> Iterator[Any]:  # Any: a type
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _structs_in(part)
+
+
+def _property(schema: JSONSchema, path: str, name: str) -> JSONSchema:
+    found: JSONSchema = _at(schema, path).get("properties", {}).get(name, {})
+    return found
+
+
+def _at(schema: JSONSchema, path: str) -> JSONSchema:
+    for step in path.replace("[]", ".[]").replace("{}", ".{}").split(".")[1:]:
+        keyword = {"[]": "items", "{}": "additionalProperties"}.get(step)
+        schema = schema[keyword] if keyword else schema["properties"][step]
+    return schema
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(repr(value) for value in sorted(values, key=str))
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return "absent" if value is None else text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,0 +1,1 @@
+"""Flows of one host: register, provision, reprovision, delete."""

@@ -1,0 +1,1 @@
+"""Readers of the caches: waits, transition streams, health streams and progress reports."""

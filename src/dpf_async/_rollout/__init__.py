@@ -1,0 +1,1 @@
+"""Change images and configuration of a deployment and upgrade its hosts."""

@@ -1,0 +1,1 @@
+"""What an entered client owns: connections, shared reflectors, and the handles on objects."""

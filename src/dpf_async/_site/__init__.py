@@ -1,0 +1,1 @@
+"""Describe a site, compare the description with the cluster, plan the changes and apply them."""

@@ -1,0 +1,31 @@
+"""What came of deletions: gone by themselves, or by force, and what that left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from dpf_async import ForcedDeletion
+from dpf_async.cli.batch import Outcome, show_outcomes
+from dpf_async.cli.options import Output
+
+
+def show(outcomes: Iterable[Outcome[ForcedDeletion]], output: Output, *, subject: str) -> None:
+    """Show what came of each deletion."""
+    show_outcomes(outcomes, output, subject=subject, words=words, document=_document)
+
+
+def words(report: ForcedDeletion) -> str:
+    """A deletion for a person."""
+    if report.orderly:
+        return "gone"
+    return "\n  ".join(["gone, by force", *str(report).splitlines()])
+
+
+def _document(report: ForcedDeletion) -> dict[str, Any]:  # Any: JSON
+    return {
+        "orderly": report.orderly,
+        "reason": report.reason,
+        "removed": list(report.removed),
+        "left_behind": list(report.left_behind),
+    }

@@ -1,0 +1,1 @@
+"""Patches, managedFields and server-side apply."""

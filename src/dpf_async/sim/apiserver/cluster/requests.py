@@ -1,0 +1,73 @@
+"""What one request is about and how it is to be done, free of HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dpf_async.sim.apiserver.apply.ownership import Writer, manager_name
+from dpf_async.sim.apiserver.storage.kinds import Kind, Version
+from dpf_async.sim.apiserver.storage.store import Key
+from dpf_async.sim.apiserver.wire.codec import Obj
+from dpf_async.sim.apiserver.wire.status import GroupResource
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a request is about."""
+
+    kind: Kind
+    version: Version
+    namespace: str
+    name: str = ""
+    subresource: str = ""
+
+    @property
+    def key(self) -> Key:
+        """Where the object is stored."""
+        return (self.namespace, self.name)
+
+    @property
+    def resource(self) -> GroupResource:
+        """The kind's resource."""
+        return self.kind.resource
+
+    @property
+    def api_version(self) -> str:
+        """The apiVersion objects are shown in."""
+        return self.kind.api_version(self.version.name)
+
+
+@dataclass(slots=True)
+class WriteOptions:
+    """How a write is to be done; warnings are collected here for the response."""
+
+    dry_run: bool = False
+    field_manager: str = ""
+    user_agent: str = ""
+    field_validation: str = "Warn"
+    force: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+    def writer(self, target: Target, operation: str) -> Writer:
+        """Who this write makes owner of fields."""
+        name = manager_name(self.field_manager, self.user_agent)
+        return Writer(name, operation, target.api_version, target.subresource)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOptions:
+    """How a deletion is to be done."""
+
+    propagation: str | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A decoded request body, with the complaints of a strict decoder."""
+
+    value: Obj
+    strict_errors: Sequence[str] = ()

@@ -1,0 +1,1 @@
+"""Verbs, lists, watches and tables over HTTP."""

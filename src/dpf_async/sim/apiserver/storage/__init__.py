@@ -1,0 +1,1 @@
+"""Kinds, objects and their history."""

@@ -1,0 +1,1 @@
+"""Bytes and messages of the Kubernetes API: JSON, YAML, protobuf, Status, selectors."""

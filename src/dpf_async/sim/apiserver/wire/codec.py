@@ -1,0 +1,237 @@
+"""JSON and YAML as Kubernetes reads and writes them: Go's escapes, sorted keys, duplicate fields noticed.
+
+Decoded numbers are normalised as Go's unstructured decoder does: an integral number is an int, so that
+1.0 stored and read back is 1.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import yaml
+
+from dpf_async.sim.apiserver.wire.json_errors import syntax_error
+
+# JSON documents have no narrower type at this edge.
+Obj = dict[str, Any]
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+_ENCODER_AS_IS = msgspec.json.Encoder()
+_SURROGATE = re.compile(r"\\[uU][dD][89a-fA-F]")
+
+
+class DecodeError(Exception):
+    """The bytes are not a JSON (or YAML) document; the text is Go's."""
+
+
+@dataclass(slots=True)
+class Document:
+    """A decoded body and what a strict decoder would complain about."""
+
+    value: Any
+    strict_errors: list[str] = field(default_factory=list)
+
+
+def encode(value: Any) -> bytes:
+    """Encode with sorted keys, as Go encodes maps; ends in a newline, as its encoder does."""
+    return _go_escapes(_ENCODER.encode(value)) + b"\n"
+
+
+def encode_in_order(value: Any) -> bytes:
+    """Encode keeping the order of keys, as Go encodes structs (Status, discovery)."""
+    return _go_escapes(_ENCODER_AS_IS.encode(value)) + b"\n"
+
+
+def encode_plain(value: Any) -> str:
+    """Encode compactly with sorted keys, for keys of field paths and tokens."""
+    return _ENCODER.encode(value).decode()
+
+
+def copy(value: Any) -> Any:
+    """Copy a JSON value deeply."""
+    if type(value) is dict:
+        return {key: copy(item) for key, item in value.items()}
+    if type(value) is list:
+        return [copy(item) for item in value]
+    return value
+
+
+def same(left: Any, right: Any) -> bool:
+    """Tell whether two JSON values are equal, keeping true and 1 apart."""
+    return bool(left == right) and _ENCODER.encode(left) == _ENCODER.encode(right)
+
+
+def decode_json(data: bytes) -> Document:
+    """Decode JSON, noticing duplicate fields.
+
+    Raises:
+        DecodeError: with the message of Go's encoding/json.
+    """
+    text = data.decode("utf-8", errors="replace")
+    repeated = False
+
+    def pairs(items: list[tuple[str, Any]]) -> Obj:
+        nonlocal repeated
+        result = dict(items)
+        repeated = repeated or len(result) != len(items)
+        return result
+
+    try:
+        value = json.loads(
+            text, object_pairs_hook=pairs, parse_float=_number, parse_constant=_reject, strict=True
+        )
+        if _SURROGATE.search(text):
+            value = _replace_lone_surrogates(value)
+    except json.JSONDecodeError as error:
+        raise DecodeError(syntax_error(text, error)) from None
+    except RecursionError:
+        raise DecodeError("exceeded max depth") from None
+    return Document(
+        value, [f'duplicate field "{path}"' for path in _duplicate_fields(text)] if repeated else []
+    )
+
+
+def decode_yaml(data: bytes) -> Document:
+    """Decode one YAML document; dates stay text, as in Go's YAML-to-JSON conversion.
+
+    Raises:
+        DecodeError: the document is not YAML, or no JSON value.
+    """
+    loader = _YAMLLoader(data)
+    try:
+        value = loader.get_single_data()
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise DecodeError(f"yaml: {_yaml_problem(error)}") from None
+    finally:
+        loader.dispose()
+    return Document(_json_keys(value), loader.repeated)
+
+
+def summarise(data: bytes) -> str:
+    """Show the beginning of a body the way Kubernetes quotes bodies it could not read."""
+    if not data:
+        return "<empty>"
+    shown = data[:30]
+    text = shown.decode("utf-8", errors="replace") if data[:1] == b"{" else shown.hex()
+    return text + (" ..." if len(data) > 30 else "")
+
+
+def _go_escapes(data: bytes) -> bytes:
+    for raw, escaped in _ESCAPES:
+        if raw in data:
+            data = data.replace(raw, escaped)
+    return data
+
+
+# Inside JSON these bytes can only stand in strings. Source: Go encoding/json HTMLEscape.
+_ESCAPES = (
+    (b"<", rb"\u003c"),
+    (b">", rb"\u003e"),
+    (b"&", rb"\u0026"),
+    (b"\xe2\x80\xa8", rb"\u2028"),
+    (b"\xe2\x80\xa9", rb"\u2029"),
+)
+
+
+def _number(text: str) -> int | float:
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < 2**63 else value
+
+
+def _reject(text: str) -> Any:
+    raise json.JSONDecodeError("Expecting value", text, 0)
+
+
+def _replace_lone_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, dict):
+        return {_replace_lone_surrogates(k): _replace_lone_surrogates(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_replace_lone_surrogates(item) for item in value]
+    return value
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """The members of one JSON object, repeated names kept."""
+
+
+def _duplicate_fields(text: str) -> list[str]:
+    found: list[str] = []
+
+    def visit(value: Any, path: str) -> None:
+        if isinstance(value, _Pairs):
+            seen: set[str] = set()
+            for name, member in value:
+                here = f"{path}.{name}" if path else name
+                if name in seen:
+                    found.append(here)
+                seen.add(name)
+                visit(member, here)
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                visit(item, f"{path}[{index}]")
+
+    visit(json.loads(text, object_pairs_hook=_Pairs), "")
+    return found
+
+
+def _yaml_problem(error: Exception) -> str:
+    """Say what go-yaml would say, where the line matters only if it is not the first."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem is None:
+        return str(error).replace("\n", " ")
+    line = error.problem_mark.line if error.problem_mark is not None else 0
+    problem = error.problem.replace("are not allowed here", "are not allowed in this context")
+    return f"line {line + 1}: {problem}" if line else problem
+
+
+class _YAMLLoader(yaml.SafeLoader):
+    """YAML without dates, which JSON does not have, that notices repeated keys."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.repeated: list[str] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Construct a mapping; of repeated keys the last one counts."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    line = key.start_mark.line + 1
+                    self.repeated.append(f'line {line}: key "{key.value}" already set in map')
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+_YAMLLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+# A lone letter is a boolean too. Source: YAML 1.1, which sigs.k8s.io/yaml reads.
+_YAMLLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^[yYnN]$"), list("yYnN"))
+_YAMLLoader.bool_values = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
+
+
+def _json_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_key(key): _json_keys(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_json_keys(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
+    return value
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return str(key)

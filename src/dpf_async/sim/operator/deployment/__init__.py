@@ -1,0 +1,1 @@
+"""What a DPUDeployment creates and how a DPUSet rolls changes out."""

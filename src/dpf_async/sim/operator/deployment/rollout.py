@@ -1,0 +1,247 @@
+"""What a DPUSet does to its DPUs: which are made, which go, which are changed. Pure.
+
+Source: dpf-facts 7.1, 7.2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dpf_async.models import (
+    DPU,
+    ClusterRef,
+    DPUCluster,
+    DPUDevice,
+    DPUNode,
+    DPUPhase,
+    DPUSet,
+    DPUSpec,
+    DPUTemplateSpec,
+    LabelSelector,
+    NodeEffect,
+    ObjectMeta,
+    known,
+)
+from dpf_async.sim.operator.runtime import naming
+from dpf_async.sim.operator.runtime.conditions import is_true
+from dpf_async.sim.operator.runtime.patches import changed, merge_patch
+from dpf_async.sim.operator.runtime.selectors import matches
+
+ROLLING: Final = "RollingUpdate"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A device, and the node it is in."""
+
+    node: DPUNode
+    device: DPUDevice
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """What is to be done.
+
+    Attributes:
+        create: DPUs that are missing.
+        delete: DPUs that must go: stale, on the wrong cluster, or made from another template.
+        update: patches of DPUs that stay.
+    """
+
+    create: tuple[DPU, ...]
+    delete: tuple[DPU, ...]
+    update: tuple[tuple[DPU, dict[str, Any]], ...]
+
+
+def selected(
+    dpu_set: DPUSet, nodes: Iterable[DPUNode], devices_of: Mapping[str, Sequence[DPUDevice]]
+) -> list[Pair]:
+    """The devices a DPUSet is for. A node that is being deleted has none; a device that is being deleted counts.
+
+    Args:
+        dpu_set: the set.
+        nodes: all of them.
+        devices_of: the devices that are labelled with the name of a node, by that name.
+    """
+    spec = dpu_set.spec
+    of_devices = spec.dpu_device_selector or LabelSelector(match_labels=spec.dpu_selector)
+    return [
+        Pair(node, device)
+        for node in nodes
+        if not node.terminating and matches(spec.dpu_node_selector, node.metadata.labels)
+        for device in devices_of.get(node.name, ())
+        if matches(of_devices, device.metadata.labels)
+    ]
+
+
+def plan(
+    dpu_set: DPUSet,
+    template: DPUTemplateSpec,
+    pairs: Sequence[Pair],
+    dpus: Sequence[DPU],
+    clusters: Mapping[str, DPUCluster],
+) -> Rollout:
+    """What brings the DPUs of a set closer to its template.
+
+    Args:
+        dpu_set: the set.
+        template: its template.
+        pairs: the devices it is for.
+        dpus: the ones there are, those being deleted included.
+        clusters: DPUClusters by name.
+    """
+    wanted = {naming.dpu(pair.node.name, pair.device.name): pair for pair in pairs}
+    present = {dpu.name: dpu for dpu in dpus}
+    create = tuple(_dpu(dpu_set, template, pair) for name, pair in wanted.items() if name not in present)
+    live = [dpu for dpu in dpus if not dpu.terminating]
+    gone = {dpu.name: dpu for dpu in live if dpu.name not in wanted or _misplaced(template, dpu, clusters)}
+    if dpu_set.spec.strategy is not None and dpu_set.spec.strategy.type == ROLLING:
+        missing = len(create) + len(dpus) - len(live)
+        staying = [dpu for dpu in live if dpu.name not in gone]
+        gone |= {dpu.name: dpu for dpu in _outdated(dpu_set, template, staying, missing, len(wanted))}
+    update = tuple(
+        (dpu, _current(template) | {"spec": patch})
+        for dpu in live
+        if dpu.name not in gone and (patch := _changes(template, dpu))
+    )
+    return Rollout(create, tuple(gone.values()), update)
+
+
+def is_done(dpu_set: DPUSet, dpus: Iterable[DPU]) -> bool:
+    """Whether all DPUs are Ready and bear the hash of the set's template, if any. Those being deleted do not count.
+
+    So a set is not Ready as long as a DPU waits for somebody to delete it, either.
+    Source: doca-platform, DPUSet controller.
+    """
+    key = known.DPUSET_TEMPLATE_HASH_LABEL
+    wanted = dpu_set.metadata.labels.get(key)
+    return all(
+        dpu.status.phase == DPUPhase.READY
+        and dpu.status.observed_generation == dpu.metadata.generation
+        and dpu.metadata.labels.get(key, wanted) == wanted
+        for dpu in dpus
+        if not dpu.terminating
+    )
+
+
+def statistics(dpus: Iterable[DPU]) -> dict[str, int]:
+    """Number of DPUs by phase; those being deleted do not count."""
+    return dict(sorted(Counter(str(dpu.status.phase) for dpu in dpus if not dpu.terminating).items()))
+
+
+def _dpu(dpu_set: DPUSet, template: DPUTemplateSpec, pair: Pair) -> DPU:
+    """The DPU of a device. Labels of the node are not copied, and spec.bmcIP is not filled (dpf-facts 7.1)."""
+    node, device = pair.node, pair.device
+    labels = {
+        known.DPUSET_NAME_LABEL: dpu_set.name,
+        known.DPUSET_NAMESPACE_LABEL: dpu_set.namespace,
+        known.DPUDEVICE_NAME_LABEL: device.name,
+        known.DPUNODE_NAME_LABEL: node.name,
+        **dpu_set.metadata.labels,
+        known.DPUSET_TEMPLATE_HASH_LABEL: naming.template_hash(template.to_wire()),
+        **device.metadata.labels,
+    }
+    spec = DPUSpec.from_wire(
+        {
+            "dpuNodeName": node.name,
+            "dpuDeviceName": device.name,
+            "serialNumber": device.spec.serial_number,
+            "dpuFlavor": template.dpu_flavor,
+            "bfb": template.bfb.name if template.bfb is not None else None,
+            "cluster": {"nodeLabels": _node_labels(template, node.name)},
+        }
+    )
+    spec = changed(spec, node_effect=template.node_effect)
+    if template.secure_boot is not None:
+        spec = changed(spec, secure_boot=template.secure_boot)
+    if device.status.pci_address is not None:
+        spec = changed(spec, pci_address=device.status.pci_address)
+    metadata = ObjectMeta(
+        name=naming.dpu(node.name, device.name),
+        labels=labels,
+        owner_references=(naming.controlled_by(dpu_set),),
+    )
+    if annotations := dpu_set.spec.dpu_template.annotations:
+        metadata = changed(metadata, annotations=dict(annotations))
+    return DPU(metadata=metadata, spec=spec)
+
+
+def _node_labels(template: DPUTemplateSpec, node: str) -> dict[str, str]:
+    labels = template.cluster.node_labels if template.cluster is not None else {}
+    return {**labels, known.DPUNODE_NAME_LABEL: node}
+
+
+def _misplaced(template: DPUTemplateSpec, dpu: DPU, clusters: Mapping[str, DPUCluster]) -> bool:
+    """It is in a DPUCluster that the template does not select any more: it goes, whatever the strategy."""
+    selector = template.cluster.selector if template.cluster is not None else None
+    given = dpu.spec.cluster
+    cluster = clusters.get(given.name or "") if given is not None else None
+    return cluster is not None and not matches(selector, cluster.metadata.labels)
+
+
+def _outdated(
+    dpu_set: DPUSet, template: DPUTemplateSpec, dpus: Sequence[DPU], missing: int, total: int
+) -> list[DPU]:
+    """Those made from another template: all that are not Ready, and of the Ready ones as many as may be missing.
+
+    Ready is what the condition says, not the phase. Source: doca-platform, DPUSet controller.
+    """
+    ready = {dpu.name for dpu in dpus if is_true(dpu.conditions, known.DPUCondition.READY)}
+    differing = [dpu for dpu in dpus if _differs(template, dpu)]
+    spare = _max_unavailable(dpu_set, total) - missing - (len(dpus) - len(ready))
+    of_ready = [dpu for dpu in differing if dpu.name in ready]
+    return [dpu for dpu in differing if dpu.name not in ready] + of_ready[: max(0, spare)]
+
+
+def _differs(template: DPUTemplateSpec, dpu: DPU) -> bool:
+    bfb = template.bfb.name if template.bfb is not None else None
+    made = (dpu.spec.bfb, dpu.spec.dpu_flavor, dpu.spec.secure_boot)
+    return made != (bfb, template.dpu_flavor, template.secure_boot)
+
+
+def _max_unavailable(dpu_set: DPUSet, total: int) -> int:
+    """At least one; a percentage is rounded up. Source: doca-platform, DPUSet controller."""
+    strategy = dpu_set.spec.strategy
+    rolling = strategy.rolling_update if strategy is not None else None
+    said = rolling.max_unavailable if rolling is not None else None
+    if isinstance(said, str) and said.endswith("%") and said[:-1].isdigit():
+        said = math.ceil(total * int(said[:-1]) / 100)
+    return max(1, said) if isinstance(said, int) else 1
+
+
+def _current(template: DPUTemplateSpec) -> dict[str, Any]:
+    """What says that a DPU was brought up to date, as far as that goes without making it anew."""
+    return {
+        "metadata": {"labels": {known.DPUSET_TEMPLATE_HASH_LABEL: naming.template_hash(template.to_wire())}}
+    }
+
+
+def _changes(template: DPUTemplateSpec, dpu: DPU) -> dict[str, Any]:
+    """What of the template reaches a DPU that stays: labels, requestors, and the effect itself if it is Ready."""
+    spec = dpu.spec
+    cluster = spec.cluster or ClusterRef()
+    labels = _node_labels(template, spec.dpu_node_name)
+    wanted = changed(spec, cluster=changed(cluster, node_labels=labels))
+    if template.node_effect is not None and spec.node_effect is not None:
+        wanted = changed(wanted, node_effect=_effect(template.node_effect, spec.node_effect, dpu))
+    return merge_patch(spec, wanted)
+
+
+def _effect(template: NodeEffect, present: NodeEffect, dpu: DPU) -> NodeEffect:
+    if dpu.status.phase == DPUPhase.READY:
+        return template
+    requestors = template.node_maintenance_additional_requestors
+    if (present.apply_on_label_change, present.node_maintenance_additional_requestors) == (
+        template.apply_on_label_change,
+        requestors,
+    ):
+        return present
+    return changed(
+        present,
+        apply_on_label_change=template.apply_on_label_change,
+        node_maintenance_additional_requestors=requestors,
+    )

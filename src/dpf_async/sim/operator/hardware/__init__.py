@@ -1,0 +1,1 @@
+"""Simulated DPUs and BMCs, timing profiles and simulated troubles."""

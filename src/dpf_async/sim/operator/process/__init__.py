@@ -1,0 +1,1 @@
+"""The simulated operator as a process, and the protocol that controls it."""

@@ -1,0 +1,1 @@
+"""The DPU state machine, the node effect hold and the reboot."""

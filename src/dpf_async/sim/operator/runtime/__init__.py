@@ -1,0 +1,1 @@
+"""A small controller runtime: queue, cache, patches, conditions, names."""

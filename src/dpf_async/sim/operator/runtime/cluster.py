@@ -1,0 +1,308 @@
+"""The cluster as the operator sees and changes it: a picture of every kind it cares for, and its writes.
+
+Every patch names the version it was made from, so that two controllers never overwrite each other's conditions. Every
+answer goes into the picture at once (see `cache`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from dpf_async import Undecodable
+from dpf_async._log import log
+from dpf_async.errors import AlreadyExists, Conflict, DecodeError, NotFound
+from dpf_async.models import (
+    BFB,
+    DPU,
+    DPFOperatorConfig,
+    DPUCluster,
+    DPUDeployment,
+    DPUDevice,
+    DPUFlavor,
+    DPUNode,
+    DPUNodeMaintenance,
+    DPUService,
+    DPUServiceChain,
+    DPUServiceConfiguration,
+    DPUServiceInterface,
+    DPUServiceTemplate,
+    DPUSet,
+    Resource,
+    Secret,
+    Wire,
+    known,
+)
+from dpf_async.sim.operator.runtime.cache import Cache
+from dpf_async.sim.operator.runtime.patches import changed, merge_patch
+from dpf_async.watch import Added, Deleted, Synced, Updated
+
+if TYPE_CHECKING:
+    from dpf_async import DPFClient
+    from dpf_async.watch import WatchEvent
+
+T = TypeVar("T", bound=Resource)
+
+FIELD_MANAGER: Final = "dpf-operator"
+DEPLOYMENT_FIELD_MANAGER: Final = "dpudeploymentcontroller"
+"""Who applies what a DPUDeployment consists of (dpf-facts 7.1)."""
+
+
+def of_node(name: str) -> str:
+    """Key of the objects that refer to a DPUNode."""
+    return f"node/{name}"
+
+
+def of_device(name: str) -> str:
+    """Key of the objects that refer to a DPUDevice; case does not count (dpf-facts 4)."""
+    return f"device/{name.lower()}"
+
+
+def of_set(name: str) -> str:
+    """Key of the DPUs of a DPUSet."""
+    return f"set/{name}"
+
+
+def of_deployment(owner: str) -> str:
+    """Key of what a DPUDeployment made, by the value of the owned-by label."""
+    return f"deployment/{owner}"
+
+
+def _dpu_keys(dpu: DPU) -> Iterable[str]:
+    labels = dpu.metadata.labels
+    yield of_node(dpu.spec.dpu_node_name)
+    yield of_device(dpu.spec.dpu_device_name)
+    yield of_set(labels.get(known.DPUSET_NAME_LABEL, ""))
+    yield of_deployment(labels.get(known.OWNED_BY_DPUDEPLOYMENT_LABEL, ""))
+
+
+def _device_keys(device: DPUDevice) -> Iterable[str]:
+    yield of_device(device.name)
+    yield of_node(device.metadata.labels.get(known.DPUNODE_NAME_LABEL, ""))
+
+
+def _node_keys(node: DPUNode) -> Iterable[str]:
+    return [of_device(ref.name) for ref in node.spec.dpus]
+
+
+def _maintenance_keys(maintenance: DPUNodeMaintenance) -> Iterable[str]:
+    return [of_node(maintenance.metadata.labels.get(known.DPUNODE_NAME_LABEL, ""))]
+
+
+def _owned_keys(obj: Resource) -> Iterable[str]:
+    return [of_deployment(obj.metadata.labels.get(known.OWNED_BY_DPUDEPLOYMENT_LABEL, ""))]
+
+
+_KINDS: Final[Mapping[type[Resource], Callable[[Any], Iterable[str]] | None]] = {
+    DPUNode: _node_keys,
+    DPUNodeMaintenance: _maintenance_keys,
+    DPUDevice: _device_keys,
+    DPU: _dpu_keys,
+    DPUDeployment: None,
+    BFB: None,
+    DPFOperatorConfig: None,
+    DPUCluster: None,
+    DPUFlavor: None,
+    DPUService: _owned_keys,
+    DPUServiceChain: _owned_keys,
+    DPUServiceConfiguration: None,
+    DPUServiceInterface: _owned_keys,
+    DPUServiceTemplate: None,
+    DPUSet: _owned_keys,
+    Secret: None,
+}
+"""The kinds that are watched, and what their objects are looked up by. Any: an object of that kind.
+
+Those that somebody outside writes most often come first: `lags` finds out sooner.
+"""
+
+_SELECTED: Final[Mapping[type[Resource], str]] = {Secret: f"metadata.name={known.BMC_PASSWORD_SECRET}"}
+"""Kinds of which not everything is the operator's business."""
+
+
+class Cluster:
+    """The pictures, and the writes.
+
+    Args:
+        dpf: an entered client for everything but what deployments consist of.
+        applier: an entered client with the field manager of the DPUDeployment controller.
+    """
+
+    def __init__(self, dpf: DPFClient, applier: DPFClient) -> None:
+        self.namespace = dpf.namespace
+        self._dpf = dpf
+        self._applier = applier
+        self._caches: dict[type[Resource], Cache[Any]] = {
+            kind: Cache(kind, keys) for kind, keys in _KINDS.items()
+        }
+
+    @property
+    def kinds(self) -> tuple[type[Resource], ...]:
+        """The kinds that are watched."""
+        return tuple(self._caches)
+
+    def all(self, kind: type[T]) -> Cache[T]:
+        """The picture of a kind."""
+        cache: Cache[T] = self._caches[kind]
+        return cache
+
+    def get(self, kind: type[T], name: str) -> T | None:
+        """An object, as far as it is known."""
+        return self.all(kind).get(name)
+
+    def select_owned(self, kind: type[T], of: Resource) -> list[T]:
+        """The objects that the same DPUDeployment made as this one; all objects of the kind if none made it."""
+        owner = of.metadata.labels.get(known.OWNED_BY_DPUDEPLOYMENT_LABEL)
+        cache = self.all(kind)
+        return list(cache) if owner is None else cache.select(of_deployment(owner))
+
+    async def follow(self, kind: type[T], synced: Callable[[], None]) -> None:
+        """Keep the picture of a kind true until cancelled; say when everything that stood is in it."""
+        objects = self._dpf.resource(kind)
+        async with objects.watch(field_selector=_SELECTED.get(kind, "")) as stream:
+            async for event in stream:
+                self._take(kind, event)
+                if isinstance(event, Synced):
+                    synced()
+
+    def _take(self, kind: type[T], event: WatchEvent[T]) -> None:
+        cache = self.all(kind)
+        try:
+            match event:
+                case Added(obj=state) | Updated(after=state):
+                    cache.take(state)
+                case Deleted(last=state):
+                    cache.bury(state.name, state.uid)
+                case Undecodable():
+                    log.warning("object_ignored", kind=kind.KIND, name=event.name, reason=event.error)
+                case _:
+                    pass
+        except DecodeError as error:
+            log.warning("object_ignored", kind=kind.KIND, name=error.name, reason=str(error))
+
+    async def lags(self) -> bool:
+        """Whether the server has anything that is not in the picture, asked of the server itself."""
+        for kind, cache in self._caches.items():
+            listed = await self._dpf.resource(kind).list(field_selector=_SELECTED.get(kind, ""))
+            there = {obj.name: obj.metadata.resource_version for obj in listed.items}
+            here = {obj.name: obj.metadata.resource_version for obj in cache}
+            if there != here:
+                return True
+        return False
+
+    # Writes.
+
+    async def create(self, obj: T) -> T:
+        """Create an object.
+
+        Raises:
+            AlreadyExists: after the one that is there was read.
+        """
+        try:
+            return self._known(await self._dpf.resource(type(obj)).create(obj))
+        except AlreadyExists:
+            await self.reread(type(obj), obj.name)
+            raise
+
+    async def apply(self, obj: T) -> T:
+        """Server-side apply in the name of the DPUDeployment controller; it takes every field it names.
+
+        Owner references are patched in: the embedded API server does not take them in an apply patch.
+        """
+        wire = obj.to_wire()
+        owners = wire["metadata"].pop("ownerReferences", [])
+        stored = self._known(await self._applier.resource(type(obj)).apply(type(obj).from_wire(wire)))
+        if [owner.to_wire() for owner in stored.metadata.owner_references] == owners:
+            return stored
+        return await self.patch(stored, {"metadata": {"ownerReferences": owners}})
+
+    async def patch(self, obj: T, patch: Mapping[str, Any]) -> T:
+        """Merge a patch into this very state of an object.
+
+        Raises:
+            Conflict, NotFound: it has changed, or gone; what there is now was read.
+        """
+        return await self._written(obj, patch, status=False)
+
+    async def write_status(self, obj: T, status: Wire) -> T:
+        """Make an object's status so; nothing is sent if it is.
+
+        Raises:
+            Conflict, NotFound: it has changed, or gone; what there is now was read.
+        """
+        patch = merge_patch(_status_of(obj), status)
+        return await self._written(obj, {"status": patch}, status=True) if patch else obj
+
+    async def write_conditions_first(self, obj: T, status: Wire) -> T:
+        """The same in two steps: conditions, then the rest.
+
+        So does DPF for the kinds whose conditions say which generation they speak of: status.observedGeneration
+        arrives last (dpf-facts 7.3).
+        """
+        before = _status_of(obj)
+        conditions = changed(before, conditions=getattr(status, "conditions", ()))
+        return await self.write_status(await self.write_status(obj, conditions), status)
+
+    async def add_finalizer(self, obj: T, finalizer: str) -> T:
+        """Have an object wait for us when it is deleted."""
+        present = obj.metadata.finalizers
+        if finalizer in present or obj.terminating:
+            # The server takes no new finalizers for an object that is being deleted.
+            return obj
+        return await self.patch(obj, {"metadata": {"finalizers": [*present, finalizer]}})
+
+    async def remove_finalizer(self, obj: T, finalizer: str) -> T:
+        """Let an object go, as far as we are concerned."""
+        present = obj.metadata.finalizers
+        if finalizer not in present:
+            return obj
+        left = [one for one in present if one != finalizer]
+        return await self.patch(obj, {"metadata": {"finalizers": left}})
+
+    async def delete(self, obj: Resource) -> None:
+        """Ask for the deletion of this very object; gone already is as good."""
+        kind = type(obj)
+        try:
+            left = await self._dpf.resource(kind).delete(obj.name, uid=obj.uid)
+        except (NotFound, Conflict):
+            await self.reread(kind, obj.name)
+            return
+        if left is None:
+            self.all(kind).bury(obj.name, obj.uid)
+        else:
+            self._known(left)
+
+    async def reread(self, kind: type[T], name: str) -> None:
+        """Bring the picture of one object up to date."""
+        # Looked up before the server is asked: by the time it answers, another object may have the name.
+        gone = self.get(kind, name)
+        try:
+            self._known(await self._dpf.resource(kind).get(name))
+        except NotFound:
+            if gone is not None:
+                self.all(kind).bury(name, gone.uid)
+
+    async def _written(self, obj: T, patch: Mapping[str, Any], *, status: bool) -> T:
+        kind = type(obj)
+        objects = self._dpf.resource(kind)
+        metadata = {
+            **patch.get("metadata", {}),
+            "uid": obj.uid,
+            "resourceVersion": obj.metadata.resource_version,
+        }
+        whole = {**patch, "metadata": metadata}
+        try:
+            write = objects.patch_status if status else objects.patch
+            return self._known(await write(obj.name, whole))
+        except (Conflict, NotFound):
+            await self.reread(kind, obj.name)
+            raise
+
+    def _known(self, obj: T) -> T:
+        self.all(type(obj)).put(obj)
+        return obj
+
+
+def _status_of(obj: Resource) -> Wire:
+    status: Wire = obj.status  # type: ignore[attr-defined]  # every kind that is written has one
+    return status

@@ -1,0 +1,284 @@
+"""The pitfalls of the Rust SDK (dpf-facts 12.3), each with a test that shows it absent: here, or as the page says."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from pydantic import ValidationError
+
+from dpf_async import DPUView, HostSpec, load_site, presets, provision
+from dpf_async.levels import external_reboot_required
+from dpf_async.models import (
+    DPU,
+    KINDS,
+    DPUDeployment,
+    DPUFlavor,
+    DPUPhase,
+    DPUServiceConfiguration,
+    DPUServiceTemplate,
+    Resource,
+)
+from dpf_async.sim import Simulator
+from dpf_async.specs import GroupSpec, PortSpec, SwitchSpec
+from dpf_async.transitions import (
+    DPUAppeared,
+    ExternalRebootRequired,
+    NodeGone,
+    PhaseChanged,
+    Transition,
+)
+from dpf_async.watch import Added
+from tests.integration.test_questions import dpu_in
+from tests.integration.test_setup import site_of
+from tests.site.test_files import EXAMPLES
+from tests.support.cluster import NODE, Cluster, Server, cluster
+from tests.support.scripted import Scripted
+from tests.support.states import dpu
+
+PAGE = Path(__file__).parents[2] / "docs" / "coming-from-rust.md"
+TESTS = Path(__file__).parents[1]
+
+
+def defects() -> dict[int, list[str]]:
+    """The tests that the page names for each number."""
+    rows = re.findall(r"^\| (\d+) \|[^|]+\|([^|]+)\|$", PAGE.read_text(), re.MULTILINE)
+    return {int(number): re.findall(r"`([^`]+)`", tests) for number, tests in rows}
+
+
+@pytest.mark.parametrize("number", range(1, 23))
+def test_each_has_tests_that_are_there(number: int) -> None:
+    named = defects()[number]
+
+    assert named
+    for name in named:
+        path, _, function = name.partition("::")
+        module = ast.parse((TESTS / path).read_text())
+        found = {
+            node.name: node
+            for node in module.body
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        }
+        assert function in found, f"{name} is in {PAGE.name} and not in the tests"
+        assert not any("skip" in ast.unparse(each) for each in found[function].decorator_list)
+
+
+def test_no_other_number_is_on_the_page_and_no_test_of_here_is_missing_there() -> None:
+    here = ast.parse(Path(__file__).read_text())
+    numbered = {
+        f"defects/{Path(__file__).name}::{node.name}"
+        for node in here.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and re.match(r"test_\d", node.name)
+    }
+
+    assert set(defects()) == set(range(1, 23))
+    assert numbered <= {name for names in defects().values() for name in names}
+
+
+async def test_8_a_request_for_a_reboot_names_the_node_and_no_address() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        waiting = await sim.node_waiting_for_external_reboot()
+        async with dpf.node(waiting.name).external_reboot(timeout=20) as request:
+            asked = request
+
+    addresses = {one.object.spec.bmc_ip for one in waiting.devices}
+    assert asked.node == waiting.name
+    assert asked.dpus == tuple(dpu.name for dpu in waiting.dpus)
+    assert {asked.node, *asked.dpus}.isdisjoint(addresses)
+    # A DPU has one, deprecated: of its own BMC, by which nobody reboots the host.
+    assert not [name for name in dir(asked) if "ip" in name.lower().split("_") or "address" in name.lower()]
+
+
+async def test_9_question_stream_and_level_agree_on_whether_a_reboot_is_wanted() -> None:
+    async with cluster() as site:
+        await site.create_node()
+        await dpu_in(site, "Rebooting")
+        early = await _wanted(site)
+        await site.ask_for_reboot()
+        asked = await _wanted(site)
+        await site.dpf.mark_dpu_node_rebooted(NODE)
+        answered = await _wanted(site)
+
+    assert (early, asked, answered) == ({False}, {True}, {False})
+
+
+async def _wanted(site: Cluster[Server]) -> set[bool]:
+    """What each of the three says."""
+    view = await site.dpf.node(NODE).view()
+    told: list[Transition] = []
+    with anyio.fail_after(20):
+        async with site.dpf.transitions() as stream:
+            while not any(isinstance(one, DPUAppeared) for one in told):
+                told.append(await anext(stream))
+            # A reader that comes is told of what stands at once: one more state is behind all of it.
+            await site.dpf.resource(DPU).patch_status("dpu-1", {"status": {"phase": "Error"}})
+            while not any(isinstance(one, PhaseChanged) for one in told):
+                told.append(await anext(stream))
+            await site.dpf.resource(DPU).patch_status("dpu-1", {"status": {"phase": "Rebooting"}})
+    return {
+        await site.dpf.is_dpu_node_waiting_for_reboot(NODE),
+        external_reboot_required.holds(view),
+        any(isinstance(one, ExternalRebootRequired) for one in told),
+    }
+
+
+@pytest.mark.parametrize("phase", [*DPUPhase.VALUES, *DPUPhase.OTHER_RELEASES, "Of No Release"])
+def test_10_no_phase_is_told_as_another(phase: str) -> None:
+    view = DPUView(dpu(phase=phase))
+
+    assert str(view.phase) == phase
+    assert [named for named in DPUPhase.VALUES if view.phase == named] == [phase] * (phase in DPUPhase.VALUES)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_12_every_kind_can_be_followed(kind: type[Resource]) -> None:
+    thing = {
+        "apiVersion": kind.API_VERSION,
+        "kind": kind.KIND,
+        "metadata": {
+            "name": "a",
+            "namespace": "dpf-operator-system",
+            "uid": "uid-of-a",
+            "resourceVersion": "100",
+        },
+    }
+    with anyio.fail_after(20):
+        async with Scripted(thing) as server, server.client() as dpf, dpf.resource(kind).watch() as stream:
+            first = await anext(stream)
+            watch = await server.watch(kind.PLURAL)
+            await watch.send(server.deleted(thing))
+            heard = [type(await anext(stream)).__name__ for _ in range(2)]
+
+    assert isinstance(first, Added)
+    assert heard == ["Synced", "Deleted"]
+
+
+async def test_13_updates_are_not_told_and_deletions_are() -> None:
+    async with cluster() as site:
+        await site.create_node()
+        await dpu_in(site, "Pending")
+        heard: list[Transition] = []
+        with anyio.fail_after(20):
+            async with site.dpf.transitions() as stream:
+                while not any(isinstance(one, DPUAppeared) for one in heard):
+                    heard.append(await anext(stream))
+                for number in range(5):
+                    labels = {"metadata": {"labels": {"number": str(number)}}}
+                    await site.dpf.resource(DPU).patch("dpu-1", labels)
+                await site.dpf.resource(DPU).delete("dpu-1")
+                while type(heard[-1]).__name__ != "DPUGone":
+                    heard.append(await anext(stream))
+                await site.dpf.delete_dpu_node(NODE, timeout=20)
+                while not isinstance(heard[-1], NodeGone):
+                    heard.append(await anext(stream))
+
+    assert [type(one).__name__ for one in heard if type(one).__name__ != "NodeTerminating"] == [
+        "NodeAppeared",
+        "DPUAppeared",
+        "DPUGone",
+        "NodeGone",
+    ]
+
+
+async def test_15_a_group_has_the_interfaces_charts_and_dependencies_that_its_site_says_and_no_others() -> (
+    None
+):
+    switch = SwitchSpec(
+        ports=(PortSpec(labels={"interface": "mine"}), PortSpec(service="one", interface="eth0")), mtu=9000
+    )
+    one = presets.dts(
+        chart={"source": {"repoURL": "https://charts.example.com", "chart": "mine", "version": "7"}},
+        interfaces=[{"name": "eth0", "network": "mine"}],
+    )
+    group = GroupSpec(
+        bfb="bfb",
+        flavor="flavor",
+        node_labels={"group": "a"},
+        services=("one", "dts"),
+        depends_on={"dts": ["one"]},
+        chains=(switch,),
+    )
+    site = site_of(services={"one": one, "dts": presets.dts()}, groups={"a": group})
+    async with cluster() as there:
+        await there.dpf.create_initialization_objects(site)
+
+        deployment = await there.dpf.resource(DPUDeployment).get("a")
+        template = await there.dpf.resource(DPUServiceTemplate).get("one")
+        configuration = await there.dpf.resource(DPUServiceConfiguration).get("one")
+
+    assert deployment.spec.service_chains is not None
+    (wired,) = deployment.spec.service_chains.switches
+    assert [port.service.name if port.service else None for port in wired.ports] == [None, "one"]
+    assert set(deployment.spec.services) == {"one", "dts"}
+    assert [on.name for on in deployment.spec.services["dts"].depends_on] == ["one"]
+    assert not deployment.spec.services["one"].depends_on
+    assert template.spec.helm_chart.source.chart == "mine"
+    assert [each.name for each in configuration.spec.interfaces] == ["eth0"]
+
+
+async def test_18_a_host_is_looked_at_by_the_name_of_its_node() -> None:
+    async with Simulator() as sim, sim.client() as dpf:
+        (made,) = (await sim.ready_node()).dpus
+
+        host = await dpf.node(made.node).view()
+
+    assert host.exists
+    found = host.dpu_of(made.device)
+    assert found is not None
+    assert found.uid == made.uid
+    assert host.dpu_of("no-such-device") is None
+
+
+async def test_20_another_flavor_changes_no_dpu_before_it_is_made_anew() -> None:
+    async def reboot(_: str) -> None:
+        """Pretended."""
+
+    async with Simulator() as sim, sim.client() as dpf:
+        ready = await sim.ready_node()
+        (old,) = ready.dpus
+        (name,) = [found.name for found in (await dpf.resource(DPUDeployment).list()).items]
+        await dpf.resource(DPUFlavor).create(
+            DPUFlavor.model_validate({"metadata": {"name": "newer"}, "spec": {}})
+        )
+
+        await dpf.update_dpu_deployment_configuration(name, "newer", timeout=20)
+        await sim.settled()
+        before = await dpf.node(old.node).view()
+        await dpf.reprovision_dpu(old.name, uid=old.uid, timeout=20)
+        host = HostSpec.model_validate(
+            {"name": old.node, "devices": [_described(device.object) for device in ready.devices]}
+        )
+        after = await provision(dpf, host, reboot=reboot, timeout=20)
+
+    assert [(one.uid, one.flavor, one.ready) for one in before.dpus] == [(old.uid, old.flavor, True)]
+    assert [one.flavor for one in after.dpus] == ["newer"]
+
+
+def _described(device: Any) -> dict[str, Any]:  # Any: a DPUDevice
+    spec = device.spec
+    return {"name": device.name, "serialNumber": spec.serial_number, "bmcIp": spec.bmc_ip, "psid": spec.psid}
+
+
+def test_21_a_wildcard_beside_other_devices_is_refused_and_the_preset_has_it_alone() -> None:
+    (entry,) = presets.flavor().nvconfig
+
+    assert entry.device == "*"
+    with pytest.raises(ValidationError, match="must be the only one"):
+        presets.flavor(
+            nvconfig=[{"device": "*", "parameters": ["A=1"]}, {"device": "p0", "parameters": ["B=1"]}]
+        )
+
+
+def test_21_no_preset_guesses_what_the_operator_calls_a_service() -> None:
+    agent = presets.carbide_dpu_agent(version="1", repository="oci://example.com/charts")
+
+    assert agent.configuration is not None
+    assert agent.configuration.helm_chart is not None
+    text = str(agent.configuration.helm_chart.to_wire())
+    assert text.count("(index .Services") == 3
+    for site in EXAMPLES.glob("site*.yaml"):
+        assert "carbide-dpf-cluster-" not in str(load_site(site).model_dump())

@@ -1,0 +1,194 @@
+"""What is public, and that the pages say the same as the code."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tomllib
+import types
+import typing
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import dpf_async
+import dpf_async.sim
+from dpf_async import errors, models
+from dpf_async._transitions.health_transitions import HealthTransition
+from dpf_async._transitions.transitions import Transition
+
+ROOT = Path(__file__).parents[2]
+LAYERS = next(
+    contract["layers"]
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    if contract["name"] == "A layer imports only the layers below it"
+)
+
+MODULES = {
+    "dpf_async": dpf_async,
+    "dpf_async.errors": dpf_async.errors,
+    "dpf_async.health": dpf_async.health,
+    "dpf_async.levels": dpf_async.levels,
+    "dpf_async.models": dpf_async.models,
+    "dpf_async.presets": dpf_async.presets,
+    "dpf_async.sim": dpf_async.sim,
+    "dpf_async.specs": dpf_async.specs,
+    "dpf_async.transitions": dpf_async.transitions,
+    "dpf_async.watch": dpf_async.watch,
+}
+
+FACADES = (
+    "dpf_async.health",
+    "dpf_async.levels",
+    "dpf_async.specs",
+    "dpf_async.transitions",
+    "dpf_async.watch",
+)
+"""Modules that only re-export names of private modules."""
+
+PROMISED = {
+    "dpf_async": "DPFClient provision reprovision HostSpec DeviceSpec SiteSpec",
+    "dpf_async.transitions": "PhaseChanged ConditionChanged ExternalRebootRequired NodeEffectHeld DPUReplaced",
+    "dpf_async.models": "DPUPhase DPU DPUNode",
+    "dpf_async.levels": "ready external_reboot_required",
+    "dpf_async.errors": """
+    APIError NotFound AlreadyExists Conflict Invalid Forbidden Unauthorized Gone TooManyRequests ServerError
+    ConnectionFailed DecodeError WaitError WaitTimeout ObjectReplaced DPUFailed UsageError DPFError
+    """,
+    "dpf_async.sim": "Simulator",
+}
+
+METHODS = (
+    "create_initialization_objects",
+    "create_dpu_node",
+    "mark_dpu_node_ready_for_maintenance",
+    "mark_dpu_node_rebooted",
+    "reprovision_dpu",
+    "is_dpu_node_waiting_for_reboot",
+    "is_dpu_ready",
+    "update_dpu_deployment_bfb",
+    "update_dpu_deployment_configuration",
+    "delete_dpu",
+    "force_delete_dpu",
+    "delete_dpu_node",
+    "force_delete_dpu_node",
+    "node",
+    "dpu",
+    "deployment",
+    "resource",
+    "transitions",
+    "health_transitions",
+)
+
+
+def headings(page: str) -> set[str]:
+    """The titles below the first on a page of the documentation."""
+    return set(re.findall(r"^##+ (\S+)$", (ROOT / "docs" / page).read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("module", ["dpf_async", "dpf_async.errors", *FACADES])
+def test_all_lists_exactly_the_public_names_of_a_module(module: str) -> None:
+    listed = set(MODULES[module].__all__) - {"__version__"}
+    present = {
+        name
+        for name, value in vars(MODULES[module]).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType) and name != "annotations"
+    }
+
+    present.discard("ModuleType")
+    if module == "dpf_async.errors":
+        present = {name for name in present if inspect.isclass(getattr(errors, name)) and name[0].isupper()}
+        present = {name for name in present if getattr(errors, name).__module__ == module}
+    assert present == listed
+
+
+def test_a_public_name_is_in_exactly_one_module() -> None:
+    places = Counter(name for module in MODULES.values() for name in module.__all__)
+
+    assert [name for name, count in places.items() if count > 1] == []
+
+
+def test_the_top_level_package_stays_navigable() -> None:
+    assert len(dpf_async.__all__) <= 70
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_public_object_gives_its_public_path(module: str) -> None:
+    for name in MODULES[module].__all__:
+        public = getattr(MODULES[module], name)
+        if inspect.isclass(public) or inspect.isfunction(public):
+            assert public.__module__.startswith(module), name
+
+
+@pytest.mark.parametrize("module", PROMISED)
+def test_a_promised_name_is_public(module: str) -> None:
+    assert set(PROMISED[module].split()) <= set(MODULES[module].__all__)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_promised_method_is_there_and_says_what_it_promises(name: str) -> None:
+    method = getattr(dpf_async.DPFClient, name)
+
+    assert inspect.getdoc(method)
+
+
+def test_the_tree_at_the_top_of_errors_is_the_tree_of_the_classes() -> None:
+    drawn = re.findall(
+        r"([A-Z]\w+)", "\n".join(re.findall(r"^[│├└─ ]*[├└]── (\w+)", errors.__doc__ or "", re.MULTILINE))
+    )
+    classes = {
+        name
+        for name, value in vars(errors).items()
+        if inspect.isclass(value) and issubclass(value, Exception)
+    }
+
+    assert set(drawn) | {"DPFError"} == classes
+    assert set(errors.__all__) == classes | {"Cause"}
+
+
+def test_every_error_has_a_heading() -> None:
+    classes = {name for name in errors.__all__ if name != "Cause"}
+
+    assert headings("reference/errors.md") == classes
+
+
+def test_every_transition_has_a_heading() -> None:
+    told = {*typing.get_args(Transition), *typing.get_args(HealthTransition)}
+
+    assert headings("reference/transitions.md") == {kind.__name__ for kind in told}
+
+
+def test_the_architecture_page_lists_the_layers_of_the_import_contract_in_order() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    listed = re.findall(r"^- `(\w+)`", page, re.MULTILINE)
+
+    assert listed == [name for layer in reversed(LAYERS) for name in layer.split(" | ")]
+
+
+def test_every_module_begins_with_a_sentence_that_says_what_it_is() -> None:
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        first = path.read_text().splitlines()[:1]
+        assert first, path
+        assert re.match(r'r?"""[A-Z`]', first[0]), path
+
+
+def test_the_kinds_that_the_requirement_names_are_modelled() -> None:
+    named = """
+    BFB DPUFlavor DPUServiceTemplate DPUServiceConfiguration DPUDeployment DPUNode DPUDevice
+    DPUServiceInterface DPU DPUSet DPUService DPUServiceChain DPUNodeMaintenance DPUCluster DPUServiceNAD
+    DPUServiceIPAM DPFOperatorConfig
+    """.split()  # noqa: SIM905  as above
+
+    assert sorted(kind.KIND for kind in models.KINDS) == sorted(named)
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert project["version"] == dpf_async.__version__
+
+
+def test_the_package_is_typed_and_licensed() -> None:
+    assert (ROOT / "src" / "dpf_async" / "py.typed").exists()
+    assert "Apache License" in (ROOT / "LICENSE").read_text()
