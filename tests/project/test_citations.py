@@ -54,7 +54,7 @@ def resolves(page: Path, anchor: str) -> bool:
 
 
 def broken(text: str, root: Path) -> list[str]:
-    """The citations `docs/page.md#heading` in a text that lead nowhere."""
+    """The citations `docs/page.md#heading` in a text without a page or heading."""
     return [
         citation
         for citation in _CITATION.findall(text)
@@ -63,7 +63,7 @@ def broken(text: str, root: Path) -> list[str]:
 
 
 def broken_links(text: str, page: Path) -> list[str]:
-    """The relative links of a page that lead nowhere."""
+    """The relative links of a page without a target."""
     return [
         f"{target}{anchor}"
         for target, anchor in _LINK.findall(_CODE.sub("", _FENCE.sub("", text)))
@@ -122,7 +122,7 @@ def site(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "citation", ["docs/page.md#another", "docs/none.md", "docs/none.md#page", "docs/page.md#not-one"]
 )
-def test_a_citation_that_leads_nowhere_is_found(citation: str, site: Path) -> None:
+def test_a_citation_without_a_heading_is_found(citation: str, site: Path) -> None:
     assert broken(f"Source: {citation}.", site) == [citation]
 
 
@@ -131,7 +131,7 @@ def test_a_citation_of_a_heading_resolves(citation: str, site: Path) -> None:
     assert broken(f"(see {citation}).", site) == []
 
 
-def test_a_link_that_leads_nowhere_is_found(site: Path) -> None:
+def test_a_link_without_a_heading_is_found(site: Path) -> None:
     text = "[a](page.md#a-heading) [b](page.md#b) [c](#c) [d](none.md) [e](https://kubernetes.io/x.md#y)"
 
     assert broken_links(text, site / "docs" / "page.md") == ["page.md#b", "#c", "none.md"]
