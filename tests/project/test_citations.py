@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = ("src", "tests", "docs", "benchmarks", "deploy", "examples")
 FILES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml")
 ENDINGS = (".py", ".md", ".toml", ".yaml", ".yml", ".sh")
+SAMPLES = (ROOT / "tests/project/test_citations.py", ROOT / "tests/project/test_language.py")
+"""Tests with made-up citations in them."""
 
 _CITATION = re.compile(r"(?<![\w./-])docs/(?!public/)[\w./-]+\.md(?:#[\w-]+)?")
 """docs/public/ is a folder of NVIDIA/doca-platform, named as a source in docs/dpf/."""
@@ -27,12 +29,12 @@ _INTERNAL = re.compile(
 
 
 def texts() -> Iterator[tuple[Path, str]]:
-    """Every text of the project in which something may be cited, except this test."""
+    """Every text of the project in which something may be cited."""
     paths = [ROOT / name for name in FILES if (ROOT / name).exists()]
     for folder in FOLDERS:
         paths += sorted(path for path in (ROOT / folder).rglob("*") if path.suffix in ENDINGS)
     for path in paths:
-        if path != Path(__file__):
+        if path not in SAMPLES:
             yield path, path.read_text()
 
 
