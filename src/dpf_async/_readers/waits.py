@@ -76,9 +76,9 @@ async def wait_for(
     with anyio.move_on_after(deadline.for_a_look):
         await fresh()
         looked = True
-        first = hub.look(key)
+        first = hub.view(key)
         wait = Wait(level, failure_check(first, began))
-        if not hub.hidden(key) and wait.judge(first):
+        if not hub.is_unreadable(key) and wait.evaluate(first):
             return await wait.over()
         if not deadline.is_one_look:
             hub.add_wait(key, wait)
@@ -87,5 +87,5 @@ async def wait_for(
             finally:
                 hub.remove_wait(key, wait)
     waited = anyio.current_time() - began
-    last = hub.look(key)
+    last = hub.view(key)
     raise WaitTimeout(words(last, waited, looked), condition=level.name, view=last, waited=waited)
