@@ -131,7 +131,7 @@ class ClaimAcquisition:
             tasks.start_soon(_tell, withdrawn, over)
             picture = await self._picture()
             await picture.reflector.synced()
-            await picture.reflector.reached(lease.metadata.resource_version)
+            await picture.reflector.wait_for_version(lease.metadata.resource_version)
             picture.hub.add_wait(lease.name, written)
             try:
                 # A lease that lost our label is in no picture of ours: then only time tells.

@@ -78,7 +78,7 @@ async def wait_for(
         looked = True
         first = hub.view(key)
         wait = Wait(level, failure_check(first, began))
-        if not hub.hidden(key) and wait.evaluate(first):
+        if not hub.is_unreadable(key) and wait.evaluate(first):
             return await wait.result()
         if not deadline.checks_once:
             hub.add_wait(key, wait)

@@ -14,15 +14,14 @@ import anyio
 
 from dpf_async._readers.view_stream import ViewStream
 from dpf_async._readers.waits import wait_for
-from dpf_async._transitions.hub import FailureCheck, Hub
+from dpf_async._transitions.hub import FailureCheck, Hub, HubListener
 from dpf_async._transitions.levels import Level
 from dpf_async.errors import DecodeError, NotFound, ObjectReplaced, WaitError
 from dpf_async.models import Resource
 
 if TYPE_CHECKING:
-    from dpf_async._api.codec import ObjectState, Undecodable
+    from dpf_async._api.codec import ObjectState
     from dpf_async._watch.reflector import Reflector
-    from dpf_async._watch.store import Change
 
 T = TypeVar("T", bound=Resource)
 
@@ -47,7 +46,7 @@ class ObjectCache(Generic[T, View]):
         self.reflector = reflector
         self.hub: Hub[View | None] = Hub(self.view, self.hidden)
         self._view_of = view_of
-        reflector.store.listen(self)
+        reflector.store.listen(HubListener(self.hub))
 
     def view(self, name: str) -> View | None:
         """The view of the object of this name; None if there is none."""
@@ -57,32 +56,6 @@ class ObjectCache(Generic[T, View]):
     def hidden(self, name: str) -> bool:
         """An object of this name exists and cannot be read."""
         return name in self.reflector.store.unreadable
-
-    # What the store tells.
-
-    def changed(self, change: Change[T]) -> None:
-        """An object appeared, changed or went."""
-        self.hub.notify(change.name, change.origin)
-
-    def undecodable(self, obj: Undecodable) -> None:
-        """An object exists and cannot be read: there is no view of it."""
-        self.hub.notify(obj.name, "watch")
-
-    def vanished(self, obj: Undecodable) -> None:
-        """An object that could not be read is gone."""
-        self.hub.notify(obj.name, "watch")
-
-    def interrupted(self, reason: str) -> None:
-        """Nothing: the next list tells what changed."""
-
-    def list_begins(self) -> None:
-        """Nothing: each object is told of for itself."""
-
-    def list_ends(self) -> None:
-        """Nothing."""
-
-    def listed(self, resource_version: str, *, rewound: bool) -> None:
-        """Nothing: what the list changed was told one by one."""
 
 
 Verdict = Callable[[View, Level[Any], float], "WaitError | None"]

@@ -17,7 +17,7 @@ from dpf_async._readers.waits import wait_for
 from dpf_async._transitions.health import NodeHealth, health_of
 from dpf_async._transitions.hub import FailureCheck, Hub, Wait
 from dpf_async._transitions.levels import Level, external_reboot_required, node_effect_held
-from dpf_async._transitions.node_join import Site
+from dpf_async._transitions.node_join import NodeJoin
 from dpf_async._transitions.views import DPUView, MaintenanceView, NodeView, describe
 from dpf_async.errors import Conflict, DPUFailed, NotFound, ObjectReplaced, WaitError
 from dpf_async.models import DPUNode, DPUNodeMaintenance, DPUPhase, known
@@ -39,7 +39,7 @@ class NodeServices:
     def __init__(
         self,
         *,
-        site: Callable[[], Awaitable[Site]],
+        site: Callable[[], Awaitable[NodeJoin]],
         fresh: Callable[[], Awaitable[None]],
         nodes: Resources[DPUNode],
         maintenances: Resources[DPUNodeMaintenance],
@@ -116,7 +116,7 @@ class NodeHandle:
             ObjectReplaced: the DPUNode was deleted, or another one has its name now.
             DPUFailed: a DPU of this node is in phase Error, and the condition does not hold.
         """
-        site: Site | None = None
+        site: NodeJoin | None = None
 
         async def fresh() -> None:
             await self._services.fresh()
@@ -371,7 +371,7 @@ class Selection:
     key: str | None = None
     label_selector: str = ""
     select: Callable[[NodeView], bool] = is_something
-    beside: Callable[[Site], AbstractAsyncContextManager[None]] = lambda _: nullcontext()
+    beside: Callable[[NodeJoin], AbstractAsyncContextManager[None]] = lambda _: nullcontext()
 
 
 def _siblings(dpu: DPUView, view: NodeView | DPUView) -> str:
@@ -407,7 +407,7 @@ def _listening(
     services: NodeServices, selection: Selection
 ) -> tuple[Callable[[], AbstractAsyncContextManager[Hub[NodeView]]], Callable[[], Iterable[str]]]:
     """What a stream enters to listen, and the nodes that stand once it has."""
-    entered: list[Site] = []
+    entered: list[NodeJoin] = []
 
     @asynccontextmanager
     async def enter() -> AsyncIterator[Hub[NodeView]]:

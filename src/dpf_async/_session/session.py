@@ -23,7 +23,8 @@ from dpf_async._session.handles import ObjectCache, ObjectHandle
 from dpf_async._session.node_handle import NodeServices, Selection
 from dpf_async._session.reflectors import SharedReflectors
 from dpf_async._session.resources import Resources
-from dpf_async._transitions.node_join import ListenerAdapter, Site
+from dpf_async._transitions.hub import HubListener
+from dpf_async._transitions.node_join import NodeJoin
 from dpf_async._transitions.views import (
     BFBView,
     DeploymentView,
@@ -69,7 +70,7 @@ class Session:
         self._field_manager = field_manager
         self._starting = anyio.Lock()
         self._objects: dict[type[Resource], ObjectCache[Any, Any]] = {}  # Any: by kind
-        self._site: Site | None = None
+        self._site: NodeJoin | None = None
         self._site_reflectors: list[Reflector[Any]] = []
         self._claims_picture: ObjectCache[Lease, Any] | None = None
         self.node_services = NodeServices(
@@ -109,7 +110,7 @@ class Session:
                 picture = self._objects[kind] = ObjectCache(reflector, view_of)
             return picture
 
-    async def site(self) -> Site:
+    async def site(self) -> NodeJoin:
         """The joined picture of all hosts, started if need be; it may not be synced yet."""
         async with self._starting:
             if self._site is None:
@@ -119,7 +120,7 @@ class Session:
                 dpus = await enter(of(DPU, self._namespace))
                 maintenances = await enter(of(DPUNodeMaintenance, self._namespace))
                 self._site_reflectors = [nodes, devices, dpus, maintenances]
-                self._site = Site(nodes.store, devices.store, dpus.store, maintenances.store)
+                self._site = NodeJoin(nodes.store, devices.store, dpus.store, maintenances.store)
             return self._site
 
     async def claims_picture(self) -> ObjectCache[Lease, Any]:
@@ -173,17 +174,14 @@ class Session:
         selected: list[Reflector[DPUNode]] = []
 
         @asynccontextmanager
-        async def choosing(site: Site) -> AsyncIterator[None]:
+        async def choosing(site: NodeJoin) -> AsyncIterator[None]:
             async with self.reflectors.of(
                 DPUNode, self._namespace, label_selector=label_selector
             ) as reflector:
                 # Not past our own writes: one to a host outside the selection would never be seen here. Whatever a
                 # write of ours changes about who matches is told when it is known.
                 await reflector.synced()
-                membership: ListenerAdapter[DPUNode] = ListenerAdapter(
-                    lambda change: site.hub.notify(change.name, change.origin),
-                    lambda obj: site.hub.notify(obj.name, "watch"),
-                )
+                membership: HubListener[DPUNode] = HubListener(site.hub)
                 selected.append(reflector)
                 reflector.store.listen(membership)
                 try:

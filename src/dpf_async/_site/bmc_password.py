@@ -196,7 +196,7 @@ class BMCPassword(anyio.AsyncContextManagerMixin):
         self._provider = provider
         self._every = every
         self._chance = chance or Random()  # noqa: S311  jitter
-        self._backoff = Backoff(base=_BASE, cap=_CAP, reset=0.0, chance=self._chance)
+        self._backoff = Backoff(base=_BASE, cap=_CAP, reset=0.0, jitter=self._chance)
         self._one_at_a_time = anyio.Lock()
         self._key = secrets.token_bytes(32)
         self._last: bytes | None = None
