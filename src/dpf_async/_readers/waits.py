@@ -30,7 +30,7 @@ class Deadline:
     __slots__ = ("_at", "is_one_look")
 
     def __init__(self, timeout: float | None) -> None:
-        self.is_one_look = timeout is not None and timeout <= 0
+        self.is_one_look: bool = timeout is not None and timeout <= 0
         """There never was any time to wait, only to look."""
         self._at = math.inf if timeout is None else anyio.current_time() + timeout
 
