@@ -38,7 +38,7 @@ class ClaimAcquisition:
     ) -> None:
         """`picture` shows the leases that are claims; it is asked for when somebody else has one."""
         self.claims = claims
-        self.identity = f"{claims.holder or socket.gethostname()}_{secrets.token_hex(4)}"
+        self.identity: str = f"{claims.holder or socket.gethostname()}_{secrets.token_hex(4)}"
         self._leases = leases
         self._picture = picture
 

@@ -30,7 +30,7 @@ class Deadline:
     __slots__ = ("_at", "checks_once")
 
     def __init__(self, timeout: float | None) -> None:
-        self.checks_once = timeout is not None and timeout <= 0
+        self.checks_once: bool = timeout is not None and timeout <= 0
         """There never was any time to wait, only to look."""
         self._at = math.inf if timeout is None else anyio.current_time() + timeout
 

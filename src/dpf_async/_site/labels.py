@@ -6,6 +6,7 @@ match any more loses its DPUs (dpf-facts 7.1). So they come from one place, for 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -14,7 +15,7 @@ from dpf_async.errors import NotFound, UsageError
 from dpf_async.models import DPU, DPUDevice, DPUNode, Resource, known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from dpf_async._api.resource import ResourceClient
     from dpf_async._specs import DeviceSpec, HostSpec, SiteSpec

@@ -31,8 +31,8 @@ class Level(Generic[V_contra]):
     def __init__(
         self, name: str, holds: Callable[[V_contra], bool], *, survives_failure: bool = False
     ) -> None:
-        self.name = name
-        self.survives_failure = survives_failure
+        self.name: str = name
+        self.survives_failure: bool = survives_failure
         self._holds = holds
 
     def holds(self, view: V_contra) -> bool:

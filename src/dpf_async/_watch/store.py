@@ -92,10 +92,10 @@ class Store(Generic[T]):
         self._objects: dict[str, ObjectState[T]] = {}
         self._tombstones: dict[str, str] = {}
         self._listeners: list[Listener[T]] = []
-        self.duplicates = 0
-        self.repairs = 0
+        self.duplicates: int = 0
+        self.repairs: int = 0
         self.unreadable: dict[str, Undecodable] = {}
-        self.gap = ""
+        self.gap: str = ""
 
     def __len__(self) -> int:
         return len(self._objects)
