@@ -126,7 +126,7 @@ async def _paced(transport: asyncio.WriteTransport, load: Load, rate: float) -> 
             return
         if (delay := begin + position / rate - time.monotonic()) > 0:
             await asyncio.sleep(delay)
-        transport.write(load.chunk(position, b"%020d" % time.monotonic_ns()))  # type: ignore[attr-defined]
+        transport.write(load.chunk(position, b"%020d" % time.monotonic_ns()))
 
 
 async def set_mode(request: web.Request) -> web.Response:

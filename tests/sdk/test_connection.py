@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -27,7 +28,7 @@ async def read_node(dpf: DPFClient) -> None:
 @pytest.mark.parametrize("read", [read_dpu, read_node])
 @jumping
 async def test_reads_that_begin_together_do_not_queue_for_one_lock(
-    read: Callable[[DPFClient], Awaitable[None]],
+    read: Callable[[DPFClient], Coroutine[Any, Any, None]],
 ) -> None:
     turns = 0
 
