@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import anyio
+import anyio.lowlevel
 
 from dpf_async._api.codec import ObjectState
 from dpf_async._api.transport import Transport
@@ -102,6 +103,10 @@ class Session:
 
     async def picture(self, kind: type[T]) -> ObjectCache[T, Any]:
         """The picture of a kind, started if need be; it may not be synced yet."""
+        if (started := self._objects.get(kind)) is not None:
+            # Without the lock, which serves one caller per turn of the loop: in a burst, waits would queue behind it.
+            await anyio.lowlevel.checkpoint()
+            return started
         async with self._starting:
             picture = self._objects.get(kind)
             if picture is None:
@@ -112,6 +117,9 @@ class Session:
 
     async def site(self) -> NodeJoin:
         """The joined picture of all hosts, started if need be; it may not be synced yet."""
+        if self._site is not None:
+            await anyio.lowlevel.checkpoint()  # without the lock: see `picture`
+            return self._site
         async with self._starting:
             if self._site is None:
                 of, enter = self.reflectors.of, self._stack.enter_async_context
