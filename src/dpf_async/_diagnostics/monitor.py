@@ -162,13 +162,13 @@ class _Host:
         while (act := self._next()) is not None:
             name, do, done = act
             news, self.is_touched = self.news, True
-            self.reporter.tell(f"DPUNode {self.name}", name)
+            self.reporter.report(f"DPUNode {self.name}", name)
             try:
                 await do()
             except Exception as error:  # noqa: BLE001  whatever a policy raises, the other hosts go on
                 wait = backoff.next()
                 log.error("policy_failed", node=self.name, act=name, error=repr(error), again_in=wait)
-                self.reporter.tell(
+                self.reporter.report(
                     f"DPUNode {self.name}",
                     f"{name} failed, attempt {backoff.attempt}: {error!r}; again in {wait:.0f} s, or when it changes",
                 )
@@ -178,7 +178,7 @@ class _Host:
                 done()
                 backoff.survived(RETRY_CAP)
                 log.info("policy_done", node=self.name, act=name)
-                self.reporter.tell(f"DPUNode {self.name}", f"{name} done")
+                self.reporter.report(f"DPUNode {self.name}", f"{name} done")
         self.is_busy = False
         if self.health is None:
             self.forgotten(self.name)

@@ -313,23 +313,25 @@ class _Attendance:
 
     async def _give_free(self) -> None:
         # Several workers may attend one host: whoever comes second finds the question answered.
-        async with self._node.node_effect_hold(unless=~node_effect_held, timeout=self._deadline.left) as hold:
+        async with self._node.node_effect_hold(
+            unless=~node_effect_held, timeout=self._deadline.remaining
+        ) as hold:
             if hold is None:
                 return
             if self._node_effect is not None:
-                self._reporter.tell(self._subject, "is made free to be disturbed")
+                self._reporter.report(self._subject, "is made free to be disturbed")
                 await self._node_effect(self._node.name)
-            self._reporter.tell(self._subject, f"may be disturbed; releases {hold.maintenance}")
+            self._reporter.report(self._subject, f"may be disturbed; releases {hold.maintenance}")
 
     async def _have_rebooted(self) -> None:
         async with self._node.external_reboot(
-            unless=~external_reboot_required, timeout=self._deadline.left
+            unless=~external_reboot_required, timeout=self._deadline.remaining
         ) as request:
             if request is None:
                 return
-            self._reporter.tell(self._subject, f"is rebooted for {', '.join(request.dpus)}")
+            self._reporter.report(self._subject, f"is rebooted for {', '.join(request.dpus)}")
             await self._reboot(self._node.name)
-            self._reporter.tell(self._subject, "was rebooted")
+            self._reporter.report(self._subject, "was rebooted")
 
 
 def _as_far_as_it_gets(view: NodeView) -> bool:

@@ -61,7 +61,7 @@ async def before_deletion(
     if choice == "accept":
         _accept(view.name, left, reporter)
         return
-    reporter.tell(_subject(left), "was released for a DPU that is to be deleted; has DPF ask again")
+    reporter.report(_subject(left), "was released for a DPU that is to be deleted; has DPF ask again")
     await _withdraw(dpf, view.name, left, keeping=leaving)
 
 
@@ -79,7 +79,7 @@ async def on_sight(dpf: Writes, view: NodeView, choice: IfReleased, reporter: Pr
     if choice == "accept":
         _accept(view.name, stale, reporter)
         return
-    reporter.tell(_subject(stale), f"was released before {', '.join(stale.dpus)} asked; has DPF ask again")
+    reporter.report(_subject(stale), f"was released before {', '.join(stale.dpus)} asked; has DPF ask again")
     await _withdraw(dpf, view.name, stale, keeping=())
 
 
@@ -111,7 +111,7 @@ async def _withdraw(dpf: Writes, node: str, standing: Standing, *, keeping: Coll
 
 
 def _accept(node: str, standing: Standing, reporter: ProgressReporter) -> None:
-    reporter.tell(
+    reporter.report(
         _subject(standing), f"was released before {', '.join(standing.dpus)} asked; they will pass on it"
     )
     log.warning(

@@ -100,7 +100,7 @@ class HealthStream(Subscription[NodeView]):
         return self._reporter.told(node)
 
     def _look(self, name: str, now: float) -> None:
-        view: NodeView | None = self._hub.look(name)
+        view: NodeView | None = self._hub.view(name)
         if view is not None and not self._select(view):
             view = None
         self._reporter.see(name, view, now)

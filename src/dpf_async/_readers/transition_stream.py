@@ -91,7 +91,7 @@ class TransitionStream(Subscription[V], Generic[V, S]):
         raise StopAsyncIteration
 
     def _look(self, key: str, *, contiguous: bool) -> None:
-        view: V | None = self._hub.look(key)
+        view: V | None = self._hub.view(key)
         if view is not None and not self._select(view):
             view = None
         before = self._told.get(key)

@@ -135,7 +135,7 @@ async def _refer(
             return Referred(False, said, previous_of(present), rolling)
         # Of this very state: what is kept for the way back must be what was replaced.
         await dpf.resource(DPUDeployment).patch(deployment, _patch(present, wanted, keep=keep))
-        reporter.tell(f"{DPUDeployment.KIND} {deployment}", f"says {wanted}; before, {said}")
+        reporter.report(f"{DPUDeployment.KIND} {deployment}", f"says {wanted}; before, {said}")
         return Referred(True, wanted, said if keep else previous_of(present), rolling)
 
     return await retry_on_conflict(write)

@@ -6,11 +6,13 @@ later is not taken for the answer (G7).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import anyio
 
+from dpf_async._readers.view_stream import ViewStream
 from dpf_async._readers.waits import wait_for
 from dpf_async._transitions.hub import FailureCheck, Hub
 from dpf_async._transitions.levels import Level
@@ -43,11 +45,11 @@ class ObjectCache(Generic[T, View]):
 
     def __init__(self, reflector: Reflector[T], view_of: Callable[[ObjectState[T]], View]) -> None:
         self.reflector = reflector
-        self.hub: Hub[View | None] = Hub(self.look, self.hidden)
+        self.hub: Hub[View | None] = Hub(self.view, self.hidden)
         self._view_of = view_of
         reflector.store.listen(self)
 
-    def look(self, name: str) -> View | None:
+    def view(self, name: str) -> View | None:
         """The view of the object of this name; None if there is none."""
         state = self.reflector.store.get(name)
         return None if state is None else self._view_of(state)
@@ -114,7 +116,7 @@ class ObjectHandle(Generic[View]):
             NotFound: there is no object of this name.
             DecodeError: there is one, and it cannot be read.
         """
-        view = await self.look()
+        view = await self.find()
         if view is None:
             raise NotFound(
                 f"there is no {self.kind} {self.name}",
@@ -124,7 +126,7 @@ class ObjectHandle(Generic[View]):
             )
         return view
 
-    async def look(self) -> View | None:
+    async def find(self) -> View | None:
         """The same, and None if there is no object of this name.
 
         Raises:
@@ -136,7 +138,29 @@ class ObjectHandle(Generic[View]):
             raise DecodeError(
                 f"{self.kind} {self.name} cannot be read: {unreadable.error}", kind=self.kind, name=self.name
             )
-        return picture.look(self.name)
+        return picture.view(self.name)
+
+    def views(self) -> ViewStream[View | None]:
+        """The views of this object: `async with handle.views() as views: async for view in views`.
+
+        The current view is first, then one after each change; None while there is no object of this name. A slow reader
+        receives the newest view only. See ViewStream for what an iterator skips; `until` skips nothing.
+
+        Raises:
+            Unauthorized, Forbidden, KindNotServed: on entering, if the kind cannot be listed.
+        """
+
+        @asynccontextmanager
+        async def enter() -> AsyncIterator[Hub[View | None]]:
+            picture = await self._picture()
+            await self._fresh(picture.reflector)
+            yield picture.hub
+
+        return ViewStream(enter, self.name)
+
+    def describe(self, view: View) -> str:
+        """A description of the state in a view, as error messages have it."""
+        return self._describe(view)
 
     async def until(self, condition: Level[View], *, timeout: float | None = None) -> View:
         """Wait until condition holds for this object and return the view in which it did.

@@ -12,6 +12,7 @@ import anyio
 from dpf_async._handshakes.handshakes import HoldRequest, Question, RebootRequest, asked
 from dpf_async._readers.health_stream import HealthStream, damping
 from dpf_async._readers.transition_stream import NodeTransitionStream
+from dpf_async._readers.view_stream import ViewStream
 from dpf_async._readers.waits import wait_for
 from dpf_async._transitions.health import NodeHealth, health_of
 from dpf_async._transitions.hub import FailureCheck, Hub, Wait
@@ -76,6 +77,29 @@ class NodeHandle:
         site = await self._services.site()
         await self._services.fresh()
         return site.view(self.name)
+
+    def views(self) -> ViewStream[NodeView]:
+        """The views of this node: `async with node.views() as views: async for view in views`.
+
+        The current view is first, then one after each change of the DPUNode or of an object that refers to it. A slow
+        reader receives the newest view only. A node that does not exist has views too: `exists` is False. See
+        ViewStream for what an iterator skips; `until` skips nothing.
+
+        Raises:
+            Unauthorized, Forbidden, KindNotServed: on entering, if a kind cannot be listed.
+        """
+
+        @asynccontextmanager
+        async def enter() -> AsyncIterator[Hub[NodeView]]:
+            site = await self._services.site()
+            await self._services.fresh()
+            yield site.hub
+
+        return ViewStream(enter, self.name)
+
+    def describe(self, view: NodeView) -> str:
+        """A description of the state in a view, as error messages have it."""
+        return describe(view)
 
     async def until(self, condition: Level[NodeView], *, timeout: float | None = None) -> NodeView:
         """Wait until condition holds for this node and return the view in which it did.
@@ -232,7 +256,7 @@ class NodeHandle:
         """Have a level asked about every state of the node while the block runs; nothing ends the block."""
         site = await self._services.site()
         wait: Wait[NodeView] = Wait(condition, lambda _: None)
-        wait.judge(site.view(self.name))
+        wait.evaluate(site.view(self.name))
         site.hub.add_wait(self.name, wait)
         try:
             yield wait

@@ -110,7 +110,7 @@ class _Waits:
                 condition=level.name,
                 view=view,
             )
-        self._reporter.tell(f"{BFB.KIND} {name}", "downloaded")
+        self._reporter.report(f"{BFB.KIND} {name}", "downloaded")
 
     async def accepted(self, name: str) -> None:
         """A DPUDeployment is reconciled at its present generation."""
@@ -138,7 +138,7 @@ class _Waits:
                 view=view,
             )
         self.views[name] = view
-        self._reporter.tell(f"{DPUDeployment.KIND} {name}", "accepted")
+        self._reporter.report(f"{DPUDeployment.KIND} {name}", "accepted")
 
     async def _until(
         self,
@@ -150,12 +150,12 @@ class _Waits:
         """The view in which the level held; None if it was late."""
         subject = f"{kind.KIND} {name}"
         handle = self._dpf.handle(kind, name)
-        with anyio.move_on_after(self._deadline.for_a_look):
-            if await handle.look() is None:
-                self._reporter.tell(subject, "it does not exist yet")
+        with anyio.move_on_after(self._deadline.for_one_check):
+            if await handle.find() is None:
+                self._reporter.report(subject, "it does not exist yet")
         try:
             return await handle.until(
-                self._reporter.until(level, subject, words), timeout=self._deadline.left
+                self._reporter.until(level, subject, words), timeout=self._deadline.remaining
             )
         except WaitTimeout as error:
             # The others may have more to say about why nothing goes on.

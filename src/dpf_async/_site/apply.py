@@ -52,7 +52,7 @@ async def define(
     reporter: ProgressReporter,
 ) -> tuple[SiteObject, ...]:
     """Make every object of the site's definition exist as described; see DPFClient.create_initialization_objects."""
-    reporter.tell("site", "comparing what is there with the description")
+    reporter.report("site", "comparing what is there with the description")
     try:
         steps, left_over = await steps_of(to, site)
     except DPFError as error:
@@ -67,11 +67,11 @@ async def define(
         done.append(one)
         if one.action != UNCHANGED:
             changed.append(f"{one.kind} {one.name}")
-        reporter.tell(f"{one.kind} {one.name}", one.action)
+        reporter.report(f"{one.kind} {one.name}", one.action)
 
     with progress_note(changed, how="created or changed", then="run it again to go on from there"):
         if bmc_password is not None:
-            reporter.tell(f"{Secret.KIND} {known.BMC_PASSWORD_SECRET}", "being written")
+            reporter.report(f"{Secret.KIND} {known.BMC_PASSWORD_SECRET}", "being written")
             await write_password(to.resource(Secret), bmc_password)
             note(SiteObject(Secret.KIND, known.BMC_PASSWORD_SECRET, WRITTEN))
         for step in steps:

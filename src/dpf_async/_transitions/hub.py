@@ -26,27 +26,27 @@ FailureCheck = Callable[[V], "WaitError | None"]
 class Wait(Generic[V]):
     """One wait for one level of one key. Decided once; the first decision stands."""
 
-    __slots__ = ("_decided", "_level", "_objection", "_outcome")
+    __slots__ = ("_decided", "_failure_check", "_level", "_outcome")
 
     def __init__(self, level: Level[V], failure_check: FailureCheck[V]) -> None:
         self._level = level
-        self._objection = failure_check
+        self._failure_check = failure_check
         self._decided = anyio.Event()
         self._outcome: tuple[V] | Exception | None = None
 
     @property
-    def is_over(self) -> bool:
+    def is_decided(self) -> bool:
         """The wait was decided."""
         return self._decided.is_set()
 
-    def judge(self, view: V) -> bool:
+    def evaluate(self, view: V) -> bool:
         """Ask the level about this view; True if the wait is over."""
         if self._decided.is_set():
             return True
         try:
             if self._level.holds(view):
                 self._outcome = (view,)
-            elif (error := self._objection(view)) is not None:
+            elif (error := self._failure_check(view)) is not None:
                 self._outcome = error
             else:
                 return False
@@ -55,7 +55,7 @@ class Wait(Generic[V]):
         self._decided.set()
         return True
 
-    async def over(self) -> V:
+    async def result(self) -> V:
         """Wait for the decision: the view in which the level held.
 
         Raises:
@@ -72,20 +72,20 @@ class Wait(Generic[V]):
 class Hub(Generic[V]):
     """The waits and the readers of one kind of view, by key."""
 
-    __slots__ = ("_hidden", "_look", "_paused", "_readers", "_stirred", "_waits")
+    __slots__ = ("_hidden", "_paused", "_readers", "_stirred", "_view", "_waits")
 
-    def __init__(self, look: Callable[[str], V], hidden: Callable[[str], bool] = lambda _: False) -> None:
+    def __init__(self, view: Callable[[str], V], hidden: Callable[[str], bool] = lambda _: False) -> None:
         """Args: look at a key; and whether what is there cannot be looked at now: no wait is decided by that."""
-        self._look = look
+        self._view = view
         self._hidden = hidden
         self._waits: dict[str, list[Wait[V]]] = {}
         self._readers: dict[str | None, list[Cursor[str]]] = {}
         self._paused = False
         self._stirred: dict[str, None] = {}
 
-    def look(self, key: str) -> V:
+    def view(self, key: str) -> V:
         """What is true of key now."""
-        return self._look(key)
+        return self._view(key)
 
     def hidden(self, key: str) -> bool:
         """Something has this key, and nothing can be said of it."""
@@ -96,7 +96,7 @@ class Hub(Generic[V]):
         if self._paused:
             self._stirred[key] = None
         else:
-            self._judge(key)
+            self._evaluate_waits(key)
         if self._readers:
             for cursor in (*self._readers.get(key, ()), *self._readers.get(None, ())):
                 cursor.mark(key, origin)
@@ -110,13 +110,13 @@ class Hub(Generic[V]):
         self._paused = False
         stirred, self._stirred = self._stirred, {}
         for key in stirred:
-            self._judge(key)
+            self._evaluate_waits(key)
 
-    def _judge(self, key: str) -> None:
+    def _evaluate_waits(self, key: str) -> None:
         if (waits := self._waits.get(key)) is not None and not self._hidden(key):
-            view = self._look(key)
+            view = self._view(key)
             for wait in waits:
-                wait.judge(view)
+                wait.evaluate(view)
 
     def add_wait(self, key: str, wait: Wait[V]) -> None:
         """Ask wait about every state of key from now on."""

@@ -236,7 +236,7 @@ async def _hosts(
     """The DPUs that are meant, name and uid, by their DPUNode."""
     hosts: dict[str, dict[str, str]] = {}
     for name in names:
-        view = await dpf.dpu(name).look() if uid is not None else await dpf.dpu(name).view()
+        view = await dpf.dpu(name).find() if uid is not None else await dpf.dpu(name).view()
         if view is None:
             # It was deleted before an interruption, and only its successor knows the host.
             view = await dpf.reprovision_dpu(name, uid=uid, timeout=timeout, progress=console.say_progress)

@@ -178,8 +178,8 @@ def status(
                 bfbs, groups = await _names(dpf, BFB), await _names(dpf, DPUDeployment)
             else:
                 bfbs, groups = list(described.bfbs), list(described.groups)
-            rows = [_of_bfb(name, await dpf.handle(BFB, name).look()) for name in bfbs]
-            views = {name: await dpf.deployment(name).look() for name in groups}
+            rows = [_of_bfb(name, await dpf.handle(BFB, name).find()) for name in bfbs]
+            views = {name: await dpf.deployment(name).find() for name in groups}
             outdated = Counter(dpu.deployment for dpu in await dpf.outdated_dpus())
             rows += [_of_deployment(name, view, outdated[name]) for name, view in views.items()]
             if described is not None:
