@@ -14,11 +14,11 @@ HOST = HostSpec(
 
 
 async def drain(node: str) -> None:
-    print(f"{node}: may be disturbed now")  # your tenants move here
+    print(f"{node}: drained")  # move your tenants here
 
 
 async def power_cycle(node: str) -> None:
-    print(f"{node}: power cycled")  # your BMC does it here
+    print(f"{node}: power cycled")  # call your BMC here
 
 
 async def main() -> None:

@@ -34,7 +34,7 @@ async def test_a_site_of_which_one_object_may_not_be_made_is_not_begun() -> None
         with pytest.raises(Forbidden) as refused:
             await site.dpf.create_initialization_objects(minimal_site(), bmc_password="secret")
 
-        assert notes_of(refused, "create", "dpuflavors") == ["nothing was created or changed; run it again"]
+        assert notes_of(refused, "create", "dpuflavors") == ["nothing was created or changed; repeat the call"]
         assert site.server.resource_version == before
 
 

@@ -77,7 +77,7 @@ async def test_what_is_not_accepted_is_said_with_what_it_waits_for(run_cli: RunC
         "no BFBs and no DPUDeployments in namespace dpf-operator-system\n",
     )
     assert {row["waiting_for"] for row in json.loads(missing.out)} == {"it is not there"}
-    assert "the operator to look at the present spec" in present.out
+    assert "the operator to reconcile the current spec" in present.out
     assert "DPUDeployment compute" in late.err
     assert [ended.status for ended in (missing, present, late)] == [1, 1, 1]
 

@@ -158,7 +158,7 @@ class _Host:
 
     async def _attend(self) -> None:
         """Act until nothing is left to be done. No await between finding that and being idle."""
-        backoff = Backoff(base=RETRY_BASE, cap=RETRY_CAP, reset=RETRY_CAP, chance=Random())  # noqa: S311  not a secret
+        backoff = Backoff(base=RETRY_BASE, cap=RETRY_CAP, reset=RETRY_CAP, jitter=Random())  # noqa: S311  not a secret
         while (act := self._next()) is not None:
             name, do, done = act
             news, self.is_touched = self.news, True

@@ -44,7 +44,7 @@ class ClaimAcquisition:
         cache: Callable[[], Awaitable[ObjectCache[Lease, ObjectState[Lease]]]],
     ) -> None:
         self.claims = claims
-        self.identity = f"{claims.holder or socket.gethostname()}_{secrets.token_hex(4)}"
+        self.identity: str = f"{claims.holder or socket.gethostname()}_{secrets.token_hex(4)}"
         self._leases = leases
         self._cache = cache
 
@@ -134,7 +134,7 @@ class ClaimAcquisition:
         """Wait until the cache shows another state of a Lease than this one."""
         cache = await self._cache()
         await cache.reflector.synced()
-        await cache.reflector.reached(lease.metadata.resource_version)
+        await cache.reflector.wait_for_version(lease.metadata.resource_version)
         if CLAIM_LABEL not in lease.metadata.labels:
             # A Lease that lost its label is not in the cache: it is free when it expires.
             await anyio.sleep_forever()

@@ -179,7 +179,7 @@ async def _deliver(
         error.add_note(
             f"the work for the {handshake.name} of DPUNode {node.name} was done before that, but the answer was not"
             " written: the request is still pending, and the next worker does the work again; repair this first, or"
-            " answer by hand"
+            " answer it manually"
         )
         raise
     except anyio.get_cancelled_exc_class():
@@ -225,7 +225,7 @@ class _Answer(Generic[R]):
         while not self._withdrawn.is_decided:
             if claim is not None:
                 # In this order: the request was pending, then this client still had the claim, then nothing was written
-                # since the request was pending. However long this process is paused between two of these, it answers
+                # since the request was pending. If this process is paused between two of these, it still answers only
                 # the request that was worked on.
                 version = await self._handshake.latest(self._request)
                 if version is None:

@@ -17,6 +17,9 @@ from dpf_async._base.error_notes import progress_note
 from dpf_async._base.tasks import background_tasks
 from dpf_async._hosts import registration, reprovisioning, stale_holds
 from dpf_async._hosts.fault_grace import GRACE, FaultGrace, faults_in_the_way
+from dpf_async._hosts.registration import IfTerminating
+from dpf_async._hosts.reprovisioning import IfInstalling
+from dpf_async._hosts.stale_holds import IfReleased
 from dpf_async._readers.progress import ProgressReporter
 from dpf_async._readers.waits import Deadline
 from dpf_async._session.failures import dpu_failed
@@ -35,9 +38,6 @@ from dpf_async.models import DPUPhase
 
 if TYPE_CHECKING:
     from dpf_async._client import DPFClient
-    from dpf_async._hosts.registration import IfTerminating
-    from dpf_async._hosts.reprovisioning import IfInstalling
-    from dpf_async._hosts.stale_holds import IfReleased
     from dpf_async._readers.progress import ProgressListener
     from dpf_async._specs import HostSpec
 

@@ -81,7 +81,7 @@ class HealthStream(Subscription[NodeView]):
                     # Once per turn: a host that changes faster than its reader reads must not starve the others.
                     self._turn = name
                     self._evaluate(name, now)
-                # No await between taking and returning: a transition that was taken here reaches the reader.
+                # No await between here and the return: the reader receives every transition that was removed.
                 if (transition := self._notifier.next(name, now)) is not None:
                     return transition
                 self._turn = None
@@ -97,13 +97,13 @@ class HealthStream(Subscription[NodeView]):
 
         It is damped as the transitions are; NodeHandle.health returns the current health.
         """
-        return self._notifier.told(node)
+        return self._notifier.reported(node)
 
     def _evaluate(self, name: str, now: float) -> None:
         view: NodeView | None = self._hub.view(name)
         if view is not None and not self._matches(view):
             view = None
-        self._notifier.see(name, view, now)
+        self._notifier.observe(name, view, now)
 
     def _begin(self) -> None:
         for key in self._existing():

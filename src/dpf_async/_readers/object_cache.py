@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from dpf_async._transitions.hub import Hub
-from dpf_async._transitions.node_join import ListenerAdapter
+from dpf_async._transitions.hub import Hub, HubListener
 from dpf_async.models import Resource
 
 if TYPE_CHECKING:
@@ -34,20 +33,15 @@ class ObjectCache(Generic[T, View]):
 
     def __init__(self, reflector: Reflector[T], view_of: Callable[[ObjectState[T]], View]) -> None:
         self.reflector = reflector
-        self.hub: Hub[View | None] = Hub(self.view, self.hidden)
+        self.hub: Hub[View | None] = Hub(self.view, self.is_unreadable)
         self._view_of = view_of
-        reflector.store.listen(
-            ListenerAdapter(
-                lambda change: self.hub.notify(change.name, change.origin),
-                lambda obj: self.hub.notify(obj.name, "watch"),
-            )
-        )
+        reflector.store.listen(HubListener(self.hub))
 
     def view(self, name: str) -> View | None:
         """The view of the object of this name; None if there is none."""
         state = self.reflector.store.get(name)
         return None if state is None else self._view_of(state)
 
-    def hidden(self, name: str) -> bool:
+    def is_unreadable(self, name: str) -> bool:
         """An object of this name exists and cannot be decoded."""
         return name in self.reflector.store.unreadable

@@ -34,7 +34,7 @@ class Deadline:
     __slots__ = ("_at", "checks_once")
 
     def __init__(self, timeout: float | None) -> None:
-        self.checks_once = timeout is not None and timeout <= 0
+        self.checks_once: bool = timeout is not None and timeout <= 0
         """The timeout was 0 or less: check once, do not wait."""
         self._at = math.inf if timeout is None else anyio.current_time() + timeout
 
@@ -83,7 +83,7 @@ async def wait_for(
         checked = True
         first = hub.view(key)
         wait = Wait(level, failure_check(first, began))
-        if not hub.hidden(key) and wait.evaluate(first):
+        if not hub.is_unreadable(key) and wait.evaluate(first):
             return await wait.result()
         if not deadline.checks_once:
             hub.add_wait(key, wait)

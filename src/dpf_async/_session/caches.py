@@ -7,10 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
+import anyio.lowlevel
 
 from dpf_async._handshakes.claims import CLAIM_SELECTOR
 from dpf_async._readers.object_cache import ObjectCache
-from dpf_async._transitions.node_join import Site
+from dpf_async._transitions.node_join import NodeJoin
 from dpf_async._transitions.views import BFBView, DeploymentView, DPUView
 from dpf_async.models import BFB, DPU, DPUDeployment, DPUDevice, DPUNode, DPUNodeMaintenance, Lease, Resource
 
@@ -44,7 +45,7 @@ class Caches:
         self._stack = stack
         self._starting = anyio.Lock()
         self._objects: dict[type[Resource], ObjectCache[Any, Any]] = {}  # Any: by kind
-        self._site: Site | None = None
+        self._site: NodeJoin | None = None
         self._site_reflectors: tuple[Reflector[Any], ...] = ()
         self._claims: ObjectCache[Lease, ObjectState[Lease]] | None = None
 
@@ -55,6 +56,10 @@ class Caches:
 
     async def objects(self, kind: type[T]) -> ObjectCache[T, Any]:  # Any: the view depends on the kind
         """The cache of a kind; it may not be synced yet."""
+        if (started := self._objects.get(kind)) is not None:
+            # Without the lock, which serves one task per iteration of the loop: many waits at once would queue.
+            await anyio.lowlevel.checkpoint()
+            return started
         async with self._starting:
             cache = self._objects.get(kind)
             if cache is None:
@@ -62,8 +67,11 @@ class Caches:
                 cache = self._objects[kind] = ObjectCache(reflector, _VIEWS.get(kind, _state))
             return cache
 
-    async def site(self) -> Site:
+    async def site(self) -> NodeJoin:
         """The joined cache of nodes; it may not be synced yet."""
+        if self._site is not None:
+            await anyio.lowlevel.checkpoint()  # without the lock: see `objects`
+            return self._site
         async with self._starting:
             if self._site is None:
                 of, enter = self.reflectors.of, self._stack.enter_async_context
@@ -72,7 +80,7 @@ class Caches:
                 dpus = await enter(of(DPU, self.namespace))
                 maintenances = await enter(of(DPUNodeMaintenance, self.namespace))
                 self._site_reflectors = (nodes, devices, dpus, maintenances)
-                self._site = Site(nodes.store, devices.store, dpus.store, maintenances.store)
+                self._site = NodeJoin(nodes.store, devices.store, dpus.store, maintenances.store)
             return self._site
 
     async def claims(self) -> ObjectCache[Lease, ObjectState[Lease]]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from dpf_async._readers.health_stream import HealthStream
 from dpf_async._readers.transition_stream import NodeTransitionStream
-from dpf_async._transitions.node_join import ListenerAdapter, Site
+from dpf_async._transitions.hub import HubListener
+from dpf_async._transitions.node_join import NodeJoin
 from dpf_async._transitions.views import NodeView
 from dpf_async.models import DPUNode
 
@@ -35,11 +36,11 @@ class Hosts:
     def __init__(self, caches: Caches, name: str | None = None) -> None:
         self.name = name
         self._caches = caches
-        self._site: Site
+        self._site: NodeJoin
 
     @property
     def scope(self) -> dict[str, str]:
-        """What tells the checkpoints of streams over different hosts apart."""
+        """Distinguishes the checkpoints of streams over different hosts."""
         scope = {"namespace": self._caches.namespace}
         if self.name is not None:
             scope["node"] = self.name
@@ -80,10 +81,7 @@ class MatchingHosts(Hosts):
             self._caches.matching(DPUNode, self._label_selector) as reflector,
         ):
             self._matching = reflector
-            listener: ListenerAdapter[DPUNode] = ListenerAdapter(
-                lambda change: hub.notify(change.name, change.origin),
-                lambda obj: hub.notify(obj.name, "watch"),
-            )
+            listener: HubListener[DPUNode] = HubListener(hub)
             reflector.store.listen(listener)
             try:
                 yield hub

@@ -115,7 +115,7 @@ class NodeHandle(Handle[NodeView, NodeView]):
         for 5 s more.
 
         Among clients with `claims=`, one at a time works on a node, and each request is answered once. The work may be
-        done twice, when a client dies or does not renew its claim while it works: the request's `earlier` says so.
+        done twice, when a client dies or does not renew its claim while it works: see `earlier` of the request.
 
         Args:
             unless: stop waiting when this holds, and enter the block with None; leaving it confirms nothing.

@@ -74,7 +74,7 @@ class SharedReflectors:
                 field_selector=field_selector,
             )
             reflector = Reflector(
-                feed, self._policy, on_rewind=lambda: self._forget_writes((kind, namespace))
+                feed, self._policy, on_rewind=lambda: self._discard_writes((kind, namespace))
             )
             kept = self._kept[key] = _Kept(reflector)
             self._tasks.start_soon(self._keep, key, kept)
@@ -97,7 +97,7 @@ class SharedReflectors:
         noted = self._deleted.setdefault(scope, {})
         noted[uid] = name
         for known, of in list(noted.items()):
-            if not any(kept.reflector.may_show(of, known) for kept in self._of_scope(scope)):
+            if not any(kept.reflector.may_contain(of, known) for kept in self._of_scope(scope)):
                 del noted[known]
 
     async def fresh(self, reflector: Reflector[Any], namespace: str) -> None:  # Any: of any kind
@@ -111,9 +111,9 @@ class SharedReflectors:
         scope = (reflector.feed.kind, namespace)
         await reflector.synced()
         if version := self._written.get(scope):
-            await reflector.reached(version)
+            await reflector.wait_for_version(version)
         for uid, name in list(self._deleted.get(scope, {}).items()):
-            await reflector.without(name, uid)
+            await reflector.wait_for_deletion(name, uid)
 
     @property
     def health(self) -> Mapping[str, CacheHealth]:
@@ -123,7 +123,7 @@ class SharedReflectors:
     def _of_scope(self, scope: _Scope) -> Iterator[_Kept]:
         return (kept for key, kept in self._kept.items() if key[:2] == scope)
 
-    def _forget_writes(self, scope: _Scope) -> None:
+    def _discard_writes(self, scope: _Scope) -> None:
         """The server's history was rewound to before these writes."""
         self._written.pop(scope, None)
         self._deleted.pop(scope, None)

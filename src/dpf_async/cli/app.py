@@ -11,7 +11,7 @@ from dpf_async.cli import console
 from dpf_async.cli.commands import compat, dpu, host, node, sim_commands, site, snapshot, status, upgrade
 from dpf_async.cli.commands import permissions as access_verb
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Provision NVIDIA BlueField DPUs through DPF: try it on a simulated site, do it on a real one.",
     epilog=(
         "Try it: dpf-async demo examples/site.yaml examples/hosts.yaml\n\n"

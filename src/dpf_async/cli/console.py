@@ -39,8 +39,8 @@ def _width() -> int | None:
     return None if sys.stdout.isatty() or "COLUMNS" in os.environ else _BOUNDLESS
 
 
-out = Console(highlight=False, width=_width())
-err = Console(stderr=True, highlight=False)
+out: Console = Console(highlight=False, width=_width())
+err: Console = Console(stderr=True, highlight=False)
 
 
 def teach(example: str, *, no: str = "it failed") -> str:

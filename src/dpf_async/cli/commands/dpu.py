@@ -43,7 +43,9 @@ from dpf_async.errors import UsageError
 from dpf_async.health import DPUHealth
 from dpf_async.models import DPU
 
-app = typer.Typer(help="Have DPUs made anew, take them away, look at them.", no_args_is_help=True)
+app: typer.Typer = typer.Typer(
+    help="Have DPUs made anew, take them away, look at them.", no_args_is_help=True
+)
 
 
 @app.command(

@@ -42,7 +42,9 @@ from dpf_async.cli.options import (
 )
 from dpf_async.errors import UsageError
 
-app = typer.Typer(help="Register hosts, bring them to Ready, take them away.", no_args_is_help=True)
+app: typer.Typer = typer.Typer(
+    help="Register hosts, bring them to Ready, take them away.", no_args_is_help=True
+)
 
 NamesArgument = Annotated[list[str] | None, typer.Argument(help="Only these of them; else all.")]
 SiteOption = Annotated[

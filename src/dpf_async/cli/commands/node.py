@@ -18,7 +18,7 @@ from dpf_async.cli.options import (
     client,
 )
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Answer what DPF asks about a host; `dpf-async status` shows what it asks.", no_args_is_help=True
 )
 

@@ -37,7 +37,7 @@ from dpf_async.models import BFB, DPUDeployment, Resource
 T = TypeVar("T", bound=Resource)
 Row = dict[str, Any]  # Any: JSON
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Define a site: the BFBs, flavors, services and groups that stand before there are hosts.",
     no_args_is_help=True,
 )
