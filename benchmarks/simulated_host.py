@@ -1,4 +1,4 @@
-"""The cost of one simulated host from registration to Ready, in requests and CPU: `python -m benchmarks.simulated_host`.
+"""The requests and the CPU of one simulated host from registration to Ready: `python -m benchmarks.simulated_host`.
 
 The embedded server, the simulated operator and the client share one process and one event loop, so the CPU is that of
 all three. The first host also pays for what is done once per process or per client (lists of the client's caches,
