@@ -25,7 +25,8 @@ from dpf_async.models import KINDS, DPUServiceIPAM, known
 from tests.apiserver.build import find
 from tests.apiserver.cluster import RealCluster
 from tests.apiserver.plugin import Clusters
-from tests.cli.conftest import DPF_ASYNC, Ended
+from tests.cli.in_process import Completed
+from tests.cli.processes import DPF_ASYNC
 from tests.support.timeouts import longer_than
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
@@ -47,7 +48,9 @@ class Site:
         kept = {name: value for name, value in os.environ.items() if name not in ("KUBE_EDITOR", "EDITOR")}
         return kept | home | more
 
-    async def kubectl(self, *arguments: str, stdin: str = "", env: Mapping[str, str] | None = None) -> Ended:
+    async def kubectl(
+        self, *arguments: str, stdin: str = "", env: Mapping[str, str] | None = None
+    ) -> Completed:
         """Run kubectl to its end."""
         with anyio.fail_after(_PATIENCE):
             done = await anyio.run_process(
@@ -57,7 +60,7 @@ class Site:
                 cwd=self.kubeconfig.parent,
                 env=self.environment(**(env or {})),
             )
-        return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+        return Completed(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 Kubectl = Callable[..., Awaitable[str]]

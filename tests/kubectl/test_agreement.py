@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from dpf_async.models import KINDS
-from tests.cli.conftest import Ended
+from tests.cli.in_process import Completed
 from tests.kubectl.conftest import Site, Sites
 
 pytestmark = pytest.mark.apiserver
@@ -46,14 +46,14 @@ def masked(text: str, namespace: str) -> str:
     return text
 
 
-async def on_both(sites: Sites, *arguments: str, stdin: str = "") -> tuple[Ended, Ended]:
+async def on_both(sites: Sites, *arguments: str, stdin: str = "") -> tuple[Completed, Completed]:
     """Run kubectl on both and return both ends, masked."""
-    ended: dict[str, Ended] = {}
+    ended: dict[str, Completed] = {}
 
     async def on(site: Site) -> None:
         done = await site.kubectl(*arguments, stdin=stdin)
         out, err = (masked(text, site.namespace) for text in (done.out, done.err))
-        ended[site.name] = Ended(done.status, out, err)
+        ended[site.name] = Completed(done.status, out, err)
 
     async with anyio.create_task_group() as tasks:
         for site in sites["embedded"], sites["real"]:
@@ -61,7 +61,7 @@ async def on_both(sites: Sites, *arguments: str, stdin: str = "") -> tuple[Ended
     return ended["embedded"], ended["real"]
 
 
-async def agreed(sites: Sites, *arguments: str, stdin: str = "") -> Ended:
+async def agreed(sites: Sites, *arguments: str, stdin: str = "") -> Completed:
     """Run kubectl on both, which must end alike, and return that end."""
     embedded, real = await on_both(sites, *arguments, stdin=stdin)
     ours, theirs = (str(end).split(r"\n") for end in (embedded, real))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.apiserver.build import find
-from tests.cli.conftest import DPF_ASYNC
+from tests.cli.processes import DPF_ASYNC
 from tests.kubectl.conftest import EXAMPLES, running
 
 pytestmark = pytest.mark.apiserver
