@@ -37,10 +37,10 @@ from dpf_async._session.resources import Resources
 from dpf_async._session.session import Session
 from dpf_async._site import acceptance, apply, plan
 from dpf_async._site.apply import SiteObject
-from dpf_async._site.bmc_password import EVERY, BMCPassword, Password, PasswordProvider
-from dpf_async._site.labels import LabelMismatch, verify
+from dpf_async._site.bmc_password import REFRESH_INTERVAL, BMCPassword, Password, PasswordProvider
+from dpf_async._site.labels import LabelMismatch, verify_labels
 from dpf_async._site.plan import SitePlan
-from dpf_async._site.service_versions import ServiceVersion, versions
+from dpf_async._site.service_versions import ServiceVersion, service_versions
 from dpf_async._transitions.levels import discovered
 from dpf_async._transitions.views import (
     DeploymentView,
@@ -300,7 +300,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             NotFound: the site says `operator_bfcfg`, and there is no DPFOperatorConfig.
             APIError, ConnectionFailed: it could not be found out.
         """
-        return await plan.plan_of(self, site)
+        return await plan.plan_site(self, site)
 
     async def create_initialization_objects(
         self,
@@ -341,7 +341,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         if password is not None:
             password.usable()
         reporter = ProgressReporter("create_initialization_objects", progress)
-        return await apply.define(self, site, password, update=update, force=force, reporter=reporter)
+        return await apply.apply_site(self, site, password, update=update, force=force, reporter=reporter)
 
     async def site_accepted(
         self, site: SiteSpec, *, timeout: float | None = None, progress: ProgressListener | None = None
@@ -368,7 +368,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         reporter = ProgressReporter("site_accepted", progress)
         return await acceptance.until_accepted(self, site, timeout=timeout, reporter=reporter)
 
-    def bmc_password(self, provider: PasswordProvider, *, every: float = EVERY) -> BMCPassword:
+    def bmc_password(self, provider: PasswordProvider, *, every: float = REFRESH_INTERVAL) -> BMCPassword:
         """Keep the Secret with the DPUs' BMC password what provider says: `async with dpf.bmc_password(provider):`.
 
         When the block is entered, the Secret has been written. From then on the provider is asked again and again, and
@@ -483,7 +483,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             NotFound: the DPUNode or a DPUDevice is not registered.
             APIError, ConnectionFailed: it could not be read, or repaired.
         """
-        return await verify(self, host, owned=owned, repair=repair)
+        return await verify_labels(self, host, owned=owned, repair=repair)
 
     async def mark_dpu_node_ready_for_maintenance(
         self, name: str, *, in_advance: bool = False, timeout: float | None = None
@@ -673,7 +673,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         Raises:
             DecodeError: an object that matters cannot be read.
         """
-        return await versions(self, expected)
+        return await service_versions(self, expected)
 
     async def delete_dpu(
         self, device: str, *, timeout: float | None = None, progress: ProgressListener | None = None

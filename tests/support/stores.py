@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from dpf_async._api.codec import ObjectState, Undecodable
 from dpf_async._transitions.hub import Hub
-from dpf_async._transitions.node_join import Site
+from dpf_async._transitions.node_join import NodeJoin
 from dpf_async._transitions.views import NodeView
 from dpf_async._watch.store import Store
 from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, Resource
@@ -25,8 +25,8 @@ class Stores:
         self.dpus: Store[DPU] = Store()
         self.maintenances: Store[DPUNodeMaintenance] = Store()
 
-    def site(self) -> Site:
-        return Site(self.nodes, self.devices, self.dpus, self.maintenances)
+    def site(self) -> NodeJoin:
+        return NodeJoin(self.nodes, self.devices, self.dpus, self.maintenances)
 
     def show(self, *states: ObjectState[Resource]) -> None:
         for state in states:
@@ -59,6 +59,6 @@ class Stores:
 
 
 @asynccontextmanager
-async def listening(site: Site) -> AsyncIterator[Hub[NodeView]]:
+async def listening(site: NodeJoin) -> AsyncIterator[Hub[NodeView]]:
     """What a stream enters, without a connection behind it."""
     yield site.hub

@@ -16,7 +16,7 @@ from dpf_async import Checkpoint, NodeTransitionStream, ObjectState
 from dpf_async._api.codec import Codec
 from dpf_async._api.records import ConditionRecord
 from dpf_async._session.node_handle import is_something
-from dpf_async._transitions.node_join import Site
+from dpf_async._transitions.node_join import NodeJoin
 from dpf_async.errors import UsageError
 from dpf_async.models import DPUDevice, DPUNode, DPUNodeMaintenance, Resource
 from dpf_async.transitions import (
@@ -41,7 +41,7 @@ SCOPE = {"namespace": "dpf-operator-system"}
 NODES = ("node-a", "node-b")
 
 
-def a_stream(site: Site, since: Checkpoint | None = None) -> NodeTransitionStream:
+def a_stream(site: NodeJoin, since: Checkpoint | None = None) -> NodeTransitionStream:
     """A stream of everything, as the client makes it."""
     return NodeTransitionStream(
         lambda: listening(site),
@@ -64,7 +64,7 @@ async def take(stream: NodeTransitionStream, count: int | None = None) -> list[T
     return told
 
 
-async def go_on(site: Site, stream: NodeTransitionStream) -> NodeTransitionStream:
+async def go_on(site: NodeJoin, stream: NodeTransitionStream) -> NodeTransitionStream:
     """Another process goes on where this one stopped."""
     await stream.__aexit__()
     return await a_stream(site, stored(stream)).__aenter__()
@@ -155,7 +155,7 @@ class Picture:
             known[told.type] = said(told.after)
 
 
-def truth(site: Site) -> Picture:
+def truth(site: NodeJoin) -> Picture:
     """What a worker that heard everything must believe."""
     picture = Picture()
     for name in site.names():
@@ -385,8 +385,8 @@ async def test_what_happened_in_between_is_told_once_and_as_not_contiguous() -> 
     assert not any(one.contiguous for one in told)
     changed = told[0]
     assert isinstance(changed, PhaseChanged)
-    assert changed.possibly_skipped is not None
-    assert "OS Installing" in changed.possibly_skipped
+    assert changed.phases_between is not None
+    assert "OS Installing" in changed.phases_between
 
 
 async def test_nothing_is_told_of_what_did_not_change_and_then_every_change_as_usual() -> None:
@@ -491,8 +491,8 @@ async def test_a_checkpoint_of_a_node_that_vanished_meanwhile_tells_that_it_is_g
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({}, "takes what checkpoint"),
-        ([], "takes what checkpoint"),
+        ({}, "must be a value that checkpoint"),
+        ([], "must be a value that checkpoint"),
         ({"format": "dpf_async.transitions/7"}, "another release"),
         ({"format": "dpf_async.transitions/1"}, "damaged"),
         (

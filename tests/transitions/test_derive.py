@@ -82,7 +82,7 @@ def test_a_jump_across_a_gap_is_one_transition_that_says_what_it_may_have_skippe
 
     assert isinstance(found, PhaseChanged)
     assert not found.contiguous
-    assert found.possibly_skipped == (
+    assert found.phases_between == (
         DPUPhase.NODE_EFFECT,
         DPUPhase.INITIALIZE_INTERFACE,
         DPUPhase.CONFIG_FW_PARAMETERS,
@@ -98,7 +98,7 @@ def test_what_a_jump_to_or_from_an_unknown_phase_or_backwards_skipped_nobody_can
             contiguous=False,
         )
         assert isinstance(found, PhaseChanged)
-        assert found.possibly_skipped is None
+        assert found.phases_between is None
 
 
 def test_f1_a_dpu_with_another_uid_is_a_replacement_and_its_states_are_not_mixed() -> None:

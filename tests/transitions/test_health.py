@@ -79,7 +79,7 @@ class Reader:
 
     def see(self, seconds: float, seen: NodeView | None) -> None:
         """This is true at this time, and nobody asks."""
-        self._reporter.see("node-1", seen, seconds)
+        self._reporter.observe("node-1", seen, seconds)
 
     def told(self, seconds: float) -> list[HealthTransition]:
         """What is told at this time though nothing happened."""
@@ -94,7 +94,7 @@ class Reader:
 
     @property
     def health(self) -> Any:
-        return self._reporter.told("node-1")
+        return self._reporter.reported("node-1")
 
 
 def kinds(told: list[HealthTransition]) -> list[type]:
@@ -166,7 +166,7 @@ def test_the_health_of_a_host_is_a_sentence() -> None:
     words = str(health_of(view(node(devices=("device-1", "device-2")), a_dpu(critical="False"))))
 
     assert words == (
-        "DPUNode node-1 cannot be used: DPU node-1-device-1 does not run all its critical services (PodsNotReady);"
+        "DPUNode node-1 cannot be used: DPU node-1-device-1 does not run all of its critical services (PodsNotReady);"
         " DPUDevice device-2 has no DPU"
     )
 

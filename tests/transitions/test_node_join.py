@@ -146,7 +146,7 @@ async def test_h3_a_level_that_holds_for_one_state_only_ends_the_wait() -> None:
     stores.show(dpu())
     stores.show(dpu(phase="Node Effect"))
 
-    assert (await wait.over()).ready
+    assert (await wait.result()).ready
 
 
 async def test_h13_a_level_that_raises_ends_its_own_wait_and_no_other() -> None:
@@ -165,8 +165,8 @@ async def test_h13_a_level_that_raises_ends_its_own_wait_and_no_other() -> None:
     stores.show(dpu())
 
     with pytest.raises(ZeroDivisionError):
-        await bad.over()
-    assert (await good.over()).ready
+        await bad.result()
+    assert (await good.result()).ready
 
 
 async def test_a_reader_is_marked_once_per_node_however_much_happens() -> None:
@@ -211,4 +211,4 @@ def test_a_device_that_two_nodes_list_concerns_both_and_then_the_one_that_is_lef
     stores.delete(old)
     stores.show(device(ready=True))
 
-    assert wait.is_over
+    assert wait.is_decided

@@ -293,7 +293,7 @@ def test_services_that_do_not_run_are_described_with_what_the_operator_says() ->
 
 
 def test_a_dpu_that_cannot_be_deleted_yet_is_described_as_that() -> None:
-    assert "DPF deletes no DPU while it installs the OS" in describe(
+    assert "DPF does not delete a DPU while it installs the OS" in describe(
         DPUView(dpu(phase="OS Installing", metadata=DELETED))
     )
     assert "DPF deletes it" not in describe(DPUView(dpu(phase="Rebooting", metadata=DELETED)))

@@ -9,8 +9,8 @@ import pytest
 from dpf_async._watch.backoff import Backoff
 
 
-def backoff(chance: Random | None = None) -> Backoff:
-    return Backoff(base=0.8, cap=30.0, reset=120.0, chance=chance or Random(1))
+def backoff(jitter: Random | None = None) -> Backoff:
+    return Backoff(base=0.8, cap=30.0, reset=120.0, jitter=jitter or Random(1))
 
 
 class Longest(Random):

@@ -186,7 +186,7 @@ async def test_j5_a_thousand_waits_that_time_out_leave_nothing_behind() -> None:
         leaving_nothing_behind(server),
         server.client() as dpf,
     ):
-        await dpf.dpu("a").look()
+        await dpf.dpu("a").find()
         await dpf.node("node-1").view()
         for plural in ("dpus", "dpunodes", "dpudevices", "dpunodemaintenances"):
             await server.watch(plural)
@@ -223,7 +223,7 @@ async def test_j6_what_a_reader_raises_leaves_as_itself(wait: bool) -> None:
 async def test_j6_a_group_that_a_worker_raises_keeps_its_members() -> None:
     async def fail_in_two_ways(server: Scripted) -> None:
         async with server.client() as dpf:
-            await dpf.dpu("a").look()
+            await dpf.dpu("a").find()
             raise ExceptionGroup("workers", [ZeroDivisionError(), KeyError()])
 
     async with Scripted(dpu("a", 10)) as server:

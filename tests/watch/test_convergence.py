@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dpf_async import ObjectState, Undecodable
 from dpf_async._api.codec import Codec
-from dpf_async._watch.store import Change, Store
+from dpf_async._watch.store import Change, Listener, Store
 from dpf_async.models import DPU
 from dpf_async.watch import Added, Deleted, EventStream, Gap, Resumed, Synced, Updated, WatchEvent
 from tests.support.clock import jumping
@@ -73,7 +73,7 @@ class Server:
         return {name: told for name, told in shown.items() if told.type != "DELETED"}
 
 
-class Witness:
+class Witness(Listener[DPU]):
     """A listener that checks every word it hears."""
 
     def __init__(self, store: Store[DPU]) -> None:
@@ -103,21 +103,9 @@ class Witness:
         self.newest[obj.uid] = int(obj.resource_version)
         self.shown.pop(obj.name, None)
 
-    def vanished(self, obj: Undecodable) -> None:
+    def undecodable_deleted(self, obj: Undecodable) -> None:
         assert obj.uid not in self.dead, "nobody dies twice"
         self.dead.add(obj.uid)
-
-    def interrupted(self, reason: str) -> None:
-        """Nothing to check."""
-
-    def list_begins(self) -> None:
-        """Nothing to check."""
-
-    def list_ends(self) -> None:
-        """Nothing to check."""
-
-    def listed(self, resource_version: str, *, rewound: bool) -> None:
-        """Nothing to check."""
 
 
 class Reader:

@@ -11,10 +11,11 @@ from random import Random
 import pytest
 
 from dpf_async._watch.machine import (
+    ApplyList,
+    Cancel,
     Checked,
     CheckEpoch,
     Collected,
-    Drop,
     Ended,
     Failed,
     Fault,
@@ -27,7 +28,6 @@ from dpf_async._watch.machine import (
     ReadList,
     Start,
     State,
-    Take,
     Ticked,
     applied,
 )
@@ -58,7 +58,7 @@ def test_the_list_comes_first_and_the_watch_begins_at_its_version() -> None:
     virtual.run(1)
 
     kinds = [type(effect) for _, effect in virtual.effects]
-    assert kinds == [ReadList, Take, OpenWatch]
+    assert kinds == [ReadList, ApplyList, OpenWatch]
     assert [effect.resource_version for _, effect in virtual.effects if isinstance(effect, OpenWatch)] == [
         "100"
     ]
@@ -86,7 +86,7 @@ class Longest(Random):
 
 
 def test_k6_errors_of_all_kinds_share_one_backoff_and_connecting_alone_resets_nothing() -> None:
-    virtual = Virtual(healthy, chance=Longest())
+    virtual = Virtual(healthy, jitter=Longest())
     virtual.start()
 
     waits = []
@@ -102,7 +102,7 @@ def test_k6_errors_of_all_kinds_share_one_backoff_and_connecting_alone_resets_no
 
 
 def test_k2_two_minutes_of_watching_reset_the_backoff() -> None:
-    virtual = watching(chance=Longest())
+    virtual = watching(jitter=Longest())
     virtual.machine._backoff.attempt = 6
 
     virtual.run(121)
@@ -135,7 +135,7 @@ def test_c1_c2_an_expired_version_leads_to_a_list_whatever_way_it_was_told() -> 
     virtual.feed(Failed(current_watch(virtual), EXPIRED))
     virtual.run(2)
 
-    assert [type(effect) for _, effect in virtual.effects] == [Interrupted, ReadList, Take, OpenWatch]
+    assert [type(effect) for _, effect in virtual.effects] == [Interrupted, ReadList, ApplyList, OpenWatch]
 
 
 def test_c3_expired_again_and_again_right_after_the_list_slows_down() -> None:
@@ -144,7 +144,7 @@ def test_c3_expired_again_and_again_right_after_the_list_slows_down() -> None:
             Failed(request.connection, EXPIRED) if isinstance(request, OpenWatch) else healthy(request, now)
         )
 
-    virtual = Virtual(always_expired, chance=Longest())
+    virtual = Virtual(always_expired, jitter=Longest())
 
     virtual.start()
     virtual.run(600)
@@ -190,7 +190,7 @@ def test_c17_one_event_between_two_clean_ends_makes_progress_at_a_bounded_rate()
 
 
 def test_b10_a_stream_that_is_not_kubernetes_leads_to_a_list_after_a_pause() -> None:
-    virtual = watching(chance=Longest())
+    virtual = watching(jitter=Longest())
 
     effects = virtual.feed(Failed(current_watch(virtual), Fault(FaultKind.MALFORMED, "not JSON")))
 
@@ -218,7 +218,7 @@ def test_d4_a_watch_that_falls_silent_is_replaced_by_one_that_is_opened_first() 
     virtual.run(70)
 
     kinds = [type(effect) for _, effect in virtual.effects]
-    assert kinds == [OpenWatch, Drop]
+    assert kinds == [OpenWatch, Cancel]
     assert virtual.times(OpenWatch)[0] - silent_since <= 65.0 + 1e-6
     assert virtual.machine.fault is None
 
@@ -242,7 +242,7 @@ def test_d4_a_silent_watch_whose_replacement_fails_is_kept_while_another_is_trie
 
     kinds = [type(effect) for _, effect in virtual.effects]
     # And somebody looks what was missed: the server was away.
-    assert kinds[:5] == [OpenWatch, OpenWatch, Drop, ReadList, Take]
+    assert kinds[:5] == [OpenWatch, OpenWatch, Cancel, ReadList, ApplyList]
     assert virtual.times(ReadList)[0] - virtual.times(OpenWatch)[1] <= WatchPolicy().backoff_cap
 
 
@@ -251,9 +251,9 @@ def test_bytes_put_the_silence_off() -> None:
 
     for _ in range(10):
         virtual.run(60)
-        virtual.heard_at = virtual.now
+        virtual.last_byte_at = virtual.now
 
-    assert virtual.effects == [] or [type(effect) for _, effect in virtual.effects] == [ReadList, Take]
+    assert virtual.effects == [] or [type(effect) for _, effect in virtual.effects] == [ReadList, ApplyList]
 
 
 def test_d13_a_healthy_idle_watch_rotates_for_ten_minutes_without_a_list_or_an_interruption() -> None:
@@ -262,7 +262,7 @@ def test_d13_a_healthy_idle_watch_rotates_for_ten_minutes_without_a_list_or_an_i
     virtual.run(600)
 
     kinds = [type(effect) for _, effect in virtual.effects]
-    assert kinds == [OpenWatch, Drop] * (len(kinds) // 2)
+    assert kinds == [OpenWatch, Cancel] * (len(kinds) // 2)
     assert 2 <= len(kinds) // 2 <= 3
 
 
@@ -276,8 +276,8 @@ def test_d14_the_replacement_begins_where_the_picture_is_and_the_old_watch_goes_
     opened, dropped = (effect for _, effect in virtual.effects)
     assert isinstance(opened, OpenWatch)
     assert opened.resource_version == "140"
-    assert dropped == Drop(old)
-    assert virtual.machine.is_wanted(opened.connection)
+    assert dropped == Cancel(old)
+    assert virtual.machine.is_active(opened.connection)
 
 
 def test_a_watch_that_breaks_while_its_replacement_opens_is_simply_replaced() -> None:
@@ -344,7 +344,7 @@ def test_a11_a_list_older_than_what_was_seen_is_read_again_before_it_is_believed
     virtual.feed(Failed(current_watch(virtual), EXPIRED))
     virtual.run(5)
 
-    taken = [effect for effect in virtual.seen(Take) if isinstance(effect, Take)]
+    taken = [effect for effect in virtual.seen(ApplyList) if isinstance(effect, ApplyList)]
     assert len(virtual.seen(ReadList)) == 2
     assert [take.rewound for take in taken] == [False]
     assert virtual.machine.resume == "100"
@@ -367,8 +367,8 @@ def test_e1_a_server_restored_from_a_backup_is_noticed_and_believed_when_it_says
     virtual.feed(Failed(current_watch(virtual), BROKEN))
     virtual.run(10)
 
-    (taken,) = virtual.seen(Take)
-    assert isinstance(taken, Take)
+    (taken,) = virtual.seen(ApplyList)
+    assert isinstance(taken, ApplyList)
     assert taken.rewound
     assert virtual.machine.resume == "50"
     assert virtual.machine.state is State.WATCHING
@@ -400,7 +400,7 @@ def test_the_audit_reads_the_list_beside_the_watch_and_again_about_every_ten_min
 
     virtual.run(3600)
 
-    taken = [effect for effect in virtual.seen(Take) if isinstance(effect, Take)]
+    taken = [effect for effect in virtual.seen(ApplyList) if isinstance(effect, ApplyList)]
     assert {take.origin for take in taken} == {"audit"}
     assert 4 <= len(taken) <= 8
     assert virtual.seen(OpenWatch) == []
@@ -460,12 +460,12 @@ def test_what_an_abandoned_request_still_says_counts_for_nothing() -> None:
 
 
 def test_i9_at_most_two_requests_are_under_way_at_any_time() -> None:
-    chance = Random(3)
+    jitter = Random(3)
 
     def erratic(request: Requests, now: float) -> Input | None:
-        roll = chance.random()
+        roll = jitter.random()
         if roll < 0.3:
-            return Failed(request.connection, chance.choice([BROKEN, EXPIRED, UNAVAILABLE]))
+            return Failed(request.connection, jitter.choice([BROKEN, EXPIRED, UNAVAILABLE]))
         return healthy(request, now)
 
     virtual = Virtual(erratic, policy=WatchPolicy(silence=20, rotation=(30, 40), audit=15), latency=3.0)
@@ -475,8 +475,8 @@ def test_i9_at_most_two_requests_are_under_way_at_any_time() -> None:
         machine = virtual.machine
         under_way = [c for c in (machine._current, machine._standby, machine._audit) if c is not None]
         assert len(under_way) <= 2
-        if machine._current is not None and chance.random() < 0.05 and machine._opened_at is not None:
+        if machine._current is not None and jitter.random() < 0.05 and machine._opened_at is not None:
             end: Input = (
-                Ended(machine._current) if chance.random() < 0.5 else Failed(machine._current, BROKEN)
+                Ended(machine._current) if jitter.random() < 0.5 else Failed(machine._current, BROKEN)
             )
             virtual.feed(end)

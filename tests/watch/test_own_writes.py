@@ -63,7 +63,7 @@ async def test_g19_any_newer_version_shows_that_the_write_has_been_told(news: by
 
         async def look() -> None:
             with suppress(DecodeError):
-                await dpf.dpu("a").look()
+                await dpf.dpu("a").find()
 
         tasks.start_soon(look)
         await anyio.sleep(1)
@@ -97,7 +97,7 @@ async def test_g19_a_look_after_a_deletion_does_not_see_the_object_any_more() ->
         seen: list[DPUView | None] = []
 
         async def look() -> None:
-            seen.append(await dpf.dpu("a").look())
+            seen.append(await dpf.dpu("a").find())
 
         tasks.start_soon(look)
         await anyio.sleep(1)

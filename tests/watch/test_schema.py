@@ -254,7 +254,7 @@ async def test_g3_the_deletion_of_an_object_that_cannot_be_read_ends_the_wait_fo
             await dpf.dpu("a").until_gone(timeout=0)
         tasks.start_soon(watch.send, event("DELETED", spoilt(dpu("a", 102))))
         await dpf.dpu("a").until_gone()
-        looked = await dpf.dpu("a").look()
+        looked = await dpf.dpu("a").find()
 
     assert looked is None
 

@@ -12,7 +12,7 @@ import pytest
 
 from dpf_async import ObjectState, Undecodable
 from dpf_async._api.codec import Codec
-from dpf_async._watch.store import Change, Store
+from dpf_async._watch.store import Change, Listener, Store
 from dpf_async.models import DPU
 from tests.support.objects import dpu
 
@@ -29,7 +29,7 @@ def unreadable(name: str, version: int, uid: str = "u1") -> Undecodable:
     return Undecodable(DPU, name, "dpf", uid, str(version), "phase: expected str", b"{}")
 
 
-class Heard:
+class Recorder(Listener[DPU]):
     """A listener that writes down what it hears, such as "a 10→12 watch"."""
 
     def __init__(self, store: Store[DPU]) -> None:
@@ -49,19 +49,13 @@ class Heard:
     def undecodable(self, obj: Undecodable) -> None:
         self.lines.append(f"{obj.name} unreadable@{obj.resource_version}")
 
-    def vanished(self, obj: Undecodable) -> None:
+    def undecodable_deleted(self, obj: Undecodable) -> None:
         self.lines.append(f"{obj.name} unreadable@{obj.resource_version} gone")
 
     def interrupted(self, reason: str) -> None:
         self.lines.append("interrupted")
 
-    def list_begins(self) -> None:
-        """Nothing to check."""
-
-    def list_ends(self) -> None:
-        """Nothing to check."""
-
-    def listed(self, resource_version: str, *, rewound: bool) -> None:
+    def resumed(self, resource_version: str, *, rewound: bool) -> None:
         self.lines.append(f"listed@{resource_version}{' rewound' if rewound else ''}")
 
     def take(self) -> list[str]:
@@ -69,12 +63,12 @@ class Heard:
         return lines
 
 
-def having(*states: ObjectState[DPU]) -> tuple[Store[DPU], Heard]:
+def having(*states: ObjectState[DPU]) -> tuple[Store[DPU], Recorder]:
     """A store that has these objects, and a listener that came afterwards."""
     store: Store[DPU] = Store()
     for one in states:
         store.apply("ADDED", one)
-    return store, Heard(store)
+    return store, Recorder(store)
 
 
 def shown(store: Store[DPU]) -> dict[str, str]:
@@ -186,7 +180,7 @@ def test_e11_an_audit_repairs_what_the_server_never_told_and_counts_it() -> None
     assert store.repairs == 3
 
 
-def test_e1_after_a_rewind_older_states_are_the_truth_and_graves_are_empty() -> None:
+def test_e1_after_a_rewind_older_states_are_the_truth_and_tombstones_are_empty() -> None:
     store, heard = having(state("a", 90), state("young", 91, "u2"), state("dead", 92, "u3"))
     store.apply("DELETED", state("dead", 93, "u3"))
     heard.take()
@@ -357,15 +351,15 @@ def test_e9_opaque_versions_are_told_apart_and_never_put_in_order() -> None:
     assert store.duplicates == 1
 
 
-def test_graves_are_forgotten_from_the_oldest_on() -> None:
+def test_tombstones_are_forgotten_from_the_oldest_on() -> None:
     store, _ = having()
     for n in range(10_050):
         store.apply("ADDED", state(f"a-{n}", n + 1, f"u{n}"))
         store.apply("DELETED", state(f"a-{n}", n + 1, f"u{n}"))
 
-    assert len(store._graves) == 10_000
-    assert "u10049" in store._graves
-    assert "u0" not in store._graves
+    assert len(store._tombstones) == 10_000
+    assert "u10049" in store._tombstones
+    assert "u0" not in store._tombstones
 
 
 def test_what_a_list_has_exists_whatever_was_heard_before_the_list_was_made() -> None:
@@ -386,7 +380,7 @@ def test_what_a_list_can_read_again_is_hidden_no_more_when_it_is_told() -> None:
     store.put_undecodable(unreadable("a", 12))
     hidden: list[bool] = []
 
-    class Looking(Heard):
+    class Looking(Recorder):
         def changed(self, change: Change[DPU]) -> None:
             super().changed(change)
             hidden.append(change.name in store.unreadable)

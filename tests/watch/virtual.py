@@ -6,10 +6,10 @@ from collections.abc import Callable
 from random import Random
 
 from dpf_async._watch.machine import (
+    Cancel,
     Checked,
     CheckEpoch,
     Collected,
-    Drop,
     Effect,
     Ended,
     Failed,
@@ -44,13 +44,13 @@ class Virtual:
         server: Callable[[Requests, float], Input | None],
         *,
         policy: WatchPolicy | None = None,
-        chance: Random | None = None,
+        jitter: Random | None = None,
         latency: float = 0.01,
     ) -> None:
         self.policy = policy or WatchPolicy()
-        self.machine = Machine(self.policy, chance or Random(7))
+        self.machine = Machine(self.policy, jitter or Random(7))
         self.now = 1000.0
-        self.heard_at = self.now
+        self.last_byte_at = self.now
         self.effects: list[tuple[float, Effect]] = []
         self._server = server
         self._latency = latency
@@ -61,7 +61,7 @@ class Virtual:
 
     def feed(self, happened: Input) -> list[Effect]:
         if isinstance(happened, Opened):
-            self.heard_at = self.now
+            self.last_byte_at = self.now
         effects = self.machine.step(happened, self.now)
         for effect in effects:
             self.effects.append((self.now, effect))
@@ -89,7 +89,7 @@ class Virtual:
                 for answer in answers:
                     self.feed(answer)
             else:
-                self.feed(Ticked(self.heard_at))
+                self.feed(Ticked(self.last_byte_at))
 
     def seen(self, kind: type[Effect]) -> list[Effect]:
         return [effect for _, effect in self.effects if isinstance(effect, kind)]
@@ -117,7 +117,7 @@ __all__ = [
     "BROKEN",
     "EXPIRED",
     "UNAVAILABLE",
-    "Drop",
+    "Cancel",
     "Ended",
     "Failed",
     "Requests",

@@ -158,17 +158,17 @@ class _Host:
 
     async def _attend(self) -> None:
         """Act until nothing is left to be done. No await between finding that and being idle."""
-        backoff = Backoff(base=RETRY_BASE, cap=RETRY_CAP, reset=RETRY_CAP, chance=Random())  # noqa: S311  not a secret
+        backoff = Backoff(base=RETRY_BASE, cap=RETRY_CAP, reset=RETRY_CAP, jitter=Random())  # noqa: S311  not a secret
         while (act := self._next()) is not None:
             name, do, done = act
             news, self.is_touched = self.news, True
-            self.reporter.tell(f"DPUNode {self.name}", name)
+            self.reporter.report(f"DPUNode {self.name}", name)
             try:
                 await do()
             except Exception as error:  # noqa: BLE001  whatever a policy raises, the other hosts go on
                 wait = backoff.next()
                 log.error("policy_failed", node=self.name, act=name, error=repr(error), again_in=wait)
-                self.reporter.tell(
+                self.reporter.report(
                     f"DPUNode {self.name}",
                     f"{name} failed, attempt {backoff.attempt}: {error!r}; again in {wait:.0f} s, or when it changes",
                 )
@@ -178,7 +178,7 @@ class _Host:
                 done()
                 backoff.survived(RETRY_CAP)
                 log.info("policy_done", node=self.name, act=name)
-                self.reporter.tell(f"DPUNode {self.name}", f"{name} done")
+                self.reporter.report(f"DPUNode {self.name}", f"{name} done")
         self.is_busy = False
         if self.health is None:
             self.forgotten(self.name)

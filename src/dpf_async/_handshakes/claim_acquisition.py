@@ -38,7 +38,7 @@ class ClaimAcquisition:
     ) -> None:
         """`picture` shows the leases that are claims; it is asked for when somebody else has one."""
         self.claims = claims
-        self.identity = f"{claims.holder or socket.gethostname()}_{secrets.token_hex(4)}"
+        self.identity: str = f"{claims.holder or socket.gethostname()}_{secrets.token_hex(4)}"
         self._leases = leases
         self._picture = picture
 
@@ -64,8 +64,8 @@ class ClaimAcquisition:
         obstacles = ["it could not be claimed in time"]
         taken = False
         try:
-            with anyio.move_on_after(deadline.for_a_look):
-                taken = await self._take(claim, withdrawn, obstacles, patient=not deadline.is_one_look)
+            with anyio.move_on_after(deadline.for_one_check):
+                taken = await self._take(claim, withdrawn, obstacles, patient=not deadline.checks_once)
         except Forbidden as error:
             error.add_note(
                 "claims need get, list, watch, create and patch of leases in API group coordination.k8s.io: the rule"
@@ -77,12 +77,12 @@ class ClaimAcquisition:
                 await claim.renounce()
         if taken:
             return claim
-        return None if withdrawn.is_over else obstacles[-1]
+        return None if withdrawn.is_decided else obstacles[-1]
 
     async def _take(
         self, claim: Claim, withdrawn: Wait[NodeView], obstacles: list[str], *, patient: bool
     ) -> bool:
-        while not withdrawn.is_over:
+        while not withdrawn.is_decided:
             try:
                 found = await self._lease_of(claim.node)
                 if found is not None and not _free(found, self.identity):
@@ -116,9 +116,9 @@ class ClaimAcquisition:
             written: Wait[Any] = Wait(_another_version_than(lease), lambda _: None)
             with anyio.move_on_after(patience):
                 await self._first_of(written, withdrawn, lease)
-            if withdrawn.is_over or not written.is_over:
-                return not withdrawn.is_over, lease
-            state: ObjectState[Lease] | None = await written.over()
+            if withdrawn.is_decided or not written.is_decided:
+                return not withdrawn.is_decided, lease
+            state: ObjectState[Lease] | None = await written.result()
             if state is None:
                 return True, None
             lease = state.object
@@ -131,12 +131,12 @@ class ClaimAcquisition:
             tasks.start_soon(_tell, withdrawn, over)
             picture = await self._picture()
             await picture.reflector.synced()
-            await picture.reflector.reached(lease.metadata.resource_version)
+            await picture.reflector.wait_for_version(lease.metadata.resource_version)
             picture.hub.add_wait(lease.name, written)
             try:
                 # A lease that lost our label is in no picture of ours: then only time tells.
                 if CLAIM_LABEL in lease.metadata.labels:
-                    written.judge(picture.look(lease.name))
+                    written.evaluate(picture.view(lease.name))
                     tasks.start_soon(_tell, written, over)
                 await over.wait()
             finally:
@@ -144,7 +144,7 @@ class ClaimAcquisition:
 
 
 async def _tell(wait: Wait[Any], event: anyio.Event) -> None:  # Any: whatever it waits for
-    await wait.over()
+    await wait.result()
     event.set()
 
 

@@ -123,7 +123,7 @@ class Claim:
     """
 
     def __init__(self, leases: ResourceClient[Lease], view: NodeView, holder: str, seconds: int) -> None:
-        self.node = view.name
+        self.node: str = view.name
         self.holder = holder
         self.earlier: Attempt | None = None
         self._leases = leases

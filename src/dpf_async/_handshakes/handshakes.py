@@ -144,14 +144,14 @@ async def asked(
     deadline = Deadline(timeout)
     level = question.stands if unless is None else question.stands | unless
     while True:
-        view = await node.until(level, timeout=0 if deadline.is_one_look else deadline.left)
+        view = await node.until(level, timeout=0 if deadline.checks_once else deadline.remaining)
         request = question.read(view)
         if request is None:
             yield None
             return
         async with AsyncExitStack() as stack:
             too_late = partial(_too_late, node.name, question.stands.name, view, timeout)
-            with anyio.move_on_after(deadline.left) as patience:
+            with anyio.move_on_after(deadline.remaining) as patience:
                 # Whoever claims has a node as a whole: its two questions take turns.
                 key = question.name if claimant is None else "claim"
                 await stack.enter_async_context(locks.holding(key, node.name))
@@ -168,7 +168,7 @@ async def asked(
                 claim = claimed
                 await stack.enter_async_context(claim.kept())
             # Another worker may have answered while we waited: look again, past its write.
-            with anyio.move_on_after(deadline.for_a_look) as patience:
+            with anyio.move_on_after(deadline.for_one_check) as patience:
                 request = await _begun(node, question, claim)
             if patience.cancelled_caught:
                 raise too_late(f"it could not be seen whether its {question.name} still stands")
@@ -260,7 +260,7 @@ class _Answer(Generic[Q]):
     async def _attempt(self) -> bool:
         claim = self._request.claim
         version: str | None = None
-        while not self._withdrawn.is_over:
+        while not self._withdrawn.is_decided:
             if claim is not None:
                 # In this order: it stood, then nobody else had the claim, then nothing was written since it stood.
                 # However long we sleep between two of these, what is answered is the request that was worked on.
@@ -270,7 +270,7 @@ class _Answer(Generic[Q]):
                 if self._tried:
                     # That may have been taken all the same, and what stands now may be another request: look past it.
                     await self._node.view()
-                    if self._withdrawn.is_over:
+                    if self._withdrawn.is_decided:
                         break
                 if not await claim.finish(self._question.name):
                     return False

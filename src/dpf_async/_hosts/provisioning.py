@@ -17,6 +17,9 @@ from dpf_async._base.error_notes import progress_note
 from dpf_async._base.tasks import background_tasks
 from dpf_async._hosts import registration, reprovisioning, stale_holds
 from dpf_async._hosts.fault_grace import GRACE, FaultGrace, faults_in_the_way
+from dpf_async._hosts.registration import IfTerminating
+from dpf_async._hosts.reprovisioning import IfInstalling
+from dpf_async._hosts.stale_holds import IfReleased
 from dpf_async._readers.progress import ProgressReporter
 from dpf_async._readers.waits import Deadline
 from dpf_async._session.node_handle import dpu_failed
@@ -35,9 +38,6 @@ from dpf_async.models import DPUPhase
 
 if TYPE_CHECKING:
     from dpf_async._client import DPFClient
-    from dpf_async._hosts.registration import IfTerminating
-    from dpf_async._hosts.reprovisioning import IfInstalling
-    from dpf_async._hosts.stale_holds import IfReleased
     from dpf_async._readers.progress import ProgressListener
     from dpf_async._specs import HostSpec
 
@@ -313,23 +313,25 @@ class _Attendance:
 
     async def _give_free(self) -> None:
         # Several workers may attend one host: whoever comes second finds the question answered.
-        async with self._node.node_effect_hold(unless=~node_effect_held, timeout=self._deadline.left) as hold:
+        async with self._node.node_effect_hold(
+            unless=~node_effect_held, timeout=self._deadline.remaining
+        ) as hold:
             if hold is None:
                 return
             if self._node_effect is not None:
-                self._reporter.tell(self._subject, "is made free to be disturbed")
+                self._reporter.report(self._subject, "is made free to be disturbed")
                 await self._node_effect(self._node.name)
-            self._reporter.tell(self._subject, f"may be disturbed; releases {hold.maintenance}")
+            self._reporter.report(self._subject, f"may be disturbed; releases {hold.maintenance}")
 
     async def _have_rebooted(self) -> None:
         async with self._node.external_reboot(
-            unless=~external_reboot_required, timeout=self._deadline.left
+            unless=~external_reboot_required, timeout=self._deadline.remaining
         ) as request:
             if request is None:
                 return
-            self._reporter.tell(self._subject, f"is rebooted for {', '.join(request.dpus)}")
+            self._reporter.report(self._subject, f"is rebooted for {', '.join(request.dpus)}")
             await self._reboot(self._node.name)
-            self._reporter.tell(self._subject, "was rebooted")
+            self._reporter.report(self._subject, "was rebooted")
 
 
 def _as_far_as_it_gets(view: NodeView) -> bool:

@@ -97,13 +97,13 @@ class HealthStream(Subscription[NodeView]):
 
         Damped as the transitions are: what is true now, whatever was told, says NodeHandle.health.
         """
-        return self._reporter.told(node)
+        return self._reporter.reported(node)
 
     def _look(self, name: str, now: float) -> None:
-        view: NodeView | None = self._hub.look(name)
+        view: NodeView | None = self._hub.view(name)
         if view is not None and not self._select(view):
             view = None
-        self._reporter.see(name, view, now)
+        self._reporter.observe(name, view, now)
 
     def _begin(self) -> None:
         for key in self._keys():

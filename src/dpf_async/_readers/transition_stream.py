@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from dpf_async._readers.subscription import Subscription
 from dpf_async._transitions import checkpoint as memory
-from dpf_async._transitions.checkpoint import Checkpoint, Remembered
+from dpf_async._transitions.checkpoint import Checkpoint, CheckpointNode
 from dpf_async._transitions.derive import derive
 from dpf_async._transitions.hub import Hub
 from dpf_async._transitions.transitions import Transition
@@ -82,7 +82,7 @@ class TransitionStream(Subscription[V], Generic[V, S]):
                     self._turn = None
                 return transition
             key, missed = await self._cursor.next()
-            if self._hub.hidden(key):
+            if self._hub.is_unreadable(key):
                 self._hidden.add(key)
                 continue
             contiguous = missed.contiguous and missed.changes == 1 and key not in self._hidden
@@ -91,7 +91,7 @@ class TransitionStream(Subscription[V], Generic[V, S]):
         raise StopAsyncIteration
 
     def _look(self, key: str, *, contiguous: bool) -> None:
-        view: V | None = self._hub.look(key)
+        view: V | None = self._hub.view(key)
         if view is not None and not self._select(view):
             view = None
         before = self._told.get(key)
@@ -115,7 +115,7 @@ class TransitionStream(Subscription[V], Generic[V, S]):
             self._cursor.mark(key, origin)
 
 
-class NodeTransitionStream(TransitionStream[NodeView, NodeView | Remembered]):
+class NodeTransitionStream(TransitionStream[NodeView, NodeView | CheckpointNode]):
     """Transitions of hosts; what it has told so far can be kept, and another stream goes on from there."""
 
     def __init__(
@@ -141,7 +141,7 @@ class NodeTransitionStream(TransitionStream[NodeView, NodeView | Remembered]):
         Raises:
             UsageError: it is no checkpoint of such a stream.
         """
-        super().__init__(enter, _between, key=key, keys=keys, select=select, settle=memory.as_last_told)
+        super().__init__(enter, _between, key=key, keys=keys, select=select, settle=memory.as_last_reported)
         self._about = scope
         if since is not None:
             self._resumed = True
@@ -157,13 +157,15 @@ class NodeTransitionStream(TransitionStream[NodeView, NodeView | Remembered]):
 
         Measured: 1.8 kB of JSON per host with one DPU that is Ready, 3.2 kB with two; 10 to 60 µs per host to make.
         """
-        nodes = {key: memory.remember(told) for key, told in self._told.items()}
+        nodes = {key: memory.checkpoint_node(told) for key, told in self._told.items()}
         if (turn := self._turn) is not None:
-            so_far = Remembered() if turn.before is None else memory.copy(memory.remember(turn.before))
+            so_far = (
+                CheckpointNode() if turn.before is None else memory.copy(memory.checkpoint_node(turn.before))
+            )
             for transition in turn.told:
-                memory.enter(so_far, transition, turn.after)
+                memory.apply(so_far, transition, turn.after)
             nodes[turn.key] = so_far
-        return memory.write({key: one for key, one in nodes.items() if not one.is_nothing}, self._about)
+        return memory.write({key: one for key, one in nodes.items() if not one.is_empty}, self._about)
 
 
 class _Turn(Generic[S]):
@@ -185,7 +187,10 @@ class _Turn(Generic[S]):
 
 
 def _between(
-    key: str, before: NodeView | Remembered | None, after: NodeView | Remembered | None, contiguous: bool
+    key: str,
+    before: NodeView | CheckpointNode | None,
+    after: NodeView | CheckpointNode | None,
+    contiguous: bool,
 ) -> Iterator[Transition]:
     # What could not be read, or was remembered only, may have been in any state meanwhile.
     known = before is None or (isinstance(before, NodeView) and not before.unreadable)

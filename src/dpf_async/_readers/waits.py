@@ -27,22 +27,22 @@ FIRST_LOOK: Final = 60.0
 class Deadline:
     """A point in time from which several waits in a row take what is left. None means no end."""
 
-    __slots__ = ("_at", "is_one_look")
+    __slots__ = ("_at", "checks_once")
 
     def __init__(self, timeout: float | None) -> None:
-        self.is_one_look = timeout is not None and timeout <= 0
+        self.checks_once: bool = timeout is not None and timeout <= 0
         """There never was any time to wait, only to look."""
         self._at = math.inf if timeout is None else anyio.current_time() + timeout
 
     @property
-    def left(self) -> float | None:
+    def remaining(self) -> float | None:
         """Seconds that are left, not below 0; None if there is no end."""
         return None if math.isinf(self._at) else max(0.0, self._at - anyio.current_time())
 
     @property
-    def for_a_look(self) -> float | None:
+    def for_one_check(self) -> float | None:
         """Seconds that a look may take: what is left, but a request's time where there never was any time at all."""
-        return FIRST_LOOK if self.is_one_look else self.left
+        return FIRST_LOOK if self.checks_once else self.remaining
 
 
 async def wait_for(
@@ -73,19 +73,19 @@ async def wait_for(
     began = anyio.current_time()
     deadline = Deadline(timeout)
     looked = False
-    with anyio.move_on_after(deadline.for_a_look):
+    with anyio.move_on_after(deadline.for_one_check):
         await fresh()
         looked = True
-        first = hub.look(key)
+        first = hub.view(key)
         wait = Wait(level, failure_check(first, began))
-        if not hub.hidden(key) and wait.judge(first):
-            return await wait.over()
-        if not deadline.is_one_look:
+        if not hub.is_unreadable(key) and wait.evaluate(first):
+            return await wait.result()
+        if not deadline.checks_once:
             hub.add_wait(key, wait)
             try:
-                return await wait.over()
+                return await wait.result()
             finally:
                 hub.remove_wait(key, wait)
     waited = anyio.current_time() - began
-    last = hub.look(key)
+    last = hub.view(key)
     raise WaitTimeout(words(last, waited, looked), condition=level.name, view=last, waited=waited)

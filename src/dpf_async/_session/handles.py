@@ -6,21 +6,22 @@ later is not taken for the answer (G7).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import anyio
 
+from dpf_async._readers.view_stream import ViewStream
 from dpf_async._readers.waits import wait_for
-from dpf_async._transitions.hub import FailureCheck, Hub
+from dpf_async._transitions.hub import FailureCheck, Hub, HubListener
 from dpf_async._transitions.levels import Level
 from dpf_async.errors import DecodeError, NotFound, ObjectReplaced, WaitError
 from dpf_async.models import Resource
 
 if TYPE_CHECKING:
-    from dpf_async._api.codec import ObjectState, Undecodable
+    from dpf_async._api.codec import ObjectState
     from dpf_async._watch.reflector import Reflector
-    from dpf_async._watch.store import Change
 
 T = TypeVar("T", bound=Resource)
 
@@ -43,11 +44,11 @@ class ObjectCache(Generic[T, View]):
 
     def __init__(self, reflector: Reflector[T], view_of: Callable[[ObjectState[T]], View]) -> None:
         self.reflector = reflector
-        self.hub: Hub[View | None] = Hub(self.look, self.hidden)
+        self.hub: Hub[View | None] = Hub(self.view, self.hidden)
         self._view_of = view_of
-        reflector.store.listen(self)
+        reflector.store.listen(HubListener(self.hub))
 
-    def look(self, name: str) -> View | None:
+    def view(self, name: str) -> View | None:
         """The view of the object of this name; None if there is none."""
         state = self.reflector.store.get(name)
         return None if state is None else self._view_of(state)
@@ -55,32 +56,6 @@ class ObjectCache(Generic[T, View]):
     def hidden(self, name: str) -> bool:
         """An object of this name exists and cannot be read."""
         return name in self.reflector.store.unreadable
-
-    # What the store tells.
-
-    def changed(self, change: Change[T]) -> None:
-        """An object appeared, changed or went."""
-        self.hub.notify(change.name, change.origin)
-
-    def undecodable(self, obj: Undecodable) -> None:
-        """An object exists and cannot be read: there is no view of it."""
-        self.hub.notify(obj.name, "watch")
-
-    def vanished(self, obj: Undecodable) -> None:
-        """An object that could not be read is gone."""
-        self.hub.notify(obj.name, "watch")
-
-    def interrupted(self, reason: str) -> None:
-        """Nothing: the next list tells what changed."""
-
-    def list_begins(self) -> None:
-        """Nothing: each object is told of for itself."""
-
-    def list_ends(self) -> None:
-        """Nothing."""
-
-    def listed(self, resource_version: str, *, rewound: bool) -> None:
-        """Nothing: what the list changed was told one by one."""
 
 
 Verdict = Callable[[View, Level[Any], float], "WaitError | None"]
@@ -114,7 +89,7 @@ class ObjectHandle(Generic[View]):
             NotFound: there is no object of this name.
             DecodeError: there is one, and it cannot be read.
         """
-        view = await self.look()
+        view = await self.find()
         if view is None:
             raise NotFound(
                 f"there is no {self.kind} {self.name}",
@@ -124,7 +99,7 @@ class ObjectHandle(Generic[View]):
             )
         return view
 
-    async def look(self) -> View | None:
+    async def find(self) -> View | None:
         """The same, and None if there is no object of this name.
 
         Raises:
@@ -136,7 +111,29 @@ class ObjectHandle(Generic[View]):
             raise DecodeError(
                 f"{self.kind} {self.name} cannot be read: {unreadable.error}", kind=self.kind, name=self.name
             )
-        return picture.look(self.name)
+        return picture.view(self.name)
+
+    def views(self) -> ViewStream[View | None]:
+        """The views of this object: `async with handle.views() as views: async for view in views`.
+
+        The current view is first, then one after each change; None while there is no object of this name. A slow reader
+        receives the newest view only. See ViewStream for what an iterator skips; `until` skips nothing.
+
+        Raises:
+            Unauthorized, Forbidden, KindNotServed: on entering, if the kind cannot be listed.
+        """
+
+        @asynccontextmanager
+        async def enter() -> AsyncIterator[Hub[View | None]]:
+            picture = await self._picture()
+            await self._fresh(picture.reflector)
+            yield picture.hub
+
+        return ViewStream(enter, self.name)
+
+    def describe(self, view: View) -> str:
+        """A description of the state in a view, as error messages have it."""
+        return self._describe(view)
 
     async def until(self, condition: Level[View], *, timeout: float | None = None) -> View:
         """Wait until condition holds for this object and return the view in which it did.

@@ -12,11 +12,12 @@ import anyio
 from dpf_async._handshakes.handshakes import HoldRequest, Question, RebootRequest, asked
 from dpf_async._readers.health_stream import HealthStream, damping
 from dpf_async._readers.transition_stream import NodeTransitionStream
+from dpf_async._readers.view_stream import ViewStream
 from dpf_async._readers.waits import wait_for
 from dpf_async._transitions.health import NodeHealth, health_of
 from dpf_async._transitions.hub import FailureCheck, Hub, Wait
 from dpf_async._transitions.levels import Level, external_reboot_required, node_effect_held
-from dpf_async._transitions.node_join import Site
+from dpf_async._transitions.node_join import NodeJoin
 from dpf_async._transitions.views import DPUView, MaintenanceView, NodeView, describe
 from dpf_async.errors import Conflict, DPUFailed, NotFound, ObjectReplaced, WaitError
 from dpf_async.models import DPUNode, DPUNodeMaintenance, DPUPhase, known
@@ -38,7 +39,7 @@ class NodeServices:
     def __init__(
         self,
         *,
-        site: Callable[[], Awaitable[Site]],
+        site: Callable[[], Awaitable[NodeJoin]],
         fresh: Callable[[], Awaitable[None]],
         nodes: Resources[DPUNode],
         maintenances: Resources[DPUNodeMaintenance],
@@ -77,6 +78,29 @@ class NodeHandle:
         await self._services.fresh()
         return site.view(self.name)
 
+    def views(self) -> ViewStream[NodeView]:
+        """The views of this node: `async with node.views() as views: async for view in views`.
+
+        The current view is first, then one after each change of the DPUNode or of an object that refers to it. A slow
+        reader receives the newest view only. A node that does not exist has views too: `exists` is False. See
+        ViewStream for what an iterator skips; `until` skips nothing.
+
+        Raises:
+            Unauthorized, Forbidden, KindNotServed: on entering, if a kind cannot be listed.
+        """
+
+        @asynccontextmanager
+        async def enter() -> AsyncIterator[Hub[NodeView]]:
+            site = await self._services.site()
+            await self._services.fresh()
+            yield site.hub
+
+        return ViewStream(enter, self.name)
+
+    def describe(self, view: NodeView) -> str:
+        """A description of the state in a view, as error messages have it."""
+        return describe(view)
+
     async def until(self, condition: Level[NodeView], *, timeout: float | None = None) -> NodeView:
         """Wait until condition holds for this node and return the view in which it did.
 
@@ -92,7 +116,7 @@ class NodeHandle:
             ObjectReplaced: the DPUNode was deleted, or another one has its name now.
             DPUFailed: a DPU of this node is in phase Error, and the condition does not hold.
         """
-        site: Site | None = None
+        site: NodeJoin | None = None
 
         async def fresh() -> None:
             await self._services.fresh()
@@ -232,7 +256,7 @@ class NodeHandle:
         """Have a level asked about every state of the node while the block runs; nothing ends the block."""
         site = await self._services.site()
         wait: Wait[NodeView] = Wait(condition, lambda _: None)
-        wait.judge(site.view(self.name))
+        wait.evaluate(site.view(self.name))
         site.hub.add_wait(self.name, wait)
         try:
             yield wait
@@ -347,7 +371,7 @@ class Selection:
     key: str | None = None
     label_selector: str = ""
     select: Callable[[NodeView], bool] = is_something
-    beside: Callable[[Site], AbstractAsyncContextManager[None]] = lambda _: nullcontext()
+    beside: Callable[[NodeJoin], AbstractAsyncContextManager[None]] = lambda _: nullcontext()
 
 
 def _siblings(dpu: DPUView, view: NodeView | DPUView) -> str:
@@ -383,7 +407,7 @@ def _listening(
     services: NodeServices, selection: Selection
 ) -> tuple[Callable[[], AbstractAsyncContextManager[Hub[NodeView]]], Callable[[], Iterable[str]]]:
     """What a stream enters to listen, and the nodes that stand once it has."""
-    entered: list[Site] = []
+    entered: list[NodeJoin] = []
 
     @asynccontextmanager
     async def enter() -> AsyncIterator[Hub[NodeView]]:

@@ -98,7 +98,7 @@ class SharedReflectors:
         noted = self._deleted.setdefault(scope, {})
         noted[uid] = name
         for known, of in list(noted.items()):
-            if not any(kept.reflector.may_show(of, known) for kept in self._of_scope(scope)):
+            if not any(kept.reflector.may_contain(of, known) for kept in self._of_scope(scope)):
                 del noted[known]
 
     async def fresh(self, reflector: Reflector[Any], namespace: str) -> None:  # Any: of any kind
@@ -112,9 +112,9 @@ class SharedReflectors:
         scope = (reflector.feed.kind, namespace)
         await reflector.synced()
         if version := self._written.get(scope):
-            await reflector.reached(version)
+            await reflector.wait_for_version(version)
         for uid, name in list(self._deleted.get(scope, {}).items()):
-            await reflector.without(name, uid)
+            await reflector.wait_for_deletion(name, uid)
 
     @property
     def health(self) -> Mapping[str, CacheHealth]:

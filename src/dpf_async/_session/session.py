@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import anyio
+import anyio.lowlevel
 
 from dpf_async._api.codec import ObjectState
 from dpf_async._api.transport import Transport
@@ -23,7 +24,8 @@ from dpf_async._session.handles import ObjectCache, ObjectHandle
 from dpf_async._session.node_handle import NodeServices, Selection
 from dpf_async._session.reflectors import SharedReflectors
 from dpf_async._session.resources import Resources
-from dpf_async._transitions.node_join import ListenerAdapter, Site
+from dpf_async._transitions.hub import HubListener
+from dpf_async._transitions.node_join import NodeJoin
 from dpf_async._transitions.views import (
     BFBView,
     DeploymentView,
@@ -69,7 +71,7 @@ class Session:
         self._field_manager = field_manager
         self._starting = anyio.Lock()
         self._objects: dict[type[Resource], ObjectCache[Any, Any]] = {}  # Any: by kind
-        self._site: Site | None = None
+        self._site: NodeJoin | None = None
         self._site_reflectors: list[Reflector[Any]] = []
         self._claims_picture: ObjectCache[Lease, Any] | None = None
         self.node_services = NodeServices(
@@ -101,6 +103,10 @@ class Session:
 
     async def picture(self, kind: type[T]) -> ObjectCache[T, Any]:
         """The picture of a kind, started if need be; it may not be synced yet."""
+        if (started := self._objects.get(kind)) is not None:
+            # Without the lock, which serves one caller per turn of the loop: in a burst, waits would queue behind it.
+            await anyio.lowlevel.checkpoint()
+            return started
         async with self._starting:
             picture = self._objects.get(kind)
             if picture is None:
@@ -109,8 +115,11 @@ class Session:
                 picture = self._objects[kind] = ObjectCache(reflector, view_of)
             return picture
 
-    async def site(self) -> Site:
+    async def site(self) -> NodeJoin:
         """The joined picture of all hosts, started if need be; it may not be synced yet."""
+        if self._site is not None:
+            await anyio.lowlevel.checkpoint()  # without the lock: see `picture`
+            return self._site
         async with self._starting:
             if self._site is None:
                 of, enter = self.reflectors.of, self._stack.enter_async_context
@@ -119,7 +128,7 @@ class Session:
                 dpus = await enter(of(DPU, self._namespace))
                 maintenances = await enter(of(DPUNodeMaintenance, self._namespace))
                 self._site_reflectors = [nodes, devices, dpus, maintenances]
-                self._site = Site(nodes.store, devices.store, dpus.store, maintenances.store)
+                self._site = NodeJoin(nodes.store, devices.store, dpus.store, maintenances.store)
             return self._site
 
     async def claims_picture(self) -> ObjectCache[Lease, Any]:
@@ -173,17 +182,14 @@ class Session:
         selected: list[Reflector[DPUNode]] = []
 
         @asynccontextmanager
-        async def choosing(site: Site) -> AsyncIterator[None]:
+        async def choosing(site: NodeJoin) -> AsyncIterator[None]:
             async with self.reflectors.of(
                 DPUNode, self._namespace, label_selector=label_selector
             ) as reflector:
                 # Not past our own writes: one to a host outside the selection would never be seen here. Whatever a
                 # write of ours changes about who matches is told when it is known.
                 await reflector.synced()
-                membership: ListenerAdapter[DPUNode] = ListenerAdapter(
-                    lambda change: site.hub.notify(change.name, change.origin),
-                    lambda obj: site.hub.notify(obj.name, "watch"),
-                )
+                membership: HubListener[DPUNode] = HubListener(site.hub)
                 selected.append(reflector)
                 reflector.store.listen(membership)
                 try:

@@ -21,7 +21,7 @@ from dpf_async.cli.commands import (
     upgrade,
 )
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Provision NVIDIA BlueField DPUs through DPF, on a real or a simulated site.",
     epilog=(
         "Try it: dpf-async demo examples/site.yaml examples/hosts.yaml\n\n"

@@ -46,8 +46,8 @@ def open_stderr() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-out = open_stdout()
-err = open_stderr()
+out: Console = open_stdout()
+err: Console = open_stderr()
 
 
 def epilog(example: str, *, failed: str = "it failed") -> str:

@@ -14,7 +14,7 @@ from rich import box
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from dpf_async._transitions.phases import ROAD, progress
+from dpf_async._transitions.phases import PHASE_ORDER, progress
 from dpf_async.models import DPUPhase
 from dpf_async.transitions import (
     DPUAppeared,
@@ -152,7 +152,7 @@ class ProgressTable:
             again = "again" if run.dpu in listed else ""
             table.add_column(f"{run.title[-5:]}\n{again}", justify="right", no_wrap=True)
             listed.add(run.dpu)
-        seen = [phase for phase in ROAD if any(phase in run.seconds_in for run in runs)]
+        seen = [phase for phase in PHASE_ORDER if any(phase in run.seconds_in for run in runs)]
         seen += sorted({phase for run in runs for phase in run.seconds_in} - set(seen))
         for phase in seen:
             if phase != DPUPhase.READY:

@@ -77,7 +77,7 @@ async def test_objects_that_are_not_accepted_are_shown_with_what_they_wait_for(
         "no BFBs and no DPUDeployments in namespace dpf-operator-system\n",
     )
     assert {row["waiting_for"] for row in json.loads(missing.out)} == {"the object to be created"}
-    assert "the operator to look at the present spec" in present.out
+    assert "the operator to reconcile the current spec" in present.out
     assert "DPUDeployment compute" in late.err
     assert [ended.status for ended in (missing, present, late)] == [1, 1, 1]
 

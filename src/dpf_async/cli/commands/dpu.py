@@ -44,7 +44,7 @@ from dpf_async.errors import UsageError
 from dpf_async.health import DPUHealth
 from dpf_async.models import DPU
 
-app = typer.Typer(help="Reprovision, delete and list DPUs.", no_args_is_help=True)
+app: typer.Typer = typer.Typer(help="Reprovision, delete and list DPUs.", no_args_is_help=True)
 
 
 @app.command(
@@ -243,7 +243,7 @@ async def _hosts(
     """The name and uid of each DPU to reprovision, by DPUNode."""
     hosts: dict[str, dict[str, str]] = {}
     for name in names:
-        view = await dpf.dpu(name).look() if uid is not None else await dpf.dpu(name).view()
+        view = await dpf.dpu(name).find() if uid is not None else await dpf.dpu(name).view()
         if view is None:
             # It was deleted before an interruption; only the DPU that replaces it has the name of the host.
             view = await dpf.reprovision_dpu(name, uid=uid, timeout=timeout, progress=console.print_progress)

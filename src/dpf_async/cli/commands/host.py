@@ -42,7 +42,7 @@ from dpf_async.cli.options import (
 )
 from dpf_async.errors import UsageError
 
-app = typer.Typer(help="Register hosts, bring them to Ready, delete them.", no_args_is_help=True)
+app: typer.Typer = typer.Typer(help="Register hosts, bring them to Ready, delete them.", no_args_is_help=True)
 
 NamesArgument = Annotated[
     list[str] | None, typer.Argument(help="Names of hosts in the host file; default: all.")

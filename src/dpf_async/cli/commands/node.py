@@ -18,7 +18,7 @@ from dpf_async.cli.options import (
     client,
 )
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Answer a request of DPF for a host; `dpf-async status` shows the requests.", no_args_is_help=True
 )
 

@@ -17,7 +17,7 @@ from dpf_async.cli.options import (
     TroubleOption,
 )
 
-sim = typer.Typer(help="The simulated DPF site.", no_args_is_help=True)
+sim: typer.Typer = typer.Typer(help="The simulated DPF site.", no_args_is_help=True)
 
 ProfileOption = Annotated[
     str, typer.Option("--profile", help="Durations on the simulated site: instant, demo or realistic.")

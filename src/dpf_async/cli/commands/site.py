@@ -37,7 +37,7 @@ from dpf_async.models import BFB, DPUDeployment, Resource
 T = TypeVar("T", bound=Resource)
 Row = dict[str, Any]  # Any: JSON
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Define a site: its BFBs, flavors, services and groups, before hosts are registered.",
     no_args_is_help=True,
 )
@@ -181,8 +181,8 @@ def status(
                 bfbs, groups = await _names(dpf, BFB), await _names(dpf, DPUDeployment)
             else:
                 bfbs, groups = list(spec.bfbs), list(spec.groups)
-            rows = [_of_bfb(name, await dpf.handle(BFB, name).look()) for name in bfbs]
-            views = {name: await dpf.deployment(name).look() for name in groups}
+            rows = [_of_bfb(name, await dpf.handle(BFB, name).find()) for name in bfbs]
+            views = {name: await dpf.deployment(name).find() for name in groups}
             outdated = Counter(dpu.deployment for dpu in await dpf.outdated_dpus())
             rows += [_of_deployment(name, view, outdated[name]) for name, view in views.items()]
             if spec is not None:

@@ -78,8 +78,8 @@ class EmbeddedServer:
             faults: troubles, shared by the caller; server.faults otherwise.
             clock: the wall clock of timestamps in metadata.
         """
-        self.faults = faults or Faults()
-        self.access = Access(tokens, self.faults)
+        self.faults: Faults = faults or Faults()
+        self.access: Access = Access(tokens, self.faults)
         self._crds = [copy(dict(crd)) for crd in crds]
         self._namespaces = tuple(namespaces)
         self._port = port

@@ -77,9 +77,9 @@ class Operator(anyio.AsyncContextManagerMixin):
         policy: WatchPolicy = _PATIENCE,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
-        self.profile = profile_of(profile)
-        self.troubles = troubles if isinstance(troubles, Troubles) else Troubles(troubles)
-        self.hardware = Hardware(self.profile, self.troubles)
+        self.profile: Profile = profile_of(profile)
+        self.troubles: Troubles = troubles if isinstance(troubles, Troubles) else Troubles(troubles)
+        self.hardware: Hardware = Hardware(self.profile, self.troubles)
         self._clock = clock
         self._clients = [
             DPFClient(

@@ -36,8 +36,8 @@ class Cluster:
     """Kinds and objects, and the rules by which they change."""
 
     def __init__(self, *, history: int, clock: Callable[[], datetime]) -> None:
-        self.registry = Registry()
-        self.store = Store(history=history)
+        self.registry: Registry = Registry()
+        self.store: Store = Store(history=history)
         self._clock = clock
         # Called with the definition's new and old state before it is stored; see definitions.py.
         self.admit_definition: Callable[[Obj, Obj | None], None] = lambda _new, _old: None

@@ -53,9 +53,9 @@ class Base(ABC):
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.cluster = site.cluster
-        self.hardware = site.hardware
-        self.profile = site.profile
+        self.cluster: Cluster = site.cluster
+        self.hardware: Hardware = site.hardware
+        self.profile: Profile = site.profile
 
     @property
     @abstractmethod

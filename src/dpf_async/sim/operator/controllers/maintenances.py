@@ -22,8 +22,8 @@ _NodeCondition = known.DPUNodeCondition
 class DPUNodeMaintenanceController(Base):
     """Node effects, holds above all (dpf-facts 5)."""
 
-    name: ClassVar = "dpunodemaintenance"
-    kind: ClassVar = DPUNodeMaintenance
+    name: ClassVar[str] = "dpunodemaintenance"
+    kind: ClassVar[type[Resource]] = DPUNodeMaintenance
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)

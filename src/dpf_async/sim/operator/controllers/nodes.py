@@ -41,8 +41,8 @@ def _of_label(before: Any, after_: Any) -> Iterable[str]:  # Any: a Resource, or
 class DPUNodeController(Base):
     """The node's own conditions, and the reboot of the host (dpf-facts 3)."""
 
-    name: ClassVar = "dpunode"
-    kind: ClassVar = DPUNode
+    name: ClassVar[str] = "dpunode"
+    kind: ClassVar[type[Resource]] = DPUNode
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)

@@ -54,8 +54,8 @@ def _is_available_or_not(before: DPU | None, after_: DPU | None) -> bool:
 class DPUSetController(Base):
     """One DPU for each device that is selected (dpf-facts 7)."""
 
-    name: ClassVar = "dpuset"
-    kind: ClassVar = DPUSet
+    name: ClassVar[str] = "dpuset"
+    kind: ClassVar[type[Resource]] = DPUSet
 
     @property
     def watches(self) -> Mapping[type[Resource], Mapper]:

@@ -129,7 +129,7 @@ class Cluster:
     """
 
     def __init__(self, dpf: DPFClient, applier: DPFClient) -> None:
-        self.namespace = dpf.namespace
+        self.namespace: str = dpf.namespace
         self._dpf = dpf
         self._applier = applier
         self._caches: dict[type[Resource], Cache[Any]] = {
