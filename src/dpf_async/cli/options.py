@@ -56,7 +56,7 @@ class Released(StrEnum):
     def choice(self) -> IfReleased:
         """The value that the library expects."""
         choices: dict[Released, IfReleased] = {
-            Released.REQUEST_AGAIN: "ask_again",
+            Released.REQUEST_AGAIN: "request_again",
             Released.REFUSE: "refuse",
             Released.ACCEPT: "accept",
         }

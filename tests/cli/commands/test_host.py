@@ -65,7 +65,7 @@ async def test_hosts_are_provisioned_by_the_commands_whose_output_is_on_stderr(
     for node in (ONE, TWO):
         assert f"rebooting {node}" in lines
         assert node in lines, "the drain command has the name of the host in its environment"
-        assert any(f"s  DPUNode {node}: may be disturbed" in line for line in lines)
+        assert any(f"s  DPUNode {node}: " in line and f"{node}-hold" in line for line in lines)
 
 
 async def test_a_host_is_claimed_with_a_lease_only_if_requested(run_cli: RunCLI, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ async def test_a_faulty_device_ends_the_flow_of_its_host_after_the_grace_period(
 
     assert ended.status == 1
     assert "DPUDevice device-02-00-00-00-0b-03: Initialized failed" in ended.err
-    assert "it has stood for 0 s" in ended.err
+    assert " for 0 s, " in ended.err
 
 
 async def test_ctrl_c_during_a_reboot_leaves_the_request_pending(tmp_path: Path) -> None:
