@@ -64,8 +64,8 @@ async def on_both(sites: Sites, *arguments: str, stdin: str = "") -> tuple[Compl
 async def agreed(sites: Sites, *arguments: str, stdin: str = "") -> Completed:
     """Run kubectl on both sites, require the same result, and return it."""
     embedded, real = await on_both(sites, *arguments, stdin=stdin)
-    lines = [str(result).split(r"\n") for result in (embedded, real)]
-    assert embedded == real, "\n".join(difflib.unified_diff(*lines, "embedded", "real", lineterm=""))
+    left, right = (str(result).split(r"\n") for result in (embedded, real))
+    assert embedded == real, "\n".join(difflib.unified_diff(left, right, "embedded", "real", lineterm=""))
     return embedded
 
 
