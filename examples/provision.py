@@ -18,7 +18,7 @@ async def drain(node: str) -> None:
 
 
 async def power_cycle(node: str) -> None:
-    print(f"{node}: power-cycled")  # call your BMC here
+    print(f"{node}: power cycled")  # call your BMC here
 
 
 async def main() -> None:
