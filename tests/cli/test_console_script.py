@@ -62,7 +62,7 @@ async def test_a_table_in_a_pipe_has_whole_names(tmp_path: Path) -> None:
     assert len(row) > 120
 
 
-async def test_a_password_is_read_from_a_pipe(tmp_path: Path) -> None:
+async def test_an_empty_password_from_a_pipe_is_rejected_before_anything_is_sent(tmp_path: Path) -> None:
     command = [str(DPF_ASYNC), "site", "apply", str(SITE), "--bmc-password-file", "-"]
     with anyio.fail_after(120):
         done = await anyio.run_process(command, check=False, cwd=tmp_path, input=b"\n")

@@ -120,7 +120,8 @@ ServicesOption = Annotated[
 FinishOthersOption = Annotated[
     bool,
     typer.Option(
-        "--finish-others", help="When a DPU fails, finish the other DPUs of the host before the host fails."
+        "--finish-others",
+        help="When a DPU fails, continue with the other DPUs of the host before the flow fails.",
     ),
 ]
 ReleasedOption = Annotated[

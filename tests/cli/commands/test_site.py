@@ -99,10 +99,3 @@ async def test_the_user_at_the_terminal_sees_the_difference_and_is_prompted(tmp_
     assert "change     DPUServiceTemplate dts" in verb.err
     assert "1 changed" in verb.out
     assert verb.process.returncode == 0
-
-
-async def test_an_empty_password_is_rejected_before_anything_is_sent(run_cli: RunCLI) -> None:
-    ended = await run_cli("site", "apply", SITE, "--bmc-password-file", "-")
-
-    assert ended.err == "error: --bmc-password-file - is empty; nothing was done\n"
-    assert ended.status == 2

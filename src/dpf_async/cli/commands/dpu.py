@@ -90,8 +90,9 @@ def reprovision(
     """Delete DPUs so that DPF creates them again, and bring their hosts to Ready.
 
     The new DPU has the same name, and the BFB and DPUFlavor that its group has now. As for provisioning, DPF holds the
-    node effect and requests reboots. On a terminal, the verb prompts before it deletes. All hosts are reprovisioned
-    concurrently, or up to --max-parallel of them; --timeout applies to each host and begins with its flow.
+    node effect and requests reboots. On a terminal, the verb prompts before it deletes, unless --yes is given. All
+    hosts are reprovisioned concurrently, or up to --max-parallel of them; --timeout applies to each host and begins
+    with its flow.
     """
 
     async def verb() -> None:
