@@ -527,7 +527,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         *,
         uid: str | None = None,
         if_installing: IfInstalling = "wait",
-        if_released: IfReleased = "ask_again",
+        if_released: IfReleased = "request_again",
         timeout: float | None = None,
         progress: ProgressListener | None = None,
     ) -> DPUView:
@@ -539,8 +539,8 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             if_installing: where it is being installed, which DPF does not delete, "wait" waits until that is over (up
                 to 45 min), "refuse" raises before anything is deleted.
             if_released: where a release of the hold would be left over, on which the new DPU would pass without asking
-                (dpf-facts 5), "ask_again" has DPF ask again, "refuse" raises before anything is deleted, "accept" goes
-                on. All of them tell.
+                (dpf-facts 5), "request_again" has DPF ask again, "refuse" raises before anything is deleted, "accept"
+                goes on. All of them tell.
             timeout: seconds; None leaves it to the caller's cancel scope.
             progress: hears of what is done and waited for.
 
