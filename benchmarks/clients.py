@@ -201,13 +201,14 @@ async def ours_burst(host: str, meter: EventMeter) -> None:
     import anyio  # noqa: PLC0415
 
     from dpf_async import DPFClient  # noqa: PLC0415
+    from dpf_async._watch.store import Listener  # noqa: PLC0415
     from dpf_async.levels import phase_is  # noqa: PLC0415
     from dpf_async.models import DPU  # noqa: PLC0415
 
     is_ready, not_ready = phase_is("Ready"), ~phase_is("Ready")
     enough = anyio.Event()
 
-    class Counter:
+    class Counter(Listener[DPU]):
         def changed(self, _: Any) -> None:
             if meter.tick():
                 enough.set()
@@ -215,17 +216,8 @@ async def ours_burst(host: str, meter: EventMeter) -> None:
         def undecodable(self, obj: Any) -> None:
             raise AssertionError(obj)
 
-        def vanished(self, obj: Any) -> None:
-            raise AssertionError(obj)
-
         def interrupted(self, reason: str) -> None:
             raise AssertionError(reason)
-
-        def list_begins(self) -> None: ...
-
-        def list_ends(self) -> None: ...
-
-        def listed(self, resource_version: str, *, rewound: bool) -> None: ...
 
     async with DPFClient(kubeconfig=kubeconfig(host)) as dpf:
 
