@@ -28,7 +28,7 @@ class SiteOfStores:
 
     def __init__(self) -> None:
         self._stores = Stores()
-        self._site = self._stores.site()
+        self._site = self._stores.join()
 
     def health_transitions(
         self, *, label_selector: str, down_after: float, up_after: float, still_after: float | None
