@@ -9,7 +9,7 @@ import pytest
 
 from dpf_async import ObjectState, Progress, monitor
 from dpf_async._readers.health_stream import damping
-from dpf_async._session.node_handle import is_something
+from dpf_async._session.host_streams import exists_or_is_referenced
 from dpf_async.health import (
     CriticalServicesDown,
     HealthPolicy,
@@ -38,8 +38,8 @@ class SiteOfStores:
             lambda: listening(self._site),
             damping(down_after=down_after, up_after=up_after, still_after=still_after),
             key=None,
-            keys=lambda: sorted(self._site.names()),
-            select=is_something,
+            existing=lambda: sorted(self._site.names()),
+            matches=exists_or_is_referenced,
         )
 
     def show(self, host: str, *, critical: str = "True", others: str = "True", uid: str = "") -> None:

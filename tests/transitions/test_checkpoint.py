@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dpf_async import Checkpoint, NodeTransitionStream, ObjectState
 from dpf_async._api.codec import Codec
 from dpf_async._api.records import ConditionRecord
-from dpf_async._session.node_handle import is_something
+from dpf_async._session.host_streams import exists_or_is_referenced
 from dpf_async._transitions.node_join import NodeJoin
 from dpf_async.errors import UsageError
 from dpf_async.models import DPUDevice, DPUNode, DPUNodeMaintenance, Resource
@@ -46,8 +46,8 @@ def a_stream(join: NodeJoin, since: Checkpoint | None = None) -> NodeTransitionS
     return NodeTransitionStream(
         lambda: listening(join),
         key=None,
-        keys=lambda: sorted(join.names()),
-        select=is_something,
+        existing=lambda: sorted(join.names()),
+        matches=exists_or_is_referenced,
         scope=SCOPE,
         since=since,
     )

@@ -196,12 +196,11 @@ async def test_j5_a_thousand_waits_that_time_out_leak_nothing() -> None:
                 await dpf.dpu("a").until(ready)
             with anyio.move_on_after(0.001 * (n % 3)):
                 await dpf.node("node-1").until(Level("never", lambda _: False))
-        cache = await dpf.dpu("a")._picture()
-        site = await dpf.node("node-1")._services.site()
+        hubs = await dpf.dpu("a")._source.hub(), await dpf.node("node-1")._source.hub()
 
         assert (len(asyncio.all_tasks()), open_files()) == before
-        assert not cache.hub._waits
-        assert not site.hub._waits
+        assert not hubs[0]._waits
+        assert not hubs[1]._waits
 
 
 @pytest.mark.parametrize("wait", [False, True])

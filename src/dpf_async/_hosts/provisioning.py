@@ -22,7 +22,7 @@ from dpf_async._hosts.reprovisioning import IfInstalling
 from dpf_async._hosts.stale_holds import IfReleased
 from dpf_async._readers.progress import ProgressReporter
 from dpf_async._readers.waits import Deadline
-from dpf_async._session.node_handle import dpu_failed
+from dpf_async._session.failures import dpu_failed
 from dpf_async._transitions.levels import (
     Level,
     discovered,

@@ -333,7 +333,7 @@ class Cluster:
             "resourceVersion": obj.metadata.resource_version,
         }
         whole = {**patch, "metadata": metadata}
-        async with self._writing.holding(kind.KIND, obj.name):
+        async with self._writing.held(kind.KIND, obj.name):
             self._refuse_outdated(obj)
             try:
                 write = objects.patch_status if status else objects.patch
