@@ -14,8 +14,8 @@ from dpf_async._api.transport import Transport
 from dpf_async._base.locks import Locks
 from dpf_async._diagnostics import compatibility
 from dpf_async._diagnostics.compatibility import Compatibility
-from dpf_async._diagnostics.permissions import Access, Role, check
-from dpf_async._diagnostics.snapshot import HostReport, take
+from dpf_async._diagnostics.permissions import Access, Role, check_access
+from dpf_async._diagnostics.snapshot import HostReport, report_of
 from dpf_async._handshakes.claim_acquisition import ClaimAcquisition
 from dpf_async._handshakes.claims import CLAIM_SELECTOR, Claims
 from dpf_async._session.dpu_handle import DPUHandle
@@ -164,7 +164,7 @@ class Session:
         # No await from here: all of it is of one moment.
         now = datetime.now(UTC).isoformat(timespec="seconds")
         view = site.view(name)
-        return take(view, devices, pictures=self._site_reflectors, namespace=self._namespace, now=now)
+        return report_of(view, devices, reflectors=self._site_reflectors, namespace=self._namespace, now=now)
 
     def selection(self, label_selector: str) -> Selection:
         """The hosts that match: the server decides which do, in a watch of its own. All, without a selector."""
@@ -201,10 +201,10 @@ class Session:
         return await self.resource(DPU).server_version()
 
     async def check_compatibility(self) -> Compatibility:
-        return await compatibility.check(self._transport)
+        return await compatibility.check_compatibility(self._transport)
 
     async def check_access(self, role: Role, operations: Iterable[str] | None) -> Access:
-        return await check(self._transport, self._namespace, role, operations)
+        return await check_access(self._transport, self._namespace, role, operations)
 
 
 def _itself(state: Any) -> Any:  # Any: a ObjectState of whatever kind is its own view

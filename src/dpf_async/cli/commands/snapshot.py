@@ -57,5 +57,5 @@ def _show(taken: HostReport) -> None:
     for obj in taken.unreadable:
         table.add_row(obj.kind, obj.name, "", f"cannot be read: {obj.error}")
     console.out.print(table)
-    for trouble in taken.troubles:
+    for trouble in taken.watch_problems:
         console.show(f"may be behind: {trouble}")
