@@ -57,5 +57,5 @@ def _show(report: HostReport) -> None:
     for obj in report.unreadable:
         table.add_row(obj.kind, obj.name, "", f"cannot be read: {obj.error}")
     console.out.print(table)
-    for trouble in report.troubles:
-        console.show(f"may be outdated: {trouble}")
+    for problem in report.watch_problems:
+        console.show(f"may be outdated: {problem}")
