@@ -1,4 +1,4 @@
-"""The shortest useful program: one host from unknown to Ready."""
+"""The shortest useful program: register one host and provision it."""
 
 import asyncio
 

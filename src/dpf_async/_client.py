@@ -17,7 +17,7 @@ from dpf_async._base.tasks import background_tasks
 from dpf_async._diagnostics import compatibility, permissions
 from dpf_async._diagnostics.compatibility import Compatibility
 from dpf_async._diagnostics.permissions import Access, Role
-from dpf_async._diagnostics.snapshot import HostReport, take
+from dpf_async._diagnostics.snapshot import HostReport, report_of
 from dpf_async._handshakes.claims import Claims
 from dpf_async._hosts import deletion, forced_deletion, registration, reprovisioning
 from dpf_async._hosts.fault_grace import GRACE, FaultGrace
@@ -229,10 +229,10 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         devices = (await caches.objects(DPUDevice)).reflector.store
         await caches.refresh_site()
         # No await from here: the report shows one moment.
-        report = take(
+        report = report_of(
             site.view(validate_name(DPUNode, node)),
             devices,
-            pictures=caches.site_reflectors,
+            reflectors=caches.site_reflectors,
             namespace=self.namespace,
             now=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -281,7 +281,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             Unauthorized, Forbidden: the server does not know us, or does not even let us ask.
             APIError, ConnectionFailed: it could not be asked.
         """
-        return await permissions.check(self._entered.transport, self.namespace, role, operations)
+        return await permissions.check_access(self._entered.transport, self.namespace, role, operations)
 
     async def check_compatibility(self) -> Compatibility:
         """Learn what of this library will fail for what the cluster's kinds have become, before it is met (flow 12).
@@ -294,7 +294,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
 
         Source: Kubernetes, "The Kubernetes API", OpenAPI V3; dpf-facts 13, flow 12.
         """
-        return await compatibility.check(self._entered.transport)
+        return await compatibility.check_compatibility(self._entered.transport)
 
     # The requirement's methods.
 
@@ -538,7 +538,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         *,
         uid: str | None = None,
         if_installing: IfInstalling = "wait",
-        if_released: IfReleased = "ask_again",
+        if_released: IfReleased = "request_again",
         timeout: float | None = None,
         progress: ProgressListener | None = None,
     ) -> DPUView:
@@ -550,8 +550,8 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             if_installing: where it is being installed, which DPF does not delete, "wait" waits until that is over (up
                 to 45 min), "refuse" raises before anything is deleted.
             if_released: where a release of the hold would be left over, on which the new DPU would pass without asking
-                (dpf-facts 5), "ask_again" has DPF ask again, "refuse" raises before anything is deleted, "accept" goes
-                on. All of them tell.
+                (dpf-facts 5), "request_again" has DPF ask again, "refuse" raises before anything is deleted, "accept"
+                goes on. All of them tell.
             timeout: seconds; None leaves it to the caller's cancel scope.
             progress: hears of what is done and waited for.
 

@@ -96,7 +96,7 @@ async def provision(
     node_effect: Work | None = None,
     services: bool = False,
     if_terminating: IfTerminating = "refuse",
-    if_released: IfReleased = "ask_again",
+    if_released: IfReleased = "request_again",
     if_failed: IfFailed = "raise",
     grace: float | None = GRACE,
     timeout: float | None = None,
@@ -115,7 +115,7 @@ async def provision(
         services: wait until the services on the DPUs are ready as well.
         if_terminating: where an object of the same name is being deleted, "refuse" raises, "wait" waits until it is
             gone.
-        if_released: where the hold was released before a DPU asked (dpf-facts 5), "ask_again" has DPF ask again,
+        if_released: where the hold was released before a DPU asked (dpf-facts 5), "request_again" has DPF ask again,
             "refuse" raises, "accept" goes on. All of them tell.
         if_failed: when a DPU is in phase Error, "raise" does so at once, and "finish_others" when the other DPUs are
             Ready, or wait for nothing but the failed one.
@@ -158,7 +158,7 @@ async def reprovision(
     replacing: Mapping[str, str] | None = None,
     services: bool = False,
     if_installing: IfInstalling = "wait",
-    if_released: IfReleased = "ask_again",
+    if_released: IfReleased = "request_again",
     if_failed: IfFailed = "raise",
     grace: float | None = GRACE,
     timeout: float | None = None,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=Resource)
 
-IfReleased = Literal["ask_again", "refuse", "accept"]
+IfReleased = Literal["request_again", "refuse", "accept"]
 """What to do where a hold was released before a DPU asked: have DPF ask again; raise; go on and say so."""
 
 
@@ -127,7 +127,7 @@ def _stale(node: str, standing: ReleasedHold, what: str) -> StaleRelease:
     return StaleRelease(
         f"DPUNode {node}: the hold {standing.maintenance.name} was released for DPUs that are gone or going, and"
         f" {', '.join(standing.dpus)} {what}; see to it that the host may be disturbed, and call again with"
-        ' if_released="accept", or with "ask_again"',
+        ' if_released="accept", or with "request_again"',
         node=node,
         maintenance=standing.maintenance.name,
         dpus=standing.dpus,

@@ -46,7 +46,7 @@ class Resources(ResourceClient[T]):
         return self._noted(await super().apply(obj, force=force, dry_run=dry_run), dry_run=dry_run)
 
     async def latest_state(self, name: str, uid: str) -> ObjectState[T] | None:
-        """The current state in the API server, after the writes of all clients; None if there is no object.
+        """The state that the API server has now, with all clients' writes; None if there is no object of this name.
 
         Every later view of the same client is at least as new.
 

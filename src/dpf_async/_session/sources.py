@@ -117,7 +117,7 @@ class ObjectSource(Source[View, View | None]):
 
 
 class NodeSource(Source[NodeView, NodeView]):
-    """The nodes, each with everything that refers to it. An absent node has a view whose `exists` is False."""
+    """The nodes, each with everything that refers to it. The view of a missing node has `exists` False."""
 
     kind = DPUNode.KIND
 
