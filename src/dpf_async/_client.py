@@ -227,7 +227,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         site = await caches.site()
         # The same reflector as the site's: readers of one selection share one.
         devices = (await caches.objects(DPUDevice)).reflector.store
-        await caches.refresh_site()
+        await caches.sync_site()
         # No await from here: the report shows one moment.
         report = report_of(
             site.view(validate_name(DPUNode, node)),
