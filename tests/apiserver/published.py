@@ -23,7 +23,7 @@ __all__ = ["CORE", "collected", "document", "main"]
 
 JSON = dict[str, Any]  # Any: it is JSON
 
-_FILE: Final = Path(dpf_async.sim.apiserver.__file__).with_name("openapi_kubernetes.json")
+_FILE: Final = Path(dpf_async.sim.apiserver.__file__).with_name("openapi") / "openapi_kubernetes.json"
 _META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _SHARED: Final = ("DeleteOptions", "ListMeta", "ObjectMeta", "Patch", "Status")
 _CUSTOM: Final = f"apis/{GROUP}/v1"

@@ -98,7 +98,7 @@ async def test_the_definitions_of_v2_are_those_of_a_real_server(cluster: Admin) 
 
 async def test_the_file_of_shared_schemas_is_that_of_the_release_in_use(own_cluster: RealCluster) -> None:
     await own_cluster.install_crds(definitions())
-    text = files("dpf_async.sim.apiserver").joinpath("openapi_kubernetes.json").read_bytes()
+    text = files("dpf_async.sim.apiserver.openapi").joinpath("openapi_kubernetes.json").read_bytes()
 
     found = await collected(own_cluster)
 
