@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 import anyio
 
 from dpf_async import crds
-from tests.apiserver.admin import Admin, GivenCluster
+from tests.apiserver.admin import Admin, ExternalCluster
 from tests.apiserver.build import NotBuilt, find
 from tests.apiserver.cluster import RealCluster
 from tests.conformance.differences import PAGE, known_differences, missing, new, shown
@@ -65,7 +65,7 @@ async def _compare(chosen: list[Scenario], kubeconfig: str | None) -> Comparison
     async with AsyncExitStack() as stack:
         cluster: Admin
         if kubeconfig:
-            cluster = GivenCluster(kubeconfig)
+            cluster = ExternalCluster(kubeconfig)
         else:
             cluster = await stack.enter_async_context(RealCluster(find()))
         await cluster.install_crds(json.loads(json.dumps(crds.manifests())))
