@@ -72,8 +72,8 @@ class Compatibility:
 
     Attributes:
         findings: every difference, the most severe first.
-        unpublished: group versions, such as "svc.dpu.nvidia.com/v1alpha1", whose schemas the server does not publish, so
-            that only the presence of the version was checked.
+        unpublished: group versions, such as "svc.dpu.nvidia.com/v1alpha1", whose schemas the server does not publish:
+            only the presence of the version was checked.
     """
 
     findings: tuple[Finding, ...]
