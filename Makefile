@@ -33,11 +33,13 @@ apiserver: $(READY)  ## build kube-apiserver, etcd and kubectl for the tests, on
 test-apiserver: apiserver  ## the tests that need a real API server; PYTEST="…" gives pytest more options
 	@$(BIN)/pytest -q -n 4 --dist worksteal -m apiserver $(PYTEST)
 
-check: $(READY)  ## format, lint, spelling, types, layers
+check: $(READY)  ## format, lint, spelling, types and their completeness, layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/codespell
 	@$(BIN)/mypy
+	@types=$$(PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=src $(BIN)/pyright --verifytypes dpf_async --ignoreexternal) \
+	  || { echo "$$types"; exit 1; }
 	@$(BIN)/lint-imports --no-cache
 
 format: $(READY)  ## rewrite the code into its format

@@ -16,7 +16,8 @@ The names that most programs need are here. Every other public name is in exactl
 from __future__ import annotations
 
 import sys
-from types import ModuleType
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, get_type_hints
 
 from dpf_async import errors, health, levels, models, presets, specs, transitions, watch
 from dpf_async._api.codec import ObjectState, Undecodable
@@ -30,7 +31,7 @@ from dpf_async._diagnostics.monitor import monitor
 from dpf_async._diagnostics.permissions import Access, Role
 from dpf_async._diagnostics.snapshot import HostReport, ObjectSummary, UnreadableObject
 from dpf_async._handshakes.claims import Attempt, Claim, Claims
-from dpf_async._handshakes.handshakes import HoldRequest, RebootRequest
+from dpf_async._handshakes.requests import HoldRequest, RebootRequest
 from dpf_async._hosts.forced_deletion import ForcedDeletion
 from dpf_async._hosts.provisioning import discover, provision, reprovision
 from dpf_async._readers.progress import Progress, ProgressListener
@@ -61,6 +62,9 @@ from dpf_async._transitions.views import (
 )
 from dpf_async._watch.policy import WatchPolicy
 from dpf_async._watch.reflector import CacheHealth
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "Access",
@@ -135,12 +139,32 @@ __version__ = "0.1.0"
 
 
 def _publish(*modules: ModuleType) -> None:
-    """Set `__module__` of every public object to its public path, for tracebacks, reprs and pickles."""
+    """Set `__module__` of every public class and function to its public path, for tracebacks, reprs and pickles."""
+    names = {name: getattr(module, name) for module in modules for name in module.__all__}
     for module in modules:
         for name in module.__all__:
-            public = getattr(module, name)
-            if getattr(public, "__module__", None) and public.__module__.startswith("dpf_async._"):
+            public = names[name]
+            if isinstance(public, type | FunctionType) and public.__module__.startswith("dpf_async._"):
+                _evaluate_annotations(public, names)
                 public.__module__ = module.__name__
+
+
+def _evaluate_annotations(public: type | FunctionType, names: Mapping[str, object]) -> None:
+    """Replace annotations that are text by the types that they name.
+
+    `typing.get_type_hints`, pydantic and msgspec evaluate text in the module that `__module__` names. After
+    `_publish` that is the public module, which does not import what the private one does. Annotations of methods
+    stay text: Python evaluates them in the module that defines the method.
+    """
+    own = vars(public).get("__annotations__", {}) if isinstance(public, type) else public.__annotations__
+    if not own:
+        return
+    # Public names as well: some modules import them for type checkers only.
+    namespace = {**names, **vars(sys.modules[public.__module__])}
+    hints = get_type_hints(public, localns=namespace, include_extras=True)
+    public.__annotations__ = {name: hints[name] for name in own}
+    for field in getattr(public, "__dataclass_fields__", {}).values():
+        field.type = public.__annotations__.get(field.name, field.type)
 
 
 _publish(sys.modules[__name__], errors, health, levels, models, presets, specs, transitions, watch)

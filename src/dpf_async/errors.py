@@ -123,7 +123,7 @@ class APIError(DPFError):
         self.path = path
         self.object = object
         self.server_message = server_message
-        self.causes = tuple(causes)
+        self.causes: tuple[Cause, ...] = tuple(causes)
         self.retry_after = retry_after
 
 
@@ -367,7 +367,7 @@ class StaleRelease(DPFError):
         super().__init__(message)
         self.node = node
         self.maintenance = maintenance
-        self.dpus = tuple(dpus)
+        self.dpus: tuple[str, ...] = tuple(dpus)
 
 
 class PasswordUnavailable(DPFError):
@@ -432,4 +432,4 @@ class SpecError(UsageError):
 
     def __init__(self, message: str, *, problems: Sequence[str] = ()) -> None:
         super().__init__("\n".join([message, *(f"  {problem}" for problem in problems)]))
-        self.problems = tuple(problems)
+        self.problems: tuple[str, ...] = tuple(problems)

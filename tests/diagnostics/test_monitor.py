@@ -9,7 +9,7 @@ import pytest
 
 from dpf_async import ObjectState, Progress, monitor
 from dpf_async._readers.health_stream import damping
-from dpf_async._session.node_handle import is_something
+from dpf_async._session.host_streams import exists_or_is_referenced
 from dpf_async.health import (
     CriticalServicesDown,
     HealthPolicy,
@@ -28,7 +28,7 @@ class StoredSite:
 
     def __init__(self) -> None:
         self._stores = Stores()
-        self._site = self._stores.site()
+        self._site = self._stores.join()
 
     def health_transitions(
         self, *, label_selector: str, down_after: float, up_after: float, still_after: float | None
@@ -38,8 +38,8 @@ class StoredSite:
             lambda: listening(self._site),
             damping(down_after=down_after, up_after=up_after, still_after=still_after),
             key=None,
-            keys=lambda: sorted(self._site.names()),
-            select=is_something,
+            existing=lambda: sorted(self._site.names()),
+            matches=exists_or_is_referenced,
         )
 
     def show(self, host: str, *, critical: str = "True", others: str = "True", uid: str = "") -> None:

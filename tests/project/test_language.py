@@ -83,7 +83,7 @@ def report(findings: list[Finding]) -> str:
         ('f"{x} was made anew"\n', ("literal", "anew", 1)),
         ('log.info("worker_told", node=1)\n', ("literal", "told", 1)),
         ("def test_a_deletion_raises_nobody():\n    pass\n", ("name", "nobody", 1)),
-        ("class HealthTeller:\n    pass\n", ("name", "reporter", 1)),
+        ("class HealthTeller:\n    pass\n", ("name", "teller", 1)),
         ("def f(patience):\n    pass\n", ("name", "patience", 1)),
         ("last_told = 1\n", ("name", "told", 1)),
         ("self._pictures = 1\n", ("name", "pictures", 1)),
@@ -145,7 +145,7 @@ def test_every_entry_has_a_word_of_its_own_and_a_replacement() -> None:
 
 
 def test_names_are_split_into_words() -> None:
-    assert split_name("HTTPTeller_isTold") == "http reporter is told"
+    assert split_name("HTTPTeller_isTold") == "http teller is told"
 
 
 def test_every_exempt_path_exists() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import pickle
 import re
 import tomllib
 import types
@@ -10,11 +12,14 @@ import typing
 from collections import Counter
 from pathlib import Path
 
+import anyio
+import msgspec
+import pydantic
 import pytest
 
 import dpf_async
 import dpf_async.sim
-from dpf_async import errors, models
+from dpf_async import errors, health, models, specs, transitions
 from dpf_async._transitions.health_transitions import HealthTransition
 from dpf_async._transitions.transitions import Transition
 
@@ -87,6 +92,17 @@ def headings(page: str) -> set[str]:
     return set(re.findall(r"^##+ (\S+)$", (ROOT / "docs" / page).read_text(), re.MULTILINE))
 
 
+def classes_and_functions(module: str) -> list[type | types.FunctionType]:
+    """The public classes and functions of a module."""
+    public = [getattr(MODULES[module], name) for name in MODULES[module].__all__]
+    return [each for each in public if isinstance(each, type | types.FunctionType)]
+
+
+def issubclass_of_anyio_mixin(public: object) -> bool:
+    """Whether anyio's base class makes get_type_hints fail: it annotates an attribute for type checkers only."""
+    return isinstance(public, type) and issubclass(public, anyio.AsyncContextManagerMixin)
+
+
 @pytest.mark.parametrize("module", ["dpf_async", "dpf_async.errors", *FACADES])
 def test_all_lists_exactly_the_public_names_of_a_module(module: str) -> None:
     listed = set(MODULES[module].__all__) - {"__version__"}
@@ -96,7 +112,7 @@ def test_all_lists_exactly_the_public_names_of_a_module(module: str) -> None:
         if not name.startswith("_") and not isinstance(value, types.ModuleType) and name != "annotations"
     }
 
-    present.discard("ModuleType")
+    present -= {"FunctionType", "ModuleType", "get_type_hints", "TYPE_CHECKING"}
     if module == "dpf_async.errors":
         present = {name for name in present if inspect.isclass(getattr(errors, name)) and name[0].isupper()}
         present = {name for name in present if getattr(errors, name).__module__ == module}
@@ -119,6 +135,58 @@ def test_a_public_object_gives_its_public_path(module: str) -> None:
         public = getattr(MODULES[module], name)
         if inspect.isclass(public) or inspect.isfunction(public):
             assert public.__module__.startswith(module), name
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_type_hints_of_public_classes_and_functions_can_be_evaluated(module: str) -> None:
+    for public in classes_and_functions(module):
+        if not issubclass_of_anyio_mixin(public):
+            typing.get_type_hints(public, include_extras=True)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_public_classes_and_functions_are_pickled_by_their_public_path(module: str) -> None:
+    for public in classes_and_functions(module):
+        assert pickle.loads(pickle.dumps(public)) is public
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_msgspec_reads_the_fields_of_public_structs(module: str) -> None:
+    for public in classes_and_functions(module):
+        if isinstance(public, type) and issubclass(public, msgspec.Struct):
+            msgspec.structs.fields(public)
+
+
+@pytest.mark.parametrize(
+    "public",
+    [
+        dpf_async.FieldDifference,
+        dpf_async.Permission,
+        health.CriticalServicesDown,
+        health.DPUNotReady,
+        transitions.DPUReplaced,
+        transitions.PhaseChanged,
+    ],
+)
+def test_pydantic_reads_the_fields_of_a_public_dataclass(public: type) -> None:
+    schema = pydantic.TypeAdapter(public).json_schema()
+
+    assert [*schema["properties"]] == [field.name for field in dataclasses.fields(public)]
+
+
+def test_pydantic_validates_the_arguments_of_a_public_function() -> None:
+    name_of = pydantic.validate_call(specs.node_name)
+
+    assert name_of("00:11:22:33:44:55") == specs.node_name("00:11:22:33:44:55")
+    with pytest.raises(pydantic.ValidationError):
+        name_of(1)  # type: ignore[arg-type]
+
+
+def test_a_subclass_of_a_public_pydantic_model_has_the_fields_of_its_base() -> None:
+    class RackHost(dpf_async.HostSpec):
+        rack: str = ""
+
+    assert set(RackHost.model_fields) == {*dpf_async.HostSpec.model_fields, "rack"}
 
 
 @pytest.mark.parametrize("module", PROMISED)

@@ -79,10 +79,10 @@ class Credentials:
     def __init__(
         self, source: _Source, found: _Found, *, allow_insecure: bool, clock: Callable[[], datetime]
     ) -> None:
-        self.server = found.server
-        self.proxy = found.proxy
-        self.server_name = found.server_name
-        self.trouble = ""
+        self.server: str = found.server
+        self.proxy: str | None = found.proxy
+        self.server_name: str | None = found.server_name
+        self.trouble: str = ""
         self._source = source
         self._allow_insecure = allow_insecure
         self._clock = clock

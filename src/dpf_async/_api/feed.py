@@ -39,11 +39,11 @@ class Feed(Generic[T]):
         field_selector: str = "",
     ) -> None:
         self.kind = kind
-        self.codec = Codec(kind)
+        self.codec: Codec[T] = Codec(kind)
         self._transport = transport
         self._path = paths.collection(kind, namespace)
         self._selectors = paths.selectors(label_selector, field_selector)
-        self.words = paths.words(kind, namespace)
+        self.words: str = paths.words(kind, namespace)
         """What it is, for messages and for operators: "dpus in namespace dpf-operator-system"."""
         if self._selectors:
             self.words += f" with {' and '.join(f'{name} {value}' for name, value in self._selectors)}"

@@ -111,7 +111,7 @@ class Transport:
         self, credentials: Credentials, timeouts: Timeouts | None = None, *, user_agent: str = USER_AGENT
     ) -> None:
         self.credentials = credentials
-        self.timeouts = timeouts or Timeouts()
+        self.timeouts: Timeouts = timeouts or Timeouts()
         self._user_agent = user_agent
         self._requests: aiohttp.ClientSession | None = None
         self._writes: aiohttp.ClientSession | None = None

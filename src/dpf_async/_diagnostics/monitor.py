@@ -163,7 +163,7 @@ class _Host:
 
     async def _work(self) -> None:
         """Call the policy until nothing remains to be handled. There is no await between that and becoming idle."""
-        backoff = Backoff(base=RETRY_BASE, cap=RETRY_CAP, reset=RETRY_CAP, chance=Random())  # noqa: S311  not a secret
+        backoff = Backoff(base=RETRY_BASE, cap=RETRY_CAP, reset=RETRY_CAP, jitter=Random())  # noqa: S311  not a secret
         while (call := self._next()) is not None:
             changed, self.was_called = self.changed, True
             self._report(call.name)
@@ -171,7 +171,7 @@ class _Host:
                 await call.run()
             except Exception as error:  # noqa: BLE001  a policy may raise anything; the other hosts continue
                 delay = backoff.next()
-                log.error("policy_failed", node=self.name, act=call.name, error=repr(error), again_in=delay)
+                log.error("policy_failed", node=self.name, call=call.name, error=repr(error), retry_in=delay)
                 self._report(
                     f"{call.name} failed, attempt {backoff.attempt}: {error!r};"
                     f" called again in {delay:.0f} s, or when the host changes"
@@ -181,7 +181,7 @@ class _Host:
             else:
                 call.succeeded()
                 backoff.survived(RETRY_CAP)
-                log.info("policy_done", node=self.name, act=call.name)
+                log.info("policy_done", node=self.name, call=call.name)
                 self._report(f"{call.name} done")
         self.is_busy = False
         if self.health is None:

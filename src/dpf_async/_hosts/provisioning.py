@@ -17,9 +17,12 @@ from dpf_async._base.error_notes import progress_note
 from dpf_async._base.tasks import background_tasks
 from dpf_async._hosts import registration, reprovisioning, stale_holds
 from dpf_async._hosts.fault_grace import GRACE, FaultGrace, faults_in_the_way
+from dpf_async._hosts.registration import IfTerminating
+from dpf_async._hosts.reprovisioning import IfInstalling
+from dpf_async._hosts.stale_holds import IfReleased
 from dpf_async._readers.progress import ProgressReporter
 from dpf_async._readers.waits import Deadline
-from dpf_async._session.node_handle import dpu_failed
+from dpf_async._session.failures import dpu_failed
 from dpf_async._transitions.levels import (
     Level,
     discovered,
@@ -35,9 +38,6 @@ from dpf_async.models import DPUPhase
 
 if TYPE_CHECKING:
     from dpf_async._client import DPFClient
-    from dpf_async._hosts.registration import IfTerminating
-    from dpf_async._hosts.reprovisioning import IfInstalling
-    from dpf_async._hosts.stale_holds import IfReleased
     from dpf_async._readers.progress import ProgressListener
     from dpf_async._specs import HostSpec
 
@@ -96,7 +96,7 @@ async def provision(
     node_effect: Work | None = None,
     services: bool = False,
     if_terminating: IfTerminating = "refuse",
-    if_released: IfReleased = "ask_again",
+    if_released: IfReleased = "request_again",
     if_failed: IfFailed = "raise",
     grace: float | None = GRACE,
     timeout: float | None = None,
@@ -115,7 +115,7 @@ async def provision(
         services: wait until the services on the DPUs are ready as well.
         if_terminating: where an object of the same name is being deleted, "refuse" raises, "wait" waits until it is
             gone.
-        if_released: where the hold was released before a DPU asked (dpf-facts 5), "ask_again" has DPF ask again,
+        if_released: where the hold was released before a DPU asked (dpf-facts 5), "request_again" has DPF ask again,
             "refuse" raises, "accept" goes on. All of them tell.
         if_failed: when a DPU is in phase Error, "raise" does so at once, and "finish_others" when the other DPUs are
             Ready, or wait for nothing but the failed one.
@@ -158,7 +158,7 @@ async def reprovision(
     replacing: Mapping[str, str] | None = None,
     services: bool = False,
     if_installing: IfInstalling = "wait",
-    if_released: IfReleased = "ask_again",
+    if_released: IfReleased = "request_again",
     if_failed: IfFailed = "raise",
     grace: float | None = GRACE,
     timeout: float | None = None,

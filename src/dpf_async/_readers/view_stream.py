@@ -33,7 +33,7 @@ class ViewStream(Subscription[V]):
         while self._scope is not None:
             key, _ = await self._cursor.next()
             # No await from here to the return: a change that was taken from the cursor reaches the reader.
-            if not self._hub.hidden(key):
+            if not self._hub.is_unreadable(key):
                 return self._hub.view(key)
         raise StopAsyncIteration
 

@@ -21,9 +21,9 @@ from dpf_async.errors import UsageError
 from dpf_async.models import BFB, DPUDeployment, DPUFlavor
 
 if TYPE_CHECKING:
-    from dpf_async._handshakes.plain_calls import Client
     from dpf_async._readers.progress import ProgressReporter
     from dpf_async._readers.waits import Deadline
+    from dpf_async._session.client import Client
 
 PREVIOUS: Final = "dpf-async/previous-references"
 """DPUDeployment annotation, by this library: the names of BFB and DPUFlavor before the last change, as JSON."""

@@ -21,7 +21,7 @@ from dpf_async._readers.waits import Deadline
 from dpf_async._rollout import deployments
 from dpf_async._rollout.deployments import DeploymentChange
 from dpf_async._rollout.outdated import OutdatedDPU, Owners, References, find_outdated, judge, states_of
-from dpf_async._session.node_handle import dpu_failed
+from dpf_async._session.failures import dpu_failed
 from dpf_async._site.acceptance import until_deployment_accepted
 from dpf_async._transitions.levels import Level, external_reboot_required, node_effect_held
 from dpf_async._transitions.views import DPUView, NodeView, describe

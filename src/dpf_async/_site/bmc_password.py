@@ -198,7 +198,7 @@ class BMCPassword(anyio.AsyncContextManagerMixin):
         self._provider = provider
         self._every = every
         self._rng = rng or Random()  # noqa: S311  jitter
-        self._backoff = Backoff(base=_BASE, cap=_CAP, reset=0.0, chance=self._rng)
+        self._backoff = Backoff(base=_BASE, cap=_CAP, reset=0.0, jitter=self._rng)
         self._lock = anyio.Lock()
         self._key = secrets.token_bytes(32)
         self._last: bytes | None = None

@@ -6,6 +6,7 @@ selector of a group no longer matches (dpf-facts 7.1). Therefore objects and sel
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -14,7 +15,7 @@ from dpf_async.errors import NotFound, UsageError
 from dpf_async.models import DPU, DPUDevice, DPUNode, Resource, known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from dpf_async._api.resource import ResourceClient
     from dpf_async._session.client import Client

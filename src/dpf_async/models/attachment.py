@@ -12,9 +12,9 @@ from pydantic import Field
 from dpf_async.models.constraints import Bool, Int, Int32, one_of
 from dpf_async.models.deployment import ServiceMTU
 from dpf_async.models.interface import ClusterSelecting, NetworkStatus, TemplateMeta
-from dpf_async.models.meta import AGE, READY, Condition, LabelSelector, Resource, ready_reason
+from dpf_async.models.meta import AGE, READY, Condition, LabelSelector, PrinterColumn, Resource, ready_reason
 from dpf_async.models.names import SVC_GROUP
-from dpf_async.models.rules import name_at_most
+from dpf_async.models.rules import Rules, name_at_most
 from dpf_async.models.service import FreeForm, NodeSelector
 from dpf_async.models.wire import ListOf, StringMap, Wire
 
@@ -60,10 +60,10 @@ class DPUServiceNADStatus(Wire):
 class DPUServiceNAD(Resource):
     """A network attachment for services on DPUs."""
 
-    GROUP = SVC_GROUP
-    KIND = "DPUServiceNAD"
-    PLURAL = "dpuservicenads"
-    RULES = (name_at_most(63),)
+    GROUP: ClassVar[str] = SVC_GROUP
+    KIND: ClassVar[str] = "DPUServiceNAD"
+    PLURAL: ClassVar[str] = "dpuservicenads"
+    RULES: ClassVar[Rules] = (name_at_most(63),)
 
     spec: DPUServiceNADSpec
     status: DPUServiceNADStatus = Field(default_factory=DPUServiceNADStatus)
@@ -120,11 +120,11 @@ class DPUServiceIPAMSpec(ClusterSelecting):
 class DPUServiceIPAM(Resource):
     """Addresses for services on DPUs."""
 
-    GROUP = SVC_GROUP
-    KIND = "DPUServiceIPAM"
-    PLURAL = "dpuserviceipams"
-    PRINTER_COLUMNS: ClassVar = (READY, ready_reason("Phase"), AGE)
-    RULES = (name_at_most(63),)
+    GROUP: ClassVar[str] = SVC_GROUP
+    KIND: ClassVar[str] = "DPUServiceIPAM"
+    PLURAL: ClassVar[str] = "dpuserviceipams"
+    PRINTER_COLUMNS: ClassVar[tuple[PrinterColumn, ...]] = (READY, ready_reason("Phase"), AGE)
+    RULES: ClassVar[Rules] = (name_at_most(63),)
 
     spec: DPUServiceIPAMSpec
     status: NetworkStatus = Field(default_factory=NetworkStatus)

@@ -13,7 +13,7 @@ from dpf_async.models.constraints import REQUIRED, Int64, pattern, server_defaul
 from dpf_async.models.meta import AGE, Condition, PrinterColumn, Resource
 from dpf_async.models.names import PROVISIONING_GROUP
 from dpf_async.models.phases import BFBPhase
-from dpf_async.models.rules import Rule, Transition, has, immutable, name_at_most
+from dpf_async.models.rules import Rule, Rules, Transition, has, immutable, name_at_most
 from dpf_async.models.wire import ListOf, Wire
 
 __all__ = ["BFB", "BFBSpec", "BFBStatus", "BFBVersions", "BFBVersionsFound"]
@@ -33,7 +33,7 @@ class BFBVersionsFound(Wire):
 class BFBVersions(BFBVersionsFound):
     """The versions the user says the image has; all four, or none."""
 
-    RULES = (
+    RULES: ClassVar[Rules] = (
         Rule(
             cel=" && ".join(f"has(self.{part}) && size(self.{part}) > 0" for part in _VERSIONS),
             message="give all four versions: bsp, doca, uefi and atf",
@@ -45,7 +45,7 @@ class BFBVersions(BFBVersionsFound):
 class BFBSpec(Wire):
     """Where the image is."""
 
-    RULES = (
+    RULES: ClassVar[Rules] = (
         Transition(
             cel="has(self.versions) || !has(oldSelf.versions)",
             message="versions cannot be taken away once they are set",
@@ -74,11 +74,11 @@ class BFBStatus(Wire):
 class BFB(Resource):
     """An image for DPUs; nothing is provisioned from it before its phase is Ready."""
 
-    GROUP = PROVISIONING_GROUP
-    KIND = "BFB"
-    PLURAL = "bfbs"
-    PRINTER_COLUMNS: ClassVar = (PrinterColumn("Phase", ".status.phase"), AGE)
-    RULES = (name_at_most(187),)
+    GROUP: ClassVar[str] = PROVISIONING_GROUP
+    KIND: ClassVar[str] = "BFB"
+    PLURAL: ClassVar[str] = "bfbs"
+    PRINTER_COLUMNS: ClassVar[tuple[PrinterColumn, ...]] = (PrinterColumn("Phase", ".status.phase"), AGE)
+    RULES: ClassVar[Rules] = (name_at_most(187),)
 
     spec: BFBSpec
     status: Annotated[BFBStatus, server_default({"phase": "Initializing"})] = Field(default_factory=BFBStatus)

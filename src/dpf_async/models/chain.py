@@ -12,9 +12,9 @@ from pydantic import Field
 from dpf_async.models.constraints import max_items, min_items
 from dpf_async.models.deployment import ChainInterfaceRef, ServiceMTU
 from dpf_async.models.interface import ClusterSelecting, NetworkStatus, TemplateMeta
-from dpf_async.models.meta import AGE, READY, LabelSelector, Resource, ready_reason
+from dpf_async.models.meta import AGE, READY, LabelSelector, PrinterColumn, Resource, ready_reason
 from dpf_async.models.names import SVC_GROUP
-from dpf_async.models.rules import name_at_most
+from dpf_async.models.rules import Rules, name_at_most
 from dpf_async.models.wire import ListOf, Wire
 
 __all__ = [
@@ -79,11 +79,11 @@ class DPUServiceChainSpec(ClusterSelecting):
 class DPUServiceChain(Resource):
     """How interfaces of DPUs are connected; itself made by a DPUDeployment."""
 
-    GROUP = SVC_GROUP
-    KIND = "DPUServiceChain"
-    PLURAL = "dpuservicechains"
-    PRINTER_COLUMNS: ClassVar = (READY, ready_reason("Reason"), AGE)
-    RULES = (name_at_most(63),)
+    GROUP: ClassVar[str] = SVC_GROUP
+    KIND: ClassVar[str] = "DPUServiceChain"
+    PLURAL: ClassVar[str] = "dpuservicechains"
+    PRINTER_COLUMNS: ClassVar[tuple[PrinterColumn, ...]] = (READY, ready_reason("Reason"), AGE)
+    RULES: ClassVar[Rules] = (name_at_most(63),)
 
     spec: DPUServiceChainSpec
     status: NetworkStatus = Field(default_factory=NetworkStatus)

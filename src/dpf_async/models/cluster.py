@@ -13,7 +13,7 @@ from dpf_async.models.constraints import REQUIRED, Int, at_least, at_most, min_l
 from dpf_async.models.meta import AGE, READY, Condition, PrinterColumn, Resource
 from dpf_async.models.names import PROVISIONING_GROUP
 from dpf_async.models.phases import DPUClusterPhase
-from dpf_async.models.rules import Transition, name_at_most
+from dpf_async.models.rules import Rules, Transition, name_at_most
 from dpf_async.models.wire import ListOf, StringMap, Wire
 
 __all__ = [
@@ -71,11 +71,11 @@ class DPUClusterStatus(Wire):
 class DPUCluster(Resource):
     """A Kubernetes cluster for DPUs; a DPU is given one while it is Initializing."""
 
-    GROUP = PROVISIONING_GROUP
-    KIND = "DPUCluster"
-    PLURAL = "dpuclusters"
-    SPEC_REQUIRED = True
-    PRINTER_COLUMNS: ClassVar = (
+    GROUP: ClassVar[str] = PROVISIONING_GROUP
+    KIND: ClassVar[str] = "DPUCluster"
+    PLURAL: ClassVar[str] = "dpuclusters"
+    SPEC_REQUIRED: ClassVar[bool] = True
+    PRINTER_COLUMNS: ClassVar[tuple[PrinterColumn, ...]] = (
         READY,
         PrinterColumn("Phase", ".status.phase"),
         PrinterColumn("Type", ".spec.type"),
@@ -84,7 +84,7 @@ class DPUCluster(Resource):
         PrinterColumn("NodesCount", ".status.nodesCount", "integer"),
         AGE,
     )
-    RULES = (name_at_most(63),)
+    RULES: ClassVar[Rules] = (name_at_most(63),)
 
     spec: DPUClusterSpec
     status: Annotated[DPUClusterStatus, server_default({"phase": "Pending"})] = Field(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode, b64encode
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -33,11 +33,11 @@ _MicroTime = Annotated[str, format_of("date-time")]
 class Secret(Resource):
     """A Secret. Its values appear in no repr and in no message."""
 
-    GROUP = ""
-    VERSION = "v1"
-    KIND = "Secret"
-    PLURAL = "secrets"
-    HAS_STATUS = False
+    GROUP: ClassVar[str] = ""
+    VERSION: ClassVar[str] = "v1"
+    KIND: ClassVar[str] = "Secret"
+    PLURAL: ClassVar[str] = "secrets"
+    HAS_STATUS: ClassVar[bool] = False
 
     type: str = ""
     immutable: Bool | None = None
@@ -62,11 +62,11 @@ class Secret(Resource):
 class ConfigMap(Resource):
     """A ConfigMap. Its values appear in no repr: templates of bf.cfg have passwords in them."""
 
-    GROUP = ""
-    VERSION = "v1"
-    KIND = "ConfigMap"
-    PLURAL = "configmaps"
-    HAS_STATUS = False
+    GROUP: ClassVar[str] = ""
+    VERSION: ClassVar[str] = "v1"
+    KIND: ClassVar[str] = "ConfigMap"
+    PLURAL: ClassVar[str] = "configmaps"
+    HAS_STATUS: ClassVar[bool] = False
 
     immutable: Bool | None = None
     data: StringMap = Field(default_factory=dict, repr=False)
@@ -87,10 +87,10 @@ class LeaseSpec(Wire):
 class Lease(Resource):
     """A lease: one holder at a time, as long as it renews."""
 
-    GROUP = "coordination.k8s.io"
-    VERSION = "v1"
-    KIND = "Lease"
-    PLURAL = "leases"
-    HAS_STATUS = False
+    GROUP: ClassVar[str] = "coordination.k8s.io"
+    VERSION: ClassVar[str] = "v1"
+    KIND: ClassVar[str] = "Lease"
+    PLURAL: ClassVar[str] = "leases"
+    HAS_STATUS: ClassVar[bool] = False
 
     spec: LeaseSpec = Field(default_factory=LeaseSpec)

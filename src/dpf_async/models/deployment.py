@@ -27,10 +27,10 @@ from dpf_async.models.constraints import (
     server_default,
 )
 from dpf_async.models.dpu import DPUSetStrategy
-from dpf_async.models.meta import AGE, READY, Condition, LabelSelector, Resource, ready_reason
+from dpf_async.models.meta import AGE, READY, Condition, LabelSelector, PrinterColumn, Resource, ready_reason
 from dpf_async.models.names import SVC_GROUP, DeploymentName
 from dpf_async.models.node_effect import DeploymentNodeEffect
-from dpf_async.models.rules import Rule, exactly_one_of, name_at_most, not_both
+from dpf_async.models.rules import Rule, Rules, exactly_one_of, name_at_most, not_both
 from dpf_async.models.wire import ListOf, MapOf, StringMap, Wire
 
 __all__ = [
@@ -78,7 +78,7 @@ class UpgradePolicy(Wire):
 class DPUSetTemplate(Wire):
     """A group of DPUs; one DPUSet is made from it, named `<deployment>-<nameSuffix>`."""
 
-    RULES = (
+    RULES: ClassVar[Rules] = (
         Rule(
             cel=(
                 "!has(self.dpuAnnotations) || self.dpuAnnotations.all(key, "
@@ -165,7 +165,7 @@ class ChainInterfaceRef(Wire):
 class DeploymentPort(Wire):
     """One end of a switch: an interface of a service, or another interface."""
 
-    RULES = (exactly_one_of("service", "serviceInterface"),)
+    RULES: ClassVar[Rules] = (exactly_one_of("service", "serviceInterface"),)
 
     service: ServicePortRef | None = None
     service_interface: ChainInterfaceRef | None = None
@@ -219,11 +219,11 @@ class DPUDeploymentStatus(Wire):
 class DPUDeployment(Resource):
     """The one object that a site's DPUs and services come from."""
 
-    GROUP = SVC_GROUP
-    KIND = "DPUDeployment"
-    PLURAL = "dpudeployments"
-    PRINTER_COLUMNS: ClassVar = (READY, ready_reason("Phase"), AGE)
-    RULES = (name_at_most(20),)
+    GROUP: ClassVar[str] = SVC_GROUP
+    KIND: ClassVar[str] = "DPUDeployment"
+    PLURAL: ClassVar[str] = "dpudeployments"
+    PRINTER_COLUMNS: ClassVar[tuple[PrinterColumn, ...]] = (READY, ready_reason("Phase"), AGE)
+    RULES: ClassVar[Rules] = (name_at_most(20),)
 
     spec: DPUDeploymentSpec
     status: DPUDeploymentStatus = Field(default_factory=DPUDeploymentStatus)

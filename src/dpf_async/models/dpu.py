@@ -37,7 +37,7 @@ from dpf_async.models.names import PROVISIONING_GROUP, DeviceName, DPUName, Node
 from dpf_async.models.node import DPUMode, DPUType, InstallInterfaceName, SecureBoot
 from dpf_async.models.node_effect import NodeEffect
 from dpf_async.models.phases import DPUPhase
-from dpf_async.models.rules import immutable, name_at_most, not_both
+from dpf_async.models.rules import Rules, immutable, name_at_most, not_both
 from dpf_async.models.wire import ListOf, MapOf, StringMap, Wire
 
 __all__ = [
@@ -200,10 +200,10 @@ class DPUStatus(Wire):
 class DPU(Resource):
     """One round of provisioning a DPU. Deleted, it is made anew with the same name and another uid."""
 
-    GROUP = PROVISIONING_GROUP
-    KIND = "DPU"
-    PLURAL = "dpus"
-    PRINTER_COLUMNS: ClassVar = (
+    GROUP: ClassVar[str] = PROVISIONING_GROUP
+    KIND: ClassVar[str] = "DPU"
+    PLURAL: ClassVar[str] = "dpus"
+    PRINTER_COLUMNS: ClassVar[tuple[PrinterColumn, ...]] = (
         READY,
         PrinterColumn("Operational", ".status.operationalConditions[?(@.type=='OperationalReady')].status"),
         PrinterColumn("Phase", ".status.phase"),
@@ -264,7 +264,7 @@ class DPUTemplate(Wire):
 class DPUSetSpec(Wire):
     """Which DPUs are made, from what."""
 
-    RULES = (not_both("dpuSelector", "dpuDeviceSelector"),)
+    RULES: ClassVar[Rules] = (not_both("dpuSelector", "dpuDeviceSelector"),)
 
     dpu_template: DPUTemplate
     strategy: Annotated[DPUSetStrategy | None, REQUIRED] = None
@@ -287,11 +287,11 @@ class DPUSetStatus(Wire):
 class DPUSet(Resource):
     """Makes one DPU for each pair of DPUNode and DPUDevice it selects; itself made by a DPUDeployment."""
 
-    GROUP = PROVISIONING_GROUP
-    KIND = "DPUSet"
-    PLURAL = "dpusets"
-    PRINTER_COLUMNS: ClassVar = (READY, AGE)
-    RULES = (name_at_most(63),)
+    GROUP: ClassVar[str] = PROVISIONING_GROUP
+    KIND: ClassVar[str] = "DPUSet"
+    PLURAL: ClassVar[str] = "dpusets"
+    PRINTER_COLUMNS: ClassVar[tuple[PrinterColumn, ...]] = (READY, AGE)
+    RULES: ClassVar[Rules] = (name_at_most(63),)
 
     spec: DPUSetSpec
     status: DPUSetStatus = Field(default_factory=DPUSetStatus)

@@ -6,7 +6,7 @@ Source of the schema: DPF v26.4 dpuflavors CRD.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -147,9 +147,9 @@ class DPUFlavorSpec(Wire):
 class DPUFlavor(Resource):
     """Settings for DPUs; has no status, and no controller of its own."""
 
-    GROUP = PROVISIONING_GROUP
-    KIND = "DPUFlavor"
-    PLURAL = "dpuflavors"
-    HAS_STATUS = False
+    GROUP: ClassVar[str] = PROVISIONING_GROUP
+    KIND: ClassVar[str] = "DPUFlavor"
+    PLURAL: ClassVar[str] = "dpuflavors"
+    HAS_STATUS: ClassVar[bool] = False
 
     spec: Annotated[DPUFlavorSpec, immutable("the spec of a DPUFlavor")]

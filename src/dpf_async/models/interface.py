@@ -12,7 +12,7 @@ from pydantic import Field
 from dpf_async.models.constraints import Int, Int64, max_length, min_length, one_of
 from dpf_async.models.meta import AGE, READY, Condition, LabelSelector, PrinterColumn, Resource, ready_reason
 from dpf_async.models.names import SVC_GROUP
-from dpf_async.models.rules import Rule, Transition, has, name_at_most
+from dpf_async.models.rules import Rule, Rules, Transition, has, name_at_most
 from dpf_async.models.wire import ListOf, StringMap, Wire
 
 __all__ = [
@@ -76,7 +76,7 @@ class PhysicalInterface(Wire):
 class PFInterface(Wire):
     """A physical function of the host."""
 
-    RULES = (_VIRTUAL_NETWORK_STAYS,)
+    RULES: ClassVar[Rules] = (_VIRTUAL_NETWORK_STAYS,)
 
     pf_id: Annotated[Int, Field(alias="pfID")]
     virtual_network: str | None = None
@@ -85,7 +85,7 @@ class PFInterface(Wire):
 class VFInterface(Wire):
     """A virtual function of the host."""
 
-    RULES = (_VIRTUAL_NETWORK_STAYS,)
+    RULES: ClassVar[Rules] = (_VIRTUAL_NETWORK_STAYS,)
 
     pf_id: Annotated[Int, Field(alias="pfID")]
     vf_id: Annotated[Int, Field(alias="vfID")]
@@ -118,7 +118,7 @@ class PatchInterface(Wire):
 class InterfaceService(Wire):
     """An interface of a service."""
 
-    RULES = (_VIRTUAL_NETWORK_STAYS,)
+    RULES: ClassVar[Rules] = (_VIRTUAL_NETWORK_STAYS,)
 
     service_id: Annotated[str, Field(alias="serviceID")]
     network: str
@@ -134,7 +134,7 @@ _TYPES_WITH_A_FIELD = tuple(kind for kind in _TYPES if kind != "ovn")  # ovn may
 class ServiceInterfaceSpec(Wire):
     """One interface on one DPU: its type, and the field that is named like the type."""
 
-    RULES = (
+    RULES: ClassVar[Rules] = (
         Rule(
             cel="".join(
                 f"self.interfaceType == '{kind}' ? has(self.{kind}) : " for kind in _TYPES_WITH_A_FIELD
@@ -189,17 +189,17 @@ class DPUServiceInterfaceSpec(ClusterSelecting):
 class DPUServiceInterface(Resource):
     """An interface of DPUs that chains can be made of."""
 
-    GROUP = SVC_GROUP
-    KIND = "DPUServiceInterface"
-    PLURAL = "dpuserviceinterfaces"
-    PRINTER_COLUMNS: ClassVar = (
+    GROUP: ClassVar[str] = SVC_GROUP
+    KIND: ClassVar[str] = "DPUServiceInterface"
+    PLURAL: ClassVar[str] = "dpuserviceinterfaces"
+    PRINTER_COLUMNS: ClassVar[tuple[PrinterColumn, ...]] = (
         PrinterColumn("IfType", ".spec.template.spec.template.spec.interfaceType"),
         PrinterColumn("IfName", ".spec.template.spec.template.spec['service','physical'].interfaceName"),
         READY,
         ready_reason("Reason"),
         AGE,
     )
-    RULES = (name_at_most(63),)
+    RULES: ClassVar[Rules] = (name_at_most(63),)
 
     spec: DPUServiceInterfaceSpec
     status: NetworkStatus = Field(default_factory=NetworkStatus)

@@ -140,7 +140,7 @@ class LabelSelectorRequirement(Wire):
 class LabelSelector(Wire):
     """Objects whose labels meet every one of these; an empty selector selects all."""
 
-    ATOMIC = True
+    ATOMIC: ClassVar[bool] = True
 
     match_labels: StringMap = Field(default_factory=dict)
     match_expressions: Annotated[ListOf[LabelSelectorRequirement], ATOMIC_LIST] = ()

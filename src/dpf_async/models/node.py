@@ -23,7 +23,7 @@ from dpf_async.models.constraints import (
 from dpf_async.models.meta import Condition, PrinterColumn, Resource
 from dpf_async.models.names import PROVISIONING_GROUP, DeviceName, MaintenanceName, NodeName
 from dpf_async.models.node_effect import NodeEffect
-from dpf_async.models.rules import exactly_one_of, immutable, name_at_most
+from dpf_async.models.rules import Rules, exactly_one_of, immutable, name_at_most
 from dpf_async.models.wire import ListOf, Wire
 
 __all__ = [
@@ -76,7 +76,7 @@ class RebootByScript(Wire):
 class NodeRebootMethod(Wire):
     """Who reboots the host."""
 
-    RULES = (exactly_one_of(("hostAgent", "gNOI"), "external", "script"),)
+    RULES: ClassVar[Rules] = (exactly_one_of(("hostAgent", "gNOI"), "external", "script"),)
 
     external: RebootByExternal | None = None
     script: RebootByScript | None = None
@@ -131,10 +131,10 @@ class DPUNodeStatus(Wire):
 class DPUNode(Resource):
     """A host with DPUs. Creating it is what starts their provisioning; deleting it deletes them."""
 
-    GROUP = PROVISIONING_GROUP
-    KIND = "DPUNode"
-    PLURAL = "dpunodes"
-    RULES = (name_at_most(48),)
+    GROUP: ClassVar[str] = PROVISIONING_GROUP
+    KIND: ClassVar[str] = "DPUNode"
+    PLURAL: ClassVar[str] = "dpunodes"
+    RULES: ClassVar[Rules] = (name_at_most(48),)
 
     spec: DPUNodeSpec = Field(default_factory=DPUNodeSpec)
     status: DPUNodeStatus = Field(default_factory=DPUNodeStatus)
@@ -190,14 +190,14 @@ class DPUDeviceStatus(Wire):
 class DPUDevice(Resource):
     """A DPU as a piece of hardware. It does nothing until a DPUNode names it."""
 
-    GROUP = PROVISIONING_GROUP
-    KIND = "DPUDevice"
-    PLURAL = "dpudevices"
+    GROUP: ClassVar[str] = PROVISIONING_GROUP
+    KIND: ClassVar[str] = "DPUDevice"
+    PLURAL: ClassVar[str] = "dpudevices"
     # No controller writes that type, so the column stays empty; it is DPF's own (dpf-facts 1.3).
-    PRINTER_COLUMNS: ClassVar = (
+    PRINTER_COLUMNS: ClassVar[tuple[PrinterColumn, ...]] = (
         PrinterColumn("Ready", ".status.conditions[?(@.type=='ConditionDpuDeviceReady')].status"),
     )
-    RULES = (name_at_most(63),)
+    RULES: ClassVar[Rules] = (name_at_most(63),)
 
     spec: DPUDeviceSpec
     status: DPUDeviceStatus = Field(default_factory=DPUDeviceStatus)
@@ -235,10 +235,10 @@ class DPUNodeMaintenanceStatus(Wire):
 class DPUNodeMaintenance(Resource):
     """A host being disturbed for the sake of its DPUs; made and removed by the operator (dpf-facts 5)."""
 
-    GROUP = PROVISIONING_GROUP
-    KIND = "DPUNodeMaintenance"
-    PLURAL = "dpunodemaintenances"
-    RULES = (name_at_most(63),)
+    GROUP: ClassVar[str] = PROVISIONING_GROUP
+    KIND: ClassVar[str] = "DPUNodeMaintenance"
+    PLURAL: ClassVar[str] = "dpunodemaintenances"
+    RULES: ClassVar[Rules] = (name_at_most(63),)
 
     spec: DPUNodeMaintenanceSpec
     status: DPUNodeMaintenanceStatus = Field(default_factory=DPUNodeMaintenanceStatus)

@@ -5,12 +5,12 @@ Source of the schema: DPF v26.4 CRDs; what each effect does: dpf-facts 6.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from dpf_async.models.constraints import Bool, format_of
-from dpf_async.models.rules import exactly_one_of
+from dpf_async.models.rules import Rules, exactly_one_of
 from dpf_async.models.wire import ListOf, StringMap, Wire
 
 __all__ = ["DeploymentNodeEffect", "NodeEffect", "Taint"]
@@ -52,7 +52,9 @@ class DeploymentNodeEffect(Wire):
 class NodeEffect(DeploymentNodeEffect):
     """The node effect as a DPU, a DPUSet and a DPUNodeMaintenance have it: exactly one of the six ways."""
 
-    RULES = (exactly_one_of("taint", "noEffect", "customLabel", "drain", "customAction", "hold"),)
+    RULES: ClassVar[Rules] = (
+        exactly_one_of("taint", "noEffect", "customLabel", "drain", "customAction", "hold"),
+    )
 
     apply_on_label_change: Bool = False
     """Go through the node effect again when labels of a Ready DPU change (dpf-facts 11)."""

@@ -21,9 +21,9 @@ from dpf_async.models.constraints import (
     one_of,
     pattern,
 )
-from dpf_async.models.meta import AGE, READY, Condition, Resource, ready_reason
+from dpf_async.models.meta import AGE, READY, Condition, PrinterColumn, Resource, ready_reason
 from dpf_async.models.names import OPERATOR_GROUP
-from dpf_async.models.rules import Rule, exactly_one_of, has
+from dpf_async.models.rules import Rule, Rules, exactly_one_of, has
 from dpf_async.models.wire import ListOf, Wire
 
 __all__ = [
@@ -68,7 +68,7 @@ class InstallViaRedfish(Wire):
 class InstallInterface(Wire):
     """How DPUs are installed."""
 
-    RULES = (exactly_one_of(("installViaHostAgent", "installViaGNOI"), "installViaRedfish"),)
+    RULES: ClassVar[Rules] = (exactly_one_of(("installViaHostAgent", "installViaGNOI"), "installViaRedfish"),)
 
     install_via_redfish: InstallViaRedfish | None = None
     install_via_host_agent: InstallViaHostAgent | None = None
@@ -78,8 +78,8 @@ class InstallInterface(Wire):
 class ProvisioningController(Wire):
     """Settings of the controllers that provision DPUs."""
 
-    OPEN = True
-    RULES = (
+    OPEN: ClassVar[bool] = True
+    RULES: ClassVar[Rules] = (
         Rule(
             cel=(
                 "!has(self.bfCFGTemplateConfigMap) || !has(self.enableDynamicBFCFGTemplates)"
@@ -126,7 +126,7 @@ class ProvisioningController(Wire):
 class DPFOperatorConfigSpec(Wire):
     """The operator's settings."""
 
-    OPEN = True
+    OPEN: ClassVar[bool] = True
 
     provisioning_controller: ProvisioningController
 
@@ -142,10 +142,10 @@ class DPFOperatorConfigStatus(Wire):
 class DPFOperatorConfig(Resource):
     """The operator's settings; one object, which the operator's namespace has."""
 
-    GROUP = OPERATOR_GROUP
-    KIND = "DPFOperatorConfig"
-    PLURAL = "dpfoperatorconfigs"
-    PRINTER_COLUMNS: ClassVar = (READY, ready_reason("Phase"), AGE)
+    GROUP: ClassVar[str] = OPERATOR_GROUP
+    KIND: ClassVar[str] = "DPFOperatorConfig"
+    PLURAL: ClassVar[str] = "dpfoperatorconfigs"
+    PRINTER_COLUMNS: ClassVar[tuple[PrinterColumn, ...]] = (READY, ready_reason("Phase"), AGE)
 
     spec: DPFOperatorConfigSpec
     status: DPFOperatorConfigStatus = Field(default_factory=DPFOperatorConfigStatus)

@@ -20,6 +20,7 @@ from dpf_async.models.constraints import when_built
 
 __all__ = [
     "Rule",
+    "Rules",
     "Transition",
     "exactly_one_of",
     "has",
@@ -68,6 +69,10 @@ class Transition:
     cel: str
     message: str
     allows: Callable[[Any, Any], bool]  # Any: the type of the value it is attached to
+
+
+Rules = tuple[Rule | Transition, ...]
+"""The rules of one model."""
 
 
 def immutable(what: str) -> Transition:

@@ -35,11 +35,12 @@ from dpf_async.models.meta import (
     Condition,
     LabelSelector,
     LabelSelectorRequirement,
+    PrinterColumn,
     Resource,
     ready_reason,
 )
 from dpf_async.models.names import SVC_GROUP
-from dpf_async.models.rules import Rule, has, immutable, name_at_most
+from dpf_async.models.rules import Rule, Rules, has, immutable, name_at_most
 from dpf_async.models.wire import ListOf, MapOf, StringMap, Wire
 
 __all__ = [
@@ -108,9 +109,9 @@ class DPUServiceTemplateStatus(Wire):
 class DPUServiceTemplate(Resource):
     """How a service is installed. By convention it does not change: a change is another template."""
 
-    GROUP = SVC_GROUP
-    KIND = "DPUServiceTemplate"
-    PLURAL = "dpuservicetemplates"
+    GROUP: ClassVar[str] = SVC_GROUP
+    KIND: ClassVar[str] = "DPUServiceTemplate"
+    PLURAL: ClassVar[str] = "dpuservicetemplates"
 
     spec: DPUServiceTemplateSpec
     status: DPUServiceTemplateStatus = Field(default_factory=DPUServiceTemplateStatus)
@@ -128,7 +129,7 @@ class ConfigPort(Wire):
 class ConfigPorts(Wire):
     """The ports, and how they are reached from outside the DPU's cluster."""
 
-    RULES = (
+    RULES: ClassVar[Rules] = (
         Rule(
             cel="self.serviceType == 'NodePort' || self.ports.all(port, !has(port.nodePort))",
             message="nodePort needs serviceType NodePort",
@@ -178,7 +179,7 @@ def _annotations_are_ours(daemon_set: ConfiguredDaemonSet) -> bool:
 class ConfiguredDaemonSet(_DaemonSet):
     """The DaemonSet of a service, as a user may configure it."""
 
-    RULES = (
+    RULES: ClassVar[Rules] = (
         Rule(
             cel=(
                 "!has(self.labels) || self.labels.all(key, key.matches('svc.dpu.nvidia.com/custom-flows')"
@@ -210,7 +211,7 @@ class HelmValues(Wire):
 class ServiceConfiguration(Wire):
     """Where and how a service runs."""
 
-    RULES = (
+    RULES: ClassVar[Rules] = (
         Rule(
             cel="!has(self.configPorts) || !has(self.deployInCluster) || !self.deployInCluster",
             message="configPorts are for services on DPUs: deployInCluster must not be true",
@@ -242,7 +243,7 @@ def _has_interfaces_on_dpus_only(spec: DPUServiceConfigurationSpec) -> bool:
 class DPUServiceConfigurationSpec(Wire):
     """What a user chooses about a service."""
 
-    RULES = (
+    RULES: ClassVar[Rules] = (
         Rule(
             cel=(
                 "!has(self.interfaces) || !has(self.serviceConfiguration)"
@@ -269,9 +270,9 @@ class DPUServiceConfigurationStatus(Wire):
 class DPUServiceConfiguration(Resource):
     """A user's choices about a service, beside its DPUServiceTemplate."""
 
-    GROUP = SVC_GROUP
-    KIND = "DPUServiceConfiguration"
-    PLURAL = "dpuserviceconfigurations"
+    GROUP: ClassVar[str] = SVC_GROUP
+    KIND: ClassVar[str] = "DPUServiceConfiguration"
+    PLURAL: ClassVar[str] = "dpuserviceconfigurations"
 
     spec: DPUServiceConfigurationSpec
     status: DPUServiceConfigurationStatus = Field(default_factory=DPUServiceConfigurationStatus)
@@ -280,7 +281,7 @@ class DPUServiceConfiguration(Resource):
 class NodeSelectorTerm(Wire):
     """Nodes that meet every one of these, by label and by field."""
 
-    ATOMIC = True
+    ATOMIC: ClassVar[bool] = True
 
     match_expressions: Annotated[ListOf[LabelSelectorRequirement], ATOMIC_LIST] = ()
     match_fields: Annotated[ListOf[LabelSelectorRequirement], ATOMIC_LIST] = ()
@@ -289,7 +290,7 @@ class NodeSelectorTerm(Wire):
 class NodeSelector(Wire):
     """Nodes that meet one of these. Source: Kubernetes' core/v1 NodeSelector."""
 
-    ATOMIC = True
+    ATOMIC: ClassVar[bool] = True
 
     node_selector_terms: Annotated[ListOf[NodeSelectorTerm], ATOMIC_LIST]
 
@@ -313,7 +314,7 @@ def _unless_in_cluster(wire_name: str) -> Rule:
 class DPUServiceSpec(Wire):
     """A service as it is deployed; made from template and configuration."""
 
-    RULES = (
+    RULES: ClassVar[Rules] = (
         Rule(
             cel="!has(self.interfaces) || has(self.serviceID)",
             message="interfaces need a serviceID",
@@ -349,11 +350,11 @@ class DPUServiceStatus(Wire):
 class DPUService(Resource):
     """A service on DPUs, or beside DPF; itself made by a DPUDeployment."""
 
-    GROUP = SVC_GROUP
-    KIND = "DPUService"
-    PLURAL = "dpuservices"
-    PRINTER_COLUMNS: ClassVar = (READY, ready_reason("Phase"), AGE)
-    RULES = (name_at_most(63),)
+    GROUP: ClassVar[str] = SVC_GROUP
+    KIND: ClassVar[str] = "DPUService"
+    PLURAL: ClassVar[str] = "dpuservices"
+    PRINTER_COLUMNS: ClassVar[tuple[PrinterColumn, ...]] = (READY, ready_reason("Phase"), AGE)
+    RULES: ClassVar[Rules] = (name_at_most(63),)
 
     spec: DPUServiceSpec
     status: DPUServiceStatus = Field(default_factory=DPUServiceStatus)

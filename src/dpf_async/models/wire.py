@@ -17,7 +17,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema, to_json
 
 from dpf_async.models.constraints import Required, when_built
-from dpf_async.models.rules import Rule, Transition
+from dpf_async.models.rules import Rule, Rules
 
 __all__ = ["ListOf", "MapOf", "StringMap", "Wire", "mistake"]
 
@@ -65,7 +65,7 @@ class Wire(BaseModel):
             without the value.
     """
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         frozen=True,
         extra="allow",
         populate_by_name=True,
@@ -74,7 +74,7 @@ class Wire(BaseModel):
         hide_input_in_errors=True,  # DPUFlavors and Secrets hold passwords
     )
 
-    RULES: ClassVar[tuple[Rule | Transition, ...]] = ()
+    RULES: ClassVar[Rules] = ()
     """What must hold between fields, and between this object and its next version."""
     ATOMIC: ClassVar[bool] = False
     """One field manager owns the object as a whole (server-side apply)."""

@@ -36,8 +36,8 @@ class Cluster:
     """Kinds and objects, and the rules by which they change."""
 
     def __init__(self, *, history: int, clock: Callable[[], datetime]) -> None:
-        self.registry = Registry()
-        self.store = Store(history=history)
+        self.registry: Registry = Registry()
+        self.store: Store = Store(history=history)
         self._clock = clock
         # Called with the definition's new and old state before it is stored; see definitions.py.
         self.admit_definition: Callable[[Obj, Obj | None], None] = lambda _new, _old: None
@@ -127,6 +127,8 @@ class Cluster:
         given = meta.pop("resourceVersion", "")
         if given.isdigit() and int(given):  # what is no number is not looked at
             raise status.internal("resourceVersion should not be set on objects to be created")
+        if target.version.root is not None:
+            apply_defaults(obj, target.version.root)  # also of the status, which a create cannot set
         return self._commit(target, key, obj, options)
 
     def answered(
@@ -354,8 +356,6 @@ class Cluster:
             raise status.internal("etcdserver: request is too large")
         storage = target.kind.versions.get(target.kind.storage_version, target.version)
         obj = self.convert(target.kind, storage, obj)
-        if storage.root is not None:
-            apply_defaults(obj, storage.root)  # readers see defaults, also of what a write may not set
         if options.dry_run:
             return obj
         return self.store.put(target.resource, key, obj)

@@ -65,7 +65,7 @@ class Store:
     def __init__(self, *, history: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._history = history
         self._monotonic = monotonic
-        self.revision = 1
+        self.revision: int = 1
         self.collections: dict[GroupResource, Collection] = {}
         self.by_uid: dict[str, tuple[GroupResource, Key]] = {}
         self.dependents: dict[str, set[tuple[GroupResource, Key]]] = {}

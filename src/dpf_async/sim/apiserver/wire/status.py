@@ -41,7 +41,7 @@ class StatusError(Exception):
         self.message = message
         self.details = details
         self.continue_token = continue_token
-        self.headers = headers or {}
+        self.headers: dict[str, str] = headers or {}
         self.warnings: list[str] = []
         """What was found before it failed; told as well."""
         retry_after = (details or {}).get("retryAfterSeconds")

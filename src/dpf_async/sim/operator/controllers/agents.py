@@ -16,8 +16,8 @@ from dpf_async.sim.operator.runtime.queue import Later, Mapper, after
 class AgentController(Base):
     """The agents on the DPUs: another writer of a DPU's status than DPF's own controllers (dpf-facts 10)."""
 
-    name: ClassVar = "agent"
-    kind: ClassVar = DPU
+    name: ClassVar[str] = "agent"
+    kind: ClassVar[type[Resource]] = DPU
 
     @property
     def watches(self) -> Mapping[type[Resource], Mapper]:

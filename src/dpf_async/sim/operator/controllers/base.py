@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -53,14 +53,19 @@ class Base(ABC):
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.cluster = site.cluster
-        self.hardware = site.hardware
-        self.profile = site.profile
+        self.cluster: Cluster = site.cluster
+        self.hardware: Hardware = site.hardware
+        self.profile: Profile = site.profile
 
     @property
     @abstractmethod
     def watches(self) -> Mapping[type[Resource], Mapper]:
         """What it wants to know of."""
+
+    @property
+    def summarizes(self) -> Collection[type[Resource]]:
+        """Kinds whose changes only go into a summary, which is written when no controller is busy."""
+        return ()
 
     @abstractmethod
     async def reconcile(self, name: str) -> Later | None:

@@ -23,8 +23,8 @@ def _of_dpu(before: DPU | None, after: DPU | None) -> Iterable[str]:
 class DPUClusterController(Base):
     """Every DPUCluster is Ready at once: what its manager does is not simulated."""
 
-    name: ClassVar = "dpucluster"
-    kind: ClassVar = DPUCluster
+    name: ClassVar[str] = "dpucluster"
+    kind: ClassVar[type[Resource]] = DPUCluster
 
     @property
     def watches(self) -> Mapping[type[Resource], Mapper]:

@@ -60,8 +60,8 @@ _CHILDREN: Final[tuple[type[Resource], ...]] = (
 class DPUDeploymentController(Base):
     """Dependencies, versions, resources, services, interfaces, chain, DPUSets: the first failure stops it (7.1)."""
 
-    name: ClassVar = "dpudeployment"
-    kind: ClassVar = DPUDeployment
+    name: ClassVar[str] = "dpudeployment"
+    kind: ClassVar[type[Resource]] = DPUDeployment
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)

@@ -18,8 +18,8 @@ from dpf_async.sim.operator.runtime.queue import Later, Mapper, after, poll
 class DPUDeviceController(Base):
     """Attach, take the address, initialise, discover, ready (dpf-facts 4)."""
 
-    name: ClassVar = "dpudevice"
-    kind: ClassVar = DPUDevice
+    name: ClassVar[str] = "dpudevice"
+    kind: ClassVar[type[Resource]] = DPUDevice
 
     @property
     def watches(self) -> Mapping[type[Resource], Mapper]:

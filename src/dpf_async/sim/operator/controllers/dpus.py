@@ -53,8 +53,8 @@ from dpf_async.sim.operator.runtime.selectors import matches
 class DPUController(Base):
     """The road from Initializing to Ready, and the one from anywhere to nothing (dpf-facts 2)."""
 
-    name: ClassVar = "dpu"
-    kind: ClassVar = DPU
+    name: ClassVar[str] = "dpu"
+    kind: ClassVar[type[Resource]] = DPU
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)

@@ -30,8 +30,8 @@ def _owner(obj: Resource) -> str:
 class DPUReadyController(Base):
     """Per host: operational conditions whatever the phase, and the removal of service requestors (dpf-facts 5, 11)."""
 
-    name: ClassVar = "dpuready"
-    kind: ClassVar = DPUNode
+    name: ClassVar[str] = "dpuready"
+    kind: ClassVar[type[Resource]] = DPUNode
 
     @property
     def watches(self) -> Mapping[type[Resource], Mapper]:

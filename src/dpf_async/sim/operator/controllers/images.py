@@ -19,8 +19,8 @@ _VERSIONS = {"bsp": "4.13.0", "doca": "3.2.0", "uefi": "4.13.0", "atf": "v2.2"}
 class BFBController(Base):
     """Initializing, Downloading, Ready or Error (dpf-facts 7.3)."""
 
-    name: ClassVar = "bfb"
-    kind: ClassVar = BFB
+    name: ClassVar[str] = "bfb"
+    kind: ClassVar[type[Resource]] = BFB
 
     @property
     def watches(self) -> Mapping[type[Resource], Mapper]:

@@ -27,8 +27,8 @@ _Condition = known.DPUServiceCondition
 class DPUServiceTemplateController(Base):
     """The chart is fetched; then the template is Ready (dpf-facts 7.1)."""
 
-    name: ClassVar = "dpuservicetemplate"
-    kind: ClassVar = DPUServiceTemplate
+    name: ClassVar[str] = "dpuservicetemplate"
+    kind: ClassVar[type[Resource]] = DPUServiceTemplate
 
     @property
     def watches(self) -> Mapping[type[Resource], Mapper]:
@@ -60,8 +60,8 @@ class DPUServiceTemplateController(Base):
 class DPUServiceController(Base):
     """A service is Ready when its pods are, on every DPU it is meant for. With no DPU it is."""
 
-    name: ClassVar = "dpuservice"
-    kind: ClassVar = DPUService
+    name: ClassVar[str] = "dpuservice"
+    kind: ClassVar[type[Resource]] = DPUService
 
     @property
     def watches(self) -> Mapping[type[Resource], Mapper]:
@@ -146,15 +146,15 @@ class _NetworkController(Base):
 class DPUServiceInterfaceController(_NetworkController):
     """DPUServiceInterfaces."""
 
-    name: ClassVar = "dpuserviceinterface"
-    kind: ClassVar = DPUServiceInterface
+    name: ClassVar[str] = "dpuserviceinterface"
+    kind: ClassVar[type[Resource]] = DPUServiceInterface
 
 
 class DPUServiceChainController(_NetworkController):
     """DPUServiceChains."""
 
-    name: ClassVar = "dpuservicechain"
-    kind: ClassVar = DPUServiceChain
+    name: ClassVar[str] = "dpuservicechain"
+    kind: ClassVar[type[Resource]] = DPUServiceChain
 
 
 def service_controllers(site: Site) -> list[Base]:

@@ -63,7 +63,7 @@ class OperatorProcess(anyio.AsyncContextManagerMixin):
         profile: str | Profile = INSTANT,
         troubles: Troubles | Iterable[str] = (),
     ) -> None:
-        self.troubles = troubles if isinstance(troubles, Troubles) else Troubles(troubles)
+        self.troubles: Troubles = troubles if isinstance(troubles, Troubles) else Troubles(troubles)
         self.troubles.listen(self._switch)
         self._kubeconfig = kubeconfig
         self._context = context
