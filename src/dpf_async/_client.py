@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Resource)
 
 FORCE_GRACE_PERIOD = 60.0
-"""Seconds a forced deletion gives the orderly way first (chosen: many reconciles of the operator, 5 to 30 s each)."""
+"""Seconds a forced deletion gives the graceful deletion first (chosen: many reconciles of the operator, 5 to 30 s each)."""
 
 
 class DPFClient(anyio.AsyncContextManagerMixin):
@@ -527,7 +527,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         *,
         uid: str | None = None,
         if_installing: IfInstalling = "wait",
-        if_released: IfReleased = "ask_again",
+        if_released: IfReleased = "request_again",
         timeout: float | None = None,
         progress: ProgressListener | None = None,
     ) -> DPUView:
@@ -539,7 +539,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             if_installing: where it is being installed, which DPF does not delete, "wait" waits until that is over (up
                 to 45 min), "refuse" raises before anything is deleted.
             if_released: where a release of the hold would be left over, on which the new DPU would pass without asking
-                (dpf-facts 5), "ask_again" has DPF ask again, "refuse" raises before anything is deleted, "accept" goes
+                (dpf-facts 5), "request_again" has DPF ask again, "refuse" raises before anything is deleted, "accept" goes
                 on. All of them tell.
             timeout: seconds; None leaves it to the caller's cancel scope.
             progress: hears of what is done and waited for.
@@ -710,7 +710,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
 
         Args:
             device: name of the DPUDevice.
-            grace_period: seconds for the orderly way, and once more for what goes by itself after the force.
+            grace_period: seconds for the graceful deletion, and once more for what goes by itself after the force.
             progress: is told of each object what is done about it, the force included.
 
         Returns:
@@ -755,7 +755,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
 
         Args:
             name: of the DPUNode.
-            grace_period: seconds for the orderly way, and once more for what goes by itself after the force.
+            grace_period: seconds for the graceful deletion, and once more for what goes by itself after the force.
             progress: is told of each object what is done about it, the force included.
 
         Returns:
