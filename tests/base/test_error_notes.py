@@ -47,7 +47,7 @@ async def test_a_host_that_may_not_be_registered_as_a_whole_says_which_devices_a
             await site.dpf.create_dpu_node(NODE, DEVICES)
 
         assert notes_of(refused, "create", "dpunodes") == [
-            "created or changed before that: DPUDevice device-2; register again to go on from there"
+            "created or changed before that: DPUDevice device-2; register again to continue"
         ]
 
 
@@ -68,7 +68,7 @@ async def test_a_reboot_that_may_not_be_told_says_that_it_was_done_and_that_the_
         answered, flow = notes_of(refused, "patch", "dpunodes")
         assert answered.startswith(f"the external reboot of DPUNode {NODE} was attended to before that")
         assert "the request stands" in answered
-        assert flow == f"registered before that: DPUNode {NODE}; provision it again to go on from there"
+        assert flow == f"registered before that: DPUNode {NODE}; provision it again to continue"
         assert reboots == [NODE]
         assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations()
 
@@ -98,7 +98,7 @@ async def test_a_flow_that_may_not_go_on_after_a_deletion_says_how_to() -> None:
 
         notes = notes_of(refused, "patch", "dpunodemaintenances")
         assert notes[-1] == (
-            f"deleted before that: DPU {before.dpus[0].name}; reprovision with the same uid to go on from there"
+            f"deleted before that: DPU {before.dpus[0].name}; reprovision with the same uid to continue"
         )
 
 
@@ -142,6 +142,6 @@ async def test_force_that_may_not_go_on_says_what_it_took_off_and_what_is_left_b
             await dpf.force_delete_dpu(dpu.device, grace_period=0)
 
         notes = notes_of(refused, "patch", "dpunodes")
-        forced = f"taken off by force before that: DPU {dpu.name}: {known.DPU_FINALIZER}"
+        forced = f"removed by force before that: DPU {dpu.name}: {known.DPU_FINALIZER}"
         assert any(forced in note for note in notes), notes
         assert any(note.startswith("may be left behind: ") and dpu.name in note for note in notes)

@@ -132,7 +132,7 @@ async def test_a_faulty_device_ends_the_flow_of_its_host_when_its_grace_is_over(
 
     assert ended.status == 1
     assert "DPUDevice device-02-00-00-00-0b-03: Initialized failed" in ended.err
-    assert "it has stood for 0 s" in ended.err
+    assert "the fault has lasted for 0 s" in ended.err
 
 
 async def test_ctrl_c_in_the_middle_of_a_reboot_leaves_the_request_standing(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ async def test_a_host_that_fails_stops_the_upgrade_and_the_report_is_shown_all_t
     told = json.loads(ended.out)
     assert [(one["node"], one["outcome"]) for one in told["hosts"]] == [
         (first.name, "failed"),
-        (second.name, "left"),
+        (second.name, "not_started"),
     ]
     assert "false ended with exit status 1; the request for a reboot stands" in ended.err
     assert ended.status == 1

@@ -48,7 +48,7 @@ async def test_reprovisioning_a_failed_dpu_has_dpf_ask_again(backend: Backend) -
 
         assert after.ready
         assert carbide.times("drain") == 2, "once for the DPU that failed, once for its successor"
-        assert any("has DPF ask again" in str(progress) for progress in heard)
+        assert any("DPF will request the hold again" in str(progress) for progress in heard)
 
 
 async def test_the_plain_call_has_dpf_ask_again_too(backend: Backend) -> None:
@@ -89,7 +89,7 @@ async def test_accepted_the_new_dpu_passes_and_that_is_told(backend: Backend) ->
 
         assert after.ready
         assert carbide.times("drain") == 1
-        assert any("will pass on it" in str(progress) for progress in heard)
+        assert any("accepted, they are provisioned on it" in str(progress) for progress in heard)
 
 
 async def test_a_dpu_made_anew_on_its_way_asks_again(backend: Backend) -> None:
@@ -147,7 +147,7 @@ async def test_a_dpu_that_is_about_to_pass_is_seen_and_refused(backend: Backend)
     async with backend.cluster() as site:
         await stale(site)
 
-        with pytest.raises(StaleRelease, match="node-1-hold was released for DPUs that are gone"):
+        with pytest.raises(StaleRelease, match="node-1-hold was released for DPUs that are deleted"):
             await provision(site.dpf, HOST, reboot=nothing, if_released="refuse", timeout=60)
 
 
@@ -187,7 +187,7 @@ async def test_where_it_is_too_late_to_ask_the_flow_ends_and_says_so(backend: Ba
         joined = {"spec": {"requestor": [SERVICE, "node-1-device-1"]}}
         await operator.resource(DPUNodeMaintenance).patch("node-1-hold", joined)
 
-        with pytest.raises(StaleRelease, match="node-1-device-1 went past it meanwhile, without asking"):
+        with pytest.raises(StaleRelease, match="node-1-device-1 have used it meanwhile"):
             await provision(site.dpf, HOST, reboot=nothing, timeout=60)
 
         maintenance = await operator.resource(DPUNodeMaintenance).get("node-1-hold")
