@@ -207,7 +207,7 @@ class PortSpec(Spec):
         if (self.service is None) == (self.labels is None):
             refuse([((), "must have exactly one of service and labels")])
         if (self.service is None) != (self.interface is None):
-            refuse([((), "service requires interface, and interface requires service")])
+            refuse([((), "service and interface require each other")])
         return self
 
 

@@ -30,9 +30,9 @@ from dpf_async.errors import (
 )
 from dpf_async.models import DPU
 from tests.support.clock import jumping
+from tests.support.event_lines import initial_lines, next_lines, open_stream
 from tests.support.objects import dpu
 from tests.support.scripted import HOST, Exchange, Script, Scripted, listing, refusing, saying, status
-from tests.support.telling import following, standing, told
 
 
 @jumping
@@ -279,9 +279,9 @@ async def test_d9_a_server_whose_certificate_is_vouched_for_is_talked_to(authori
         trusting(server, authority) as dpf,
         dpf.resource(DPU).watch() as stream,
     ):
-        await standing(stream)
+        await initial_lines(stream)
         await (await server.watch()).send(server.modified(dpu("a", 101)))
-        heard = await told(stream, 1)
+        heard = await next_lines(stream, 1)
 
     assert heard == ["a@101 updated (watch)"]
 
@@ -338,7 +338,7 @@ async def test_a_new_authority_is_read_once_and_nobody_notices(authority: Author
         trusting(server, trusted) as dpf,
         dpf.resource(DPU).watch() as stream,
     ):
-        await standing(stream)
+        await initial_lines(stream)
         watch = await server.watch()
         server.refuse()
         server.tls = new.serving()
@@ -347,7 +347,7 @@ async def test_a_new_authority_is_read_once_and_nobody_notices(authority: Author
 
         watch.reset()
         await (await server.watch()).send(server.modified(dpu("a", 101)))
-        heard = await told(stream, 1)
+        heard = await next_lines(stream, 1)
 
     assert heard == ["a@101 updated (watch)"]
 
@@ -380,7 +380,7 @@ async def test_j3_cancelled_on_a_tls_connection_that_fell_silent_a_client_leaves
     async with Scripted(dpu("a", 10), tls=authority.serving()) as server:
         with anyio.CancelScope() as scope:
             async with trusting(server, authority) as dpf, dpf.resource(DPU).watch() as stream:
-                await standing(stream)
+                await initial_lines(stream)
                 await server.watch()
                 cancelled_at = anyio.current_time()
                 scope.cancel()
@@ -434,10 +434,10 @@ async def test_l2_a_watch_with_a_rejected_token_is_opened_again_with_the_new_one
         await dpf.resource(DPU).list()
         token.holds("new")
         async with dpf.resource(DPU).watch() as stream:
-            await standing(stream)
+            await initial_lines(stream)
             watch = await server.watch()
             await watch.send(server.modified(dpu("a", 101)))
-            heard = await told(stream, 1)
+            heard = await next_lines(stream, 1)
 
     assert watch.request.headers["authorization"] == "Bearer new"
     assert heard == ["a@101 updated (watch)"]
@@ -492,13 +492,13 @@ async def test_l3_credentials_that_are_gone_leave_the_refusal_as_it_is(token: To
 
 @jumping
 async def test_l4_a_token_that_expires_does_not_disturb_a_running_watch() -> None:
-    async with following(dpu("a", 10)) as (server, dpf, stream):
+    async with open_stream(dpu("a", 10)) as (server, dpf, stream):
         watch = await server.watch()
         server.on_other = server.on_list = refusing(401, "Unauthorized")
         with pytest.raises(Unauthorized):
             await dpf.resource(DPU).get("a")
         await watch.send(server.modified(dpu("a", 101)))
-        heard = await told(stream, 1)
+        heard = await next_lines(stream, 1)
 
     assert heard == ["a@101 updated (watch)"]
 

@@ -210,7 +210,7 @@ async def test_two_devices_with_the_same_serial_number_are_refused(backend: Back
         twin = OTHER.model_copy(update={"serial_number": "MT1"})
 
         with pytest.raises(
-            UsageError, match=r"devices\[1\].serialNumber: MT1 is the serialNumber of devices"
+            UsageError, match=r"devices\[1\].serialNumber: MT1 is already the serialNumber of devices"
         ):
             await site.dpf.create_dpu_node("node-1", [DEVICE, twin])
 

@@ -497,7 +497,7 @@ async def test_a_client_that_writes_a_field_between_plan_and_write_is_not_overwr
 
         class DelayedClient:
             def resource(self, kind: type[T]) -> ResourceClient[T]:
-                return Delayed(site.dpf._entered._transport, kind, site.dpf.namespace)
+                return Delayed(site.dpf._entered.transport, kind, site.dpf.namespace)
 
         with pytest.raises(Conflict, match="DPUServiceTemplate dts") as caught:
             await apply_site(
@@ -690,4 +690,4 @@ async def test_without_an_operator_the_timeout_reports_every_object(backend: Bac
 
 def manager(dpf: DPFClient, kind: type[T], name: str) -> ResourceClient[T]:
     """A resource client with another field manager."""
-    return ResourceClient(dpf._entered._transport, kind, dpf.namespace, field_manager=name)
+    return ResourceClient(dpf._entered.transport, kind, dpf.namespace, field_manager=name)

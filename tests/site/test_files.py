@@ -133,10 +133,7 @@ def test_hosts_and_devices_get_the_labels_of_their_group(tmp_path: Path) -> None
         (
             "services: [dts]",
             "services: [dts], chains: [{ports: [{service: dts}]}]",
-            (
-                "site.yaml:8: groups.compute.chains[0].ports[0]: service requires interface, and interface"
-                " requires service"
-            ),
+            "site.yaml:8: groups.compute.chains[0].ports[0]: service and interface require each other",
         ),
         (
             '"oci://example.com/charts"',

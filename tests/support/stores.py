@@ -1,4 +1,4 @@
-"""The four pictures of a site, filled by hand as the watches would fill them."""
+"""The four stores of a NodeJoin, filled directly as watches would fill them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _versions = itertools.count(1_000_000)
 
 
 class Stores:
-    """Four stores with a site on top."""
+    """Four stores, and the NodeJoin of them."""
 
     def __init__(self) -> None:
         self.nodes: Store[DPUNode] = Store()
@@ -25,7 +25,7 @@ class Stores:
         self.dpus: Store[DPU] = Store()
         self.maintenances: Store[DPUNodeMaintenance] = Store()
 
-    def site(self) -> NodeJoin:
+    def join(self) -> NodeJoin:
         return NodeJoin(self.nodes, self.devices, self.dpus, self.maintenances)
 
     def show(self, *states: ObjectState[Resource]) -> None:
@@ -35,18 +35,18 @@ class Stores:
     def delete(self, state: ObjectState[Resource]) -> None:
         self._store(state.kind).apply("DELETED", state)
 
-    def spoil(self, state: ObjectState[Resource], version: str = "") -> None:
-        """Have an object become one that cannot be read."""
-        spoilt = Undecodable(
+    def make_undecodable(self, state: ObjectState[Resource], version: str = "") -> None:
+        """Replace an object by a state that cannot be decoded."""
+        undecodable = Undecodable(
             kind=state.kind,
             name=state.name,
             namespace=state.namespace,
             uid=state.uid,
             resource_version=version or str(next(_versions)),
-            error="spoilt",
+            error="undecodable",
             raw=b"",
         )
-        self._store(state.kind).put_undecodable(spoilt)
+        self._store(state.kind).put_undecodable(undecodable)
 
     def _store(self, kind: type[Resource]) -> Store[Resource]:
         stores: dict[type[Resource], object] = {
@@ -59,6 +59,6 @@ class Stores:
 
 
 @asynccontextmanager
-async def listening(site: NodeJoin) -> AsyncIterator[Hub[NodeView]]:
-    """What a stream enters, without a connection behind it."""
-    yield site.hub
+async def listening(join: NodeJoin) -> AsyncIterator[Hub[NodeView]]:
+    """The context manager that a stream enters, without a connection."""
+    yield join.hub

@@ -10,7 +10,7 @@ import anyio
 
 from dpf_async._hosts import stale_holds
 from dpf_async._hosts.fault_grace import FaultGrace, faults_before_installation
-from dpf_async._session.node_handle import dpu_failed
+from dpf_async._session.failures import dpu_failed
 from dpf_async._transitions.levels import Level, external_reboot_required, node_effect_held
 from dpf_async._transitions.released_holds import stale_release
 from dpf_async.errors import ClaimLost

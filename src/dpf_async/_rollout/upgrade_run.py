@@ -15,7 +15,7 @@ from dpf_async._log import log
 from dpf_async._readers.waits import Deadline
 from dpf_async._rollout import deployments
 from dpf_async._rollout.upgrade_report import HostOutcome, HostUpgrade
-from dpf_async._session.node_handle import dpu_failed
+from dpf_async._session.failures import dpu_failed
 from dpf_async._transitions.levels import Level, external_reboot_required, node_effect_held
 from dpf_async._transitions.views import DPUView, NodeView, describe
 from dpf_async.errors import DPFError, NotFound, UsageError, WaitTimeout

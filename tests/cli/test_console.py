@@ -1,4 +1,4 @@
-"""What is wrong with a cluster or the way to it: one sentence each, with what to do, and never a traceback."""
+"""Errors of the verbs: one sentence with what to do, the documented exit status, and no traceback."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import pytest
 from dpf_async import crds
 from dpf_async.sim import Simulator
 from dpf_async.sim.apiserver import EmbeddedServer
-from tests.cli.conftest import Ended, RunCLI
+from tests.cli.conftest import RunCLI
+from tests.cli.in_process import Completed
+from tests.cli.processes import EXAMPLES
 
 VERBS = ("status", "watch")
-HERE = Path(__file__).parents[2] / "examples"
 
 
-def sentence(ended: Ended) -> str:
-    """The one sentence that was said; it is the only thing that was."""
+def sentence(ended: Completed) -> str:
+    """The error, which is one line and the only output."""
     assert ended.out == ""
     assert ended.err.startswith("error: ")
     assert "Traceback" not in ended.err
@@ -25,7 +26,7 @@ def sentence(ended: Ended) -> str:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-async def test_a_kubeconfig_that_is_not_there_is_named(run_cli: RunCLI, verb: str) -> None:
+async def test_a_missing_kubeconfig_is_named(run_cli: RunCLI, verb: str) -> None:
     ended = await run_cli(verb, "--kubeconfig", "nowhere.yaml")
 
     assert "kubeconfig nowhere.yaml does not exist" in sentence(ended)
@@ -33,7 +34,7 @@ async def test_a_kubeconfig_that_is_not_there_is_named(run_cli: RunCLI, verb: st
     assert ended.status == 2
 
 
-async def test_without_any_kubeconfig_the_default_place_is_named(run_cli: RunCLI) -> None:
+async def test_without_a_kubeconfig_the_default_path_is_named(run_cli: RunCLI) -> None:
     ended = await run_cli("status")
 
     assert "~/.kube/config does not exist (nothing else was named)" in sentence(ended)
@@ -41,7 +42,7 @@ async def test_without_any_kubeconfig_the_default_place_is_named(run_cli: RunCLI
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "problem"),
     [
         ("a: [", "it is not YAML, line 1"),
         ("{}", "Invalid kube-config file"),
@@ -52,19 +53,19 @@ async def test_without_any_kubeconfig_the_default_place_is_named(run_cli: RunCLI
     ],
     ids=["not YAML", "not a kubeconfig", "current context missing"],
 )
-async def test_a_kubeconfig_that_cannot_be_used_is_named_with_what_is_wrong(
-    run_cli: RunCLI, tmp_path: Path, content: str, said: str
+async def test_an_invalid_kubeconfig_is_named_with_the_problem(
+    run_cli: RunCLI, tmp_path: Path, content: str, problem: str
 ) -> None:
     (tmp_path / "kubeconfig").write_text(content)
 
     ended = await run_cli("status", "--kubeconfig", "kubeconfig")
 
     assert "kubeconfig kubeconfig cannot be used" in sentence(ended)
-    assert said in ended.err
+    assert problem in ended.err
     assert ended.status == 2
 
 
-async def test_a_context_that_is_not_there_is_named(run_cli: RunCLI, tmp_path: Path) -> None:
+async def test_a_missing_context_is_named(run_cli: RunCLI, tmp_path: Path) -> None:
     async with EmbeddedServer(crds=[]) as server:
         server.write_kubeconfig(tmp_path / "kubeconfig")
         ended = await run_cli("status", "--kubeconfig", "kubeconfig", "--context", "production")
@@ -74,7 +75,7 @@ async def test_a_context_that_is_not_there_is_named(run_cli: RunCLI, tmp_path: P
 
 
 @pytest.mark.parametrize("verb", VERBS)
-async def test_a_server_that_cannot_be_reached_is_named_with_the_place_its_address_came_from(
+async def test_an_unreachable_server_is_named_with_the_source_of_its_address(
     run_cli: RunCLI, tmp_path: Path, verb: str
 ) -> None:
     async with EmbeddedServer(crds=[]) as server:
@@ -89,7 +90,7 @@ async def test_a_server_that_cannot_be_reached_is_named_with_the_place_its_addre
 
 
 @pytest.mark.parametrize("verb", VERBS)
-async def test_an_expired_token_is_said_with_the_place_to_renew_it(
+async def test_an_expired_token_is_reported_with_the_source_of_the_credentials(
     run_cli: RunCLI, tmp_path: Path, verb: str
 ) -> None:
     async with Simulator(tokens={"good": "carbide"}, operator=False) as sim:
@@ -104,7 +105,9 @@ async def test_an_expired_token_is_said_with_the_place_to_renew_it(
 
 
 @pytest.mark.parametrize("verb", VERBS)
-async def test_a_cluster_without_dpf_is_told_as_one(run_cli: RunCLI, tmp_path: Path, verb: str) -> None:
+async def test_a_cluster_without_the_crds_of_dpf_is_reported_with_what_to_install(
+    run_cli: RunCLI, tmp_path: Path, verb: str
+) -> None:
     async with EmbeddedServer(crds=[]) as server:
         server.write_kubeconfig(tmp_path / "kubeconfig")
         ended = await run_cli(verb, "--kubeconfig", "kubeconfig")
@@ -116,7 +119,7 @@ async def test_a_cluster_without_dpf_is_told_as_one(run_cli: RunCLI, tmp_path: P
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("resource", ["dpunodes", "dpunodemaintenances"])
-async def test_a_missing_permission_is_told_with_the_kind_and_what_to_grant(
+async def test_a_missing_permission_is_reported_with_the_resource_and_what_to_grant(
     run_cli: RunCLI, tmp_path: Path, verb: str, resource: str
 ) -> None:
     async with Simulator(operator=False) as sim:
@@ -131,7 +134,7 @@ async def test_a_missing_permission_is_told_with_the_kind_and_what_to_grant(
     assert ended.status == 1
 
 
-async def test_one_kind_that_is_not_served_is_the_one_that_is_named(run_cli: RunCLI, tmp_path: Path) -> None:
+async def test_one_missing_crd_is_named(run_cli: RunCLI, tmp_path: Path) -> None:
     served = [one for one in crds.manifests() if one["spec"]["names"]["kind"] != "DPUNodeMaintenance"]
     async with EmbeddedServer(crds=served) as server:
         server.write_kubeconfig(tmp_path / "kubeconfig")
@@ -141,25 +144,23 @@ async def test_one_kind_that_is_not_served_is_the_one_that_is_named(run_cli: Run
     assert "install the CRDs of DPF" in ended.err
 
 
-async def test_a_namespace_without_anything_is_an_answer_and_no_error(
-    run_cli: RunCLI, tmp_path: Path
-) -> None:
+async def test_an_empty_namespace_is_not_an_error(run_cli: RunCLI, tmp_path: Path) -> None:
     async with Simulator(operator=False) as sim:
         sim.write_kubeconfig(tmp_path / "kubeconfig")
-        ended = await run_cli("status", "--kubeconfig", "kubeconfig", "--namespace", "elsewhere")
+        ended = await run_cli("status", "--kubeconfig", "kubeconfig", "--namespace", "empty")
 
-    assert ended == Ended(0, "no DPUNodes in namespace elsewhere\n", "")
+    assert ended == Completed(0, "no DPUNodes in namespace empty\n", "")
 
 
-async def test_several_mistakes_in_descriptions_are_told_together_and_nothing_is_begun(
+async def test_a_demo_with_an_invalid_host_file_does_not_start_a_site(
     run_cli: RunCLI, tmp_path: Path
 ) -> None:
-    site = (HERE / "site.yaml").read_text()
+    site = (EXAMPLES / "site.yaml").read_text()
     (tmp_path / "site.yaml").write_text(site.replace("groups:", "gruops: {}\ngroups:", 1))
     (tmp_path / "hosts.yaml").write_text("hosts: 7\n")
 
     checked = await run_cli("check", tmp_path / "site.yaml")
-    demo = await run_cli("demo", HERE / "site.yaml", tmp_path / "hosts.yaml")
+    demo = await run_cli("demo", EXAMPLES / "site.yaml", tmp_path / "hosts.yaml")
 
     assert "gruops" in checked.err
     assert "Traceback" not in checked.err + demo.err
@@ -167,15 +168,17 @@ async def test_several_mistakes_in_descriptions_are_told_together_and_nothing_is
     assert "simulated site" not in demo.out
 
 
-async def test_files_that_are_not_there_and_words_that_are_none_are_usage_errors(run_cli: RunCLI) -> None:
+async def test_missing_files_and_unknown_values_are_usage_errors(run_cli: RunCLI) -> None:
     missing = await run_cli("check", "nowhere.yaml")
-    trouble = await run_cli("demo", HERE / "site.yaml", HERE / "hosts.yaml", "--trouble", "bad_luck")
+    trouble = await run_cli(
+        "demo", EXAMPLES / "site.yaml", EXAMPLES / "hosts.yaml", "--trouble", "no_such_trouble"
+    )
     output = await run_cli("status", "--output", "yaml")
     operator = await run_cli("sim", "operator", "--kubeconfig", "nowhere.yaml", "--nonsense")
 
     assert [ended.status for ended in (missing, trouble, output, operator)] == [2, 2, 2, 2]
     assert "nowhere.yaml" in missing.err
-    assert "install_timeout" in trouble.err, "the known ones are listed"
+    assert "install_timeout" in trouble.err, "the known troubles are listed"
     assert "'table', 'json'" in output.err
     assert "usage: dpf-async sim operator" in operator.err
     for ended in (missing, trouble, output, operator):

@@ -1,4 +1,4 @@
-"""dpf-async node: the two answers, given by hand."""
+"""dpf-async node: requests of DPF are answered manually."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from tests.cli.conftest import RunCLI
 AT = ("--kubeconfig", "kubeconfig")
 
 
-async def test_what_dpf_asks_is_answered_by_hand_and_answering_twice_is_success(
-    run_cli: RunCLI, tmp_path: Path
-) -> None:
+async def test_requests_are_answered_and_answering_twice_succeeds(run_cli: RunCLI, tmp_path: Path) -> None:
     async with Simulator() as sim, sim.client() as dpf:
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         node = await sim.node_waiting_for_hold()
         released = await run_cli("node", "release", node.name, *AT, "--timeout", "60s")
         again = await run_cli("node", "release", node.name, *AT, "-o", "json")
-        asked = await sim.node_waiting_for_external_reboot()
-        rebooted = await run_cli("node", "rebooted", asked.name, *AT, "--timeout", "60s", "-o", "json")
-        twice = await run_cli("node", "rebooted", asked.name, *AT)
-        stands = await dpf.is_dpu_node_waiting_for_reboot(asked.name)
+        waiting = await sim.node_waiting_for_external_reboot()
+        rebooted = await run_cli("node", "rebooted", waiting.name, *AT, "--timeout", "60s", "-o", "json")
+        twice = await run_cli("node", "rebooted", waiting.name, *AT)
+        pending = await dpf.is_dpu_node_waiting_for_reboot(waiting.name)
 
-    assert released.out == f"{node.name}: may be disturbed now\n", released.err
+    assert released.out == f"{node.name}: hold released\n", released.err
     assert json.loads(again.out) == {"node": node.name, "answered": False}
-    assert json.loads(rebooted.out) == {"node": asked.name, "answered": True}
-    assert twice.out == f"{asked.name}: DPF asks for no reboot; nothing was done\n"
-    assert not stands
+    assert json.loads(rebooted.out) == {"node": waiting.name, "answered": True}
+    assert twice.out == f"{waiting.name}: no reboot request is pending; nothing was done\n"
+    assert not pending
     assert [ended.status for ended in (released, again, rebooted, twice)] == [0, 0, 0, 0]
 
 
-async def test_a_host_that_is_not_there_or_not_held_is_told_as_that(run_cli: RunCLI, tmp_path: Path) -> None:
+async def test_a_missing_host_and_a_host_without_a_hold_are_distinguished(
+    run_cli: RunCLI, tmp_path: Path
+) -> None:
     async with Simulator() as sim:
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         ready = await sim.ready_node()
@@ -41,9 +41,9 @@ async def test_a_host_that_is_not_there_or_not_held_is_told_as_that(run_cli: Run
         free = await run_cli("node", "release", ready.name, *AT)
 
     for ended in (missing, unknown):
-        said, where_to_look = ended.err.splitlines()
-        assert "node-9" in said
-        assert "dpf-async status" in where_to_look
+        message, hint = ended.err.splitlines()
+        assert "node-9" in message
+        assert "dpf-async status" in hint
     assert len(free.err.splitlines()) == 1
     for ended in (missing, unknown, free):
         assert (ended.status, ended.out) == (1, ""), ended.err

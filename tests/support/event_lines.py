@@ -1,4 +1,4 @@
-"""What a stream told, in words that fit into a list."""
+"""Events of a stream as short lines, for comparison with a list."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ DPUStream = EventStream[DPU]
 
 
 @asynccontextmanager
-async def following(
+async def open_stream(
     *objects: Obj, version: int = 100
 ) -> AsyncIterator[tuple[Scripted, DPFClient, DPUStream]]:
-    """A server with these objects, a client, and a reader of the client's DPUs that has been told what stands."""
+    """A server with these objects, a client, and a stream of DPUs whose initial events were read."""
     async with (
         Scripted(*objects, version=version) as server,
         server.client() as dpf,
         dpf.resource(DPU).watch() as stream,
     ):
-        await standing(stream)
+        await initial_lines(stream)
         yield server, dpf, stream
 
 
 @asynccontextmanager
-async def sleeping_beside(
+async def open_two_streams(
     *objects: Obj,
 ) -> AsyncIterator[tuple[Scripted, DPFClient, DPUStream, DPUStream]]:
-    """The same with a second reader, that has been told as much and then sleeps: it comes last."""
-    async with following(*objects) as (server, dpf, fast), dpf.resource(DPU).watch() as slow:
-        await standing(slow)
+    """The same with a second stream, for a slow reader; its initial events were read as well."""
+    async with open_stream(*objects) as (server, dpf, fast), dpf.resource(DPU).watch() as slow:
+        await initial_lines(slow)
         yield server, dpf, fast, slow
 
 
-def words(event: WatchEvent[DPU]) -> str:
-    """Such as "a@101 updated (watch)"; a uid is named where it is not the usual one of that name."""
+def as_line(event: WatchEvent[DPU]) -> str:
+    """Such as "a@101 updated (watch)", with the uid if it is not the default one of that name."""
     match event:
         case Added(obj, origin):
             return f"{_object(obj)} added ({origin})"
@@ -60,17 +60,17 @@ def words(event: WatchEvent[DPU]) -> str:
     assert_never(event)
 
 
-async def told(stream: AsyncIterator[WatchEvent[DPU]], count: int) -> list[str]:
-    """The next so many events."""
-    return [words(await anext(stream)) for _ in range(count)]
+async def next_lines(stream: AsyncIterator[WatchEvent[DPU]], count: int) -> list[str]:
+    """The next `count` events."""
+    return [as_line(await anext(stream)) for _ in range(count)]
 
 
-async def standing(stream: AsyncIterator[WatchEvent[DPU]]) -> list[str]:
-    """What a fresh reader is told first, up to Synced and without it."""
-    heard: list[str] = []
-    while (event := words(await anext(stream))) != "synced":
-        heard.append(event)
-    return heard
+async def initial_lines(stream: AsyncIterator[WatchEvent[DPU]]) -> list[str]:
+    """The events of a new stream before Synced."""
+    lines: list[str] = []
+    while (line := as_line(await anext(stream))) != "synced":
+        lines.append(line)
+    return lines
 
 
 def _object(state: ObjectState[DPU] | Undecodable) -> str:

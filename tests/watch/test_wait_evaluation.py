@@ -1,4 +1,4 @@
-"""What a wait is asked about: moments that were, never a half-told one. Over sockets, on a clock that jumps."""
+"""Waits are evaluated for states that existed on the server, never for a partly applied list. Over sockets."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.support.scripted import Exchange, Scripted, status
 EXPIRED = event("ERROR", status(410, "Expired"))
 
 LONG = 600.0
-"""Seconds in which a wait would have ended, if it ended at all."""
+"""Seconds in which a wait would have ended."""
 
 HOST = node("node-1", 5, devices=["device-of-a", "device-of-b"])
 
 
-def spoilt(obj: Obj, version: int) -> Obj:
+def undecodable(obj: Obj, version: int) -> Obj:
     """The object in a state that its kind does not allow."""
     made = copy.deepcopy(obj)
     made["metadata"].update(resourceVersion=str(version), labels="not a map")
@@ -32,7 +32,7 @@ def spoilt(obj: Obj, version: int) -> Obj:
 
 @asynccontextmanager
 async def waiting(dpf: DPFClient, level: Level[NodeView]) -> AsyncIterator[list[NodeView]]:
-    """A wait for the host beside the block; its result comes into the list."""
+    """A wait for the host in a task of its own; its result is added to the list."""
     ended: list[NodeView] = []
 
     async def wait() -> None:
@@ -49,18 +49,18 @@ async def waiting(dpf: DPFClient, level: Level[NodeView]) -> AsyncIterator[list[
     [
         pytest.param([], id="deleted"),
         pytest.param([dpu("b", 120, "Rebooting")], id="not ready any more"),
-        pytest.param([dpu("b", 120, "Pending", uid="u2")], id="made anew"),
+        pytest.param([dpu("b", 120, "Pending", uid="u2")], id="re-created"),
     ],
 )
 @jumping
-async def test_a_list_after_a_gap_is_judged_as_a_whole(sibling: list[Obj]) -> None:
+async def test_a_wait_is_evaluated_for_the_complete_state_of_a_list_only(sibling: list[Obj]) -> None:
     async with (
         Scripted(HOST, dpu("a", 10, "OS Installing"), dpu("b", 11, "Ready")) as server,
         server.client() as dpf,
         waiting(dpf, ready) as ended,
     ):
         watch = await server.watch("dpus")
-        # While nobody listens b goes, and only then a becomes Ready: the two were never Ready together.
+        # Inside the gap b is deleted and a becomes Ready later: the two were never Ready at the same time.
         server.objects, server.version = [HOST, dpu("a", 121, "Ready"), *sibling], "130"
         await watch.end(EXPIRED)
         await anyio.sleep(LONG)
@@ -72,7 +72,7 @@ async def test_a_list_after_a_gap_is_judged_as_a_whole(sibling: list[Obj]) -> No
 
 
 @jumping
-async def test_an_object_that_can_be_read_again_was_never_gone() -> None:
+async def test_an_object_that_can_be_decoded_again_was_not_deleted_in_between() -> None:
     none_left = Level[NodeView](
         "no DPU left", lambda view: not view.dpus and not view.unreadable, survives_failure=True
     )
@@ -83,7 +83,7 @@ async def test_an_object_that_can_be_read_again_was_never_gone() -> None:
         waiting(dpf, none_left) as ended,
     ):
         watch = await server.watch("dpus")
-        await watch.send(event("MODIFIED", spoilt(a, 101)), server.modified(dpu("a", 102, "Ready")))
+        await watch.send(event("MODIFIED", undecodable(a, 101)), server.modified(dpu("a", 102, "Ready")))
         await anyio.sleep(1)
         assert ended == []
 
@@ -94,7 +94,7 @@ async def test_an_object_that_can_be_read_again_was_never_gone() -> None:
 
 
 @jumping
-async def test_a_hold_that_could_not_be_read_for_a_while_is_released_all_the_same() -> None:
+async def test_a_hold_that_could_not_be_decoded_in_between_is_released() -> None:
     hold = maintenance("node-1-hold", 10)
     written: list[tuple[str, str]] = []
 
@@ -106,7 +106,7 @@ async def test_a_hold_that_could_not_be_read_for_a_while_is_released_all_the_sam
         server.on_other = other
         async with dpf.node("node-1").node_effect_hold():
             watch = await server.watch("dpunodemaintenances")
-            await watch.send(event("MODIFIED", spoilt(hold, 101)))
+            await watch.send(event("MODIFIED", undecodable(hold, 101)))
             await anyio.sleep(1)
             await watch.send(event("MODIFIED", maintenance("node-1-hold", 102)))
             await anyio.sleep(1)
@@ -115,13 +115,13 @@ async def test_a_hold_that_could_not_be_read_for_a_while_is_released_all_the_sam
 
 
 @jumping
-async def test_an_object_that_is_repaired_while_nobody_listens_ends_its_wait() -> None:
+async def test_an_object_that_became_decodable_and_ready_inside_a_gap_ends_its_wait() -> None:
     a = dpu("a", 10, "OS Installing")
     async with Scripted(a) as server, server.client() as dpf, anyio.create_task_group() as tasks:
 
         async def repaired() -> None:
             watch = await server.watch("dpus")
-            await watch.send(event("MODIFIED", spoilt(a, 101)))
+            await watch.send(event("MODIFIED", undecodable(a, 101)))
             await anyio.sleep(1)
             server.modified(dpu("a", 120, "Ready"))
             await watch.end(EXPIRED)

@@ -1,4 +1,4 @@
-"""Read your own writes: what this client wrote is seen by its next look (G19), and nobody waits for more than that."""
+"""Read your writes: a read includes this client's earlier writes (G19), and waits for nothing else. Over sockets."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ DELETED = {"kind": "Status", "apiVersion": "v1", "status": "Success", "details":
 
 
 def stored(obj: Obj) -> Script:
-    """What the server answers a write with."""
+    """A script: the response to a write."""
     return saying(200, obj)
 
 
 @jumping
-async def test_g19_a_look_after_a_write_waits_until_the_watch_has_told_of_it() -> None:
+async def test_g19_a_read_after_a_write_waits_until_the_watch_sends_the_write() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
         await dpf.dpu("a").view()
         watch = await server.watch()
         server.on_other = stored(dpu("a", 101, "Ready"))
         await dpf.resource(DPU).patch("a", {"metadata": {"annotations": {"x": "y"}}})
-        seen: list[str] = []
+        returned: list[str] = []
 
-        async def look() -> None:
-            seen.append((await dpf.dpu("a").view()).state.resource_version)
+        async def read() -> None:
+            returned.append((await dpf.dpu("a").view()).state.resource_version)
 
-        tasks.start_soon(look)
+        tasks.start_soon(read)
         await anyio.sleep(10)
-        before = list(seen)
+        before = list(returned)
         await watch.send(server.modified(dpu("a", 101, "Ready")))
 
     assert before == []
-    assert seen == ["101"]
+    assert returned == ["101"]
 
 
 @pytest.mark.parametrize(
-    "news",
+    "event_",
     [
         bookmark(101),
         event("ADDED", dpu("z", 102)),
@@ -54,28 +54,28 @@ async def test_g19_a_look_after_a_write_waits_until_the_watch_has_told_of_it() -
     ids=["a bookmark", "another object", "an object that cannot be read"],
 )
 @jumping
-async def test_g19_any_newer_version_shows_that_the_write_has_been_told(news: bytes) -> None:
+async def test_g19_any_newer_version_ends_the_wait_for_a_write(event_: bytes) -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
         await dpf.dpu("a").view()
         watch = await server.watch()
         server.on_other = stored(dpu("a", 101))
         await dpf.resource(DPU).patch("a", {"metadata": {"annotations": {"x": "y"}}})
 
-        async def look() -> None:
+        async def read() -> None:
             with suppress(DecodeError):
                 await dpf.dpu("a").find()
 
-        tasks.start_soon(look)
+        tasks.start_soon(read)
         await anyio.sleep(1)
         began = anyio.current_time()
-        await watch.send(news)
+        await watch.send(event_)
     took = anyio.current_time() - began
 
     assert took < 1
 
 
 @jumping
-async def test_g19_a_write_that_changed_nothing_is_waited_for_by_nobody() -> None:
+async def test_g19_a_read_does_not_wait_for_a_write_that_changed_nothing() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         await dpf.dpu("a").view()
         server.on_other = stored(dpu("a", 10))
@@ -87,27 +87,27 @@ async def test_g19_a_write_that_changed_nothing_is_waited_for_by_nobody() -> Non
 
 
 @jumping
-async def test_g19_a_look_after_a_deletion_does_not_see_the_object_any_more() -> None:
+async def test_g19_a_read_after_a_deletion_does_not_return_the_object() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
         await dpf.dpu("a").view()
         watch = await server.watch()
         line = server.deleted(dpu("a", 101))
         server.on_other = stored(DELETED)
         await dpf.resource(DPU).delete("a")
-        seen: list[DPUView | None] = []
+        returned: list[DPUView | None] = []
 
-        async def look() -> None:
-            seen.append(await dpf.dpu("a").find())
+        async def read() -> None:
+            returned.append(await dpf.dpu("a").find())
 
-        tasks.start_soon(look)
+        tasks.start_soon(read)
         await anyio.sleep(1)
         await watch.send(line)
 
-    assert seen == [None]
+    assert returned == [None]
 
 
 @jumping
-async def test_g19_e1_a_write_that_a_restored_backup_undid_is_waited_for_by_nobody() -> None:
+async def test_g19_e1_a_read_does_not_wait_for_a_write_that_a_restored_backup_undid() -> None:
     async with Scripted(dpu("a", 10), version=500) as server, server.client() as dpf:
         await dpf.dpu("a").view()
         watch = await server.watch()
@@ -125,7 +125,7 @@ async def test_g19_e1_a_write_that_a_restored_backup_undid_is_waited_for_by_nobo
 
 
 @jumping
-async def test_g19_e1_a_look_that_waits_when_the_history_goes_back_waits_no_longer() -> None:
+async def test_g19_e1_a_read_that_waits_for_a_write_ends_when_the_history_goes_back() -> None:
     async with (
         Scripted(dpu("a", 10), version=500) as server,
         server.client() as dpf,
@@ -135,19 +135,19 @@ async def test_g19_e1_a_look_that_waits_when_the_history_goes_back_waits_no_long
         watch = await server.watch()
         server.on_other = stored(dpu("a", 501))
         await dpf.resource(DPU).patch("a", {"metadata": {"annotations": {"x": "y"}}})
-        seen: list[str] = []
+        returned: list[str] = []
 
-        async def look() -> None:
-            seen.append((await dpf.dpu("a").view()).state.resource_version)
+        async def read() -> None:
+            returned.append((await dpf.dpu("a").view()).state.resource_version)
 
-        tasks.start_soon(look)
+        tasks.start_soon(read)
         await anyio.sleep(1)
-        before = list(seen)
+        before = list(returned)
         server.objects, server.version = [dpu("a", 10, "Ready")], "60"
         watch.reset()
         await server.watch()
         await anyio.sleep(1)
-        after = list(seen)
+        after = list(returned)
         tasks.cancel_scope.cancel()
 
     assert before == []
@@ -155,7 +155,7 @@ async def test_g19_e1_a_look_that_waits_when_the_history_goes_back_waits_no_long
 
 
 @jumping
-async def test_g19_a_selection_waits_for_no_write_to_an_object_outside_of_it() -> None:
+async def test_g19_a_selection_does_not_wait_for_a_write_to_an_object_outside_of_it() -> None:
     outside = node("node-2", 150, labels={"rack": "2"})
 
     async with (

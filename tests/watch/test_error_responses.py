@@ -1,4 +1,4 @@
-"""Status codes and ERROR events (C of the catalogue), over sockets."""
+"""Error responses and ERROR events (C of the catalogue). Over sockets."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dpf_async.errors import APIError, BadRequest, Forbidden, Invalid, KindNotSe
 from dpf_async.levels import Level, ready
 from dpf_async.models import DPU
 from tests.support.clock import jumping
+from tests.support.event_lines import initial_lines, next_lines, open_stream
 from tests.support.objects import dpu, event
 from tests.support.scripted import Exchange, Script, Scripted, page, refusing, saying, status
-from tests.support.telling import following, standing, told
 
 NOT_SERVED = saying(404, b"404 page not found\n", {"Content-Type": "text/plain; charset=utf-8"})
 
 
 def erring(code: int, reason: str = "", **more: object) -> Script:
-    """A watch that is accepted and then ended by an ERROR event."""
+    """A script: a watch that is accepted and then ended by an ERROR event."""
 
     async def answer(exchange: Exchange) -> None:
         await exchange.begin()
@@ -40,18 +40,18 @@ def erring(code: int, reason: str = "", **more: object) -> Script:
     ],
 )
 @jumping
-async def test_c1_c2_an_expired_version_leads_to_a_list_that_tells_what_was_missed(expired: Script) -> None:
+async def test_c1_c2_an_expired_version_causes_a_relist_that_reports_missed_changes(expired: Script) -> None:
     async with Scripted(dpu("kept", 10), dpu("gone", 11)) as server, server.client() as dpf:
         server.next_watches.append(expired)
         async with dpf.resource(DPU).watch() as stream:
-            await standing(stream)
+            await initial_lines(stream)
             server.deleted(dpu("gone", 120))
             server.modified(dpu("kept", 121, "Ready"))
             server.added(dpu("new", 122))
-            heard = await told(stream, 5)
+            received = await next_lines(stream, 5)
         watch = await server.watch()
 
-    assert heard == [
+    assert received == [
         "gap",
         "kept@121 updated (relist), not contiguous",
         "new@122 added (relist)",
@@ -62,7 +62,7 @@ async def test_c1_c2_an_expired_version_leads_to_a_list_that_tells_what_was_miss
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "failure",
     [
         erring(500, "InternalError", message="etcdserver: leader changed"),
         erring(504, "Timeout"),
@@ -75,24 +75,24 @@ async def test_c1_c2_an_expired_version_leads_to_a_list_that_tells_what_was_miss
     ],
 )
 @jumping
-async def test_c4_c5_c10_a_server_in_trouble_is_asked_again_from_the_same_version_without_a_list(
-    trouble: Script,
+async def test_c4_c5_c10_a_watch_on_an_unavailable_server_resumes_at_the_same_version(
+    failure: Script,
 ) -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
-        server.next_watches.extend([trouble, trouble])
+        server.next_watches.extend([failure, failure])
         async with dpf.resource(DPU).watch() as stream:
-            await standing(stream)
+            await initial_lines(stream)
             watch = await server.watch()
             await watch.send(server.modified(dpu("a", 101)))
-            heard = await told(stream, 1)
+            received = await next_lines(stream, 1)
 
-    assert heard == ["a@101 updated (watch)"]
+    assert received == ["a@101 updated (watch)"]
     assert [request.query["resourceVersion"] for request in server.asked(watches=True)] == ["100"] * 3
     assert len(server.asked(watches=False)) == 1
 
 
 @pytest.mark.parametrize(
-    "nonsense",
+    "invalid",
     [
         {},
         "boom",
@@ -106,16 +106,16 @@ async def test_c4_c5_c10_a_server_in_trouble_is_asked_again_from_the_same_versio
     ],
 )
 @jumping
-async def test_c6_an_error_event_without_a_proper_status_ends_the_watch_and_nothing_else(
-    nonsense: object,
+async def test_c6_an_error_event_without_a_valid_status_ends_only_the_watch(
+    invalid: object,
 ) -> None:
-    async with following(dpu("a", 10)) as (server, _, stream):
-        await (await server.watch()).end(event("ERROR", nonsense))
+    async with open_stream(dpu("a", 10)) as (server, _, stream):
+        await (await server.watch()).end(event("ERROR", invalid))
         watch = await server.watch()
         await watch.send(server.modified(dpu("a", 102)))
-        heard = await told(stream, 1)
+        received = await next_lines(stream, 1)
 
-    assert heard == ["a@102 updated (watch)"]
+    assert received == ["a@102 updated (watch)"]
     assert watch.query["resourceVersion"] == "100"
     assert len(server.asked(watches=False)) == 1
 
@@ -132,7 +132,7 @@ async def test_c6_an_error_event_without_a_proper_status_ends_the_watch_and_noth
     ],
 )
 @jumping
-async def test_c5_c7_the_time_that_the_server_asks_for_is_given_to_it(
+async def test_c5_c7_the_client_waits_for_the_time_that_the_server_requests(
     slow_down: Script, seconds: float
 ) -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
@@ -149,7 +149,7 @@ async def test_c5_c7_the_time_that_the_server_asks_for_is_given_to_it(
 
 @pytest.mark.parametrize("asked", [10**9, -5, 1e308])
 @jumping
-async def test_c8_an_error_event_that_asks_for_nonsense_is_answered_within_five_minutes(asked: float) -> None:
+async def test_c8_an_invalid_retry_delay_is_limited_to_five_minutes(asked: float) -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.next_watches.append(erring(429, "TooManyRequests", details={"retryAfterSeconds": asked}))
         async with dpf.resource(DPU).watch():
@@ -161,7 +161,7 @@ async def test_c8_an_error_event_that_asks_for_nonsense_is_answered_within_five_
 
 
 @jumping
-async def test_c9_a_proxy_that_answers_503_is_asked_a_handful_of_times_in_a_minute() -> None:
+async def test_c9_a_proxy_that_returns_503_receives_few_requests_a_minute() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.on_watch = page(503)
         async with dpf.resource(DPU).watch():
@@ -171,22 +171,22 @@ async def test_c9_a_proxy_that_answers_503_is_asked_a_handful_of_times_in_a_minu
             await anyio.sleep(600)
             in_ten_more = len(server.requests) - in_the_first_minute
 
-    assert in_the_first_minute <= 25  # about 10; each wait is a matter of chance
+    assert in_the_first_minute <= 25  # about 10; each delay is random
     assert in_ten_more <= 10 * 10
 
 
 @jumping
-async def test_c11_a_kind_that_is_not_served_any_more_is_waited_for_and_nothing_is_called_deleted() -> None:
-    async with following(dpu("a", 10)) as (server, dpf, stream):
+async def test_c11_objects_of_a_kind_that_is_not_served_any_more_are_not_reported_as_deleted() -> None:
+    async with open_stream(dpu("a", 10)) as (server, dpf, stream):
         first = await server.watch()
         server.next_watches.extend([NOT_SERVED] * 5)
         await first.end()
         watch = await server.watch()
         (health,) = dpf.health.values()
         await watch.send(server.modified(dpu("a", 101)))
-        heard = await told(stream, 1)
+        received = await next_lines(stream, 1)
 
-    assert heard == ["a@101 updated (watch)"]
+    assert received == ["a@101 updated (watch)"]
     assert health.state == "degraded"
     assert "does not serve this kind" in health.reason
 
@@ -195,7 +195,7 @@ async def test_c11_a_kind_that_is_not_served_any_more_is_waited_for_and_nothing_
     ("missing", "error"), [(NOT_SERVED, KindNotServed), (refusing(403, "Forbidden"), Forbidden)]
 )
 @jumping
-async def test_c11_l4_who_wants_a_kind_that_cannot_be_listed_is_told_soon(
+async def test_c11_l4_a_kind_that_cannot_be_listed_raises_an_error_soon(
     missing: Script, error: type[APIError]
 ) -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
@@ -207,34 +207,34 @@ async def test_c11_l4_who_wants_a_kind_that_cannot_be_listed_is_told_soon(
         took = anyio.current_time() - began
         with pytest.raises(error):
             await dpf.dpu("a").view()
-        server.on_list = usual  # somebody has repaired it meanwhile
+        server.on_list = usual  # an administrator has repaired it
         await server.watch()
         view = await dpf.dpu("a").view()
 
     assert "dpus in namespace dpf-operator-system" in str(refused.value)
-    assert took <= 1 + 30  # Forbidden is believed after a second, at the first answer after that
+    assert took <= 1 + 30  # Forbidden is raised at the first response after a second
     assert view.name == "a"
 
 
 @pytest.mark.parametrize("asked", ["list", "watch"])
 @jumping
-async def test_a_server_that_has_just_begun_and_forbids_everything_for_a_moment_is_asked_again(
+async def test_requests_that_a_starting_server_forbids_for_a_moment_are_retried(
     asked: str,
 ) -> None:
-    begun = [refusing(403, "Forbidden"), refusing(503, "ServiceUnavailable", {"Retry-After": "5"})]
+    while_starting = [refusing(403, "Forbidden"), refusing(503, "ServiceUnavailable", {"Retry-After": "5"})]
 
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
-        (server.next_lists if asked == "list" else server.next_watches).extend(begun)
+        (server.next_lists if asked == "list" else server.next_watches).extend(while_starting)
         async with dpf.resource(DPU).watch() as stream:
-            heard = await standing(stream)
+            received = await initial_lines(stream)
             await (await server.watch()).send(server.modified(dpu("a", 101)))
-            heard += await told(stream, 1)
+            received += await next_lines(stream, 1)
 
-    assert heard == ["a@10 added (initial)", "a@101 updated (watch)"]
+    assert received == ["a@10 added (initial)", "a@101 updated (watch)"]
 
 
 @jumping
-async def test_c11_l4_who_may_list_a_kind_and_not_watch_it_is_told_and_does_not_wait() -> None:
+async def test_c11_l4_a_kind_that_can_be_listed_and_not_watched_raises_an_error() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.on_watch = refusing(403, "Forbidden")
 
@@ -243,12 +243,12 @@ async def test_c11_l4_who_may_list_a_kind_and_not_watch_it_is_told_and_does_not_
 
 
 @jumping
-async def test_c16_a_server_that_ends_every_watch_at_once_is_asked_at_most_ten_times_a_minute() -> None:
+async def test_c16_a_server_that_ends_every_watch_at_once_receives_at_most_ten_requests_a_minute() -> None:
     async def ends_at_once(exchange: Exchange) -> None:
         await exchange.begin()
         await exchange.end()
 
-    async with following(dpu("a", 10)) as (server, _, _):
+    async with open_stream(dpu("a", 10)) as (server, _, _):
         await (await server.watch()).end()
         server.on_watch = ends_at_once
         await anyio.sleep(60)
@@ -263,7 +263,7 @@ async def test_c16_a_server_that_ends_every_watch_at_once_is_asked_at_most_ten_t
     ("code", "reason", "error"), [(400, "BadRequest", BadRequest), (422, "Invalid", Invalid)]
 )
 @jumping
-async def test_c18_what_the_server_will_never_accept_is_raised_and_not_tried_again(
+async def test_c18_a_request_that_is_rejected_as_invalid_raises_and_is_not_retried(
     code: int, reason: str, error: type[APIError]
 ) -> None:
     async with Scripted() as server:
@@ -276,14 +276,14 @@ async def test_c18_what_the_server_will_never_accept_is_raised_and_not_tried_aga
 
 
 @jumping
-async def test_c18_a_selector_that_is_none_is_the_business_of_whoever_gave_it() -> None:
+async def test_c18_an_invalid_selector_raises_only_for_the_caller_that_used_it() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
         usual, refused = server.on_list, refusing(400, "BadRequest", message="unable to parse requirement")
 
-        async def choosing(exchange: Exchange) -> None:
+        async def reject_selector(exchange: Exchange) -> None:
             await (refused if "labelSelector" in exchange.query else usual)(exchange)
 
-        server.on_list = choosing
+        server.on_list = reject_selector
         ended: list[DPUView] = []
 
         async def other() -> None:
@@ -303,65 +303,65 @@ async def test_c18_a_selector_that_is_none_is_the_business_of_whoever_gave_it() 
 
 @pytest.mark.parametrize("code", [302, 307, 400, 405, 408, 413, 421, 451])
 @jumping
-async def test_what_a_proxy_refuses_is_no_verdict_of_the_server(code: int) -> None:
+async def test_an_error_page_of_a_proxy_is_retried(code: int) -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.next_lists.append(page(code))
         server.next_watches.append(page(code))
         async with dpf.resource(DPU).watch() as stream:
-            heard = await standing(stream)
+            received = await initial_lines(stream)
             await (await server.watch()).send(server.modified(dpu("a", 101)))
-            heard += await told(stream, 1)
+            received += await next_lines(stream, 1)
 
-    assert heard == ["a@10 added (initial)", "a@101 updated (watch)"]
+    assert received == ["a@10 added (initial)", "a@101 updated (watch)"]
 
 
-async def _says_no_and_no_more(exchange: Exchange) -> None:
-    """The head of a refusal; its body never comes, as from a server that is half gone."""
+async def _error_without_body(exchange: Exchange) -> None:
+    """The head of an error response whose body is never sent, as by a server that crashed."""
     await exchange.raw(b"HTTP/1.1 503 Busy\r\nContent-Type: application/json\r\nContent-Length: 200\r\n\r\n")
     await exchange.over.wait()
 
 
 @jumping
-async def test_a_refusal_whose_body_stalls_is_a_refusal() -> None:
-    async with following(dpu("a", 10)) as (server, _, stream):
+async def test_an_error_response_whose_body_stalls_is_an_error() -> None:
+    async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
-        server.next_watches.append(_says_no_and_no_more)
+        server.next_watches.append(_error_without_body)
         await watch.end()
         await (await server.watch()).send(server.modified(dpu("a", 101, "Ready")))
 
-        assert await told(stream, 1) == ["a@101 updated (watch)"]
+        assert await next_lines(stream, 1) == ["a@101 updated (watch)"]
 
 
 @jumping
-async def test_a_first_watch_that_is_refused_with_a_body_that_stalls_is_tried_again() -> None:
+async def test_a_first_watch_whose_error_response_stalls_is_retried() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
-        server.next_watches.append(_says_no_and_no_more)
+        server.next_watches.append(_error_without_body)
         async with dpf.resource(DPU).watch() as stream:
-            await standing(stream)
+            await initial_lines(stream)
 
 
 @jumping
-async def test_c1_odd_details_do_not_hide_that_a_watch_has_expired() -> None:
-    async with following(dpu("a", 10)) as (server, _, stream):
+async def test_c1_an_expired_status_with_invalid_details_causes_a_relist() -> None:
+    async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
         server.modified(dpu("a", 120, "Ready"))
         await watch.end(event("ERROR", status(410, "Expired", details=[])))
 
-        assert await told(stream, 3) == ["gap", "a@120 updated (relist), not contiguous", "resumed"]
+        assert await next_lines(stream, 3) == ["gap", "a@120 updated (relist), not contiguous", "resumed"]
 
 
 @jumping
-async def test_a_page_with_404_is_not_the_servers_word_that_the_kind_is_missing() -> None:
+async def test_a_404_page_of_a_proxy_does_not_mean_that_the_kind_is_not_served() -> None:
     html = saying(404, b"<html>default backend - 404</html>", {"Content-Type": "text/html"})
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         usual, server.on_list = server.on_list, html
 
-        async def mend() -> None:
+        async def repair() -> None:
             await server.until(lambda: len(server.asked(watches=False)) == 3)
             server.on_list = usual
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(mend)
+            tasks.start_soon(repair)
             view = await dpf.dpu("a").view()
 
     assert view.name == "a"

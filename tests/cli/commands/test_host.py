@@ -1,4 +1,4 @@
-"""dpf-async host: hosts from a description to Ready and away again, by commands, and what happens when these fail."""
+"""dpf-async host: hosts are registered, provisioned by commands and deleted, and commands that fail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dpf_async import DPFClient, load_site
 from dpf_async.models import DPUNode, Lease
 from dpf_async.sim import Simulator
 from tests.cli.conftest import RunCLI
-from tests.cli.running import running
+from tests.cli.processes import running
 
 SMALL = Path(__file__).parent / "small"
 SITE, HOSTS = SMALL / "site.yaml", SMALL / "hosts.yaml"
@@ -34,7 +34,7 @@ async def accepted_site(tmp_path: Path) -> AsyncIterator[tuple[Simulator, DPFCli
         yield sim, dpf
 
 
-async def test_hosts_are_brought_to_ready_by_the_commands_whose_output_is_on_stderr(
+async def test_hosts_are_provisioned_by_the_commands_whose_output_is_on_stderr(
     run_cli: RunCLI, tmp_path: Path
 ) -> None:
     async with accepted_site(tmp_path):
@@ -55,20 +55,20 @@ async def test_hosts_are_brought_to_ready_by_the_commands_whose_output_is_on_std
         )
 
     assert ended.status == 0, ended.err
-    told = {host["node"]: host for host in json.loads(ended.out)}
-    assert list(told) == [TWO, ONE]
-    assert all(host["ready"] and host["services_ready"] and host["error"] is None for host in told.values())
-    assert [len(host["dpus"]) for host in told.values()] == [2, 1]
+    documents = {host["node"]: host for host in json.loads(ended.out)}
+    assert list(documents) == [TWO, ONE]
+    assert all(
+        host["ready"] and host["services_ready"] and host["error"] is None for host in documents.values()
+    )
+    assert [len(host["dpus"]) for host in documents.values()] == [2, 1]
     lines = ended.err.splitlines()
     for node in (ONE, TWO):
         assert f"rebooting {node}" in lines
-        assert node in lines, "the drain command knows the host from its environment"
-        assert any(f"s  DPUNode {node}: may be disturbed" in line for line in lines)
+        assert node in lines, "the drain command has the name of the host in its environment"
+        assert any(f"s  DPUNode {node}: " in line and f"{node}-hold" in line for line in lines)
 
 
-async def test_a_host_is_claimed_before_it_is_worked_on_if_that_is_asked_for(
-    run_cli: RunCLI, tmp_path: Path
-) -> None:
+async def test_a_host_is_claimed_with_a_lease_only_if_requested(run_cli: RunCLI, tmp_path: Path) -> None:
     command = ("host", "provision", HOSTS, "--site", SITE, *AT, "--yes", *REBOOT)
     async with accepted_site(tmp_path) as (_, dpf):
         plain = await run_cli(*command, ONE)
@@ -80,49 +80,52 @@ async def test_a_host_is_claimed_before_it_is_worked_on_if_that_is_asked_for(
     assert (len(before.items), len(after.items)) == (0, 1)
 
 
-async def test_a_command_that_fails_ends_the_flow_and_the_request_stands(
+async def test_a_command_that_fails_ends_the_flow_and_the_request_stays_pending(
     run_cli: RunCLI, tmp_path: Path
 ) -> None:
     command = ("host", "provision", HOSTS, ONE, "--site", SITE, *AT, "--yes")
     async with accepted_site(tmp_path) as (_, dpf):
         failed = await run_cli(*command, "--reboot-command", "sh -c 'echo no power; exit 3'")
-        stands = await dpf.is_dpu_node_waiting_for_reboot(ONE)
+        pending = await dpf.is_dpu_node_waiting_for_reboot(ONE)
         again = await run_cli(*command, *REBOOT)
 
     assert failed.status == 1
     assert "no power" in failed.err
-    assert "ended with exit status 3; the request for a reboot stands" in failed.err
-    assert stands
+    assert (
+        "ended with exit status 3; the reboot request is still pending: run this again to resume"
+        in failed.err
+    )
+    assert pending
     assert (again.status, again.out) == (0, f"{ONE}: ready; {ONE}-device-02-00-00-00-0b-03 Ready\n")
 
 
-async def test_one_host_that_fails_does_not_keep_another_from_ready(run_cli: RunCLI, tmp_path: Path) -> None:
+async def test_a_host_that_fails_does_not_end_the_flow_of_another(run_cli: RunCLI, tmp_path: Path) -> None:
     command = ("host", "provision", HOSTS, ONE, TWO, "--site", SITE, *AT, "--yes", "-o", "json")
     async with accepted_site(tmp_path):
         ended = await run_cli(*command, "--reboot-command", f"sh -c 'test {{node}} = {ONE}'")
 
-    told = {host["node"]: host for host in json.loads(ended.out)}
-    assert told[ONE]["ready"] is True
-    assert "exit status 1" in told[TWO]["error"]
+    documents = {host["node"]: host for host in json.loads(ended.out)}
+    assert documents[ONE]["ready"] is True
+    assert "exit status 1" in documents[TWO]["error"]
     assert ended.status == 1
 
 
-async def test_no_more_hosts_are_in_progress_than_was_said(run_cli: RunCLI, tmp_path: Path) -> None:
+async def test_no_more_hosts_are_in_progress_than_max_parallel(run_cli: RunCLI, tmp_path: Path) -> None:
     command = ("host", "provision", HOSTS, TWO, ONE, "--site", SITE, *AT, "--yes", *REBOOT)
     async with accepted_site(tmp_path):
         ended = await run_cli(*command, "--max-parallel", "1")
         none = await run_cli(*command, "--max-parallel", "0")
 
     assert ended.status == 0, ended.err
-    about = [node for line in ended.err.splitlines() for node in (TWO, ONE) if node in line]
-    assert about == [TWO] * about.count(TWO) + [ONE] * about.count(ONE)
-    assert {TWO, ONE} == set(about)
+    mentioned = [node for line in ended.err.splitlines() for node in (TWO, ONE) if node in line]
+    assert mentioned == [TWO] * mentioned.count(TWO) + [ONE] * mentioned.count(ONE)
+    assert {TWO, ONE} == set(mentioned)
     assert none.status == 2
     assert "--max-parallel" in none.err
 
 
 @pytest.mark.parametrize("verb", [("register",), ("provision", "--yes", *REBOOT)], ids=lambda verb: verb[0])
-async def test_a_faulty_device_ends_the_flow_of_its_host_when_its_grace_is_over(
+async def test_a_faulty_device_ends_the_flow_of_its_host_after_the_grace_period(
     run_cli: RunCLI, tmp_path: Path, verb: tuple[str, ...]
 ) -> None:
     name, *options = verb
@@ -135,45 +138,45 @@ async def test_a_faulty_device_ends_the_flow_of_its_host_when_its_grace_is_over(
     assert "the fault has lasted for 0 s" in ended.err
 
 
-async def test_ctrl_c_in_the_middle_of_a_reboot_leaves_the_request_standing(tmp_path: Path) -> None:
+async def test_ctrl_c_during_a_reboot_leaves_the_request_pending(tmp_path: Path) -> None:
     at = ("--kubeconfig", tmp_path / "kubeconfig")
     command = ("--reboot-command", "sh -c 'echo cycling; exec cat /dev/zero >/dev/null'")
     async with accepted_site(tmp_path) as (_, dpf):
         async with running("host", "provision", HOSTS, ONE, "--site", SITE, *at, "--yes", *command) as verb:
-            await verb.has_told("cycling")
+            await verb.until_err_has("cycling")
             verb.interrupt()
-        stands = await dpf.is_dpu_node_waiting_for_reboot(ONE)
+        pending = await dpf.is_dpu_node_waiting_for_reboot(ONE)
 
     assert verb.process.returncode == 130
-    assert verb.told.endswith("interrupted\n")
-    assert "Traceback" not in verb.told
-    assert stands
+    assert verb.err.endswith("interrupted\n")
+    assert "Traceback" not in verb.err
+    assert pending
 
 
-async def test_whoever_sits_at_the_terminal_is_asked_and_a_no_leaves_the_question_standing(
+async def test_the_user_is_prompted_on_the_terminal_and_a_no_leaves_the_request_pending(
     tmp_path: Path,
 ) -> None:
     master, terminal = pty.openpty()
     at = ("--kubeconfig", tmp_path / "kubeconfig")
     async with accepted_site(tmp_path) as (_, dpf):
         async with running("host", "provision", HOSTS, ONE, "--site", SITE, *at, stdin=terminal) as verb:
-            await verb.has_told(f"DPUNode {ONE}: may it be disturbed? [y/N]")
+            await verb.until_err_has(f"DPUNode {ONE}: may it be disrupted now? [y/N]")
             os.write(master, b"y\n")
-            await verb.has_told(f"DPUNode {ONE}: reboot it now. Was it power-cycled? [y/N]")
+            await verb.until_err_has(f"DPUNode {ONE}: reboot it now. Was it power-cycled? [y/N]")
             os.write(master, b"\n")
-        stands = await dpf.is_dpu_node_waiting_for_reboot(ONE)
+        pending = await dpf.is_dpu_node_waiting_for_reboot(ONE)
     os.close(master)
     os.close(terminal)
 
     assert verb.process.returncode == 1
-    assert f"error: DPUNode {ONE} was not rebooted; the request stands" in verb.told
-    assert stands
+    assert f"error: DPUNode {ONE} was not rebooted; the reboot request is still pending" in verb.err
+    assert pending
 
 
-async def test_ctrl_c_ends_a_question(tmp_path: Path) -> None:
+async def test_ctrl_c_ends_a_prompt(tmp_path: Path) -> None:
     master, terminal = pty.openpty()
     async with running("host", "delete", ONE, stdin=terminal) as verb:
-        await verb.has_told(f"Delete {ONE}, with all DPUs? [y/N]")
+        await verb.until_err_has(f"Delete {ONE} with all DPUs? [y/N]")
         verb.interrupt()
     os.close(master)
     os.close(terminal)
@@ -189,7 +192,7 @@ async def test_hosts_are_registered_and_discovered(run_cli: RunCLI, tmp_path: Pa
     assert ended.out.splitlines() == [f"{TWO}: discovered, 2 DPUs", f"{ONE}: discovered, 1 DPUs"]
 
 
-async def test_hosts_are_deleted_until_nothing_is_left_and_what_is_gone_is_success(
+async def test_hosts_are_deleted_completely_and_deleting_again_succeeds(
     run_cli: RunCLI, tmp_path: Path
 ) -> None:
     async with Simulator() as sim, sim.client() as dpf:
@@ -199,35 +202,35 @@ async def test_hosts_are_deleted_until_nothing_is_left_and_what_is_gone_is_succe
         left = (await dpf.resource(DPUNode).list()).items
         forced = await run_cli("host", "delete", node.name, *AT, "--yes", "--force", "--grace-period", "20s")
 
-    (told,) = json.loads(deleted.out)
-    assert (told["node"], told["orderly"], told["error"]) == (node.name, True, None)
-    assert f"s  DPUNode {node.name}: " in deleted.err, "progress is told while it waits"
+    (document,) = json.loads(deleted.out)
+    assert (document["node"], document["graceful"], document["error"]) == (node.name, True, None)
+    assert f"s  DPUNode {node.name}: " in deleted.err, "progress is reported while it waits"
     assert list(left) == []
-    assert forced.out == "gone\n"
+    assert forced.out == "deleted\n"
     assert (deleted.status, forced.status) == (0, 0)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "problem"),
     [
         (
             ("provision", HOSTS, "node-9", "--site", SITE, "--yes", *REBOOT),
-            "has no host node-9; it has node-02",
+            "has no host node-9; its hosts: node-02",
         ),
-        (("provision", HOSTS, "--site", SITE, "--yes"), "nobody would reboot hosts"),
-        (("provision", HOSTS, "--site", SITE, *REBOOT), "nobody would make hosts free"),
+        (("provision", HOSTS, "--site", SITE, "--yes"), "no way to reboot hosts: give --reboot-command"),
+        (("provision", HOSTS, "--site", SITE, *REBOOT), "no way to drain hosts: give --drain-command"),
         (("provision", HOSTS, "--site", SITE, "--yes", "--reboot-command", "bmctool x"), "no such command"),
-        (("provision", HOSTS, "--site", SITE, "--yes", "--reboot-command", "sh 'x"), "cannot be read"),
+        (("provision", HOSTS, "--site", SITE, "--yes", "--reboot-command", "sh 'x"), "cannot be parsed"),
         (("provision", HOSTS, "--site", "nowhere.yaml", "--yes", *REBOOT), "nowhere.yaml"),
-        (("delete", ONE), "Say --yes"),
-        (("delete", ONE, "--timeout", "soon"), "'soon' is no duration"),
+        (("delete", ONE), "give --yes to confirm"),
+        (("delete", ONE, "--timeout", "soon"), "'soon' is not a duration"),
     ],
 )
-async def test_mistakes_in_a_command_are_told_before_anything_is_sent(
-    run_cli: RunCLI, arguments: tuple[str | Path, ...], said: str
+async def test_mistakes_in_a_command_are_reported_before_anything_is_sent(
+    run_cli: RunCLI, arguments: tuple[str | Path, ...], problem: str
 ) -> None:
     ended = await run_cli("host", *arguments, "--kubeconfig", "nowhere")
 
-    assert said in ended.err
+    assert problem in ended.err
     assert "Traceback" not in ended.err
     assert (ended.status, ended.out) == (2, "")

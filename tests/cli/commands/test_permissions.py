@@ -1,4 +1,4 @@
-"""dpf-async access: what may be done, what is missing, and an exit status for scripts."""
+"""dpf-async access: allowed operations, missing permissions, and an exit status for scripts."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ from dpf_async import crds
 from dpf_async._diagnostics.permissions import NEEDS, ROLES
 from dpf_async.models import DPU, known
 from dpf_async.sim.apiserver import EmbeddedServer
-from tests.cli.conftest import Ended, RunCLI
+from tests.cli.conftest import RunCLI
+from tests.cli.in_process import Completed
 
 
-def rows(ended: Ended) -> dict[str, list[str]]:
-    """The table below its head, by operation; what stands in each row after it."""
+def rows(ended: Completed) -> dict[str, list[str]]:
+    """The rows of the table: the other cells of each operation."""
     table, _, _ = ended.out.partition("\n\n")
     lines = [line.rstrip().split(maxsplit=2) for line in table.splitlines()[1:]]
     return {line[0]: line[1:] for line in lines}
 
 
-async def test_every_operation_is_allowed_to_whoever_may_do_everything(
-    run_cli: RunCLI, tmp_path: Path
-) -> None:
+async def test_every_operation_is_allowed_without_restrictions(run_cli: RunCLI, tmp_path: Path) -> None:
     async with EmbeddedServer(crds=crds.manifests()) as server:
         server.write_kubeconfig(tmp_path / "kubeconfig")
         ended = await run_cli("access", "--kubeconfig", "kubeconfig")
 
     assert (ended.status, ended.err) == (0, "")
     assert rows(ended) == {operation: ["yes"] for operation in NEEDS}
-    assert ended.out.endswith("nothing is missing for role operator in namespace dpf-operator-system\n")
+    assert ended.out.endswith("no permission is missing for role operator in namespace dpf-operator-system\n")
 
 
-async def test_what_is_missing_is_shown_beside_each_operation_that_needs_it(
+async def test_each_operation_is_shown_with_the_permissions_that_it_lacks(
     run_cli: RunCLI, tmp_path: Path
 ) -> None:
     async with EmbeddedServer(crds=crds.manifests()) as server:
@@ -72,17 +71,17 @@ async def test_a_script_gets_the_same_as_json(run_cli: RunCLI, tmp_path: Path) -
         elsewhere = await run_cli(*command, "--namespace", "elsewhere")
 
     missing = {"verb": "watch", "group": DPU.GROUP, "resource": "dpus", "name": ""}
-    told = json.loads(elsewhere.out)
-    assert (told["namespace"], told["role"], told["allowed"]) == ("elsewhere", "observer", False)
-    assert told["missing"] == [missing]
-    assert {"operation": "dpu", "allowed": False, "missing": [missing]} in told["operations"]
-    assert {"operation": "deployment", "allowed": True, "missing": []} in told["operations"]
+    document = json.loads(elsewhere.out)
+    assert (document["namespace"], document["role"], document["allowed"]) == ("elsewhere", "observer", False)
+    assert document["missing"] == [missing]
+    assert {"operation": "dpu", "allowed": False, "missing": [missing]} in document["operations"]
+    assert {"operation": "deployment", "allowed": True, "missing": []} in document["operations"]
     assert elsewhere.status == 1
     assert json.loads(here.out)["allowed"] is True
     assert here.status == 0
 
 
-async def test_who_may_not_even_ask_is_told_in_one_sentence(run_cli: RunCLI, tmp_path: Path) -> None:
+async def test_a_caller_without_valid_credentials_gets_one_sentence(run_cli: RunCLI, tmp_path: Path) -> None:
     async with EmbeddedServer(crds=crds.manifests(), tokens={"good": "carbide"}) as server:
         server.write_kubeconfig(tmp_path / "kubeconfig", token="good")
         text = (tmp_path / "kubeconfig").read_text()
@@ -95,7 +94,7 @@ async def test_who_may_not_even_ask_is_told_in_one_sentence(run_cli: RunCLI, tmp
     assert (ended.status, ended.out) == (1, "")
 
 
-async def test_a_role_that_there_is_not_is_a_usage_error(run_cli: RunCLI) -> None:
+async def test_an_unknown_role_is_a_usage_error(run_cli: RunCLI) -> None:
     role = await run_cli("access", "--role", "admin")
     output = await run_cli("access", "--output", "yaml")
 

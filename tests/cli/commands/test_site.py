@@ -1,4 +1,4 @@
-"""dpf-async site: what defining a site would change, defining it, and whether it is accepted."""
+"""dpf-async site: plan and apply a site file, and show whether DPF has accepted it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dpf_async import load_site
 from dpf_async.models import Secret, known
 from dpf_async.sim import Simulator
 from tests.cli.conftest import RunCLI
-from tests.cli.running import SITE, running
+from tests.cli.processes import SITE, running
 
 AT = ("--kubeconfig", "kubeconfig")
 
 
-async def test_a_site_is_planned_applied_and_then_planned_to_need_nothing(
+async def test_a_site_is_planned_and_applied_and_then_the_plan_is_empty(
     run_cli: RunCLI, tmp_path: Path
 ) -> None:
     async with Simulator() as sim, sim.client() as dpf:
@@ -31,16 +31,14 @@ async def test_a_site_is_planned_applied_and_then_planned_to_need_nothing(
     assert (before.status, after.status) == (1, 0)
     assert applied.status == 0, applied.err
     assert applied.out.endswith("created; every DPUDeployment is accepted\n")
-    assert "s  DPUDeployment compute: accepted" in applied.err, "progress is told while it waits"
+    assert "s  DPUDeployment compute: accepted" in applied.err, "progress is reported while it waits"
     assert "a secret" not in applied.out + applied.err
     assert secret.data["password"] == "YSBzZWNyZXQ="
     assert status.status == 0
     assert [line.split() for line in status.out.splitlines()][-1][:3] == ["DPUDeployment", "storage", "yes"]
 
 
-async def test_a_difference_is_shown_and_changed_only_if_that_is_asked_for(
-    run_cli: RunCLI, tmp_path: Path
-) -> None:
+async def test_a_difference_is_changed_only_with_update(run_cli: RunCLI, tmp_path: Path) -> None:
     changed = tmp_path / "site.yaml"
     changed.write_text(SITE.read_text().replace("version: 1.22.1", "version: 1.23.0"))
     async with Simulator() as sim, sim.client() as dpf:
@@ -58,12 +56,14 @@ async def test_a_difference_is_shown_and_changed_only_if_that_is_asked_for(
     assert (refused.status, refused.out) == (1, "")
     assert "service        compute/dts" in status.out
     assert status.out.rstrip().endswith("version 1.23.0: its chart has version 1.22.1")
-    made = json.loads(updated.out)
-    assert [one["name"] for one in made["objects"] if one["action"] == "changed"] == ["dts"]
-    assert (updated.status, made["accepted"]) == (0, False)
+    document = json.loads(updated.out)
+    assert [one["name"] for one in document["objects"] if one["action"] == "changed"] == ["dts"]
+    assert (updated.status, document["accepted"]) == (0, False)
 
 
-async def test_what_is_not_accepted_is_said_with_what_it_waits_for(run_cli: RunCLI, tmp_path: Path) -> None:
+async def test_objects_that_are_not_accepted_are_shown_with_what_they_wait_for(
+    run_cli: RunCLI, tmp_path: Path
+) -> None:
     async with Simulator(operator=False) as sim, sim.client() as dpf:
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         nothing = await run_cli("site", "status", *AT)
@@ -76,13 +76,13 @@ async def test_what_is_not_accepted_is_said_with_what_it_waits_for(run_cli: RunC
         0,
         "no BFBs and no DPUDeployments in namespace dpf-operator-system\n",
     )
-    assert {row["waiting_for"] for row in json.loads(missing.out)} == {"it is not there"}
+    assert {row["waiting_for"] for row in json.loads(missing.out)} == {"the object to be created"}
     assert "the operator to reconcile the current spec" in present.out
     assert "DPUDeployment compute" in late.err
     assert [ended.status for ended in (missing, present, late)] == [1, 1, 1]
 
 
-async def test_whoever_sits_at_the_terminal_is_shown_the_difference_and_asked(tmp_path: Path) -> None:
+async def test_the_user_at_the_terminal_sees_the_difference_and_is_prompted(tmp_path: Path) -> None:
     changed = tmp_path / "site.yaml"
     changed.write_text(SITE.read_text().replace("version: 1.22.1", "version: 1.23.0"))
     master, terminal = pty.openpty()
@@ -91,18 +91,11 @@ async def test_whoever_sits_at_the_terminal_is_shown_the_difference_and_asked(tm
         await dpf.create_initialization_objects(load_site(SITE))
         at = ("--kubeconfig", tmp_path / "kubeconfig")
         async with running("site", "apply", changed, *at, "--no-wait", stdin=terminal) as verb:
-            await verb.has_told("Change what differs? [y/N]")
+            await verb.until_err_has("Change the objects that differ? [y/N]")
             os.write(master, b"yes\n")
     os.close(master)
     os.close(terminal)
 
-    assert "change     DPUServiceTemplate dts" in verb.told
-    assert "1 changed" in verb.said
+    assert "change     DPUServiceTemplate dts" in verb.err
+    assert "1 changed" in verb.out
     assert verb.process.returncode == 0
-
-
-async def test_an_empty_password_is_refused_before_anything_is_sent(run_cli: RunCLI) -> None:
-    ended = await run_cli("site", "apply", SITE, "--bmc-password-file", "-")
-
-    assert ended.err == "error: --bmc-password-file - is empty; nothing was done\n"
-    assert ended.status == 2

@@ -1,4 +1,4 @@
-"""dpf-async compat: whether this version and the cluster's DPF understand each other."""
+"""dpf-async compat: the kinds of the cluster compared with the models of this version."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from tests.cli.conftest import RunCLI
 AT = ("--kubeconfig", "kubeconfig")
 
 
-async def test_a_cluster_whose_kinds_this_version_knows_is_compatible(
-    run_cli: RunCLI, tmp_path: Path
-) -> None:
+async def test_a_cluster_with_the_crds_of_this_version_is_compatible(run_cli: RunCLI, tmp_path: Path) -> None:
     async with EmbeddedServer(crds=crds.manifests()) as server:
         server.write_kubeconfig(tmp_path / "kubeconfig")
         ended = await run_cli("compat", *AT)
@@ -23,14 +21,16 @@ async def test_a_cluster_whose_kinds_this_version_knows_is_compatible(
     assert (ended.status, ended.err) == (0, "")
 
 
-async def test_a_kind_that_is_gone_is_told_with_what_it_breaks(run_cli: RunCLI, tmp_path: Path) -> None:
+async def test_a_missing_kind_is_reported_with_the_operations_that_need_it(
+    run_cli: RunCLI, tmp_path: Path
+) -> None:
     served = [one for one in crds.manifests() if one["spec"]["names"]["kind"] != "DPUNode"]
     async with EmbeddedServer(crds=served) as server:
         server.write_kubeconfig(tmp_path / "kubeconfig")
         ended = await run_cli("compat", *AT, "-o", "json")
 
-    told = json.loads(ended.out)
-    assert told["compatible"] is False
-    assert (told["findings"][0]["kind"], told["findings"][0]["effect"]) == ("DPUNode", "breaks")
-    assert "provision" in told["findings"][0]["operations"]
+    document = json.loads(ended.out)
+    assert document["compatible"] is False
+    assert (document["findings"][0]["kind"], document["findings"][0]["effect"]) == ("DPUNode", "breaks")
+    assert "provision" in document["findings"][0]["operations"]
     assert ended.status == 1

@@ -1,4 +1,4 @@
-"""What is true of a DPU, a maintenance, a node."""
+"""Views of DPUs, maintenances and nodes, and their descriptions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_dpu_is_ready_when_phase_condition_and_generation_agree() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"phase": "OS Installing"}, id="another phase, the condition still True from before"),
+        pytest.param({"phase": "OS Installing"}, id="another phase, the condition still True"),
         pytest.param(
             {"conditions": [condition("Ready", "False", "NodeNotReady")]}, id="H11: its Node failed"
         ),
@@ -31,13 +31,13 @@ def test_a_dpu_is_ready_when_phase_condition_and_generation_agree() -> None:
         pytest.param({"metadata": {"generation": 2}, "observedGeneration": 1}, id="H12: the status is stale"),
     ],
 )
-def test_a_dpu_is_not_ready_when_one_of_them_does_not(changes: dict[str, Any]) -> None:
+def test_a_dpu_is_not_ready_when_phase_condition_or_generation_differs(changes: dict[str, Any]) -> None:
     ready = [condition("Ready", reason="DPUReady")]
 
     assert not DPUView(dpu(**{"conditions": ready, **changes})).ready
 
 
-def test_a_dpu_without_status_or_conditions_is_data_and_not_ready() -> None:
+def test_a_dpu_without_status_or_conditions_is_a_valid_view_and_not_ready() -> None:
     bare = DPUView(dpu(phase="Ready", conditions=None)).state.record
     empty = DPUView(dpu(phase=""))
 
@@ -65,7 +65,7 @@ def test_the_failure_of_a_dpu_is_the_last_condition_that_is_false() -> None:
     assert (failed.failure.type, failed.failure.reason) == ("OSInstalled", "InstallationTimeout")
 
 
-def test_a_dpu_in_error_that_is_being_deleted_has_not_failed_any_more() -> None:
+def test_a_dpu_in_phase_error_that_is_being_deleted_is_not_failed() -> None:
     assert not DPUView(dpu(phase="Error", metadata=DELETED)).failed
 
 
@@ -75,7 +75,7 @@ def test_the_last_condition_of_a_type_counts_where_a_server_sends_it_twice() -> 
     assert DPUView(dpu(conditions=twice)).ready
 
 
-def test_services_are_ready_when_the_operational_summary_is_whatever_the_phase() -> None:
+def test_services_are_ready_when_operational_ready_is_true_in_any_phase() -> None:
     up = [condition("OperationalReady", reason="AllReady")]
     down = [condition("OperationalReady", "False", "NotReady")]
 
@@ -84,24 +84,26 @@ def test_services_are_ready_when_the_operational_summary_is_whatever_the_phase()
     assert not DPUView(dpu()).services_ready
 
 
-def test_a_hold_is_held_from_the_operators_question_to_our_answer() -> None:
+def test_a_hold_is_held_while_its_annotation_is_true() -> None:
     assert MaintenanceView(maintenance()).held
-    assert not MaintenanceView(maintenance(annotation=None)).held, "nobody has asked yet"
+    assert not MaintenanceView(maintenance(annotation=None)).held, (
+        "the operator has not requested a release yet"
+    )
     assert not MaintenanceView(maintenance(annotation="false")).held
     assert MaintenanceView(maintenance(annotation="false")).released
 
 
-@pytest.mark.parametrize("word", ["true", "True", "TRUE", "t", "T", "1"])
-def test_a_hold_is_read_as_go_reads_truth(word: str) -> None:
-    assert MaintenanceView(maintenance(annotation=word)).held
+@pytest.mark.parametrize("value", ["true", "True", "TRUE", "t", "T", "1"])
+def test_values_that_go_parses_as_true_hold(value: str) -> None:
+    assert MaintenanceView(maintenance(annotation=value)).held
 
 
-@pytest.mark.parametrize("word", ["yes", "", "tRuE", "on"])
-def test_what_go_does_not_read_as_true_holds_nothing(word: str) -> None:
-    assert not MaintenanceView(maintenance(annotation=word)).held
+@pytest.mark.parametrize("value", ["yes", "", "tRuE", "on"])
+def test_values_that_go_does_not_parse_as_true_do_not_hold(value: str) -> None:
+    assert not MaintenanceView(maintenance(annotation=value)).held
 
 
-def test_an_applied_or_terminating_maintenance_is_not_held_whatever_its_annotation_says() -> None:
+def test_an_applied_or_terminating_maintenance_is_not_held_even_if_annotated() -> None:
     assert not MaintenanceView(maintenance(applied=True)).held
     assert not MaintenanceView(maintenance(metadata=DELETED)).held
 
@@ -111,7 +113,7 @@ def test_only_a_hold_is_held() -> None:
     assert not MaintenanceView(maintenance(effect={"hold": False})).held
 
 
-def test_a_reboot_is_required_when_annotation_and_condition_both_stand() -> None:
+def test_a_reboot_is_required_when_annotation_and_condition_are_set() -> None:
     assert view(node(reboot=True)).external_reboot_required
 
 
@@ -127,19 +129,19 @@ def test_a_reboot_is_required_when_annotation_and_condition_both_stand() -> None
         ),
     ],
 )
-def test_one_sign_alone_does_not_require_a_reboot(
+def test_annotation_or_condition_alone_does_not_require_a_reboot(
     annotations: dict[str, str], conditions: list[dict[str, Any]]
 ) -> None:
     assert not view(node(annotations=annotations, conditions=conditions)).external_reboot_required
 
 
-def test_the_value_of_the_reboot_annotation_means_nothing() -> None:
-    asking = node(
+def test_the_value_of_the_reboot_annotation_is_ignored() -> None:
+    requested = node(
         annotations={known.EXTERNAL_REBOOT_REQUIRED: "false"},
         conditions=[condition("DPUNodeRebootInProgress", reason="WaitForExternalReboot")],
     )
 
-    assert view(asking).external_reboot_required
+    assert view(requested).external_reboot_required
 
 
 def test_a_node_is_ready_when_every_device_it_lists_has_a_ready_dpu() -> None:
@@ -152,33 +154,33 @@ def test_a_node_is_ready_when_every_device_it_lists_has_a_ready_dpu() -> None:
     assert not view(both, first, second, dpu("c", "Pending", device="device-3")).ready
 
 
-def test_a_node_that_is_gone_going_or_lists_nothing_is_not_ready() -> None:
+def test_a_node_that_does_not_exist_or_is_being_deleted_or_lists_no_device_is_not_ready() -> None:
     assert not view(None, dpu()).ready
     assert not view(node(metadata=DELETED), dpu()).ready
     assert not view(node(devices=())).ready
 
 
-def test_a_node_with_a_dpu_that_cannot_be_read_is_not_ready_whatever_the_others_are() -> None:
+def test_a_node_with_a_dpu_that_cannot_be_decoded_is_not_ready() -> None:
     ready = view(node(), dpu())
     unreadable = Undecodable(DPU, "c", "dpf", "u3", "7", "phase: expected str", b"{}")
 
-    spoilt = msgspec.structs.replace(ready, unreadable=(unreadable,))
+    undecodable = msgspec.structs.replace(ready, unreadable=(unreadable,))
 
     assert ready.ready
-    assert not spoilt.ready
-    assert "DPU c cannot be read: phase: expected str" in describe(spoilt)
+    assert not undecodable.ready
+    assert "DPU c cannot be read: phase: expected str" in describe(undecodable)
 
 
-def test_a_description_says_what_a_person_on_call_wants_to_know_first() -> None:
+def test_a_description_names_phases_conditions_and_pending_requests() -> None:
     waiting = dpu(
         "dpu-1", "Node Effect", conditions=[condition("NodeEffectReady", "False", "NodeEffectInProgress")]
     )
 
-    words = describe(view(node(reboot=True), waiting, maintenance(), device()))
+    text = describe(view(node(reboot=True), waiting, maintenance(), device()))
 
-    assert "dpu-1 Node Effect (NodeEffectReady: NodeEffectInProgress)" in words
-    assert "held, waiting for a release" in words
-    assert "waiting for an external reboot" in words
+    assert "dpu-1 Node Effect (NodeEffectReady: NodeEffectInProgress)" in text
+    assert "held, waiting for a release" in text
+    assert "waiting for an external reboot" in text
     assert describe(view(None)) == "there is no DPUNode node-1"
 
 
@@ -189,11 +191,11 @@ def test_the_full_model_of_a_view_is_the_object_that_the_server_sent() -> None:
     assert model.spec.dpu_node_name == "node-1"
 
 
-def test_a_dpu_in_phase_rebooting_whose_node_does_not_ask_yet_is_no_reason_to_reboot() -> None:
+def test_a_dpu_in_phase_rebooting_alone_does_not_require_a_reboot() -> None:
     assert not view(node(), dpu(phase="Rebooting")).external_reboot_required, "a sibling is still installed"
 
 
-def test_a_host_that_waits_for_its_services_is_not_asking_for_permission() -> None:
+def test_a_host_in_node_effect_removal_is_not_held() -> None:
     waiting = view(node(), dpu(phase="Node Effect Removal"), maintenance(annotation="false", applied=True))
 
     assert waiting.hold is None
@@ -214,32 +216,36 @@ def _device(
     )
 
 
-_TAKEN_UP = node(conditions=[condition("Ready")])
+_RECONCILED = node(conditions=[condition("Ready")])
 
 
-def test_a_host_is_discovered_when_it_was_taken_up_and_every_device_is_ready() -> None:
-    assert view(_TAKEN_UP, device()).discovered
-    assert view(node(conditions=[condition("Ready", "False")]), device()).discovered, "it is just disturbed"
+def test_a_host_is_discovered_when_it_was_reconciled_and_every_device_is_ready() -> None:
+    assert view(_RECONCILED, device()).discovered
+    assert view(node(conditions=[condition("Ready", "False")]), device()).discovered, (
+        "a DPU requests a node effect"
+    )
 
 
 @pytest.mark.parametrize(
     "host",
     [
         pytest.param(view(None), id="no node"),
-        pytest.param(view(node(), device()), id="not taken up"),
-        pytest.param(view(_TAKEN_UP), id="no device"),
-        pytest.param(view(_TAKEN_UP, device(ready=False)), id="a device is not ready"),
+        pytest.param(view(node(), device()), id="not reconciled"),
+        pytest.param(view(_RECONCILED), id="no device"),
+        pytest.param(view(_RECONCILED, device(ready=False)), id="a device is not ready"),
         pytest.param(
             view(node(metadata=DELETED, conditions=[condition("Ready")]), device()), id="being deleted"
         ),
-        pytest.param(view(_TAKEN_UP, _device(condition("Ready"), **DELETED)), id="a device is being deleted"),
+        pytest.param(
+            view(_RECONCILED, _device(condition("Ready"), **DELETED)), id="a device is being deleted"
+        ),
         pytest.param(
             view(node(devices=("device-1", "device-2"), conditions=[condition("Ready")]), device()),
             id="one of two",
         ),
     ],
 )
-def test_a_host_is_not_discovered_as_long_as_anything_is_missing(host: NodeView) -> None:
+def test_a_host_is_not_discovered_while_a_device_or_a_condition_is_missing(host: NodeView) -> None:
     assert not host.discovered
 
 
@@ -257,49 +263,49 @@ def test_a_host_is_not_discovered_as_long_as_anything_is_missing(host: NodeView)
         ([], None),
     ],
 )
-def test_a_fault_is_what_the_operator_says_went_wrong_with_a_device(
+def test_a_device_fault_is_the_most_specific_condition_that_reports_one(
     conditions: list[dict[str, Any]], fault: tuple[str, str, str] | None
 ) -> None:
     expected = () if fault is None else (DeviceFault("device-1", *fault),)
 
-    assert view(_TAKEN_UP, _device(*conditions)).device_faults == expected
+    assert view(_RECONCILED, _device(*conditions)).device_faults == expected
 
 
-def test_a_fault_is_described_as_long_as_the_dpu_needs_its_device() -> None:
+def test_a_device_fault_is_described_while_the_dpu_needs_its_device() -> None:
     faulty = _device(condition("Initialized", "False", "Error", message="401 Unauthorized"))
-    words = "DPUDevice device-1: Initialized failed, Error: 401 Unauthorized"
+    text = "DPUDevice device-1: Initialized failed, Error: 401 Unauthorized"
 
-    assert words in describe(view(_TAKEN_UP, faulty))
-    assert words in describe(view(_TAKEN_UP, faulty, dpu(phase="Initialize Interface")))
-    assert words not in describe(view(_TAKEN_UP, faulty, dpu(phase="Rebooting")))
+    assert text in describe(view(_RECONCILED, faulty))
+    assert text in describe(view(_RECONCILED, faulty, dpu(phase="Initialize Interface")))
+    assert text not in describe(view(_RECONCILED, faulty, dpu(phase="Rebooting")))
 
 
-def test_what_keeps_a_dpu_from_becoming_ready_is_described_with_names() -> None:
-    words = describe(
+def test_a_dpu_in_node_effect_removal_is_described_with_the_requestors_that_remain() -> None:
+    text = describe(
         view(node(), dpu(phase="Node Effect Removal"), maintenance(annotation="false", applied=True))
     )
 
-    assert "DPUNodeMaintenance node-1-hold is still needed by node-1-device-1" in words
+    assert "DPUNodeMaintenance node-1-hold is still needed by node-1-device-1" in text
     assert "still needed" not in describe(view(node(), dpu(phase="Rebooting"), maintenance()))
 
 
-def test_services_that_do_not_run_are_described_with_what_the_operator_says() -> None:
+def test_services_that_are_not_ready_are_described_with_their_conditions() -> None:
     pods = condition("DPUServiceCriticalPodsReady", "False", "PodsNotReady", message="(0/1 Pods): dts-xyz")
     summary = condition("OperationalReady", "False", "NotReady")
 
-    words = describe(DPUView(dpu(operationalConditions=[summary, pods])))
+    text = describe(DPUView(dpu(operationalConditions=[summary, pods])))
 
-    assert words == "Ready, DPUServiceCriticalPodsReady is False (PodsNotReady: (0/1 Pods): dts-xyz)"
+    assert text == "Ready, DPUServiceCriticalPodsReady is False (PodsNotReady: (0/1 Pods): dts-xyz)"
 
 
-def test_a_dpu_that_cannot_be_deleted_yet_is_described_as_that() -> None:
+def test_the_description_of_a_dpu_being_installed_explains_why_deletion_waits() -> None:
     assert "DPF does not delete a DPU while it installs the OS" in describe(
         DPUView(dpu(phase="OS Installing", metadata=DELETED))
     )
-    assert "DPF deletes it" not in describe(DPUView(dpu(phase="Rebooting", metadata=DELETED)))
+    assert "DPF does not delete a DPU" not in describe(DPUView(dpu(phase="Rebooting", metadata=DELETED)))
 
 
-def test_services_of_a_dpu_that_cannot_be_read_are_not_known_to_be_ready() -> None:
+def test_services_of_a_node_with_a_dpu_that_cannot_be_decoded_are_not_ready() -> None:
     up = [condition("OperationalReady", reason="AllReady")]
     good = view(node(), dpu("a", operationalConditions=up))
     unreadable = Undecodable(DPU, "b", "dpf", "u2", "7", "phase: expected str", b"{}")
