@@ -48,7 +48,7 @@ async def test_an_undecodable_object_without_references_is_an_error_that_names_i
     unknown = undecodable_dpu("a") | {"spec": spec}
     async with client_with(unknown, node("node-1", 11, devices=["device-1"])) as dpf:
         with pytest.raises(
-            DecodeError, match="DPU a cannot be decoded .*not known whether it has to be deleted"
+            DecodeError, match=r"DPU a cannot be decoded .*not known whether it has to be deleted"
         ):
             await find_dpu_targets(dpf, "device-1")
         with pytest.raises(DecodeError, match="DPU a cannot be decoded"):

@@ -89,7 +89,7 @@ async def test_accepted_the_new_dpu_passes_and_that_is_told(backend: Backend) ->
 
         assert after.ready
         assert carbide.times("drain") == 1
-        assert any("accepted, they are provisioned on it" in str(progress) for progress in heard)
+        assert any("are provisioned on it" in str(progress) for progress in heard)
 
 
 async def test_a_dpu_made_anew_on_its_way_asks_again(backend: Backend) -> None:

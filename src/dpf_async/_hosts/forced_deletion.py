@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from dpf_async._api.codec import ObjectState
     from dpf_async._readers.progress import ProgressReporter
     from dpf_async._session.client import Client
+
+Targets = TypeVar("Targets", DPUTargets, NodeTargets)
 
 _SECRET_SUFFIXES: Final = ("dms-server-cert", "server-secret", "kubeadm-join")
 """Suffixes of the names of a DPU's Secrets (dpf-facts 8)."""
@@ -168,14 +170,8 @@ async def force_delete_dpu(
 ) -> ForcedDeletion:
     """Delete a DPU, by force after the grace period; see DPFClient.force_delete_dpu."""
     run = DeletionRun(dpf, f"{DPUDevice.KIND} {device}", timeout=grace_period, reporter=reporter)
-    with run.error_notes():
-        first = await find_dpu_targets(dpf, device)
-        return await _delete(
-            run,
-            grace_period,
-            graceful=partial(deletion.delete_dpu_targets, run, first),
-            forced=lambda forced: _force_dpu(forced, first),
-        )
+    find = partial(find_dpu_targets, dpf, device)
+    return await _delete(run, grace_period, find, deletion.delete_dpu_targets, _force_dpu)
 
 
 async def force_delete_dpu_node(
@@ -183,35 +179,31 @@ async def force_delete_dpu_node(
 ) -> ForcedDeletion:
     """Delete a host, by force after the grace period; see DPFClient.force_delete_dpu_node."""
     run = DeletionRun(dpf, f"{DPUNode.KIND} {node}", timeout=grace_period, reporter=reporter)
-    with run.error_notes():
-        first = await find_node_targets(dpf, node)
-        return await _delete(
-            run,
-            grace_period,
-            graceful=partial(deletion.delete_node_targets, run, first),
-            forced=lambda forced: _force_node(forced, first),
-        )
+    find = partial(find_node_targets, dpf, node)
+    return await _delete(run, grace_period, find, deletion.delete_node_targets, _force_node)
 
 
 async def _delete(
     run: DeletionRun,
     grace_period: float,
-    *,
-    graceful: Callable[[], Awaitable[None]],
-    forced: Callable[[_ForcedRun], Awaitable[None]],
+    find: Callable[[], Awaitable[Targets]],
+    graceful: Callable[[DeletionRun, Targets], Awaitable[None]],
+    forced: Callable[[_ForcedRun, Targets], Awaitable[None]],
 ) -> ForcedDeletion:
-    try:
-        await graceful()
-    except WaitTimeout as error:
-        reason = str(error)
-    else:
-        return ForcedDeletion()
-    log.warning("deletion_forced", subject=run.subject, reason=reason)
-    run.reporter.report(run.subject, "not deleted within the grace period; forcing the deletion")
-    forced_run = _ForcedRun(run, grace_period, reason)
-    with forced_run.error_notes():
-        await forced(forced_run)
-    return forced_run.report
+    with run.error_notes():
+        targets = await find()
+        try:
+            await graceful(run, targets)
+        except WaitTimeout as error:
+            reason = str(error)
+        else:
+            return ForcedDeletion()
+        log.warning("deletion_forced", subject=run.subject, reason=reason)
+        run.reporter.report(run.subject, "not deleted within the grace period; forcing the deletion")
+        forced_run = _ForcedRun(run, grace_period, reason)
+        with forced_run.error_notes():
+            await forced(forced_run, targets)
+        return forced_run.report
 
 
 # DPUs.

@@ -41,18 +41,16 @@ async def resolve_before_deletion(
     Raises:
         StaleRelease: a released hold would remain, and the choice is to refuse. Nothing was deleted.
     """
-    released = release_left_by(view, deleted)
-    if released is None:
-        return
-    if choice == "refuse":
-        raise _stale(view.name, released, "would be provisioned on it without a request; nothing was deleted")
-    if choice == "accept":
-        _accept(view.name, released, reporter)
-        return
-    reporter.report(
-        _subject(released), "was released for a DPU that will be deleted; DPF will request the hold again"
+    await _resolve(
+        dpf,
+        view.name,
+        release_left_by(view, deleted),
+        choice,
+        reporter,
+        reason="was released for a DPU that will be deleted",
+        consequence="would be provisioned on it without a request; nothing was deleted",
+        keep=deleted,
     )
-    await _request_again(dpf, view.name, released, keep=deleted)
 
 
 async def resolve(dpf: Client, view: NodeView, choice: IfReleased, reporter: ProgressReporter) -> None:
@@ -62,18 +60,40 @@ async def resolve(dpf: Client, view: NodeView, choice: IfReleased, reporter: Pro
         StaleRelease: the choice is to refuse, or a DPU has used the release already.
     """
     stale = stale_release(view)
-    if stale is None:
-        return
-    if choice == "refuse":
-        raise _stale(view.name, stale, "would be provisioned on it without a request")
-    if choice == "accept":
-        _accept(view.name, stale, reporter)
-        return
-    dpus = ", ".join(stale.dpus)
-    reporter.report(
-        _subject(stale), f"was released before {dpus} requested it; DPF will request the hold again"
+    await _resolve(
+        dpf,
+        view.name,
+        stale,
+        choice,
+        reporter,
+        reason=f"was released before {', '.join(stale.dpus) if stale else ''} requested it",
+        consequence="would be provisioned on it without a request",
     )
-    await _request_again(dpf, view.name, stale, keep=())
+
+
+async def _resolve(
+    dpf: Client,
+    node: str,
+    released: ReleasedHold | None,
+    choice: IfReleased,
+    reporter: ProgressReporter,
+    *,
+    reason: str,
+    consequence: str,
+    keep: Collection[str] = (),
+) -> None:
+    if released is None:
+        return
+    name = released.maintenance.name
+    if choice == "refuse":
+        raise _stale(node, released, consequence)
+    if choice == "accept":
+        dpus = ", ".join(released.dpus)
+        reporter.report(f"DPUNodeMaintenance {name}", f"{reason}; accepted: {dpus} are provisioned on it")
+        log.warning("stale_release_accepted", node=node, maintenance=name, dpus=list(released.dpus))
+        return
+    reporter.report(f"DPUNodeMaintenance {name}", f"{reason}; DPF will request the hold again")
+    await _request_again(dpf, node, released, keep=keep)
 
 
 async def _request_again(dpf: Client, node: str, released: ReleasedHold, *, keep: Collection[str]) -> None:
@@ -106,20 +126,6 @@ async def _request_again(dpf: Client, node: str, released: ReleasedHold, *, keep
         log.warning("stale_release_withdrawn", node=node, maintenance=name, dpus=list(released.dpus))
 
     await retry_on_conflict(attempt)
-
-
-def _accept(node: str, released: ReleasedHold, reporter: ProgressReporter) -> None:
-    dpus = ", ".join(released.dpus)
-    reporter.report(
-        _subject(released), f"was released before {dpus} requested it; accepted, they are provisioned on it"
-    )
-    log.warning(
-        "stale_release_accepted", node=node, maintenance=released.maintenance.name, dpus=list(released.dpus)
-    )
-
-
-def _subject(released: ReleasedHold) -> str:
-    return f"DPUNodeMaintenance {released.maintenance.name}"
 
 
 def _stale(node: str, released: ReleasedHold, consequence: str) -> StaleRelease:
