@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from dpf_async import HostSpec, Progress, discover
-from dpf_async.errors import DeviceFailed, NotFound, UsageError, WaitTimeout
+from dpf_async.errors import DeviceFailed, Forbidden, NotFound, UsageError, WaitTimeout
 from dpf_async.levels import discovered
 from dpf_async.models import DPU, DPUDevice, DPUNode, known
 from tests.integration.backends import Backend
@@ -150,6 +150,17 @@ async def test_a_fault_is_reported_with_its_latest_message(backend: Backend) -> 
                 await site.dpf.host_discovered("node-1", grace=grace, timeout=60, progress=listen)
 
             await in_vain(wait_for_failure, "401", error=DeviceFailed)
+
+
+@pytest.mark.parametrize("grace", [None, 60.0])
+async def test_a_missing_permission_is_raised_as_itself_while_progress_is_reported(
+    backend: Backend, grace: float | None
+) -> None:
+    async with backend.cluster() as site:
+        site.server.faults.deny(verb="watch", resource="dpus")
+
+        with pytest.raises(Forbidden, match="cannot watch resource"):
+            await site.dpf.host_discovered("node-1", grace=grace, timeout=60, progress=print)
 
 
 async def test_without_a_grace_period_the_timeout_names_the_fault(backend: Backend) -> None:
