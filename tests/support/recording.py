@@ -58,7 +58,7 @@ class Recorder:
 
     def observe(self, operation: str, dpf: DPFClient) -> DPFClient:
         """Record all requests of an entered client from now on, and return it."""
-        transport = dpf._entered._transport
+        transport = dpf._entered.transport
         request, stream = transport.request, transport.stream
 
         async def recorded_request(
