@@ -49,7 +49,7 @@ async def test_a_host_that_is_registered_in_part_names_the_registered_devices() 
             await site.dpf.create_dpu_node(NODE, DEVICES)
 
         assert notes_of(refused, "create", "dpunodes") == [
-            "created or changed before that: DPUDevice device-2; register again to go on from there"
+            "created or changed before that: DPUDevice device-2; register again to continue"
         ]
 
 
@@ -67,10 +67,10 @@ async def test_a_forbidden_confirmation_notes_that_the_reboot_was_done_and_is_st
         with pytest.raises(Forbidden) as refused:
             await provision(site.dpf, HostSpec(name=NODE, devices=DEVICES), reboot=reboot, timeout=20)
 
-        answer, flow = notes_of(refused, "patch", "dpunodes")
-        assert answer.startswith(f"the work for the external reboot of DPUNode {NODE} was done before that")
-        assert "the request is still pending" in answer
-        assert flow == f"registered before that: DPUNode {NODE}; provision it again to go on from there"
+        answered, flow = notes_of(refused, "patch", "dpunodes")
+        assert answered.startswith(f"the work for the external reboot of DPUNode {NODE} was done before that")
+        assert "the request is still pending" in answered
+        assert flow == f"registered before that: DPUNode {NODE}; provision it again to continue"
         assert reboots == [NODE]
         assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations()
 
@@ -100,7 +100,7 @@ async def test_a_flow_that_is_forbidden_to_continue_after_a_deletion_notes_how_t
 
         notes = notes_of(refused, "patch", "dpunodemaintenances")
         assert notes[-1] == (
-            f"deleted before that: DPU {before.dpus[0].name}; reprovision with the same uid to go on from there"
+            f"deleted before that: DPU {before.dpus[0].name}; reprovision with the same uid to continue"
         )
 
 
@@ -146,6 +146,6 @@ async def test_a_forced_deletion_that_is_forbidden_to_continue_notes_removed_fin
             await dpf.force_delete_dpu(dpu.device, grace_period=0)
 
         notes = notes_of(refused, "patch", "dpunodes")
-        forced = f"taken off by force before that: DPU {dpu.name}: {known.DPU_FINALIZER}"
+        forced = f"removed by force before that: DPU {dpu.name}: {known.DPU_FINALIZER}"
         assert any(forced in note for note in notes), notes
         assert any(note.startswith("may be left behind: ") and dpu.name in note for note in notes)
