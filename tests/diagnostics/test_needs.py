@@ -35,6 +35,7 @@ from tests.apiserver.operations import (
     nothing,
     reboot,
     registered,
+    release_hold,
 )
 from tests.apiserver.test_permissions import journey
 from tests.support.cluster import cluster
@@ -132,7 +133,7 @@ async def mark_without_hold(dpf: DPFClient, _admin: DPFClient, _recorder: Record
 
 async def wait_for_a_claim(dpf: DPFClient, admin: DPFClient, recorder: Recorder) -> None:
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(CALLS["claims"], dpf, HOSTS)
+        tasks.start_soon(release_hold, dpf, HOST.name)
         await recorder.until_sent("claims", "watch", "leases")
         await admin.resource(Lease).delete(lease_name(HOST.name))
 

@@ -58,14 +58,15 @@ class Recorder:
 
     def observe(self, operation: str, dpf: DPFClient) -> DPFClient:
         """Record all requests of an entered client from now on, and return it."""
-        transport = dpf._entered._transport
+        transport = dpf._entered.transport
         request, stream = transport.request, transport.stream
 
         async def recorded_request(
             method: str, path: str, *, content_type: str = "application/json", **options: Any
         ) -> Answer:
             self._add(operation, permissions_of(method, path, content_type))
-            return await request(method, path, content_type=content_type, **options)
+            answer: Answer = await request(method, path, content_type=content_type, **options)
+            return answer
 
         @asynccontextmanager
         async def recorded_stream(
