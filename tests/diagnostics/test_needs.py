@@ -35,9 +35,8 @@ from tests.apiserver.operations import (
     nothing,
     reboot,
     registered,
-    release_hold,
 )
-from tests.apiserver.test_permissions import journey
+from tests.apiserver.test_permissions import run_every_operation
 from tests.support.cluster import cluster
 from tests.support.recording import Recorder, permissions_of
 
@@ -132,8 +131,11 @@ async def mark_without_hold(dpf: DPFClient, _admin: DPFClient, _recorder: Record
 
 
 async def wait_for_a_claim(dpf: DPFClient, admin: DPFClient, recorder: Recorder) -> None:
+    async def claim() -> None:
+        await CALLS["claims"](dpf, HOSTS)
+
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(release_hold, dpf, HOST.name)
+        tasks.start_soon(claim)
         await recorder.until_sent("claims", "watch", "leases")
         await admin.resource(Lease).delete(lease_name(HOST.name))
 
@@ -232,7 +234,7 @@ async def test_needs_lists_exactly_the_permissions_that_operations_use(
 ) -> None:
     recorder = Recorder(monkeypatch)
     async with recorded_site(recorder, NEEDS) as (sim, client):
-        await journey(sim, client)
+        await run_every_operation(sim, client)
     async with recorded_site(recorder, REPEATED) as (sim, client):
         await repetitions(sim, client)
     for operation, given, case in CASES:

@@ -33,7 +33,7 @@ from dpf_async.errors import (
 from dpf_async.levels import accepted, ready
 from dpf_async.models import BFB, DPU, DPUDeployment, DPUDevice, DPUFlavor, DPUNode, Resource
 from tests.integration.backends import Backend
-from tests.integration.test_questions import FINALIZER, dpu_in
+from tests.integration.test_plain_calls import FINALIZER, dpu_in
 from tests.integration.test_setup import site_of
 from tests.support.cluster import NODE, Cluster, Server
 from tests.support.timeouts import in_vain

@@ -47,8 +47,8 @@ async def test_reprovisioning_a_failed_dpu_requests_a_hold_again(backend: Backen
         after = await carbide.reprovision(failed.name, dict(failed.uids), progress=reported.append)
 
         assert after.ready
-        assert carbide.times("drain") == 2, "once for the failed DPU and once for its successor"
-        assert any("has DPF ask again" in str(progress) for progress in reported)
+        assert carbide.times("drain") == 2, "once for the DPU that failed, once for its successor"
+        assert any("DPF will request the hold again" in str(progress) for progress in reported)
 
 
 async def test_reprovision_dpu_of_a_failed_dpu_requests_a_hold_again(backend: Backend) -> None:
@@ -89,7 +89,7 @@ async def test_an_accepted_stale_release_is_used_and_reported(backend: Backend) 
 
         assert after.ready
         assert carbide.times("drain") == 1
-        assert any("will pass on it" in str(progress) for progress in reported)
+        assert any("are provisioned on it" in str(progress) for progress in reported)
 
 
 async def test_a_reprovisioned_dpu_requests_a_hold_again_during_provisioning(backend: Backend) -> None:
@@ -147,7 +147,7 @@ async def test_provision_refuses_a_stale_release(backend: Backend) -> None:
     async with backend.cluster() as site:
         await stale(site)
 
-        with pytest.raises(StaleRelease, match="node-1-hold was released for DPUs that are gone"):
+        with pytest.raises(StaleRelease, match="node-1-hold was released for DPUs that are deleted"):
             await provision(site.dpf, HOST, reboot=nothing, if_released="refuse", timeout=60)
 
 
@@ -187,7 +187,7 @@ async def test_provision_raises_when_a_dpu_already_used_the_stale_release(backen
         joined = {"spec": {"requestor": [SERVICE, "node-1-device-1"]}}
         await operator.resource(DPUNodeMaintenance).patch("node-1-hold", joined)
 
-        with pytest.raises(StaleRelease, match="node-1-device-1 went past it meanwhile, without asking"):
+        with pytest.raises(StaleRelease, match="node-1-device-1 have used it meanwhile"):
             await provision(site.dpf, HOST, reboot=nothing, timeout=60)
 
         maintenance = await operator.resource(DPUNodeMaintenance).get("node-1-hold")

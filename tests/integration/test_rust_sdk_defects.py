@@ -33,7 +33,7 @@ from dpf_async.transitions import (
     Transition,
 )
 from dpf_async.watch import Added
-from tests.integration.test_questions import dpu_in
+from tests.integration.test_plain_calls import dpu_in
 from tests.integration.test_setup import site_of
 from tests.site.test_files import EXAMPLES
 from tests.support.cluster import NODE, Cluster, Server, cluster

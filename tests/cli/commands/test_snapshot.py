@@ -22,11 +22,12 @@ async def test_a_snapshot_shows_what_each_object_of_a_host_waits_for(run_cli: Ru
     assert table.out.startswith(f"host {node.name} in namespace dpf-operator-system, ")
     kinds = [line.split()[0] for line in table.out.splitlines()[2:]]
     assert kinds == ["DPUNode", "DPUDevice", "DPUDevice", "DPU", "DPU", "DPUNodeMaintenance"]
-    assert table.out.rstrip().endswith("a release of the hold")
+    assert table.out.rstrip().endswith("the release of the hold")
     document = json.loads(as_json.out)
     assert (document["node"], len(document["dpus"])) == (node.name, 2)
     assert (
-        document["waiting_for"][f"DPUNodeMaintenance {node.maintenances[0].name}"] == "a release of the hold"
+        document["waiting_for"][f"DPUNodeMaintenance {node.maintenances[0].name}"]
+        == "the release of the hold"
     )
     assert (table.status, as_json.status, unknown.status) == (0, 0, 1)
     assert unknown.err.startswith("error: ")
