@@ -27,11 +27,11 @@ from tests.apiserver.cluster import RealCluster
 from tests.apiserver.plugin import Clusters
 from tests.apiserver.reviews import TokenReviews
 from tests.support.relay import Relay
-from tests.support.scripted import Scripted, saying
+from tests.support.scripted import Scripted, answering
 
 JSON = dict[str, Any]  # Any: it is JSON
 
-IMPATIENT: Final = WatchPolicy(silence=5.0, backoff_base=0.02, backoff_cap=0.2)
+FAST_RETRIES: Final = WatchPolicy(silence=5.0, backoff_base=0.02, backoff_cap=0.2)
 
 LIFETIME: Final = timedelta(seconds=12)
 """Of a client certificate that shall expire: what a client needs to begin, many times over, and a while to wait for."""
@@ -134,7 +134,7 @@ class World:
         return DPFClient(kubeconfig=self.server.kubeconfig(), namespace=self.namespace)
 
     def client(self, kubeconfig: str | JSON | None) -> DPFClient:
-        return DPFClient(kubeconfig=kubeconfig, namespace=self.namespace, policy=IMPATIENT)
+        return DPFClient(kubeconfig=kubeconfig, namespace=self.namespace, policy=FAST_RETRIES)
 
     async def permit(self) -> None:
         """Let the user look on, and the service account."""
@@ -349,8 +349,8 @@ async def test_what_an_exec_plugin_gave_is_renewed_before_the_server_has_to_refu
 UNTRUSTED: Final = {
     "no authority": r"failed: .*; it has to be signed by the certificate-authority to trust, which comes from",
     "another authority": r"failed: .*; it has to be signed by the certificate-authority to trust, which comes",
-    "another name": r"certificate is not valid for 'api\.example\.com'; a name that it does prove can be given"
-    r" as tls-server-name; the address comes from",
+    "another name": r"certificate is not valid for 'api\.example\.com'; set tls-server-name to a name that the"
+    r" certificate is valid for; the address comes from",
 }
 
 
@@ -375,7 +375,7 @@ async def test_a_server_that_is_not_trusted_is_told_nothing(
             await dpf.resource(DPU).list()
 
     message = str(refused.value)
-    assert message.startswith(f"the API server {server.url} is not trusted, and was told nothing: ")
+    assert message.startswith(f"the API server {server.url} is not trusted, and no request was sent to it: ")
     assert message.endswith(" comes from the kubeconfig given")
     assert "\n" not in message
     assert token not in reviews.asked
@@ -394,7 +394,7 @@ async def test_a_name_that_the_server_does_prove_may_be_another_than_its_address
 
 async def test_whoever_redirects_to_the_server_is_not_followed(server: RealCluster, namespace: str) -> None:
     async with Relay(server.url) as relay, Scripted() as front:
-        front.on_list = saying(
+        front.on_list = answering(
             302, b"over there", {"Location": f"{relay.url}/apis/x", "Content-Type": "text/plain"}
         )
         kubeconfig = server.kubeconfig()
@@ -406,7 +406,7 @@ async def test_whoever_redirects_to_the_server_is_not_followed(server: RealClust
     assert relay.connections == 0
     assert "HTTP 302" in str(refused.value)
     assert str(refused.value).endswith(
-        "an API server does not redirect: look at its address, which comes from the kubeconfig given"
+        "an API server does not redirect: check its address, which comes from the kubeconfig given"
         f" ({front.url})"
     )
 
@@ -427,7 +427,7 @@ async def locked_out(dpf: DPFClient, relay: Relay) -> None:
     """Cut the connections of a client until the server refuses it: what was open would outlive its credentials."""
     while not all("credentials are missing, wrong" in health.reason for health in dpf.health.values()):
         if any(health.state == "live" for health in dpf.health.values()):
-            relay.cut()
+            relay.close_connections()
         await anyio.sleep(0.25)
 
 

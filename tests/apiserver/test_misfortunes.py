@@ -112,10 +112,10 @@ RELISTED = ["gap", "a Ready (relist)", "b deleted (relist)", "d added (relist)",
 
 async def test_what_happened_while_the_client_was_cut_off_is_told_from_where_it_was() -> None:
     async with following("a", "b", "c") as story:
-        story.relay.cut_off()
+        story.relay.disconnect()
         await much_happens(story.wire)
         await story.cluster.compact()  # which the cache's history does not mind
-        story.relay.mend()
+        story.relay.reconnect()
         told = await story.told(3)
 
     assert told == ["a Ready (watch)", "b deleted (watch)", "d added (watch)"]
@@ -123,11 +123,11 @@ async def test_what_happened_while_the_client_was_cut_off_is_told_from_where_it_
 
 async def test_what_happened_around_a_restart_is_told_once_deletions_included() -> None:
     async with following("a", "b", "c") as story:
-        story.relay.cut_off()
+        story.relay.disconnect()
         await much_happens(story.wire)
         await story.cluster.stop(kill=True)
         await story.cluster.start()
-        story.relay.mend()
+        story.relay.reconnect()
         told = await story.told(5)
         await story.wire.patch("c", {"status": READY}, subresource="status")
         told += await story.told(1)
@@ -138,11 +138,11 @@ async def test_what_happened_around_a_restart_is_told_once_deletions_included() 
 
 async def test_history_that_etcd_has_forgotten_is_made_good_by_a_list() -> None:
     async with following("a", "b", "c", flags=("--watch-cache=false",)) as story:
-        story.relay.cut_off()
+        story.relay.disconnect()
         await much_happens(story.wire)
         await story.wire.create("e")
         await story.cluster.compact()
-        story.relay.mend()
+        story.relay.reconnect()
         told = await story.told(6)
 
     assert told[0] == "gap"

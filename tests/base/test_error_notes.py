@@ -59,7 +59,7 @@ async def test_a_reboot_that_may_not_be_told_says_that_it_was_done_and_that_the_
 
     async with cluster() as site:
         await site.dpf.create_dpu_node(NODE, DEVICES)
-        await site.ask_for_reboot()
+        await site.request_reboot()
         site.server.faults.deny(verb="patch", resource="dpunodes")
 
         with pytest.raises(Forbidden) as refused:

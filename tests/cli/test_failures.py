@@ -36,7 +36,7 @@ async def test_a_kubeconfig_that_is_not_there_is_named(run_cli: RunCLI, verb: st
 async def test_without_any_kubeconfig_the_default_place_is_named(run_cli: RunCLI) -> None:
     ended = await run_cli("status")
 
-    assert "~/.kube/config does not exist (nothing else was named)" in sentence(ended)
+    assert "~/.kube/config does not exist (the default; no other was given)" in sentence(ended)
     assert ended.status == 2
 
 

@@ -18,9 +18,9 @@ from dpf_async.health import (
     NodeHealth,
 )
 from dpf_async.models import DPU
-from tests.support.clock import jumping
 from tests.support.states import condition, dpu, node
 from tests.support.stores import Stores, listening
+from tests.support.virtual_time import virtual_time
 
 
 class SiteOfStores:
@@ -102,7 +102,7 @@ async def idle() -> None:
     await anyio.sleep(1)
 
 
-@jumping
+@virtual_time
 async def test_every_host_is_told_of_once_when_a_monitor_begins() -> None:
     site, diary = SiteOfStores(), Diary()
     site.show("a")
@@ -116,7 +116,7 @@ async def test_every_host_is_told_of_once_when_a_monitor_begins() -> None:
     assert sorted(diary.acts) == ["a return_to_pool", "b remove_from_pool"]
 
 
-@jumping
+@virtual_time
 async def test_a_slow_act_is_followed_by_the_newest_state_only_and_keeps_no_other_host_waiting() -> None:
     site, go = SiteOfStores(), anyio.Event()
 
@@ -143,7 +143,7 @@ async def test_a_slow_act_is_followed_by_the_newest_state_only_and_keeps_no_othe
     assert diary.acts == [*while_waiting, "a remove_from_pool"]
 
 
-@jumping
+@virtual_time
 async def test_what_failed_is_tried_again_until_it_succeeds_and_not_too_often() -> None:
     site, repaired = SiteOfStores(), False
 
@@ -172,7 +172,7 @@ async def test_what_failed_is_tried_again_until_it_succeeds_and_not_too_often() 
     assert str(told[-1]) == "DPUNode a: remove_from_pool done"
 
 
-@jumping
+@virtual_time
 async def test_a_failing_act_never_hides_what_is_true_by_now() -> None:
     site = SiteOfStores()
 
@@ -197,7 +197,7 @@ async def test_a_failing_act_never_hides_what_is_true_by_now() -> None:
     assert len(diary.acts) == acts, "what is not true any more is not tried again"
 
 
-@jumping
+@virtual_time
 async def test_a_failing_host_keeps_no_other_from_being_served() -> None:
     site = SiteOfStores()
 
@@ -218,7 +218,7 @@ async def test_a_failing_host_keeps_no_other_from_being_served() -> None:
     assert [act for act in diary.acts if act.startswith("b")] == ["b return_to_pool", "b remove_from_pool"]
 
 
-@jumping
+@virtual_time
 async def test_what_stays_broken_is_investigated_once_and_what_recovers_is_not() -> None:
     site, diary = SiteOfStores(), Diary()
     site.show("a", critical="False")
@@ -239,7 +239,7 @@ async def test_what_stays_broken_is_investigated_once_and_what_recovers_is_not()
     assert "b investigate" not in diary.acts
 
 
-@jumping
+@virtual_time
 async def test_what_recovers_before_anybody_had_time_for_it_is_not_investigated() -> None:
     site, go = SiteOfStores(), anyio.Event()
     diary = Diary(lambda *_: go.wait())
@@ -260,7 +260,7 @@ async def test_what_recovers_before_anybody_had_time_for_it_is_not_investigated(
     assert diary.acts == ["a remove_from_pool", "a return_to_pool"]
 
 
-@jumping
+@virtual_time
 async def test_problems_that_leave_the_host_in_the_pool_are_noted() -> None:
     site, diary = SiteOfStores(), Diary()
     site.show("a")
@@ -276,7 +276,7 @@ async def test_problems_that_leave_the_host_in_the_pool_are_noted() -> None:
     assert diary.acts == ["a return_to_pool", "a note 1", "a note 0"]
 
 
-@jumping
+@virtual_time
 async def test_a_host_that_is_gone_is_forgotten_and_one_registered_again_is_a_new_one() -> None:
     site, diary = SiteOfStores(), Diary()
     site.show("a")
@@ -292,7 +292,7 @@ async def test_a_host_that_is_gone_is_forgotten_and_one_registered_again_is_a_ne
     assert diary.acts == ["a return_to_pool", "a return_to_pool", "a forget"]
 
 
-@jumping
+@virtual_time
 async def test_an_act_that_is_cut_off_is_done_by_the_next_monitor() -> None:
     site, diary = SiteOfStores(), Diary(lambda *_: anyio.sleep_forever())
     site.show("a", critical="False")
@@ -310,7 +310,7 @@ async def test_an_act_that_is_cut_off_is_done_by_the_next_monitor() -> None:
     assert diary.acts == next_diary.acts == ["a remove_from_pool"]
 
 
-@jumping
+@virtual_time
 async def test_a_damped_reader_wakes_up_by_itself_when_a_problem_has_stood_long_enough() -> None:
     site = SiteOfStores()
     site.show("a")

@@ -20,7 +20,7 @@ from dpf_async.errors import ConnectionFailed, DecodeError, Forbidden, Unauthori
 from dpf_async.models import DPU, Secret, known
 from tests.project.test_public import METHODS
 from tests.support.cluster import cluster
-from tests.support.scripted import Exchange, Scripted, page, refusing, saying
+from tests.support.scripted import Exchange, Scripted, answering, page, refusing
 
 ROOT = Path(__file__).parents[2]
 DELETE_DPU = Permission(DPU.GROUP, DPU.PLURAL, "delete")
@@ -94,7 +94,7 @@ async def test_an_observer_is_not_asked_for_what_only_an_operator_needs() -> Non
 
 async def test_only_the_operations_asked_about_are_looked_at() -> None:
     async with Scripted() as server, server.client() as dpf:
-        server.on_other = saying(201, ruling(allowed=False))
+        server.on_other = answering(201, ruling(allowed=False))
 
         access = await dpf.check_access(operations=["is_dpu_ready"])
         nothing = await dpf.check_access(operations=[])
@@ -119,7 +119,7 @@ async def test_only_the_operations_asked_about_are_looked_at() -> None:
 
 async def test_the_question_about_a_secret_is_about_that_one_secret() -> None:
     async with Scripted() as server, server.client() as dpf:
-        server.on_other = saying(201, ruling(allowed=True))
+        server.on_other = answering(201, ruling(allowed=True))
         await dpf.check_access(operations=["create_initialization_objects"])
 
     asked = [json.loads(request.body)["spec"]["resourceAttributes"] for request in server.requests]
@@ -134,7 +134,9 @@ async def test_why_something_is_missing_is_said_once_with_nothing_in_it_that_mov
     field: str,
 ) -> None:
     async with Scripted() as server, server.client() as dpf:
-        server.on_other = saying(201, ruling(allowed=False, **{field: 'RBAC: role "gone" not found\x1b[2J'}))
+        server.on_other = answering(
+            201, ruling(allowed=False, **{field: 'RBAC: role "gone" not found\x1b[2J'})
+        )
 
         access = await dpf.check_access("observer")
 
@@ -187,7 +189,7 @@ async def test_a_client_that_is_not_entered_says_so() -> None:
         (refusing(403, "Forbidden"), Forbidden, "selfsubjectaccessreview|SelfSubjectAccessReview"),
         (refusing(401, "Unauthorized"), Unauthorized, "renew the token"),
         (page(200), ConnectionFailed, "not JSON"),
-        (saying(201, {"kind": "SelfSubjectAccessReview"}), DecodeError, "SelfSubjectAccessReview of"),
+        (answering(201, {"kind": "SelfSubjectAccessReview"}), DecodeError, "SelfSubjectAccessReview of"),
     ],
     ids=["forbidden", "unauthorized", "a proxy's page", "no answer in it"],
 )
@@ -205,7 +207,7 @@ async def test_a_server_that_is_busy_is_asked_again() -> None:
 
         async def once_busy(exchange: Exchange) -> None:
             again = sum(request.body == exchange.request.body for request in server.requests) > 1
-            await (saying(201, ruling(allowed=True)) if again else busy)(exchange)
+            await (answering(201, ruling(allowed=True)) if again else busy)(exchange)
 
         server.on_other = once_busy
 

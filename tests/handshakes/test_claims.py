@@ -21,10 +21,10 @@ from dpf_async.models import DPUNode, Lease, known
 from dpf_async.sim import Simulator
 from dpf_async.sim.apiserver import EmbeddedServer
 from dpf_async.transitions import ExternalRebootRequired, NodeEffectHeld
-from tests.support.clock import jumping
+from tests.support.blocking_proxy import BlockingProxy
 from tests.support.cluster import NODE, Cluster
-from tests.support.gate import Gate
 from tests.support.states import condition
+from tests.support.virtual_time import virtual_time
 
 LEASE = lease_name(NODE)
 SECONDS = 150
@@ -51,7 +51,7 @@ class Two:
     site: Cluster[EmbeddedServer]
     first: DPFClient
     second: DPFClient
-    gate: Gate
+    gate: BlockingProxy
 
     async def lease(self) -> Lease:
         return await self.site.dpf.resource(Lease).get(LEASE)
@@ -66,7 +66,7 @@ class Two:
         """As the operator asks: the condition turns True anew, and then the annotation is there."""
         asked = condition("DPUNodeRebootInProgress", reason="WaitForExternalReboot")
         asked["lastTransitionTime"] = f"2026-06-01T{hour:02}:00:00Z"
-        await self.site.say(DPUNode, NODE, [asked])
+        await self.site.write_conditions(DPUNode, NODE, [asked])
         await self.site.dpf.resource(DPUNode).patch(
             NODE, {"metadata": {"annotations": {known.EXTERNAL_REBOOT_REQUIRED: "true"}}}
         )
@@ -76,7 +76,7 @@ class Two:
 async def two_clients(*, watch_lag: float = 0.0) -> AsyncIterator[Two]:
     async with (
         EmbeddedServer(crds=crds.manifests()) as server,
-        Gate(server.kubeconfig()) as gate,
+        BlockingProxy(server.kubeconfig()) as gate,
         DPFClient(kubeconfig=server.kubeconfig()) as dpf,
         DPFClient(
             kubeconfig=gate.kubeconfig(namespace=dpf.namespace), claims=Claims("carbide-1", SECONDS)
@@ -86,7 +86,7 @@ async def two_clients(*, watch_lag: float = 0.0) -> AsyncIterator[Two]:
         server.faults.watch_lag = watch_lag
         site = Cluster(server, dpf)
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
         yield Two(site, first, second, gate)
 
 
@@ -114,7 +114,7 @@ async def losing(dpf: DPFClient) -> AsyncIterator[Any]:  # Any: as above
 # The lease.
 
 
-@jumping
+@virtual_time
 async def test_while_the_block_runs_the_lease_names_its_holder_and_afterwards_nobody() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS) as request:
@@ -131,7 +131,7 @@ async def test_while_the_block_runs_the_lease_names_its_holder_and_afterwards_no
         assert not await two.asks()
 
 
-@jumping
+@virtual_time
 async def test_a_lease_is_found_by_its_label_and_goes_with_its_node() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS):
@@ -154,7 +154,7 @@ def test_the_name_of_a_lease_is_a_name_however_long_that_of_the_node_is(length: 
     assert name != lease_name("a" * (length - 1) + "b")
 
 
-@jumping
+@virtual_time
 async def test_a_lease_is_renewed_for_as_long_as_the_block_runs() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS) as request:
@@ -174,7 +174,7 @@ def test_claims_that_cannot_be_are_a_usage_error(claims: dict[str, Any]) -> None
         Claims(**claims)
 
 
-@jumping
+@virtual_time
 async def test_a_client_without_claims_touches_no_lease() -> None:
     async with two_clients() as two:
         async with two.site.dpf.node(NODE).external_reboot(timeout=SECONDS) as request:
@@ -184,7 +184,7 @@ async def test_a_client_without_claims_touches_no_lease() -> None:
         assert (await two.site.dpf.resource(Lease).list()).items == ()
 
 
-@jumping
+@virtual_time
 async def test_without_the_permission_the_error_names_the_rule_and_nothing_is_done() -> None:
     async with two_clients() as two:
         two.gate.faults.deny(verb="create", resource="leases")
@@ -197,7 +197,7 @@ async def test_without_the_permission_the_error_names_the_rule_and_nothing_is_do
         assert await two.asks()
 
 
-@jumping
+@virtual_time
 async def test_without_the_permission_to_watch_leases_whoever_has_to_wait_says_so() -> None:
     async with two_clients() as two:
         two.gate.faults.deny(verb="watch", resource="leases")
@@ -211,7 +211,7 @@ async def test_without_the_permission_to_watch_leases_whoever_has_to_wait_says_s
 # One at a time.
 
 
-@jumping
+@virtual_time
 async def test_the_second_client_waits_for_the_first_and_then_finds_the_request_answered() -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
         entered: list[object] = []
@@ -232,7 +232,7 @@ async def test_the_second_client_waits_for_the_first_and_then_finds_the_request_
         assert entered == [None]
 
 
-@jumping
+@virtual_time
 async def test_a_claim_that_is_given_back_is_taken_at_once() -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
         entered = anyio.Event()
@@ -252,7 +252,7 @@ async def test_a_claim_that_is_given_back_is_taken_at_once() -> None:
 
 
 @pytest.mark.parametrize("watch_lag", [0.0, 0.05, 1.0])
-@jumping
+@virtual_time
 async def test_two_clients_make_one_power_cycle_of_one_request_however_the_watch_lags(
     watch_lag: float,
 ) -> None:
@@ -278,7 +278,7 @@ async def test_two_clients_make_one_power_cycle_of_one_request_however_the_watch
             tasks.cancel_scope.cancel()
 
 
-@jumping
+@virtual_time
 async def test_the_two_questions_of_a_node_take_turns() -> None:
     async with two_clients() as two:
         await two.site.hold()
@@ -295,7 +295,7 @@ async def test_the_two_questions_of_a_node_take_turns() -> None:
         assert await two.site.hold_annotation() == "false"
 
 
-@jumping
+@virtual_time
 async def test_whoever_looks_once_does_not_wait_for_a_claim_but_takes_one_that_is_free() -> None:
     async with two_clients() as two, two.first.node(NODE).external_reboot(timeout=0):
         with pytest.raises(WaitTimeout, match="works on it"):
@@ -303,7 +303,7 @@ async def test_whoever_looks_once_does_not_wait_for_a_claim_but_takes_one_that_i
                 raise AssertionError
 
 
-@jumping
+@virtual_time
 async def test_whoever_waits_for_a_claim_stops_when_the_request_is_answered_by_hand() -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
         done = anyio.Event()
@@ -322,7 +322,7 @@ async def test_whoever_waits_for_a_claim_stops_when_the_request_is_answered_by_h
                 await done.wait()
 
 
-@jumping
+@virtual_time
 async def test_two_clients_provision_one_host_with_one_power_cycle_for_each_request() -> None:
     async with (
         Simulator() as sim,
@@ -369,7 +369,7 @@ async def test_two_clients_provision_one_host_with_one_power_cycle_for_each_requ
 # Taking over.
 
 
-@jumping
+@virtual_time
 async def test_a_lease_that_stands_still_is_taken_over_and_who_had_it_is_told() -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
         over = anyio.Event()
@@ -377,11 +377,11 @@ async def test_a_lease_that_stands_still_is_taken_over_and_who_had_it_is_told() 
 
         async def silent() -> None:
             async with losing(two.first) as request:
-                two.gate.cut()
+                two.gate.disconnect()
                 await request.claim.until_lost()
                 assert not taken.is_set(), "who has it knows before anybody takes it"
                 await taken.wait()
-                two.gate.mend()
+                two.gate.reconnect()
             over.set()
 
         tasks.start_soon(silent)
@@ -406,7 +406,7 @@ def held_by(holder: str) -> Level[Any]:
     )
 
 
-@jumping
+@virtual_time
 async def test_who_was_cut_off_does_not_answer_the_next_request_in_place_of_the_one_it_worked_on() -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
         answered = anyio.Event()
@@ -414,11 +414,11 @@ async def test_who_was_cut_off_does_not_answer_the_next_request_in_place_of_the_
 
         async def silent() -> None:
             async with losing(two.first):
-                two.gate.cut()
+                two.gate.disconnect()
                 await answered.wait()
                 # It hears of what happened meanwhile too late: only writes get through in time.
                 two.gate.faults.watch_lag = AGES
-                two.gate.mend()
+                two.gate.reconnect()
             over.set()
 
         tasks.start_soon(silent)
@@ -432,48 +432,48 @@ async def test_who_was_cut_off_does_not_answer_the_next_request_in_place_of_the_
         assert await two.asks(), "nobody has worked on that one yet"
 
 
-@jumping
+@virtual_time
 async def test_cut_off_for_longer_than_the_lease_it_is_held_again_if_nobody_took_it() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot() as request:
-            two.gate.cut()
+            two.gate.disconnect()
             assert request.claim is not None
             await request.claim.until_lost()
             assert not request.claim.held
-            two.gate.mend()
+            two.gate.reconnect()
 
         assert not await two.asks()
 
 
-@jumping
+@virtual_time
 async def test_a_body_is_never_cut_short_and_its_answer_waits_for_the_server() -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
 
         async def mend() -> None:
             await anyio.sleep(SECONDS / 2)
-            two.gate.mend()
+            two.gate.reconnect()
 
         async with two.first.node(NODE).external_reboot(timeout=SECONDS):
-            two.gate.cut()
+            two.gate.disconnect()
             await anyio.sleep(AGES)
             tasks.start_soon(mend)
 
         assert not await two.asks()
 
 
-@jumping
+@virtual_time
 async def test_an_answer_that_was_taken_and_not_confirmed_is_not_given_to_the_next_request() -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
         before = 0
 
         async def ask_next() -> None:
             await two.gate.stopped.wait()
-            two.gate.cut()
-            two.gate.go_on()
+            two.gate.disconnect()
+            two.gate.release()
             await two.ask_again(hour=11)
             # Whoever reads from the server sees a request that stands, long before the watch tells that it is another.
             two.gate.faults.watch_lag = 30.0
-            two.gate.mend()
+            two.gate.reconnect()
 
         async with two.first.node(NODE).external_reboot(timeout=SECONDS):
             tasks.start_soon(ask_next)
@@ -488,7 +488,7 @@ async def test_an_answer_that_was_taken_and_not_confirmed_is_not_given_to_the_ne
 # What happens to a lease.
 
 
-@jumping
+@virtual_time
 async def test_a_lease_that_somebody_edits_stays_whose_it_is() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS) as request:
@@ -502,7 +502,7 @@ async def test_a_lease_that_somebody_edits_stays_whose_it_is() -> None:
         assert not await two.asks()
 
 
-@jumping
+@virtual_time
 async def test_a_lease_without_its_label_is_waited_for_all_the_same() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS):
@@ -521,7 +521,7 @@ async def test_a_lease_without_its_label_is_waited_for_all_the_same() -> None:
         assert 3 * SECONDS <= waited < AGES, "as long as whoever has it says"
 
 
-@jumping
+@virtual_time
 async def test_a_lease_that_is_deleted_is_made_anew_by_its_holder() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS) as request:
@@ -533,7 +533,7 @@ async def test_a_lease_that_is_deleted_is_made_anew_by_its_holder() -> None:
         assert not await two.asks()
 
 
-@jumping
+@virtual_time
 async def test_a_lease_that_was_deleted_and_taken_by_another_one_is_lost() -> None:
     async with two_clients() as two:
         async with losing(two.first) as request:
@@ -545,22 +545,22 @@ async def test_a_lease_that_was_deleted_and_taken_by_another_one_is_lost() -> No
         assert await two.asks()
 
 
-@jumping
+@virtual_time
 async def test_a_lease_that_was_deleted_while_its_holder_was_cut_off_for_too_long_is_lost() -> None:
     async with two_clients() as two:
         async with losing(two.first) as request:
-            two.gate.cut()
+            two.gate.disconnect()
             await request.claim.until_lost()
             # Somebody may have had it in between, and have answered.
             await two.site.dpf.resource(Lease).delete(LEASE)
-            two.gate.mend()
+            two.gate.reconnect()
 
         assert request.claim.taken_by == ""
         assert await two.asks()
 
 
 @pytest.mark.parametrize("record", ["", "not JSON", "{}", '{"request": 1}', "[" * 100_000])
-@jumping
+@virtual_time
 async def test_a_record_that_cannot_be_read_is_none(record: str) -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS):
@@ -572,7 +572,7 @@ async def test_a_record_that_cannot_be_read_is_none(record: str) -> None:
             assert request.earlier is None
 
 
-@jumping
+@virtual_time
 async def test_attempts_at_one_request_are_counted_and_those_at_another_one_are_not() -> None:
     async with two_clients() as two:
         numbers = []

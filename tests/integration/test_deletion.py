@@ -25,7 +25,7 @@ from tests.integration.backends import Backend
 from tests.support import objects
 from tests.support.cluster import client_of
 from tests.support.proxy import Proxy
-from tests.support.timeouts import in_vain
+from tests.support.timeouts import times_out
 
 LASTING = Profile("lasting", bound_scale=1.0)
 """Nothing takes time, but bounds are as long as DPF's: an installation that never ends is waited for."""
@@ -104,7 +104,7 @@ async def test_a_device_that_a_lost_dpu_holds_is_a_timeout_that_says_what_helps_
             device.name, {"metadata": {"finalizers": [known.DPUDEVICE_FINALIZER]}}
         )
 
-        await in_vain(
+        await times_out(
             lambda seconds: dpf.delete_dpu(device.name, timeout=seconds), "only the forced deletion"
         )
         report = await dpf.force_delete_dpu(device.name, grace_period=0)
@@ -185,7 +185,7 @@ async def test_a_deletion_that_something_holds_is_a_timeout_that_names_it_and_it
         view = await sim.ready_node()
         dpu = view.dpus[0]
 
-        await in_vain(
+        await times_out(
             lambda seconds: dpf.delete_dpu(dpu.device, timeout=seconds),
             f"DPU {dpu.name}.*{known.DPU_FINALIZER}",
         )
@@ -243,7 +243,7 @@ async def test_a_dpu_that_is_being_installed_is_told_as_such_with_the_time_it_ma
         (dpu,) = view.dpus
         heard: list[Progress] = []
 
-        over = await in_vain(
+        over = await times_out(
             lambda seconds: dpf.delete_dpu(dpu.device, timeout=seconds, progress=heard.append),
             f"DPUDevice {dpu.device}: not gone",
         )
@@ -513,7 +513,7 @@ async def test_force_leaves_the_finalizers_of_others_alone_and_says_that_they_ho
         stored = await stuck.get(name)
         await stuck.patch(name, {"metadata": {"finalizers": [*stored.metadata.finalizers, FOREIGN]}})
 
-        over = await in_vain(
+        over = await times_out(
             lambda seconds: dpf.force_delete_dpu(dpu.device, grace_period=seconds),
             f"{kind.KIND} {name}: .*held by {FOREIGN}\\n",
         )
@@ -608,7 +608,7 @@ async def test_a_node_effect_that_must_be_undone_is_not_dropped_unless_by_force_
         }
         await dpf.resource(DPUNodeMaintenance).create(DPUNodeMaintenance.model_validate(drained))
 
-        await in_vain(
+        await times_out(
             lambda seconds: dpf.delete_dpu_node("node-1", timeout=seconds),
             "node-1-k8sdrain: not gone .*nobody asks for it any more",
         )

@@ -15,7 +15,7 @@ from tests.integration.backends import Backend
 from tests.integration.test_flows import Carbide
 from tests.support.cluster import Cluster, Server
 from tests.support.states import condition
-from tests.support.timeouts import in_vain
+from tests.support.timeouts import times_out
 
 HOST = HostSpec.model_validate(
     {
@@ -27,7 +27,7 @@ HOST = HostSpec.model_validate(
 
 async def device_says(site: Cluster[Server], *conditions: dict[str, Any]) -> None:
     """The operator says this of the device, and that it has taken the node up."""
-    await site.say(DPUNode, "node-1", [condition("Ready")])
+    await site.write_conditions(DPUNode, "node-1", [condition("Ready")])
     await site.dpf.resource(DPUDevice).patch_status("device-1", {"status": {"conditions": list(conditions)}})
 
 
@@ -149,7 +149,7 @@ async def test_a_fault_is_told_with_its_latest_words(backend: Backend) -> None:
                 await device_says(site, refused("timed out"))
                 await site.dpf.host_discovered("node-1", grace=grace, timeout=60, progress=listen)
 
-            await in_vain(find_out, "401", error=DeviceFailed)
+            await times_out(find_out, "401", error=DeviceFailed)
 
 
 async def test_without_a_limit_to_the_grace_a_fault_is_a_timeout_that_names_it(backend: Backend) -> None:
@@ -157,7 +157,7 @@ async def test_without_a_limit_to_the_grace_a_fault_is_a_timeout_that_names_it(b
         await site.dpf.create_dpu_node(HOST.name, HOST.devices)
         await device_says(site, refused())
 
-        await in_vain(
+        await times_out(
             lambda seconds: site.dpf.host_discovered("node-1", grace=None, timeout=seconds),
             "DPUNode node-1: not discovered .*DPUDevice device-1: .*401",
         )
@@ -168,7 +168,7 @@ async def test_a_device_that_just_takes_its_time_is_no_fault(backend: Backend) -
         await site.dpf.create_dpu_node(HOST.name, HOST.devices)
         await device_says(site, condition("NodeAttached", "False", "Pending", message="No DPUNode found"))
 
-        await in_vain(
+        await times_out(
             lambda seconds: site.dpf.host_discovered("node-1", grace=0, timeout=seconds),
             r"device-1 is not Ready yet \(NodeAttached: Pending\)",
         )
@@ -179,7 +179,7 @@ async def test_a_device_that_is_not_there_is_named(backend: Backend) -> None:
         await site.dpf.create_dpu_node(HOST.name, HOST.devices)
         await site.dpf.resource(DPUDevice).delete("device-1")
 
-        await in_vain(
+        await times_out(
             lambda seconds: site.dpf.host_discovered("node-1", timeout=seconds),
             "there is no DPUDevice device-1",
         )
@@ -187,7 +187,7 @@ async def test_a_device_that_is_not_there_is_named(backend: Backend) -> None:
 
 async def test_a_host_that_is_not_there_is_waited_for_and_named(backend: Backend) -> None:
     async with backend.cluster() as site:
-        await in_vain(
+        await times_out(
             lambda seconds: site.dpf.host_discovered("node-9", timeout=seconds), "there is no DPUNode node-9"
         )
 

@@ -188,7 +188,7 @@ async def side_by_side(world: Releases) -> None:
             "spec": {"nodeRebootMethod": {"external": {}}},
         },
     )
-    await site.say(DPUNode, NODE, [condition(*REBOOTING)])
+    await site.write_conditions(DPUNode, NODE, [condition(*REBOOTING)])
     await world.create(
         DPUNodeMaintenance,
         {

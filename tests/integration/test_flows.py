@@ -19,7 +19,7 @@ from dpf_async.sim import Simulator
 from dpf_async.sim.simulator import PASSWORD, minimal_site
 from dpf_async.specs import device_name, node_name
 from tests.integration.backends import Backend
-from tests.support.timeouts import in_vain, longer_than, more_and_more
+from tests.support.timeouts import growing_timeouts, times_out
 
 
 class Carbide:
@@ -231,11 +231,11 @@ async def test_the_flows_deadline_does_not_cut_a_power_cycle_short(backend: Back
         expired = anyio.Event()
 
         async def outlast(what: str) -> None:
-            await longer_than(limit)
+            await outlast(limit)
             expired.set()
 
         carbide.when = outlast
-        for limit in more_and_more():
+        for limit in growing_timeouts():
             with pytest.raises(WaitTimeout):
                 await carbide.provision(host, timeout=limit)
             if carbide.done:
@@ -272,7 +272,7 @@ async def test_a_host_that_gets_nowhere_is_a_timeout_that_says_where_each_dpu_is
             await sim.settled()
             tasks.cancel_scope.cancel()
 
-        await in_vain(
+        await times_out(
             lambda seconds: carbide.provision(host, timeout=seconds),
             r"Initialize Interface \(InterfaceInitialized: DPUDeviceNotReady\)",
         )
@@ -399,11 +399,11 @@ async def test_a_service_that_does_not_come_up_is_named(backend: Backend) -> Non
         named = rf"DPUServiceCriticalPodsReady is False \(PodsNotReady: .*{service.name}-"
         heard: list[str] = []
 
-        await in_vain(
+        await times_out(
             lambda seconds: dpf.node(ready.name).until(services_ready, timeout=seconds),
             f"DPUNode {ready.name}: not services ready .*{named}",
         )
-        await in_vain(
+        await times_out(
             lambda seconds: Carbide(dpf).reprovision(
                 ready.name, {}, services=True, timeout=seconds, progress=lambda one: heard.append(str(one))
             ),

@@ -12,13 +12,13 @@ from dpf_async.models import DPUNode, DPUNodeMaintenance, known
 from tests.integration.backends import Backend
 from tests.support.cluster import NODE
 from tests.support.states import condition
-from tests.support.timeouts import enough_time, in_vain, longer_than
+from tests.support.timeouts import outlast, times_out, with_enough_time
 
 
 async def test_leaving_the_block_tells_dpf_that_the_host_was_rebooted(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
 
         async with site.dpf.node(NODE).external_reboot(timeout=60) as request:
             inside = await site.annotations()
@@ -43,7 +43,9 @@ async def test_the_block_is_entered_when_dpf_asks_and_not_before(backend: Backen
         )
         await site.dpf.node(NODE).view()
         assert not entered.is_set(), "the annotation alone does not ask"
-        await site.say(DPUNode, NODE, [condition("DPUNodeRebootInProgress", reason="WaitForExternalReboot")])
+        await site.write_conditions(
+            DPUNode, NODE, [condition("DPUNodeRebootInProgress", reason="WaitForExternalReboot")]
+        )
 
         with anyio.fail_after(60):
             await entered.wait()
@@ -52,7 +54,7 @@ async def test_the_block_is_entered_when_dpf_asks_and_not_before(backend: Backen
 async def test_a_failed_body_leaves_the_request_standing_and_raises_as_it_is(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
 
         with pytest.raises(ZeroDivisionError):
             async with site.dpf.node(NODE).external_reboot(timeout=60):
@@ -66,7 +68,7 @@ async def test_a_failed_body_leaves_the_request_standing_and_raises_as_it_is(bac
 async def test_a_cancelled_body_leaves_the_request_standing(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
 
         with anyio.CancelScope() as scope:
             async with site.dpf.node(NODE).external_reboot(timeout=60):
@@ -80,7 +82,7 @@ async def test_a_cancelled_body_leaves_the_request_standing(backend: Backend) ->
 async def test_cancelled_after_the_work_was_done_the_answer_is_written_all_the_same(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
 
         with anyio.CancelScope() as scope:
             async with site.dpf.node(NODE).external_reboot(timeout=60):
@@ -95,7 +97,7 @@ async def test_cancelled_after_the_work_was_done_the_answer_is_written_all_the_s
 async def test_an_answer_the_server_cannot_take_is_written_when_it_can(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
 
         async with site.dpf.node(NODE).external_reboot(timeout=60):
             site.server.faults.answer(503, times=1, verb="patch", resource="dpunodes")
@@ -121,7 +123,7 @@ async def test_two_workers_of_one_client_make_one_power_cycle_of_one_request_eve
             tasks.start_soon(worker)
             tasks.start_soon(worker)
             for round_ in range(1, 4):
-                await site.ask_for_reboot()
+                await site.request_reboot()
                 with anyio.fail_after(60):
                     await site.dpf.node(NODE).until(~external_reboot_required)
                 await site.server.settled()
@@ -136,12 +138,12 @@ async def test_a_request_that_somebody_else_answered_meanwhile_is_not_answered_a
 ) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
 
         async with site.dpf.node(NODE).external_reboot(timeout=60):
             await site.dpf.mark_dpu_node_rebooted(NODE)
             await site.dpf.node(NODE).until(~external_reboot_required, timeout=60)
-            await site.ask_for_reboot()
+            await site.request_reboot()
             await site.dpf.node(NODE).until(external_reboot_required, timeout=60)
 
         assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations(), "that is a new request"
@@ -150,12 +152,12 @@ async def test_a_request_that_somebody_else_answered_meanwhile_is_not_answered_a
 async def test_a_node_that_is_deleted_during_the_block_is_not_answered_for(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
 
         async with site.dpf.node(NODE).external_reboot(timeout=60):
             await site.dpf.delete_dpu_node(NODE, timeout=60)
             await site.create_node()
-            await site.ask_for_reboot()
+            await site.request_reboot()
             await site.dpf.node(NODE).until(external_reboot_required, timeout=60)
 
         assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations()
@@ -164,13 +166,13 @@ async def test_a_node_that_is_deleted_during_the_block_is_not_answered_for(backe
 async def test_a_node_that_was_replaced_unseen_is_not_answered_for_either(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
 
         async with site.dpf.node(NODE).external_reboot(timeout=60):
             site.server.faults.watch_lag = 3.0
             await site.dpf.resource(DPUNode).delete(NODE)
             await site.dpf.resource(DPUNode).create(manifests.node(NODE, [], {}))
-            await site.ask_for_reboot()
+            await site.request_reboot()
 
         assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations()
 
@@ -183,7 +185,7 @@ async def test_no_request_in_time_is_a_timeout_that_names_the_node(backend: Back
             async with site.dpf.node(NODE).external_reboot(timeout=seconds):
                 raise AssertionError
 
-        over = await in_vain(
+        over = await times_out(
             work, r"DPUNode node-1: not external reboot required after .* s; (?!nothing is known)"
         )
 
@@ -194,7 +196,7 @@ async def test_no_request_in_time_is_a_timeout_that_names_the_node(backend: Back
 async def test_a_worker_that_finds_another_one_busy_waits_no_longer_than_its_time(backend: Backend) -> None:
     async with backend.cluster() as site, anyio.create_task_group() as tasks:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
         busy = anyio.Event()
 
         async def slow() -> None:
@@ -209,7 +211,7 @@ async def test_a_worker_that_finds_another_one_busy_waits_no_longer_than_its_tim
             async with site.dpf.node(NODE).external_reboot(timeout=seconds):
                 raise AssertionError
 
-        await in_vain(late, "another worker is still busy")
+        await times_out(late, "another worker is still busy")
         tasks.cancel_scope.cancel()
 
 
@@ -226,14 +228,14 @@ async def test_with_unless_the_block_is_entered_empty_handed_and_answers_nothing
 async def test_our_deadline_stops_waiting_and_never_the_work(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
         view = await site.dpf.node(NODE).view()
 
         async def work(seconds: float) -> None:
             async with site.dpf.node(NODE).external_reboot(timeout=seconds):
-                await longer_than(seconds)
+                await outlast(seconds)
 
-        await enough_time(work)
+        await with_enough_time(work)
 
         assert view.exists
         assert known.EXTERNAL_REBOOT_REQUIRED not in await site.annotations()
@@ -297,7 +299,7 @@ async def test_holds_and_reboots_of_several_nodes_do_not_wait_for_each_other(bac
     async with backend.cluster() as site, anyio.create_task_group() as tasks:
         for name in (NODE, "node-2"):
             await site.create_node(name)
-            await site.ask_for_reboot(name)
+            await site.request_reboot(name)
         inside = anyio.Event()
 
         async def first() -> None:

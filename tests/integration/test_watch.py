@@ -118,7 +118,7 @@ async def test_what_we_wrote_is_seen_by_the_next_look_however_late_the_watch_is(
         await site.create_node()
         before = await site.dpf.node("node-1").view()
 
-        await site.ask_for_reboot()
+        await site.request_reboot()
         view = await site.dpf.node("node-1").view()
 
     assert not before.external_reboot_required

@@ -20,9 +20,9 @@ from dpf_async._site.bmc_password import ANYWAY, EVERY, Password
 from dpf_async.errors import Forbidden, Invalid, NotFound, PasswordUnavailable, UsageError
 from dpf_async.models import Secret, known
 from dpf_async.sim.simulator import minimal_site
-from tests.support.clock import jumping
 from tests.support.cluster import cluster
-from tests.support.scripted import Exchange, Request, Script, Scripted, page, refusing, saying
+from tests.support.scripted import Exchange, Request, Script, Scripted, answering, page, refusing
+from tests.support.virtual_time import virtual_time
 
 SOURCE = Path(dpf_async.__file__).parent
 PASSWORD = "Tr0ub4dor&3-of-the-BMC"
@@ -72,7 +72,7 @@ async def test_the_secret_has_been_written_when_the_block_is_entered() -> None:
         assert kept.health == PasswordHealth("current", "", 0, 1)
 
 
-@jumping
+@virtual_time
 async def test_another_password_replaces_it_at_the_next_interval_without_a_restart() -> None:
     async with Scripted() as server, server.client() as dpf:
         server.on_other = taking
@@ -86,7 +86,7 @@ async def test_another_password_replaces_it_at_the_next_interval_without_a_resta
         assert [entry["event"] for entry in logs] == ["bmc_password_rotated"]
 
 
-@jumping
+@virtual_time
 async def test_the_same_password_is_not_sent_again_but_for_a_secret_that_somebody_took_away() -> None:
     async with Scripted() as server, server.client() as dpf:
         server.on_other = taking
@@ -114,7 +114,7 @@ async def test_whoever_has_rotated_it_can_have_it_written_at_once() -> None:
 # When it fails.
 
 
-@jumping
+@virtual_time
 async def test_a_provider_that_raises_is_asked_again_and_the_secret_stays_as_it_is() -> None:
     broken = TimeoutError(f"no answer; was asking for {PASSWORD}")
     async with Scripted() as server, server.client() as dpf:
@@ -148,7 +148,7 @@ async def test_a_provider_that_raises_is_asked_again_and_the_secret_stays_as_it_
         assert PASSWORD not in repr(logs)
 
 
-@jumping
+@virtual_time
 async def test_a_worker_that_starts_before_the_vault_waits_for_it() -> None:
     async with Scripted() as server, server.client() as dpf:
         server.on_other = taking
@@ -159,7 +159,7 @@ async def test_a_worker_that_starts_before_the_vault_waits_for_it() -> None:
         assert len(server.requests) == 1
 
 
-@jumping
+@virtual_time
 async def test_a_server_that_cannot_for_now_is_asked_again_and_not_before_it_said() -> None:
     async with Scripted() as server, server.client() as dpf:
         began = anyio.current_time()
@@ -186,7 +186,7 @@ async def test_a_server_that_cannot_for_now_is_asked_again_and_not_before_it_sai
     ],
     ids=["forbidden", "invalid", "no namespace"],
 )
-@jumping
+@virtual_time
 async def test_a_write_that_is_refused_ends_the_block(answer: Script, error: type[Exception]) -> None:
     async with Scripted() as server, server.client() as dpf:
         server.on_other = taking
@@ -282,9 +282,9 @@ ANSWERS: dict[str, Script] = {
     ),
     "not JSON": page(200, f"<html>{PASSWORD}</html>".encode()),
     "a page": page(404, f"<html>{PASSWORD}</html>".encode()),
-    "unreadable": saying(200, {"kind": "Secret", "metadata": {"name": 7}, "data": {"password": ENCODED}}),
-    "undecodable": saying(200, {"kind": "Secret", "metadata": {"name": "x"}, "data": [ENCODED]}),
-    "broken JSON": saying(200, f'{{"data": {{"password": "{ENCODED}"'.encode()),
+    "unreadable": answering(200, {"kind": "Secret", "metadata": {"name": 7}, "data": {"password": ENCODED}}),
+    "undecodable": answering(200, {"kind": "Secret", "metadata": {"name": "x"}, "data": [ENCODED]}),
+    "broken JSON": answering(200, f'{{"data": {{"password": "{ENCODED}"'.encode()),
 }
 
 

@@ -1,4 +1,4 @@
-"""States of objects as the API server would show them: bytes of JSON, read the way the watch reads them."""
+"""ObjectStates for tests, decoded from JSON as the watch decodes them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REBOOTING = ("DPUNodeRebootInProgress", "True", "WaitForExternalReboot")
 
 
 def condition(type_: str, status: str = "True", reason: str = "", **more: Any) -> dict[str, Any]:
-    """One condition; the reason is its type unless said otherwise."""
+    """One condition; its reason is the type unless a reason is given."""
     return {
         "type": type_,
         "status": status,
@@ -83,7 +83,7 @@ def node(
     conditions: list[dict[str, Any]] | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> ObjectState[DPUNode]:
-    """A DPUNode; `reboot` has it wait for an external reboot."""
+    """A DPUNode; `reboot`: with a pending request for an external reboot."""
     if reboot:
         annotations = {known.EXTERNAL_REBOOT_REQUIRED: "true", **(annotations or {})}
         conditions = [*(conditions or []), condition(*REBOOTING)]
@@ -112,7 +112,7 @@ def maintenance(
     effect: dict[str, Any] | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> ObjectState[DPUNodeMaintenance]:
-    """A DPUNodeMaintenance that holds, unless said otherwise."""
+    """A DPUNodeMaintenance with a hold, unless another effect is given."""
     annotations = {} if annotation is None else {known.WAIT_FOR_EXTERNAL_NODE_EFFECT: annotation}
     status = "True" if applied else "False"
     return state(
@@ -129,7 +129,7 @@ def view(
     *states: ObjectState[DPU] | ObjectState[DPUNodeMaintenance] | ObjectState[DPUDevice],
     name: str = "node-1",
 ) -> NodeView:
-    """The view of a node with everything that refers to it."""
+    """The view of a node with the objects that refer to it."""
     return NodeView(
         name=of.name if of is not None else name,
         node=of,

@@ -1,4 +1,4 @@
-"""The four pictures of a site, filled by hand as the watches would fill them."""
+"""The four stores of a site, filled by the test instead of by watches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _versions = itertools.count(1_000_000)
 
 
 class Stores:
-    """Four stores with a site on top."""
+    """Four stores, and the site that joins them."""
 
     def __init__(self) -> None:
         self.nodes: Store[DPUNode] = Store()
@@ -35,18 +35,18 @@ class Stores:
     def delete(self, state: ObjectState[Resource]) -> None:
         self._store(state.kind).apply("DELETED", state)
 
-    def spoil(self, state: ObjectState[Resource], version: str = "") -> None:
-        """Have an object become one that cannot be read."""
-        spoilt = Undecodable(
+    def make_unreadable(self, state: ObjectState[Resource], version: str = "") -> None:
+        """Replace an object by an Undecodable."""
+        unreadable = Undecodable(
             kind=state.kind,
             name=state.name,
             namespace=state.namespace,
             uid=state.uid,
             resource_version=version or str(next(_versions)),
-            error="spoilt",
+            error="made unreadable",
             raw=b"",
         )
-        self._store(state.kind).put_undecodable(spoilt)
+        self._store(state.kind).put_undecodable(unreadable)
 
     def _store(self, kind: type[Resource]) -> Store[Resource]:
         stores: dict[type[Resource], object] = {
@@ -60,5 +60,5 @@ class Stores:
 
 @asynccontextmanager
 async def listening(site: Site) -> AsyncIterator[Hub[NodeView]]:
-    """What a stream enters, without a connection behind it."""
+    """A subscription to the site's hub for a stream, without a connection."""
     yield site.hub

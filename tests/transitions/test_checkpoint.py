@@ -300,7 +300,7 @@ class World:
     def spoil(self, number: int) -> None:
         if (picked := self.pick(number)) is not None:
             key, state = picked
-            self.stores.spoil(state, _version())
+            self.stores.make_unreadable(state, _version())
             self._spoilt.add(key)
 
     def heal(self) -> None:
@@ -461,7 +461,7 @@ async def test_what_cannot_be_read_when_a_reader_comes_back_is_not_told_as_gone(
     async with a_stream(world.site) as stream:
         await take(stream)
 
-    world.stores.spoil(spoilt, _version())
+    world.stores.make_unreadable(spoilt, _version())
     async with a_stream(world.site, stored(stream)) as again:
         while_spoilt = await take(again)
         async with a_stream(world.site, stored(again)) as third:

@@ -178,7 +178,7 @@ def test_a_dpu_that_cannot_be_read_is_neither_good_nor_bad_and_not_missing() -> 
     reader = Reader()
     reader.at(0, site.view("node-1"))
 
-    stores.spoil(a_dpu())
+    stores.make_unreadable(a_dpu())
     spoilt = reader.at(1, site.view("node-1"))
     stores.show(_later_without_critical_services())
     after = reader.at(2, site.view("node-1"))
@@ -193,7 +193,7 @@ def test_a_broken_dpu_that_can_be_read_again_is_not_unreadable_for_ever() -> Non
     stores.show(node(), a_dpu("Error"))
     reader = Reader()
     reader.at(0, site.view("node-1"))
-    stores.spoil(a_dpu("Error"))
+    stores.make_unreadable(a_dpu("Error"))
     spoilt = reader.at(1, site.view("node-1"))
     stores.show(dpu(phase="Error", metadata={"resourceVersion": str(10**9)}))
 

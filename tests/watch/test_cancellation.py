@@ -16,10 +16,10 @@ import pytest
 from dpf_async import DPFClient, DPUView
 from dpf_async.levels import Level, ready
 from dpf_async.models import DPU
-from tests.support.clock import JumpingLoop, jumping
+from tests.support.event_text import dpu_watch, dpu_watch_with_slow_reader, initial_events, next_events
 from tests.support.objects import dpu, node
-from tests.support.scripted import Exchange, Scripted, listing, page, saying
-from tests.support.telling import following, sleeping_beside, standing, told
+from tests.support.scripted import Exchange, Scripted, answering, listing, page
+from tests.support.virtual_time import VirtualTimeLoop, virtual_time
 
 
 def open_files() -> int:
@@ -79,7 +79,7 @@ def list_half_sent(server: Scripted) -> None:
 
 
 def second_page_without_an_answer(server: Scripted) -> None:
-    server.next_lists.append(saying(200, listing([dpu("a", 10)], 100, continue_="2")))
+    server.next_lists.append(answering(200, listing([dpu("a", 10)], 100, continue_="2")))
     server.on_list = says_nothing
 
 
@@ -114,7 +114,7 @@ POINTS = [
 @pytest.mark.parametrize("work", [wait_until_ready, read_for_ever])
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("seconds", [0, 1, 70])
-@jumping
+@virtual_time
 async def test_j1_cancelled_anywhere_a_client_leaves_at_once_and_nothing_behind(
     work: Callable[[DPFClient], Awaitable[None]], point: Callable[[Scripted], None], seconds: int
 ) -> None:
@@ -139,7 +139,7 @@ async def test_j1_cancelled_anywhere_a_client_leaves_at_once_and_nothing_behind(
     assert took < 0.1
 
 
-@jumping
+@virtual_time
 async def test_j1_cancelled_while_connecting_a_client_leaves_nothing_behind() -> None:
     with socket.socket() as deaf, socket.socket() as occupant:
         deaf.bind(("127.0.0.1", 0))
@@ -158,7 +158,7 @@ async def test_j1_cancelled_while_connecting_a_client_leaves_nothing_behind() ->
         assert open_files() == files
 
 
-@jumping
+@virtual_time
 async def test_j1_cancelled_in_a_request_nothing_of_it_is_left() -> None:
     async with Scripted() as server, leaving_nothing_behind(server), server.client() as dpf:
         server.on_other = says_nothing
@@ -169,7 +169,7 @@ async def test_j1_cancelled_in_a_request_nothing_of_it_is_left() -> None:
     assert scope.cancelled_caught
 
 
-@jumping
+@virtual_time
 async def test_j2_leaving_the_block_of_a_stream_closes_its_watch() -> None:
     async with Scripted(dpu("a", 10)) as server, leaving_nothing_behind(server), server.client() as dpf:
         async with dpf.resource(DPU).watch() as stream:
@@ -179,7 +179,7 @@ async def test_j2_leaving_the_block_of_a_stream_closes_its_watch() -> None:
         await watch.over.wait()
 
 
-@jumping
+@virtual_time
 async def test_j5_a_thousand_waits_that_time_out_leave_nothing_behind() -> None:
     async with (
         Scripted(dpu("a", 10), node("node-1", 11)) as server,
@@ -205,7 +205,7 @@ async def test_j5_a_thousand_waits_that_time_out_leave_nothing_behind() -> None:
 
 
 @pytest.mark.parametrize("wait", [False, True])
-@jumping
+@virtual_time
 async def test_j6_what_a_reader_raises_leaves_as_itself(wait: bool) -> None:
     async def fail_while_reading(server: Scripted) -> None:
         async with server.client() as dpf, dpf.resource(DPU).watch() as stream:
@@ -219,7 +219,7 @@ async def test_j6_what_a_reader_raises_leaves_as_itself(wait: bool) -> None:
             await fail_while_reading(server)
 
 
-@jumping
+@virtual_time
 async def test_j6_a_group_that_a_worker_raises_keeps_its_members() -> None:
     async def fail_in_two_ways(server: Scripted) -> None:
         async with server.client() as dpf:
@@ -236,32 +236,32 @@ async def test_j6_a_group_that_a_worker_raises_keeps_its_members() -> None:
 @pytest.mark.filterwarnings("error")
 def test_j7_a_loop_that_ends_in_the_middle_of_everything_warns_of_nothing() -> None:
     async def interrupted() -> None:
-        async with following(dpu("a", 10)) as (server, dpf, _):
+        async with dpu_watch(dpu("a", 10)) as (server, dpf, _):
             await server.watch()
             await dpf.node("node-1").view()
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), asyncio.Runner(loop_factory=JumpingLoop) as runner:
+    with pytest.raises(KeyboardInterrupt), asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         runner.run(interrupted())
     gc.collect()
 
 
-@jumping
+@virtual_time
 async def test_j8_a_reader_cancelled_between_two_events_hears_the_next_one_when_it_comes_back() -> None:
-    async with following(dpu("a", 10)) as (server, _, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
         heard: list[str] = []
         for n in range(20):
             await watch.send(server.modified(dpu("a", 101 + n)))
             while not heard or f"a@{101 + n}" not in heard[-1]:
                 with anyio.move_on_after(0):
-                    heard += await told(stream, 1)
+                    heard += await next_events(stream, 1)
                 await anyio.lowlevel.checkpoint()
 
     assert heard == [f"a@{101 + n} updated (watch)" for n in range(20)]
 
 
-@jumping
+@virtual_time
 async def test_j9_a_stream_that_was_left_has_come_to_its_end() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         async with dpf.resource(DPU).watch() as stream:
@@ -271,12 +271,12 @@ async def test_j9_a_stream_that_was_left_has_come_to_its_end() -> None:
     assert heard == []
 
 
-@jumping
+@virtual_time
 async def test_j9_who_reads_a_stream_while_it_is_left_comes_to_its_end() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
         ended = anyio.Event()
         async with dpf.resource(DPU).watch() as stream:
-            await standing(stream)
+            await initial_events(stream)
 
             async def read() -> None:
                 async for _ in stream:
@@ -288,7 +288,7 @@ async def test_j9_who_reads_a_stream_while_it_is_left_comes_to_its_end() -> None
         await ended.wait()
 
 
-@jumping
+@virtual_time
 async def test_j9_a_stream_of_transitions_is_read_inside_its_block_only() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         async with dpf.transitions() as stream:
@@ -299,19 +299,19 @@ async def test_j9_a_stream_of_transitions_is_read_inside_its_block_only() -> Non
     assert heard == []
 
 
-@jumping
+@virtual_time
 async def test_j_a_reader_that_is_cancelled_leaves_the_one_beside_it_alone() -> None:
-    async with sleeping_beside(dpu("a", 10)) as (server, _, fast, slow):
+    async with dpu_watch_with_slow_reader(dpu("a", 10)) as (server, _, fast, slow):
         with anyio.move_on_after(1):
             await anext(slow)
         watch = await server.watch()
         await watch.send(server.modified(dpu("a", 101)))
-        heard = await told(fast, 1) + await told(slow, 1)
+        heard = await next_events(fast, 1) + await next_events(slow, 1)
 
     assert heard == ["a@101 updated (watch)"] * 2
 
 
-@jumping
+@virtual_time
 async def test_h13_a_question_that_raises_does_not_end_the_client() -> None:
     def raises(view: DPUView) -> bool:
         return bool(view.conditions[7])

@@ -10,10 +10,10 @@ import pytest
 from dpf_async import WatchPolicy
 from dpf_async.errors import ConnectionFailed, Forbidden
 from dpf_async.models import DPU
-from tests.support.clock import jumping
+from tests.support.event_text import dpu_watch, initial_events, next_events
 from tests.support.objects import bookmark, dpu
 from tests.support.scripted import Exchange, Script, Scripted, page, refusing
-from tests.support.telling import following, standing, told
+from tests.support.virtual_time import virtual_time
 
 
 async def _says_nothing(exchange: Exchange) -> None:
@@ -21,21 +21,21 @@ async def _says_nothing(exchange: Exchange) -> None:
 
 
 @pytest.mark.parametrize("ending", ["RST", "FIN"])
-@jumping
+@virtual_time
 async def test_d1_d2_a_broken_connection_is_replaced_after_a_look_at_the_epoch_and_nothing_is_told(
     ending: str,
 ) -> None:
-    async with following(dpu("a", 10)) as (server, _, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
         await watch.send(server.modified(dpu("a", 101)))
-        heard = await told(stream, 1)
+        heard = await next_events(stream, 1)
         server.requests.clear()
         broke_at = anyio.current_time()
         watch.reset() if ending == "RST" else watch.close()
         again = await server.watch()
         took = anyio.current_time() - broke_at
         await again.send(server.modified(dpu("a", 102)))
-        heard += await told(stream, 1)
+        heard += await next_events(stream, 1)
 
     assert took <= 0.8 + 0.01  # the first step of the backoff
     assert heard == ["a@101 updated (watch)", "a@102 updated (watch)"]
@@ -43,21 +43,21 @@ async def test_d1_d2_a_broken_connection_is_replaced_after_a_look_at_the_epoch_a
     assert [one.query["resourceVersion"] for one in server.asked(watches=True)] == ["101"]
 
 
-@jumping
+@virtual_time
 async def test_d4_d5_a_watch_that_falls_silent_is_replaced_and_what_it_swallowed_is_told_by_the_new_one() -> (
     None
 ):
-    async with following(dpu("a", 10)) as (server, _, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, _, stream):
         silent = await server.watch()
         await silent.send(server.modified(dpu("a", 101)))
-        await told(stream, 1)
+        await next_events(stream, 1)
         silent_since = anyio.current_time()
         swallowed = server.modified(dpu("a", 102))
         replacement = await server.watch()
         took = anyio.current_time() - silent_since
         old_was_open = not silent.over.is_set()
         await replacement.send(swallowed)
-        heard = await told(stream, 1)
+        heard = await next_events(stream, 1)
         await silent.over.wait()
 
     assert 64 <= took <= 66
@@ -67,24 +67,24 @@ async def test_d4_d5_a_watch_that_falls_silent_is_replaced_and_what_it_swallowed
     assert len(server.asked(watches=False)) == 1
 
 
-@jumping
+@virtual_time
 async def test_d4_a_silent_watch_that_cannot_be_replaced_is_kept_and_what_it_says_at_last_counts() -> None:
-    async with following(dpu("a", 10)) as (server, dpf, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, dpf, stream):
         stopped = await server.watch()
         server.refuse()
         await anyio.sleep(90)
         (health,) = dpf.health.values()
         await stopped.send(server.modified(dpu("a", 101)))
-        heard = await told(stream, 1)
+        heard = await next_events(stream, 1)
 
     assert heard == ["a@101 updated (watch)"]
     assert health.state == "degraded"
     assert health.silent_for == pytest.approx(90, abs=1)
 
 
-@jumping
+@virtual_time
 async def test_d7_a_server_that_refuses_for_a_minute_is_asked_now_and_then_and_found_again() -> None:
-    async with following(dpu("a", 10)) as (server, dpf, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, dpf, stream):
         watch = await server.watch()
         server.refuse()
         watch.reset()
@@ -95,7 +95,7 @@ async def test_d7_a_server_that_refuses_for_a_minute_is_asked_now_and_then_and_f
         again = await server.watch()
         took = anyio.current_time() - up_at
         await again.send(server.modified(dpu("a", 101)))
-        heard = await told(stream, 1)
+        heard = await next_events(stream, 1)
 
     assert down.state == "degraded"
     assert "cannot be reached" in down.reason
@@ -104,7 +104,7 @@ async def test_d7_a_server_that_refuses_for_a_minute_is_asked_now_and_then_and_f
     assert heard == ["a@101 updated (watch)"]
 
 
-@jumping
+@virtual_time
 async def test_d7_a_server_that_is_not_there_yet_is_waited_for() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.refuse()
@@ -116,13 +116,13 @@ async def test_d7_a_server_that_is_not_there_yet_is_waited_for() -> None:
 
             tasks.start_soon(start_in_a_minute)
             async with dpf.resource(DPU).watch() as stream:
-                heard = await standing(stream)
+                heard = await initial_events(stream)
 
     assert heard == ["a@10 added (initial)"]
 
 
 @pytest.mark.parametrize("what", ["list", "watch"])
-@jumping
+@virtual_time
 async def test_d10_a_server_that_accepts_and_never_answers_is_left_and_asked_again(what: str) -> None:
     left: list[float] = []
 
@@ -136,15 +136,15 @@ async def test_d10_a_server_that_accepts_and_never_answers_is_left_and_asked_aga
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         (server.next_lists if what == "list" else server.next_watches).append(says_nothing)
         async with dpf.resource(DPU).watch() as stream:
-            heard = await standing(stream)
+            heard = await initial_events(stream)
             await (await server.watch()).send(server.modified(dpu("a", 101)))
-            heard += await told(stream, 1)
+            heard += await next_events(stream, 1)
 
     assert heard == ["a@10 added (initial)", "a@101 updated (watch)"]
     assert left == [pytest.approx(60 if what == "list" else 40, abs=0.1)]
 
 
-@jumping
+@virtual_time
 async def test_d10_a_request_without_an_answer_fails_in_words_that_name_the_server() -> None:
     async with Scripted() as server, server.client() as dpf:
         server.on_other = _says_nothing
@@ -152,7 +152,7 @@ async def test_d10_a_request_without_an_answer_fails_in_words_that_name_the_serv
             await dpf.resource(DPU).get("a")
 
 
-@jumping
+@virtual_time
 async def test_d11_a_watch_whose_head_takes_20_seconds_is_not_taken_for_broken() -> None:
     async def slowly(exchange: Exchange) -> None:
         await anyio.sleep(20)
@@ -163,16 +163,16 @@ async def test_d11_a_watch_whose_head_takes_20_seconds_is_not_taken_for_broken()
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.next_watches.append(slowly)
         async with dpf.resource(DPU).watch() as stream:
-            await standing(stream)
-            heard = await told(stream, 1)
+            await initial_events(stream)
+            heard = await next_events(stream, 1)
 
     assert heard == ["a@101 updated (watch)"]
     assert len(server.requests) == 2
 
 
-@jumping
+@virtual_time
 async def test_d13_a_healthy_idle_watch_is_replaced_now_and_then_without_a_list_or_a_word() -> None:
-    async with following(dpu("a", 10)) as (server, _, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, _, stream):
         await server.watch()
         await anyio.sleep(470)  # below the time of the first audit
         watches = server.asked(watches=True)
@@ -180,7 +180,7 @@ async def test_d13_a_healthy_idle_watch_is_replaced_now_and_then_without_a_list_
         while server._accepted["dpus"]:
             newest = await server.watch()
         await newest.send(server.modified(dpu("a", 101)))
-        heard = await told(stream, 1)
+        heard = await next_events(stream, 1)
         await server.until(lambda: server.connections == 2)
 
     assert heard == ["a@101 updated (watch)"]
@@ -189,7 +189,7 @@ async def test_d13_a_healthy_idle_watch_is_replaced_now_and_then_without_a_list_
     assert len(server.asked(watches=False)) == 1
 
 
-@jumping
+@virtual_time
 async def test_d13_bookmarks_keep_a_watch_for_as_long_as_the_rotation_lets_it() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, dpf.resource(DPU).watch():
         watch = await server.watch()
@@ -204,7 +204,7 @@ async def test_d13_bookmarks_keep_a_watch_for_as_long_as_the_rotation_lets_it() 
     assert [request.query["resourceVersion"] for request in server.asked(watches=True)] == ["100", "200"]
 
 
-@jumping
+@virtual_time
 async def test_d14_an_event_that_both_watches_tell_during_a_rotation_is_told_once() -> None:
     both = anyio.Event()
 
@@ -212,7 +212,7 @@ async def test_d14_an_event_that_both_watches_tell_during_a_rotation_is_told_onc
         await both.wait()
         await server._hand_over(exchange)
 
-    async with following(dpu("a", 10), dpu("b", 11)) as (server, dpf, stream):
+    async with dpu_watch(dpu("a", 10), dpu("b", 11)) as (server, dpf, stream):
         old = await server.watch()
         server.next_watches.append(head_later)
         await server.until(lambda: len(server.asked(watches=True)) == 2)
@@ -222,11 +222,11 @@ async def test_d14_an_event_that_both_watches_tell_during_a_rotation_is_told_onc
             server.added(dpu("c", 103)),
         )
         await old.send(*between)
-        heard = await told(stream, 3)
+        heard = await next_events(stream, 3)
         both.set()
         new = await server.watch()
         await new.send(*between, server.modified(dpu("a", 104)))
-        heard += await told(stream, 1)
+        heard += await next_events(stream, 1)
         await old.over.wait()
         (health,) = dpf.health.values()
 
@@ -240,13 +240,13 @@ async def test_d14_an_event_that_both_watches_tell_during_a_rotation_is_told_onc
     assert health.duplicates == 3
 
 
-@jumping
+@virtual_time
 async def test_d16_120_watches_do_not_starve_a_request() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
 
         async def read(n: int) -> None:
             async with dpf.resource(DPU).watch(label_selector=f"rack={n}") as stream:
-                await standing(stream)
+                await initial_events(stream)
                 await anyio.sleep_forever()
 
         for n in range(120):
@@ -261,7 +261,7 @@ async def test_d16_120_watches_do_not_starve_a_request() -> None:
 
 
 @pytest.mark.parametrize("trouble", [refusing(403, "Forbidden"), page(502), _says_nothing])
-@jumping
+@virtual_time
 async def test_g15_a_kind_in_trouble_leaves_the_other_kinds_alone(trouble: Script) -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
         usual = server.on_list
@@ -277,15 +277,15 @@ async def test_g15_a_kind_in_trouble_leaves_the_other_kinds_alone(trouble: Scrip
         tasks.start_soon(want_nodes)
         await server.until(lambda: bool(server.asked(watches=False, plural="dpunodes")))
         async with dpf.resource(DPU).watch() as stream:
-            await standing(stream)
+            await initial_events(stream)
             await (await server.watch()).send(server.modified(dpu("a", 101)))
-            heard = await told(stream, 1)
+            heard = await next_events(stream, 1)
         tasks.cancel_scope.cancel()
 
     assert heard == ["a@101 updated (watch)"]
 
 
-@jumping
+@virtual_time
 async def test_d4_an_audit_is_no_sign_of_life_of_a_watch() -> None:
     policy = WatchPolicy(audit=60.0, audit_spread=0.0, rotation=(1e6, 1e6))
     async with (
@@ -293,7 +293,7 @@ async def test_d4_an_audit_is_no_sign_of_life_of_a_watch() -> None:
         server.client(policy=policy) as dpf,
         dpf.resource(DPU).watch() as stream,
     ):
-        await standing(stream)
+        await initial_events(stream)
         await server.watch()
         began = anyio.current_time()
         await server.watch()

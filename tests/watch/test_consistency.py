@@ -6,26 +6,26 @@ import anyio
 import pytest
 
 from dpf_async.models import DPU
-from tests.support.clock import jumping
+from tests.support.event_text import dpu_watch, initial_events, next_events
 from tests.support.objects import NAMESPACE, Obj, bookmark, dpu, event
-from tests.support.scripted import Exchange, Scripted, listing, refusing, saying, status
-from tests.support.telling import following, standing, told
+from tests.support.scripted import Exchange, Scripted, answering, listing, refusing, status
+from tests.support.virtual_time import virtual_time
 
 EXPIRED = event("ERROR", status(410, "Expired"))
 
 
-@jumping
+@virtual_time
 async def test_e1_a_server_restored_from_a_backup_is_noticed_and_every_write_after_it_is_told() -> None:
-    async with following(dpu("a", 10), dpu("young", 95), version=100) as (server, _, stream):
+    async with dpu_watch(dpu("a", 10), dpu("young", 95), version=100) as (server, _, stream):
         watch = await server.watch()
         await watch.send(server.modified(dpu("a", 150, "Ready")))
-        await told(stream, 1)
+        await next_events(stream, 1)
         server.objects, server.version = [dpu("a", 10)], "60"  # restored, before either write
         watch.reset()
-        heard = await told(stream, 4)
+        heard = await next_events(stream, 4)
         again = await server.watch()
         await again.send(server.modified(dpu("a", 61)), server.added(dpu("b", 62)))
-        heard += await told(stream, 2)
+        heard += await next_events(stream, 2)
 
     assert heard == [
         "gap",
@@ -38,52 +38,52 @@ async def test_e1_a_server_restored_from_a_backup_is_noticed_and_every_write_aft
     assert again.query["resourceVersion"] == "60"
 
 
-@jumping
+@virtual_time
 async def test_e1_a_server_whose_machine_died_without_a_word_and_that_came_back_restored_is_noticed_soon() -> (
     None
 ):
-    async with following(dpu("a", 10)) as (server, _, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
         await watch.send(server.modified(dpu("a", 150, "Ready")))
-        await told(stream, 1)
+        await next_events(stream, 1)
         server.refuse()
         await anyio.sleep(100)  # the old connection stands, half open, and its replacements are refused
         server.objects, server.version = [dpu("a", 61, "Error")], "61"
         await server.listen()
         await server.watch()
         back_at = anyio.current_time()
-        heard = await told(stream, 3)
+        heard = await next_events(stream, 3)
         took = anyio.current_time() - back_at
 
     assert heard == ["gap", "a@61 updated (relist), not contiguous", "resumed, rewound"]
     assert took <= 30 + 30 + 1, "it looks within half a minute, and makes sure within another"
 
 
-@jumping
+@virtual_time
 async def test_e1_a_restored_server_that_ended_the_watch_politely_is_noticed_by_the_audit() -> None:
-    async with following(dpu("a", 10)) as (server, _, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
         await watch.send(server.modified(dpu("a", 150, "Ready")))
-        await told(stream, 1)
+        await next_events(stream, 1)
         server.objects, server.version = [dpu("a", 10)], "60"
         await watch.end()
         ended_at = anyio.current_time()
-        heard = await told(stream, 3)
+        heard = await next_events(stream, 3)
         took = anyio.current_time() - ended_at
 
     assert heard == ["gap", "a@10 updated (relist), not contiguous", "resumed, rewound"]
     assert took <= 720 + 31
 
 
-@jumping
+@virtual_time
 async def test_e2_a_restored_server_that_has_caught_up_with_our_version_is_noticed_by_the_audit() -> None:
-    async with following(dpu("a", 10), dpu("b", 11)) as (server, _, stream):
+    async with dpu_watch(dpu("a", 10), dpu("b", 11)) as (server, _, stream):
         watch = await server.watch()
         await watch.send(server.modified(dpu("a", 150, "Ready")))
-        await told(stream, 1)
+        await next_events(stream, 1)
         # Restored at 60; since then b was written, 100 times. That a is not Ready any more nobody tells.
         server.objects, server.version = [dpu("a", 10), dpu("b", 160)], "160"
-        heard = await told(stream, 4)
+        heard = await next_events(stream, 4)
 
     assert heard[0] == "gap"
     assert sorted(heard[1:3]) == [
@@ -93,7 +93,7 @@ async def test_e2_a_restored_server_that_has_caught_up_with_our_version_is_notic
     assert heard[3] == "resumed, rewound"
 
 
-@jumping
+@virtual_time
 async def test_an_audit_that_the_watch_overtakes_is_no_sign_of_a_restored_backup() -> None:
     overtaken = anyio.Event()
     came = anyio.Event()
@@ -104,7 +104,7 @@ async def test_an_audit_that_the_watch_overtakes_is_no_sign_of_a_restored_backup
         await overtaken.wait()
         await exchange.answer(200, made)
 
-    async with following(dpu("a", 10), dpu("b", 11)) as (server, dpf, stream):
+    async with dpu_watch(dpu("a", 10), dpu("b", 11)) as (server, dpf, stream):
         server.next_lists.append(slow_list)
         await came.wait()
         watch = await server.watch()
@@ -113,12 +113,12 @@ async def test_an_audit_that_the_watch_overtakes_is_no_sign_of_a_restored_backup
         await watch.send(
             server.modified(dpu("a", 101)), server.deleted(dpu("b", 102)), server.added(dpu("c", 103))
         )
-        heard = await told(stream, 3)
+        heard = await next_events(stream, 3)
         overtaken.set()
         await server.until(lambda: len(server.requests[-1].query) > 0)
         await anyio.sleep(1)
         await watch.send(server.modified(dpu("a", 104)))
-        heard += await told(stream, 1)
+        heard += await next_events(stream, 1)
         (health,) = dpf.health.values()
 
     assert heard == [
@@ -130,38 +130,38 @@ async def test_an_audit_that_the_watch_overtakes_is_no_sign_of_a_restored_backup
     assert (health.repairs, health.relists, health.state) == (0, 0, "live")
 
 
-@jumping
+@virtual_time
 async def test_e4_a_list_that_the_server_cannot_serve_yet_is_read_again() -> None:
     too_large = refusing(504, "Timeout", details={"causes": [{"reason": "ResourceVersionTooLarge"}]})
 
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.next_lists.extend([too_large, too_large])
         async with dpf.resource(DPU).watch() as stream:
-            heard = await standing(stream)
+            heard = await initial_events(stream)
 
     assert heard == ["a@10 added (initial)"]
     assert [dict(request.query) for request in server.asked(watches=False)] == [{"limit": "500"}] * 3
 
 
 @pytest.mark.parametrize("version", [102, 101, 99])
-@jumping
+@virtual_time
 async def test_e5_e6_a_state_that_was_told_already_or_is_older_is_told_nobody(version: int) -> None:
-    async with following(dpu("a", 10)) as (server, dpf, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, dpf, stream):
         watch = await server.watch()
         await watch.send(server.modified(dpu("a", 101)), server.modified(dpu("a", 102)))
         await watch.send(event("MODIFIED", dpu("a", version)), server.added(dpu("z", 103)))
         heard: list[str] = []
         while not heard or heard[-1] != "z@103 added (watch)":
-            heard += await told(stream, 1)
+            heard += await next_events(stream, 1)
         (health,) = dpf.health.values()
 
     assert heard == ["a@102 updated (watch), 1 coalesced", "z@103 added (watch)"]
     assert health.duplicates == 1
 
 
-@jumping
+@virtual_time
 async def test_e7_e13_a_bookmark_moves_the_version_that_is_resumed_forward_only() -> None:
-    async with following(dpu("a", 10)) as (server, _, _):
+    async with dpu_watch(dpu("a", 10)) as (server, _, _):
         await (await server.watch()).end(bookmark(300), bookmark(200))
         first = await server.watch()
         await first.end(event("MODIFIED", dpu("a", 400)), bookmark(350))
@@ -171,9 +171,9 @@ async def test_e7_e13_a_bookmark_moves_the_version_that_is_resumed_forward_only(
     assert second.query["resourceVersion"] == "400"
 
 
-@jumping
+@virtual_time
 async def test_e8_events_out_of_order_resume_from_the_newest() -> None:
-    async with following() as (server, _, _):
+    async with dpu_watch() as (server, _, _):
         watch = await server.watch()
         lines = [event("ADDED", dpu(f"dpu-{version}", version)) for version in (105, 103, 109, 104)]
         await watch.end(*lines)
@@ -183,12 +183,12 @@ async def test_e8_events_out_of_order_resume_from_the_newest() -> None:
 
 
 @pytest.mark.parametrize("spoilt", [{"resourceVersion": ""}, {"annotations": {}}])
-@jumping
+@virtual_time
 async def test_an_event_without_a_version_never_makes_the_watch_start_from_nowhere(spoilt: Obj) -> None:
     metadata = {"name": "b", "namespace": NAMESPACE, "uid": "u", **spoilt}
     readable = dpu("b", 0) | {"metadata": metadata}
 
-    async with following(dpu("a", 10)) as (server, _, _):
+    async with dpu_watch(dpu("a", 10)) as (server, _, _):
         unreadable = readable | {"status": {"phase": 7}}
         await (await server.watch()).end(event("ADDED", readable), event("MODIFIED", unreadable))
         again = await server.watch()
@@ -196,7 +196,7 @@ async def test_an_event_without_a_version_never_makes_the_watch_start_from_nowhe
     assert again.query["resourceVersion"] == "100"
 
 
-@jumping
+@virtual_time
 async def test_e9_a_server_with_opaque_versions_is_followed_all_the_same() -> None:
     def opaque(version: str, phase: str = "Pending") -> Obj:
         obj = dpu("a", 0, phase)
@@ -204,28 +204,28 @@ async def test_e9_a_server_with_opaque_versions_is_followed_all_the_same() -> No
         return obj
 
     async with Scripted() as server, server.client() as dpf:
-        server.next_lists.append(saying(200, listing([opaque("q7")], "zz")))
+        server.next_lists.append(answering(200, listing([opaque("q7")], "zz")))
         async with dpf.resource(DPU).watch() as stream:
-            await standing(stream)
+            await initial_events(stream)
             first = await server.watch()
             await first.send(event("MODIFIED", opaque("b1")))
-            heard = await told(stream, 1)
-            server.next_lists.append(saying(200, listing([opaque("b1")], "bb")))
+            heard = await next_events(stream, 1)
+            server.next_lists.append(answering(200, listing([opaque("b1")], "bb")))
             first.reset()
             second = await server.watch()
             await second.send(event("MODIFIED", opaque("a0")))
-            heard += await told(stream, 1)
+            heard += await next_events(stream, 1)
 
     assert heard == ["a@b1 updated (watch)", "a@a0 updated (watch)"]
     assert (first.query["resourceVersion"], second.query["resourceVersion"]) == ("zz", "b1")
 
 
-@jumping
+@virtual_time
 async def test_e11_a_deletion_that_the_server_never_told_is_found_by_the_audit_and_counted() -> None:
-    async with following(dpu("lost", 10), dpu("kept", 11)) as (server, dpf, stream):
+    async with dpu_watch(dpu("lost", 10), dpu("kept", 11)) as (server, dpf, stream):
         server.deleted(dpu("lost", 101))
         began = anyio.current_time()
-        heard = await told(stream, 1)
+        heard = await next_events(stream, 1)
         took = anyio.current_time() - began
         (health,) = dpf.health.values()
 
@@ -234,12 +234,12 @@ async def test_e11_a_deletion_that_the_server_never_told_is_found_by_the_audit_a
     assert (health.repairs, health.relists) == (1, 0)
 
 
-@jumping
+@virtual_time
 async def test_e12_a_missed_event_on_a_busy_object_is_made_good_by_the_next_one() -> None:
-    async with following(dpu("a", 10)) as (server, _, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
         server.modified(dpu("a", 101, "OS Installing"))
         await watch.send(server.modified(dpu("a", 102, "Ready")))
-        heard = await told(stream, 1)
+        heard = await next_events(stream, 1)
 
     assert heard == ["a@102 updated (watch)"]

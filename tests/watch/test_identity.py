@@ -9,22 +9,22 @@ from dpf_async.errors import AlreadyExists, Conflict
 from dpf_async.models import BFB, DPU
 from dpf_async.sim.apiserver import EmbeddedServer
 from dpf_async.watch import Deleted, Updated
-from tests.support.clock import jumping
+from tests.support.event_text import dpu_watch, initial_events, next_events
 from tests.support.objects import dpu, event
 from tests.support.scripted import Scripted, status
-from tests.support.telling import following, standing, told
+from tests.support.virtual_time import virtual_time
 
 EXPIRED = event("ERROR", status(410, "Expired"))
 
 
-@jumping
+@virtual_time
 async def test_f1_a_recreated_object_is_a_deletion_with_its_final_state_and_another_object() -> None:
-    async with following(dpu("a", 10)) as (server, _, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
         await watch.send(server.deleted(dpu("a", 101, "Deleting")))
         gone = await anext(stream)
         await watch.send(server.added(dpu("a", 102, uid="u2")))
-        heard = await told(stream, 1)
+        heard = await next_events(stream, 1)
 
     assert isinstance(gone, Deleted)
     assert isinstance(gone.last, ObjectState)
@@ -40,11 +40,11 @@ async def test_f1_a_recreated_object_is_a_deletion_with_its_final_state_and_anot
         (["u2", "u3"], ["a@10 replaced (relist), final state unknown", "a#u3@104 added (relist)"]),  # F4
     ],
 )
-@jumping
+@virtual_time
 async def test_f2_f3_f4_what_lived_and_died_inside_a_gap_is_not_made_up(
     lives: list[str], expected: list[str]
 ) -> None:
-    async with following(dpu("a", 10)) as (server, _, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
         version = 101
         for uid in lives:
@@ -53,12 +53,12 @@ async def test_f2_f3_f4_what_lived_and_died_inside_a_gap_is_not_made_up(
                 server.added(dpu("a", version + 1, uid=uid))
             version += 2
         await watch.end(EXPIRED)
-        heard = await told(stream, 2 + len(expected))
+        heard = await next_events(stream, 2 + len(expected))
 
     assert heard == ["gap", *expected, "resumed"]
 
 
-@jumping
+@virtual_time
 async def test_f6_an_object_that_leaves_the_selection_is_told_as_deleted_and_as_added_when_it_returns() -> (
     None
 ):
@@ -69,12 +69,12 @@ async def test_f6_an_object_that_leaves_the_selection_is_told_as_deleted_and_as_
         server.client() as dpf,
         dpf.resource(DPU).watch(label_selector="rack=1") as stream,
     ):
-        await standing(stream)
+        await initial_events(stream)
         watch = await server.watch()
         await watch.send(event("DELETED", dpu("a", 101, labels=rack)))
-        heard = await told(stream, 1)
+        heard = await next_events(stream, 1)
         await watch.send(event("ADDED", dpu("a", 102, labels=rack)))
-        heard += await told(stream, 1)
+        heard += await next_events(stream, 1)
 
     assert heard == ["a@101 deleted (watch)", "a@102 added (watch)"]
     assert {request.query["labelSelector"] for request in server.requests} == {"rack=1"}

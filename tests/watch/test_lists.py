@@ -7,28 +7,28 @@ import pytest
 
 from dpf_async.models import DPU
 from dpf_async.watch import Added
-from tests.support.clock import jumping
+from tests.support.event_text import dpu_watch, initial_events, next_events
 from tests.support.objects import Obj, dpu, event
-from tests.support.scripted import Exchange, Script, Scripted, listing, refusing, saying, status
-from tests.support.telling import following, standing, told
+from tests.support.scripted import Exchange, Script, Scripted, answering, listing, refusing, status
+from tests.support.virtual_time import virtual_time
 
 DPUS = "dpus in namespace dpf-operator-system"
 EXPIRED = event("ERROR", status(410, "Expired", message="too old resource version"))
 
 
-@jumping
+@virtual_time
 async def test_a1_what_stands_is_told_once_and_then_synced() -> None:
     async with (
         Scripted(dpu("a", 10), dpu("b", 11), dpu("c", 12)) as server,
         server.client() as dpf,
         dpf.resource(DPU).watch() as stream,
     ):
-        heard = await told(stream, 4)
+        heard = await next_events(stream, 4)
 
     assert heard == ["a@10 added (initial)", "b@11 added (initial)", "c@12 added (initial)", "synced"]
 
 
-@jumping
+@virtual_time
 async def test_a1_nothing_is_told_before_the_last_page_is_in() -> None:
     last_page = anyio.Event()
 
@@ -37,12 +37,12 @@ async def test_a1_nothing_is_told_before_the_last_page_is_in() -> None:
         await exchange.answer(200, listing([dpu("b", 11)], 100))
 
     async with Scripted() as server, server.client() as dpf, anyio.create_task_group() as tasks:
-        server.next_lists.extend([saying(200, listing([dpu("a", 10)], 100, continue_="more")), hesitate])
+        server.next_lists.extend([answering(200, listing([dpu("a", 10)], 100, continue_="more")), hesitate])
         entered: list[str] = []
 
         async def read() -> None:
             async with dpf.resource(DPU).watch() as stream:
-                entered.extend(await standing(stream))
+                entered.extend(await initial_events(stream))
 
         tasks.start_soon(read)
         await server.until(lambda: len(server.requests) == 2)
@@ -55,13 +55,13 @@ async def test_a1_nothing_is_told_before_the_last_page_is_in() -> None:
     assert entered == ["a@10 added (initial)", "b@11 added (initial)"]
 
 
-@jumping
+@virtual_time
 async def test_a2_an_empty_collection_is_synced_at_once() -> None:
     async with Scripted() as server, server.client() as dpf, dpf.resource(DPU).watch() as stream:
-        assert await told(stream, 1) == ["synced"]
+        assert await next_events(stream, 1) == ["synced"]
 
 
-@jumping
+@virtual_time
 async def test_a3_1250_objects_come_in_three_pages_of_one_moment() -> None:
     objects = [dpu(f"dpu-{n}", n + 1) for n in range(1250)]
 
@@ -70,7 +70,7 @@ async def test_a3_1250_objects_come_in_three_pages_of_one_moment() -> None:
         server.client() as dpf,
         dpf.resource(DPU).watch() as stream,
     ):
-        heard = await standing(stream)
+        heard = await initial_events(stream)
 
     assert len(set(heard)) == len(heard) == 1250
     assert [dict(request.query) for request in server.asked(watches=False)] == [
@@ -80,16 +80,18 @@ async def test_a3_1250_objects_come_in_three_pages_of_one_moment() -> None:
     ]
 
 
-@jumping
+@virtual_time
 async def test_a4_a6_a_list_whose_second_page_expired_starts_over_in_one_piece_and_shows_no_ghost() -> None:
     inconsistent = status(410, "Expired", message="continue token is too old")
     inconsistent["metadata"] = {"continue": "a token of another moment"}
 
     async with Scripted(dpu("b", 11), dpu("c", 120), version=120) as server, server.client() as dpf:
-        server.next_lists.append(saying(200, listing([dpu("ghost", 10), dpu("b", 11)], 100, continue_="2")))
-        server.next_lists.append(saying(410, inconsistent))
+        server.next_lists.append(
+            answering(200, listing([dpu("ghost", 10), dpu("b", 11)], 100, continue_="2"))
+        )
+        server.next_lists.append(answering(410, inconsistent))
         async with dpf.resource(DPU).watch() as stream:
-            heard = await standing(stream)
+            heard = await initial_events(stream)
         watch = await server.watch()
 
     assert heard == ["b@11 added (initial)", "c@120 added (initial)"]
@@ -101,13 +103,13 @@ async def test_a4_a6_a_list_whose_second_page_expired_starts_over_in_one_piece_a
     assert watch.query["resourceVersion"] == "120"
 
 
-@jumping
+@virtual_time
 async def test_a5_lists_that_expire_every_time_are_asked_for_less_and_less_often_until_one_comes() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.next_lists.extend(refusing(410, "Expired") for _ in range(20))
         began = anyio.current_time()
         async with dpf.resource(DPU).watch() as stream:
-            heard = await standing(stream)
+            heard = await initial_events(stream)
         took = anyio.current_time() - began
 
     assert heard == ["a@10 added (initial)"]
@@ -115,7 +117,7 @@ async def test_a5_lists_that_expire_every_time_are_asked_for_less_and_less_often
     assert took > 60  # 19 steps of a backoff up to 30 s each
 
 
-@jumping
+@virtual_time
 async def test_a7_an_item_of_a_list_is_of_the_lists_kind_though_it_does_not_say_so() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, dpf.resource(DPU).watch() as stream:
         (first,) = [await anext(stream)]
@@ -129,44 +131,44 @@ async def test_a7_an_item_of_a_list_is_of_the_lists_kind_though_it_does_not_say_
 @pytest.mark.parametrize(
     "answer", [{"items": []}, {"metadata": {}, "items": None}, {"metadata": {"resourceVersion": ""}}]
 )
-@jumping
+@virtual_time
 async def test_a8_a_list_that_does_not_say_its_version_is_read_again_and_nothing_is_watched_from_nowhere(
     answer: Obj,
 ) -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
-        server.next_lists.append(saying(200, answer))
+        server.next_lists.append(answering(200, answer))
         async with dpf.resource(DPU).watch() as stream:
-            heard = await standing(stream)
+            heard = await initial_events(stream)
         await server.watch()
 
     assert heard == ["a@10 added (initial)"]
     assert [request.query["resourceVersion"] for request in server.asked(watches=True)] == ["100"]
 
 
-@jumping
+@virtual_time
 async def test_a8_items_that_are_null_are_no_items() -> None:
     async with Scripted() as server, server.client() as dpf:
-        server.next_lists.append(saying(200, listing([], 100) | {"items": None}))
+        server.next_lists.append(answering(200, listing([], 100) | {"items": None}))
         async with dpf.resource(DPU).watch() as stream:
-            assert await told(stream, 1) == ["synced"]
+            assert await next_events(stream, 1) == ["synced"]
 
 
-@jumping
+@virtual_time
 async def test_a9_a_relist_that_changed_nothing_tells_the_reader_nothing_but_the_gap() -> None:
-    async with following(dpu("a", 10), dpu("b", 11)) as (server, _, stream):
+    async with dpu_watch(dpu("a", 10), dpu("b", 11)) as (server, _, stream):
         await (await server.watch()).end(EXPIRED)
         again = await server.watch()
         await again.send(server.modified(dpu("b", 101)))
-        heard = await told(stream, 3)
+        heard = await next_events(stream, 3)
 
     assert heard == ["gap", "resumed", "b@101 updated (watch)"]
 
 
-@jumping
+@virtual_time
 async def test_a10_a_relist_tells_what_differs_and_calls_nothing_contiguous_or_final() -> None:
     stand = [dpu("same", 10), dpu("changed", 11), dpu("gone", 12), dpu("recreated", 13)]
 
-    async with following(*stand) as (server, _, stream):
+    async with dpu_watch(*stand) as (server, _, stream):
         watch = await server.watch()
         server.modified(dpu("changed", 110))
         server.deleted(dpu("gone", 111))
@@ -174,7 +176,7 @@ async def test_a10_a_relist_tells_what_differs_and_calls_nothing_contiguous_or_f
         server.added(dpu("recreated", 113, uid="u2"))
         server.added(dpu("new", 114))
         await watch.end(EXPIRED)
-        heard = await told(stream, 7)
+        heard = await next_events(stream, 7)
 
     assert heard[0] == "gap"
     assert heard[-1] == "resumed"
@@ -190,14 +192,14 @@ async def test_a10_a_relist_tells_what_differs_and_calls_nothing_contiguous_or_f
     ]
 
 
-@jumping
+@virtual_time
 async def test_a11_a_relist_from_a_replica_that_lags_is_read_again_before_it_is_believed() -> None:
-    async with following(dpu("a", 10)) as (server, _, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
         await watch.send(server.modified(dpu("a", 150, "Ready")))
-        server.next_lists.append(saying(200, listing([dpu("a", 10)], 160)))
+        server.next_lists.append(answering(200, listing([dpu("a", 10)], 160)))
         await watch.end(EXPIRED)
-        heard = await told(stream, 3)
+        heard = await next_events(stream, 3)
         lists = server.asked(watches=False)
 
     assert heard == ["a@150 updated (watch)", "gap", "resumed"]
@@ -205,7 +207,7 @@ async def test_a11_a_relist_from_a_replica_that_lags_is_read_again_before_it_is_
     assert all("resourceVersion" not in request.query for request in lists)
 
 
-@jumping
+@virtual_time
 async def test_a16_a_list_that_took_its_time_is_watched_from_its_own_version() -> None:
     def slowly(answer: Obj) -> Script:
         async def after_50_seconds(exchange: Exchange) -> None:
@@ -218,7 +220,7 @@ async def test_a16_a_list_that_took_its_time_is_watched_from_its_own_version() -
         server.next_lists.append(slowly(listing([dpu("a", 10)], 100, continue_="2")))
         server.next_lists.append(slowly(listing([dpu("b", 11)], 100)))
         async with dpf.resource(DPU).watch() as stream:
-            await standing(stream)
+            await initial_events(stream)
             watch = await server.watch()
 
     assert watch.query["resourceVersion"] == "100"

@@ -11,19 +11,19 @@ from dpf_async import DPUView
 from dpf_async.errors import DecodeError
 from dpf_async.models import DPU, DPUNode
 from dpf_async.transitions import NodeAppeared
-from tests.support.clock import jumping
 from tests.support.objects import Obj, bookmark, dpu, event, node
-from tests.support.scripted import Script, Scripted, saying
+from tests.support.scripted import Script, Scripted, answering
+from tests.support.virtual_time import virtual_time
 
 DELETED = {"kind": "Status", "apiVersion": "v1", "status": "Success", "details": {"uid": "uid-of-a"}}
 
 
 def stored(obj: Obj) -> Script:
     """What the server answers a write with."""
-    return saying(200, obj)
+    return answering(200, obj)
 
 
-@jumping
+@virtual_time
 async def test_g19_a_look_after_a_write_waits_until_the_watch_has_told_of_it() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
         await dpf.dpu("a").view()
@@ -53,7 +53,7 @@ async def test_g19_a_look_after_a_write_waits_until_the_watch_has_told_of_it() -
     ],
     ids=["a bookmark", "another object", "an object that cannot be read"],
 )
-@jumping
+@virtual_time
 async def test_g19_any_newer_version_shows_that_the_write_has_been_told(news: bytes) -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
         await dpf.dpu("a").view()
@@ -74,7 +74,7 @@ async def test_g19_any_newer_version_shows_that_the_write_has_been_told(news: by
     assert took < 1
 
 
-@jumping
+@virtual_time
 async def test_g19_a_write_that_changed_nothing_is_waited_for_by_nobody() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         await dpf.dpu("a").view()
@@ -86,7 +86,7 @@ async def test_g19_a_write_that_changed_nothing_is_waited_for_by_nobody() -> Non
     assert view.state.resource_version == "10"
 
 
-@jumping
+@virtual_time
 async def test_g19_a_look_after_a_deletion_does_not_see_the_object_any_more() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
         await dpf.dpu("a").view()
@@ -106,7 +106,7 @@ async def test_g19_a_look_after_a_deletion_does_not_see_the_object_any_more() ->
     assert seen == [None]
 
 
-@jumping
+@virtual_time
 async def test_g19_e1_a_write_that_a_restored_backup_undid_is_waited_for_by_nobody() -> None:
     async with Scripted(dpu("a", 10), version=500) as server, server.client() as dpf:
         await dpf.dpu("a").view()
@@ -124,7 +124,7 @@ async def test_g19_e1_a_write_that_a_restored_backup_undid_is_waited_for_by_nobo
     assert view.state.resource_version == "10"
 
 
-@jumping
+@virtual_time
 async def test_g19_e1_a_look_that_waits_when_the_history_goes_back_waits_no_longer() -> None:
     async with (
         Scripted(dpu("a", 10), version=500) as server,
@@ -154,7 +154,7 @@ async def test_g19_e1_a_look_that_waits_when_the_history_goes_back_waits_no_long
     assert after == ["10"]
 
 
-@jumping
+@virtual_time
 async def test_g19_a_selection_waits_for_no_write_to_an_object_outside_of_it() -> None:
     outside = node("node-2", 150, labels={"rack": "2"})
 

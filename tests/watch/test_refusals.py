@@ -9,12 +9,12 @@ from dpf_async import DPUView
 from dpf_async.errors import APIError, BadRequest, Forbidden, Invalid, KindNotServed
 from dpf_async.levels import Level, ready
 from dpf_async.models import DPU
-from tests.support.clock import jumping
+from tests.support.event_text import dpu_watch, initial_events, next_events
 from tests.support.objects import dpu, event
-from tests.support.scripted import Exchange, Script, Scripted, page, refusing, saying, status
-from tests.support.telling import following, standing, told
+from tests.support.scripted import Exchange, Script, Scripted, answering, page, refusing, status
+from tests.support.virtual_time import virtual_time
 
-NOT_SERVED = saying(404, b"404 page not found\n", {"Content-Type": "text/plain; charset=utf-8"})
+NOT_SERVED = answering(404, b"404 page not found\n", {"Content-Type": "text/plain; charset=utf-8"})
 
 
 def erring(code: int, reason: str = "", **more: object) -> Script:
@@ -39,16 +39,16 @@ def erring(code: int, reason: str = "", **more: object) -> Script:
         page(410),
     ],
 )
-@jumping
+@virtual_time
 async def test_c1_c2_an_expired_version_leads_to_a_list_that_tells_what_was_missed(expired: Script) -> None:
     async with Scripted(dpu("kept", 10), dpu("gone", 11)) as server, server.client() as dpf:
         server.next_watches.append(expired)
         async with dpf.resource(DPU).watch() as stream:
-            await standing(stream)
+            await initial_events(stream)
             server.deleted(dpu("gone", 120))
             server.modified(dpu("kept", 121, "Ready"))
             server.added(dpu("new", 122))
-            heard = await told(stream, 5)
+            heard = await next_events(stream, 5)
         watch = await server.watch()
 
     assert heard == [
@@ -74,17 +74,17 @@ async def test_c1_c2_an_expired_version_leads_to_a_list_that_tells_what_was_miss
         page(503),
     ],
 )
-@jumping
+@virtual_time
 async def test_c4_c5_c10_a_server_in_trouble_is_asked_again_from_the_same_version_without_a_list(
     trouble: Script,
 ) -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.next_watches.extend([trouble, trouble])
         async with dpf.resource(DPU).watch() as stream:
-            await standing(stream)
+            await initial_events(stream)
             watch = await server.watch()
             await watch.send(server.modified(dpu("a", 101)))
-            heard = await told(stream, 1)
+            heard = await next_events(stream, 1)
 
     assert heard == ["a@101 updated (watch)"]
     assert [request.query["resourceVersion"] for request in server.asked(watches=True)] == ["100"] * 3
@@ -105,15 +105,15 @@ async def test_c4_c5_c10_a_server_in_trouble_is_asked_again_from_the_same_versio
         dpu("a", 101),
     ],
 )
-@jumping
+@virtual_time
 async def test_c6_an_error_event_without_a_proper_status_ends_the_watch_and_nothing_else(
     nonsense: object,
 ) -> None:
-    async with following(dpu("a", 10)) as (server, _, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, _, stream):
         await (await server.watch()).end(event("ERROR", nonsense))
         watch = await server.watch()
         await watch.send(server.modified(dpu("a", 102)))
-        heard = await told(stream, 1)
+        heard = await next_events(stream, 1)
 
     assert heard == ["a@102 updated (watch)"]
     assert watch.query["resourceVersion"] == "100"
@@ -131,7 +131,7 @@ async def test_c6_an_error_event_without_a_proper_status_ends_the_watch_and_noth
         (page(429), 0),
     ],
 )
-@jumping
+@virtual_time
 async def test_c5_c7_the_time_that_the_server_asks_for_is_given_to_it(
     slow_down: Script, seconds: float
 ) -> None:
@@ -148,7 +148,7 @@ async def test_c5_c7_the_time_that_the_server_asks_for_is_given_to_it(
 
 
 @pytest.mark.parametrize("asked", [10**9, -5, 1e308])
-@jumping
+@virtual_time
 async def test_c8_an_error_event_that_asks_for_nonsense_is_answered_within_five_minutes(asked: float) -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.next_watches.append(erring(429, "TooManyRequests", details={"retryAfterSeconds": asked}))
@@ -160,7 +160,7 @@ async def test_c8_an_error_event_that_asks_for_nonsense_is_answered_within_five_
     assert 0 <= waited <= 300 + 0.8 + 0.01
 
 
-@jumping
+@virtual_time
 async def test_c9_a_proxy_that_answers_503_is_asked_a_handful_of_times_in_a_minute() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.on_watch = page(503)
@@ -175,16 +175,16 @@ async def test_c9_a_proxy_that_answers_503_is_asked_a_handful_of_times_in_a_minu
     assert in_ten_more <= 10 * 10
 
 
-@jumping
+@virtual_time
 async def test_c11_a_kind_that_is_not_served_any_more_is_waited_for_and_nothing_is_called_deleted() -> None:
-    async with following(dpu("a", 10)) as (server, dpf, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, dpf, stream):
         first = await server.watch()
         server.next_watches.extend([NOT_SERVED] * 5)
         await first.end()
         watch = await server.watch()
         (health,) = dpf.health.values()
         await watch.send(server.modified(dpu("a", 101)))
-        heard = await told(stream, 1)
+        heard = await next_events(stream, 1)
 
     assert heard == ["a@101 updated (watch)"]
     assert health.state == "degraded"
@@ -194,7 +194,7 @@ async def test_c11_a_kind_that_is_not_served_any_more_is_waited_for_and_nothing_
 @pytest.mark.parametrize(
     ("missing", "error"), [(NOT_SERVED, KindNotServed), (refusing(403, "Forbidden"), Forbidden)]
 )
-@jumping
+@virtual_time
 async def test_c11_l4_who_wants_a_kind_that_cannot_be_listed_is_told_soon(
     missing: Script, error: type[APIError]
 ) -> None:
@@ -217,7 +217,7 @@ async def test_c11_l4_who_wants_a_kind_that_cannot_be_listed_is_told_soon(
 
 
 @pytest.mark.parametrize("asked", ["list", "watch"])
-@jumping
+@virtual_time
 async def test_a_server_that_has_just_begun_and_forbids_everything_for_a_moment_is_asked_again(
     asked: str,
 ) -> None:
@@ -226,14 +226,14 @@ async def test_a_server_that_has_just_begun_and_forbids_everything_for_a_moment_
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         (server.next_lists if asked == "list" else server.next_watches).extend(begun)
         async with dpf.resource(DPU).watch() as stream:
-            heard = await standing(stream)
+            heard = await initial_events(stream)
             await (await server.watch()).send(server.modified(dpu("a", 101)))
-            heard += await told(stream, 1)
+            heard += await next_events(stream, 1)
 
     assert heard == ["a@10 added (initial)", "a@101 updated (watch)"]
 
 
-@jumping
+@virtual_time
 async def test_c11_l4_who_may_list_a_kind_and_not_watch_it_is_told_and_does_not_wait() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.on_watch = refusing(403, "Forbidden")
@@ -242,13 +242,13 @@ async def test_c11_l4_who_may_list_a_kind_and_not_watch_it_is_told_and_does_not_
             await dpf.dpu("b").until(Level[DPUView]("there", lambda _: True))
 
 
-@jumping
+@virtual_time
 async def test_c16_a_server_that_ends_every_watch_at_once_is_asked_at_most_ten_times_a_minute() -> None:
     async def ends_at_once(exchange: Exchange) -> None:
         await exchange.begin()
         await exchange.end()
 
-    async with following(dpu("a", 10)) as (server, _, _):
+    async with dpu_watch(dpu("a", 10)) as (server, _, _):
         await (await server.watch()).end()
         server.on_watch = ends_at_once
         await anyio.sleep(60)
@@ -262,7 +262,7 @@ async def test_c16_a_server_that_ends_every_watch_at_once_is_asked_at_most_ten_t
 @pytest.mark.parametrize(
     ("code", "reason", "error"), [(400, "BadRequest", BadRequest), (422, "Invalid", Invalid)]
 )
-@jumping
+@virtual_time
 async def test_c18_what_the_server_will_never_accept_is_raised_and_not_tried_again(
     code: int, reason: str, error: type[APIError]
 ) -> None:
@@ -275,7 +275,7 @@ async def test_c18_what_the_server_will_never_accept_is_raised_and_not_tried_aga
     assert len(server.requests) == 1
 
 
-@jumping
+@virtual_time
 async def test_c18_a_selector_that_is_none_is_the_business_of_whoever_gave_it() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
         usual, refused = server.on_list, refusing(400, "BadRequest", message="unable to parse requirement")
@@ -302,15 +302,15 @@ async def test_c18_a_selector_that_is_none_is_the_business_of_whoever_gave_it() 
 
 
 @pytest.mark.parametrize("code", [302, 307, 400, 405, 408, 413, 421, 451])
-@jumping
+@virtual_time
 async def test_what_a_proxy_refuses_is_no_verdict_of_the_server(code: int) -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.next_lists.append(page(code))
         server.next_watches.append(page(code))
         async with dpf.resource(DPU).watch() as stream:
-            heard = await standing(stream)
+            heard = await initial_events(stream)
             await (await server.watch()).send(server.modified(dpu("a", 101)))
-            heard += await told(stream, 1)
+            heard += await next_events(stream, 1)
 
     assert heard == ["a@10 added (initial)", "a@101 updated (watch)"]
 
@@ -321,38 +321,38 @@ async def _says_no_and_no_more(exchange: Exchange) -> None:
     await exchange.over.wait()
 
 
-@jumping
+@virtual_time
 async def test_a_refusal_whose_body_stalls_is_a_refusal() -> None:
-    async with following(dpu("a", 10)) as (server, _, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
         server.next_watches.append(_says_no_and_no_more)
         await watch.end()
         await (await server.watch()).send(server.modified(dpu("a", 101, "Ready")))
 
-        assert await told(stream, 1) == ["a@101 updated (watch)"]
+        assert await next_events(stream, 1) == ["a@101 updated (watch)"]
 
 
-@jumping
+@virtual_time
 async def test_a_first_watch_that_is_refused_with_a_body_that_stalls_is_tried_again() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.next_watches.append(_says_no_and_no_more)
         async with dpf.resource(DPU).watch() as stream:
-            await standing(stream)
+            await initial_events(stream)
 
 
-@jumping
+@virtual_time
 async def test_c1_odd_details_do_not_hide_that_a_watch_has_expired() -> None:
-    async with following(dpu("a", 10)) as (server, _, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
         server.modified(dpu("a", 120, "Ready"))
         await watch.end(event("ERROR", status(410, "Expired", details=[])))
 
-        assert await told(stream, 3) == ["gap", "a@120 updated (relist), not contiguous", "resumed"]
+        assert await next_events(stream, 3) == ["gap", "a@120 updated (relist), not contiguous", "resumed"]
 
 
-@jumping
+@virtual_time
 async def test_a_page_with_404_is_not_the_servers_word_that_the_kind_is_missing() -> None:
-    html = saying(404, b"<html>default backend - 404</html>", {"Content-Type": "text/html"})
+    html = answering(404, b"<html>default backend - 404</html>", {"Content-Type": "text/html"})
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         usual, server.on_list = server.on_list, html
 

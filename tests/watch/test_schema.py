@@ -13,18 +13,18 @@ from dpf_async.levels import external_reboot_required, ready
 from dpf_async.models import DPU
 from dpf_async.transitions import DPUAppeared, PhaseChanged, Transition
 from dpf_async.watch import Added, Updated
-from tests.support.clock import jumping
+from tests.support.event_text import dpu_watch, initial_events, next_events
 from tests.support.objects import Obj, condition, dpu, event, maintenance, node
-from tests.support.scripted import Scripted, saying, status
-from tests.support.telling import following, standing, told
+from tests.support.scripted import Scripted, answering, status
+from tests.support.virtual_time import virtual_time
 
 EXPIRED = event("ERROR", status(410, "Expired"))
 
 
 @pytest.mark.parametrize("phase", ["Untangle The Cables", "DMS Deployment", "", "ß" * 200])
-@jumping
+@virtual_time
 async def test_g1_g5_a_phase_of_another_release_is_told_and_is_a_value_like_any_other(phase: str) -> None:
-    async with following(dpu("a", 10)) as (server, dpf, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, dpf, stream):
         await (await server.watch()).send(server.modified(dpu("a", 101, phase)))
         changed = await anext(stream)
         view = await dpf.dpu("a").view()
@@ -35,14 +35,14 @@ async def test_g1_g5_a_phase_of_another_release_is_told_and_is_a_value_like_any_
     assert not view.ready
 
 
-@jumping
+@virtual_time
 async def test_g2_fields_that_are_not_known_survive_being_read_and_written() -> None:
     strange: Obj = dpu("a", 101, "Ready", managedFields=[{"manager": "m"}])
     strange["spec"]["fromTheFuture"] = {"deep": [1, {"x": None}]}
     strange["status"]["conditions"][0]["severity"] = "Info"
     strange["extra"] = True
 
-    async with following(dpu("a", 10)) as (server, _, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, _, stream):
         await (await server.watch()).send(server.modified(strange))
         changed = await anext(stream)
 
@@ -50,7 +50,7 @@ async def test_g2_fields_that_are_not_known_survive_being_read_and_written() -> 
     assert changed.after.object.to_wire() == strange
 
 
-@jumping
+@virtual_time
 async def test_g3_one_object_in_a_hundred_that_cannot_be_read_is_told_as_such_and_the_others_as_usual() -> (
     None
 ):
@@ -61,7 +61,7 @@ async def test_g3_one_object_in_a_hundred_that_cannot_be_read_is_told_as_such_an
         events = [await anext(stream) for _ in range(101)]
         watch = await server.watch()
         await watch.send(server.modified(dpu("dpu-1", 101)))
-        after = await told(stream, 1)
+        after = await next_events(stream, 1)
         (health,) = dpf.health.values()
 
     (bad,) = [one for one in events if isinstance(one, Undecodable)]
@@ -73,14 +73,14 @@ async def test_g3_one_object_in_a_hundred_that_cannot_be_read_is_told_as_such_an
     assert (health.objects, health.unreadable) == (99, 1)
 
 
-@jumping
+@virtual_time
 async def test_g3_an_object_that_becomes_unreadable_and_readable_again_is_told_both_times() -> None:
-    async with following(dpu("a", 10)) as (server, _, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
         await watch.send(event("MODIFIED", dpu("a", 101) | {"spec": 7}))
-        heard = await told(stream, 1)
+        heard = await next_events(stream, 1)
         await watch.send(server.modified(dpu("a", 102)))
-        heard += await told(stream, 1)
+        heard += await next_events(stream, 1)
         await watch.end()
         again = await server.watch()
 
@@ -88,14 +88,14 @@ async def test_g3_an_object_that_becomes_unreadable_and_readable_again_is_told_b
     assert again.query["resourceVersion"] == "102"
 
 
-@jumping
+@virtual_time
 async def test_g3_a_field_that_only_the_full_model_looks_at_fails_when_it_is_asked_for_and_not_before() -> (
     None
 ):
     odd = dpu("a", 101, "Ready")
     odd["status"]["addresses"] = "not a list"
 
-    async with following(dpu("a", 10)) as (server, dpf, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, dpf, stream):
         await (await server.watch()).send(server.modified(odd))
         changed = await anext(stream)
         view = await dpf.dpu("a").view()
@@ -123,9 +123,9 @@ def nulls() -> Obj:
 @pytest.mark.parametrize(
     "bare", [without("status"), without("spec", "status"), nulls(), dpu("a", 101) | {"status": None}]
 )
-@jumping
+@virtual_time
 async def test_g4_what_is_absent_or_null_is_empty(bare: Obj) -> None:
-    async with following(dpu("a", 10)) as (server, dpf, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, dpf, stream):
         await (await server.watch()).send(server.modified(bare))
         changed = await anext(stream)
         view = await dpf.dpu("a").view()
@@ -138,18 +138,18 @@ async def test_g4_what_is_absent_or_null_is_empty(bare: Obj) -> None:
     assert not view.failed
 
 
-@jumping
+@virtual_time
 async def test_g7_of_two_conditions_of_a_type_the_last_one_counts_and_an_unknown_status_is_not_true() -> None:
     twice = [condition("Ready", "True"), condition("Ready", "False")]
     strange = [condition("Ready", "Perhaps")]
 
-    async with following(dpu("a", 10)) as (server, dpf, stream):
+    async with dpu_watch(dpu("a", 10)) as (server, dpf, stream):
         watch = await server.watch()
         await watch.send(server.modified(dpu("a", 101, "Ready", conditions=twice)))
-        await told(stream, 1)
+        await next_events(stream, 1)
         first = await dpf.dpu("a").view()
         await watch.send(server.modified(dpu("a", 102, "Ready", conditions=strange)))
-        await told(stream, 1)
+        await next_events(stream, 1)
         second = await dpf.dpu("a").view()
 
     assert not first.ready
@@ -161,11 +161,11 @@ async def test_g7_of_two_conditions_of_a_type_the_last_one_counts_and_an_unknown
     "time",
     ["2026-06-01T10:00:00.123456Z", "2026-06-01T10:00:00+00:00", "9999-12-31T23:59:59Z", "tomorrow", ""],
 )
-@jumping
+@virtual_time
 async def test_g8_a_time_however_it_is_written_never_makes_an_object_unreadable(time: str) -> None:
     ready: dict[str, Any] = condition("Ready", "True") | {"lastTransitionTime": time}
 
-    async with following() as (server, _, stream):
+    async with dpu_watch() as (server, _, stream):
         strange = dpu("a", 101, "Ready", conditions=[ready], creationTimestamp=time)
         await (await server.watch()).send(server.added(strange))
         told_of = await anext(stream)
@@ -175,18 +175,18 @@ async def test_g8_a_time_however_it_is_written_never_makes_an_object_unreadable(
     assert told_of.obj.object.metadata.creation_timestamp == time
 
 
-@jumping
+@virtual_time
 async def test_g10_200_kb_of_managed_fields_are_no_obstacle() -> None:
     fields = [{"manager": f"m{n}", "fieldsV1": {"f:x": {}}} for n in range(5_000)]
 
-    async with following() as (server, _, stream):
+    async with dpu_watch() as (server, _, stream):
         await (await server.watch()).send(server.added(dpu("a", 101, managedFields=fields)))
-        heard = await told(stream, 1)
+        heard = await next_events(stream, 1)
 
     assert heard == ["a@101 added (watch)"]
 
 
-@jumping
+@virtual_time
 async def test_g3_an_object_that_cannot_be_read_is_neither_gone_nor_replaced() -> None:
     gone: list[str] = []
     ended: list[object] = []
@@ -219,16 +219,16 @@ async def test_g3_an_object_that_cannot_be_read_is_neither_gone_nor_replaced() -
     assert [type(outcome) for outcome in ended] == [DPUView]
 
 
-@jumping
+@virtual_time
 async def test_g3_a_node_is_not_ready_by_what_an_unreadable_dpu_was_before() -> None:
     host = node("node-1", 12, devices=["device-of-a"])
 
     async with Scripted(dpu("a", 10, "Ready"), host) as server, server.client() as dpf:
         before = await dpf.node("node-1").view()
         async with dpf.resource(DPU).watch() as stream:
-            await standing(stream)
+            await initial_events(stream)
             await (await server.watch()).send(server.modified(dpu("a", 101) | {"status": {"phase": 7}}))
-            heard = await told(stream, 1)
+            heard = await next_events(stream, 1)
             after = await dpf.node("node-1").view()
 
     assert before.ready
@@ -241,7 +241,7 @@ def spoilt(obj: Obj) -> Obj:
     return obj | {"status": {"phase": 7}}
 
 
-@jumping
+@virtual_time
 async def test_g3_the_deletion_of_an_object_that_cannot_be_read_ends_the_wait_for_it() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
         await dpf.dpu("a").view()
@@ -259,7 +259,7 @@ async def test_g3_the_deletion_of_an_object_that_cannot_be_read_ends_the_wait_fo
     assert looked is None
 
 
-@jumping
+@virtual_time
 async def test_g3_of_what_cannot_be_read_no_transition_is_told_until_it_can_be_read_again() -> None:
     host = node("node-1", 12, devices=["device-of-a"])
 
@@ -289,7 +289,7 @@ async def test_g3_of_what_cannot_be_read_no_transition_is_told_until_it_can_be_r
         assert (one.before, one.after, one.contiguous) == ("Pending", "Ready", False)
 
 
-@jumping
+@virtual_time
 async def test_g3_a_node_that_cannot_be_read_is_there_all_the_same() -> None:
     ended: list[object] = []
     host = node("node-1", 12)
@@ -301,7 +301,7 @@ async def test_g3_a_node_that_cannot_be_read_is_there_all_the_same() -> None:
                 ended.append(request.node)
 
         await dpf.node("node-1").view()
-        server.on_other = saying(200, node("node-1", 103))
+        server.on_other = answering(200, node("node-1", 103))
         watch = await server.watch("dpunodes")
         tasks.start_soon(reboot)
         await anyio.sleep(1)
@@ -319,12 +319,12 @@ async def test_g3_a_node_that_cannot_be_read_is_there_all_the_same() -> None:
     assert ended == ["node-1"]
 
 
-@jumping
+@virtual_time
 async def test_g3_a_hold_that_cannot_be_read_for_a_moment_is_released_all_the_same() -> None:
     objects = [node("node-1", 12), maintenance("hold", 13)]
 
     async with Scripted(*objects) as server, server.client() as dpf:
-        server.on_other = saying(200, maintenance("hold", 103))
+        server.on_other = answering(200, maintenance("hold", 103))
         async with dpf.node("node-1").node_effect_hold():
             watch = await server.watch("dpunodemaintenances")
             await watch.send(server.modified(maintenance("hold", 101) | {"spec": 7}))

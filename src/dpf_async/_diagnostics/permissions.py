@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import anyio
 
-from dpf_async._api.reviews import Permission, ask
+from dpf_async._api.reviews import Permission, review
 from dpf_async._base.tasks import background_tasks
 from dpf_async.errors import DPFError, UsageError
 from dpf_async.models import (
@@ -276,7 +276,7 @@ async def _rulings(transport: Transport, namespace: str, needs: Needs) -> dict[P
     async def rule(permission: Permission) -> None:
         async with at_once:
             try:
-                ruling = await ask(transport, permission, namespace)
+                ruling = await review(transport, permission, namespace)
             except DPFError as error:
                 # When the server is gone, several fail at a time; a group of errors would say no more than one.
                 failures.append(error)

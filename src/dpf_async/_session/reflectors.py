@@ -119,7 +119,7 @@ class SharedReflectors:
     @property
     def health(self) -> Mapping[str, CacheHealth]:
         """How each picture is kept, by what it shows."""
-        return {kept.reflector.feed.words: kept.reflector.health for kept in self._kept.values()}
+        return {kept.reflector.feed.description: kept.reflector.health for kept in self._kept.values()}
 
     def _of_scope(self, scope: _Scope) -> Iterator[_Kept]:
         return (kept for key, kept in self._kept.items() if key[:2] == scope)

@@ -1,4 +1,4 @@
-"""What a stream told, in words that fit into a list."""
+"""Events of a watch as short texts, for assertions on lists of them."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ DPUStream = EventStream[DPU]
 
 
 @asynccontextmanager
-async def following(
+async def dpu_watch(
     *objects: Obj, version: int = 100
 ) -> AsyncIterator[tuple[Scripted, DPFClient, DPUStream]]:
-    """A server with these objects, a client, and a reader of the client's DPUs that has been told what stands."""
+    """A server with these objects, a client, and a watch of DPUs that has yielded the existing ones."""
     async with (
         Scripted(*objects, version=version) as server,
         server.client() as dpf,
         dpf.resource(DPU).watch() as stream,
     ):
-        await standing(stream)
+        await initial_events(stream)
         yield server, dpf, stream
 
 
 @asynccontextmanager
-async def sleeping_beside(
+async def dpu_watch_with_slow_reader(
     *objects: Obj,
 ) -> AsyncIterator[tuple[Scripted, DPFClient, DPUStream, DPUStream]]:
-    """The same with a second reader, that has been told as much and then sleeps: it comes last."""
-    async with following(*objects) as (server, dpf, fast), dpf.resource(DPU).watch() as slow:
-        await standing(slow)
+    """The same with a second watch, last in the tuple, which has yielded the existing objects and is not read on."""
+    async with dpu_watch(*objects) as (server, dpf, fast), dpf.resource(DPU).watch() as slow:
+        await initial_events(slow)
         yield server, dpf, fast, slow
 
 
-def words(event: WatchEvent[DPU]) -> str:
-    """Such as "a@101 updated (watch)"; a uid is named where it is not the usual one of that name."""
+def event_text(event: WatchEvent[DPU]) -> str:
+    """The text of an event, such as "a@101 updated (watch)"; with the uid if it is not the default one of this name."""
     match event:
         case Added(obj, origin):
             return f"{_object(obj)} added ({origin})"
@@ -60,17 +60,17 @@ def words(event: WatchEvent[DPU]) -> str:
     assert_never(event)
 
 
-async def told(stream: AsyncIterator[WatchEvent[DPU]], count: int) -> list[str]:
-    """The next so many events."""
-    return [words(await anext(stream)) for _ in range(count)]
+async def next_events(stream: AsyncIterator[WatchEvent[DPU]], count: int) -> list[str]:
+    """The texts of the next `count` events."""
+    return [event_text(await anext(stream)) for _ in range(count)]
 
 
-async def standing(stream: AsyncIterator[WatchEvent[DPU]]) -> list[str]:
-    """What a fresh reader is told first, up to Synced and without it."""
-    heard: list[str] = []
-    while (event := words(await anext(stream))) != "synced":
-        heard.append(event)
-    return heard
+async def initial_events(stream: AsyncIterator[WatchEvent[DPU]]) -> list[str]:
+    """The texts of the events before Synced."""
+    events: list[str] = []
+    while (event := event_text(await anext(stream))) != "synced":
+        events.append(event)
+    return events
 
 
 def _object(state: ObjectState[DPU] | Undecodable) -> str:
