@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from dpf_async.crds import manifest
 from dpf_async.models import KINDS, ObjectMeta, Resource
-from dpf_async.models.rules import Rule, Transition
+from dpf_async.models.rules import Rule, TransitionRule
 from dpf_async.models.shape import fields_of
 from dpf_async.models.wire import Wire
 from tests.models.cel_rules import accepts
@@ -23,7 +23,7 @@ class Stated(NamedTuple):
     """A rule where a model states it, and how to read a JSON value of that place for it."""
 
     path: str
-    rule: Rule | Transition
+    rule: Rule | TransitionRule
     read: Callable[[Any], Any]
 
 
@@ -35,7 +35,7 @@ def stated_rules(model: type[Wire], path: str = "") -> Iterator[Stated]:
         for marker in field.shape.markers:
             if isinstance(marker, Rule):
                 yield Stated(field_path, marker, reader(model.model_fields[field.name].annotation))
-            elif isinstance(marker, Transition):
+            elif isinstance(marker, TransitionRule):
                 yield Stated(field_path, marker, lambda value: value)
         shape = field.shape
         while shape.items is not None:

@@ -210,7 +210,7 @@ async def test_d14_an_event_that_both_watches_tell_during_a_rotation_is_told_onc
 
     async def head_later(exchange: Exchange) -> None:
         await both.wait()
-        await server._hand_over(exchange)
+        await server._accept_watch(exchange)
 
     async with dpu_watch(dpu("a", 10), dpu("b", 11)) as (server, dpf, stream):
         old = await server.watch()

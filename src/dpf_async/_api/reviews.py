@@ -50,7 +50,7 @@ class ReviewResult:
 
     Attributes:
         allowed: this client has the permission.
-        reason: why it does not, if the server says so; for instance a binding to a Role that does not exist.
+        reason: why it does not, if the server reports it; for instance a binding to a Role that does not exist.
     """
 
     allowed: bool
