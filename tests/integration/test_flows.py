@@ -230,11 +230,11 @@ async def test_the_flows_deadline_does_not_cut_a_power_cycle_short(backend: Back
         await dpf.node(host.name).until(node_effect_held, timeout=60)
         expired = anyio.Event()
 
-        async def outlast(what: str) -> None:
+        async def exceed_limit(what: str) -> None:
             await outlast(limit)
             expired.set()
 
-        carbide.when = outlast
+        carbide.when = exceed_limit
         for limit in growing_timeouts():
             with pytest.raises(WaitTimeout):
                 await carbide.provision(host, timeout=limit)
