@@ -1,1 +1,1 @@
-"""Benchmarks: dpf_async side by side with kubernetes_asyncio, lightkube and kr8s, in one run. `make bench`."""
+"""Benchmarks: dpf_async, kubernetes_asyncio, lightkube and kr8s side by side in one run. `make bench`."""

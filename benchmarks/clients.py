@@ -1,8 +1,10 @@
-"""One client, one scenario, one process: prints one JSON line. `python -m benchmarks.clients CLIENT SCENARIO PORT …`
+"""One client, one scenario, one process: prints one JSON line.
 
-Every client does the same work: it follows the DPUs, and whoever waits for one of 1,000 DPUs to become Ready is woken.
-dpf_async does that with `until`; for the others it is written beside the watch, as their users have to write it: a dict
-from name to future. In the paced scenario every event is read by an `async for`, with the stamp of its sending.
+`python -m benchmarks.clients CLIENT SCENARIO HOST COUNT`
+
+Every client does the same work: it watches the DPUs, and an event that turns one of 1,000 DPUs Ready wakes the wait for
+it. dpf_async does that with `until`; for the others it is written beside the watch, as their users have to write it: a
+dict from name to future. In the paced scenario an `async for` reads every event with the time at which it was sent.
 """
 
 from __future__ import annotations
@@ -16,12 +18,23 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
+import anyio
+
 from benchmarks import dpus
 from benchmarks.load import OBJECTS
-from benchmarks.measure import EventMeter, ListMeter
+from benchmarks.measure import LatencyMeter, ListMeter, MeterError, WakeMeter
 
 Watch = Callable[[str], AsyncIterator[tuple[str, str, str]]]
-"""Yields name, phase and stamp of each event. Any in this module: other people's types."""
+"""Yields name, phase and stamp of each event. Any in this module: types of other libraries."""
+Start = Callable[[], Awaitable[object]]
+"""Starts the burst at the load generator."""
+
+WARMUP = 14_000
+"""Events of a burst before the meter starts: each of the 1,000 waits is woken once."""
+WARMUP_KR8S = 1_000
+"""kr8s takes 2 ms per event."""
+LIMIT = 120.0
+"""Seconds for one run; the slowest client needs about 10 on an idle machine."""
 
 CUSTOM: dict[str, Any] = {
     "group": dpus.GROUP,
@@ -161,101 +174,112 @@ async def kr8s_list(host: str) -> Any:
 # The same work around any watch
 
 
-async def burst_of(watch: Watch, host: str, meter: EventMeter) -> None:
-    """A watch, and beside it what its user writes so that somebody who waits for a DPU is woken."""
+async def burst_of(
+    watch: Watch, host: str, meter: WakeMeter, start: Start, *, objects: int = OBJECTS
+) -> None:
+    """A watch, and beside it what its user writes so that an event wakes the wait for its DPU."""
     loop = asyncio.get_running_loop()
     waiting: dict[str, asyncio.Future[None]] = {}
 
     async def worker(name: str) -> None:
         while True:
             future = waiting[name] = loop.create_future()
+            meter.register(name)
             await future
-            meter.woken += 1
+            meter.wake(name)
 
-    workers = [asyncio.create_task(worker(dpus.name_of(index))) for index in range(OBJECTS)]
-    await asyncio.sleep(0)
-    async with aclosing(watch(host)) as stream:  # type: ignore[type-var]
-        async for name, phase, _ in stream:
-            if phase == "Ready" and (future := waiting.get(name)) is not None and not future.done():
-                future.set_result(None)
-            if meter.seen % 64 == 0:
-                await asyncio.sleep(0)  # a burst never suspends: let the woken workers run
-            if meter.tick():
-                break
-    for task in workers:
-        task.cancel()
+    async def mark(name: str, reached: Callable[[], None]) -> None:
+        future = waiting[name] = loop.create_future()
+        meter.register(name)
+        await future
+        reached()
+
+    async def reader() -> None:
+        seen = 0
+        async with aclosing(watch(host)) as stream:  # type: ignore[type-var]
+            async for name, phase, _ in stream:
+                if phase == "Ready" and (future := waiting.get(name)) is not None and not future.done():
+                    future.set_result(None)
+                seen += 1
+                if seen % 64 == 0:
+                    await asyncio.sleep(0)  # a burst never suspends: let the woken workers run
+
+    async with anyio.create_task_group() as tasks:
+        for index in range(objects):
+            tasks.start_soon(worker, dpus.name_of(index))
+        tasks.start_soon(mark, dpus.name_of(objects), meter.begin)
+        tasks.start_soon(mark, dpus.name_of(objects + 1), meter.end)
+        await meter.arm()
+        tasks.start_soon(reader)
+        await start()
+        await meter.ended.wait()
+        tasks.cancel_scope.cancel()
 
 
-async def paced_of(watch: Watch, host: str, meter: EventMeter) -> None:
+async def paced_of(watch: Watch, host: str, meter: LatencyMeter) -> None:
     async with aclosing(watch(host)) as stream:  # type: ignore[type-var]
         async for _, _, stamp in stream:
-            meter.stamp(stamp)
-            if meter.tick():
+            if meter.stamp(stamp):
                 return
 
 
 # dpf_async
 
 
-async def ours_burst(host: str, meter: EventMeter) -> None:
-    import anyio  # noqa: PLC0415
-
+async def ours_burst(host: str, meter: WakeMeter, start: Start, *, objects: int = OBJECTS) -> None:
     from dpf_async import DPFClient  # noqa: PLC0415
-    from dpf_async.levels import phase_is  # noqa: PLC0415
-    from dpf_async.models import DPU  # noqa: PLC0415
+    from dpf_async.levels import Level, phase_is  # noqa: PLC0415
 
     is_ready, not_ready = phase_is("Ready"), ~phase_is("Ready")
-    enough = anyio.Event()
 
-    class Counter:
-        def changed(self, _: Any) -> None:
-            if meter.tick():
-                enough.set()
+    def registering(name: str) -> Level[Any]:
+        """The level "Ready", whose first evaluation registers the wait: it evaluates the cache and becomes pending."""
 
-        def undecodable(self, obj: Any) -> None:
-            raise AssertionError(obj)
+        def holds(view: Any) -> bool:
+            meter.register(name)
+            return is_ready.holds(view)
 
-        def vanished(self, obj: Any) -> None:
-            raise AssertionError(obj)
-
-        def interrupted(self, reason: str) -> None:
-            raise AssertionError(reason)
-
-        def list_begins(self) -> None: ...
-
-        def list_ends(self) -> None: ...
-
-        def listed(self, resource_version: str, *, rewound: bool) -> None: ...
+        return Level(is_ready.name, holds)
 
     async with DPFClient(kubeconfig=kubeconfig(host)) as dpf:
 
         async def worker(name: str) -> None:
             handle = dpf.dpu(name)
+            await handle.until(registering(name))
             while True:
-                await handle.until(is_ready)
-                meter.woken += 1
+                meter.wake(name)
                 await handle.until(not_ready)
+                await handle.until(is_ready)
+
+        async def mark(name: str, reached: Callable[[], None]) -> None:
+            await dpf.dpu(name).until(registering(name))
+            reached()
 
         async with anyio.create_task_group() as tasks:
-            picture = await dpf._entered.picture(DPU)
-            picture.reflector.store.listen(Counter())
-            for index in range(OBJECTS):
+            for index in range(objects):
                 tasks.start_soon(worker, dpus.name_of(index))
-            await enough.wait()
+            tasks.start_soon(mark, dpus.name_of(objects), meter.begin)
+            tasks.start_soon(mark, dpus.name_of(objects + 1), meter.end)
+            await meter.arm()
+            await start()
+            await meter.ended.wait()
             tasks.cancel_scope.cancel()
+        for name, health in dpf.health.items():
+            if health.relists or health.reconnects or health.duplicates:
+                raise MeterError(
+                    f"the watch of {name} was interrupted: not every event was applied once: {health}"
+                )
 
 
-async def ours_paced(host: str, meter: EventMeter) -> None:
+async def ours_paced(host: str, meter: LatencyMeter) -> None:
     from dpf_async import DPFClient  # noqa: PLC0415
     from dpf_async.models import DPU  # noqa: PLC0415
     from dpf_async.watch import Updated  # noqa: PLC0415
 
     async with DPFClient(kubeconfig=kubeconfig(host)) as dpf, dpf.resource(DPU).watch() as stream:
         async for event in stream:
-            if isinstance(event, Updated):
-                meter.stamp(event.after.annotations[dpus.STAMP_KEY])
-                if meter.tick():
-                    return
+            if isinstance(event, Updated) and meter.stamp(event.after.annotations[dpus.STAMP_KEY]):
+                return
 
 
 async def ours_list(host: str) -> Any:
@@ -308,26 +332,52 @@ IMPORTS = {
 }
 
 
-def set_mode(host: str, **mode: Any) -> None:
-    """Tell the load generator what the next watch gets."""
-    request = urllib.request.Request(f"{host}/_mode", json.dumps(mode).encode(), method="POST")
+def post(url: str, **document: Any) -> None:
+    """Send a JSON document to the load generator."""
+    request = urllib.request.Request(url, json.dumps(document).encode(), method="POST")
     urllib.request.urlopen(request).read()
 
 
 async def measure(client: str, scenario: str, host: str, count: int) -> dict[str, float]:
-    """Run one scenario with one client."""
+    """Run one scenario with one client.
+
+    Raises:
+        MeterError: the client did not do the work.
+    """
     if scenario == "list":
-        set_mode(host, mode="quiet")
+        post(f"{host}/_mode", mode="quiet")
         with ListMeter() as meter:
             objects = await LISTS[client](host)
         return meter.result(len(objects))
-    events = EventMeter(count, warmup=1000 if scenario == "burst" else 250)
-    set_mode(host, mode=scenario, rate=500)
-    if client == "dpf_async":
-        await (ours_burst if scenario == "burst" else ours_paced)(host, events)
-    else:
-        await (burst_of if scenario == "burst" else paced_of)(WATCHES[client], host, events)
-    return events.result()
+    if scenario == "paced":
+        post(f"{host}/_mode", mode="paced", rate=500)
+        latencies = LatencyMeter(count, warmup=250)
+        await (
+            ours_paced(host, latencies)
+            if client == "dpf_async"
+            else paced_of(WATCHES[client], host, latencies)
+        )
+        return latencies.result()
+    warmup = WARMUP_KR8S if client == "kr8s" else WARMUP
+    post(f"{host}/_mode", mode="burst", warmup=warmup, events=count)
+    burst = WakeMeter(
+        [dpus.name_of(index) for index in range(OBJECTS + 2)],
+        events=count,
+        due=dpus.wakes(warmup, count, OBJECTS),
+    )
+
+    async def start() -> None:
+        await asyncio.to_thread(post, f"{host}/_start")
+
+    try:
+        async with asyncio.timeout(LIMIT):
+            if client == "dpf_async":
+                await ours_burst(host, burst, start)
+            else:
+                await burst_of(WATCHES[client], host, burst, start)
+    except TimeoutError as error:
+        raise MeterError(f"the burst did not end within {LIMIT:.0f} s: {burst}") from error
+    return burst.result()
 
 
 def main() -> None:
@@ -338,9 +388,16 @@ def main() -> None:
     importlib.import_module(IMPORTS[client])
     if client.startswith("dpf_async"):
         importlib.import_module("kubernetes_asyncio.client")
-    print(json.dumps(asyncio.run(measure(client, scenario, host, int(count)))), flush=True)
-    sys.stdout.flush()
-    os._exit(0)  # no orderly end: several of the clients warn about streams they left open
+    status = 0
+    try:
+        print(json.dumps(asyncio.run(measure(client, scenario, host, int(count)))), flush=True)
+    except* MeterError as errors:
+        status = 1
+        for error in errors.exceptions:
+            print(f"{client}, {scenario}: {error}", file=sys.stderr, flush=True)
+    os._exit(
+        status
+    )  # skip the interpreter's shutdown: several clients warn about streams that are still open
 
 
 if __name__ == "__main__":

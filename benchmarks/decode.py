@@ -1,4 +1,4 @@
-"""What it costs to make something of one event's bytes. `python -m benchmarks.decode`: prints µs per event as JSON."""
+"""CPU cost of decoding one watch event. `python -m benchmarks.decode`: prints µs per event as JSON."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def cost(read: Callable[[bytes], Any], lines: list[bytes]) -> float:
     """µs of CPU per line."""
     for line in lines[:200]:
         read(line)
-    begun = time.process_time()
-    for turn in range(ROUNDS):
-        read(lines[turn % len(lines)])
-    return (time.process_time() - begun) / ROUNDS * 1e6
+    started = time.process_time()
+    for number in range(ROUNDS):
+        read(lines[number % len(lines)])
+    return (time.process_time() - started) / ROUNDS * 1e6
 
 
 def main() -> None:
-    """Every client's own way from a line to something that tells name, phase and conditions."""
-    from box import Box  # noqa: PLC0415  what kr8s makes of every object
+    """Decode the same lines as each client does, into an object with name, phase and conditions."""
+    from box import Box  # noqa: PLC0415  kr8s builds one for every object
     from lightkube.generic_resource import create_namespaced_resource  # noqa: PLC0415
 
     from benchmarks.lightkube_typed import TypedDPU  # noqa: PLC0415

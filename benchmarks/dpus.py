@@ -1,4 +1,4 @@
-"""Synthetic DPUs of 5.7 kB, as large as those of a real site: 12 conditions, managed fields, labels, addresses."""
+"""Synthetic DPUs of 5.7 kB with 12 conditions, managed fields, labels and addresses, and the order of their events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATH: Final = f"/apis/{API_VERSION}/namespaces/{NAMESPACE}/{PLURAL}"
 
 STAMP_KEY: Final = "bench.local/sent-ns"
 STAMP: Final = "0" * 20
-"""Fixed widths, so that stamp and version can be put into bytes that were encoded before."""
+"""Fixed widths, so that the load generator can insert stamp and version into encoded bytes."""
 RESOURCE_VERSION: Final = "1" + "0" * 11
 
 PHASES: Final = (
@@ -49,6 +49,20 @@ _CONDITIONS: Final = (
     "DPUClusterReady",
     "Ready",
 )
+
+
+READY: Final = PHASES.index("Ready")
+"""The step at which a DPU becomes Ready for the first time."""
+
+
+def at(position: int, objects: int) -> tuple[int, int]:
+    """Index and step of the DPU in event number `position`: one event per DPU in turn, one DPU in 14 becomes Ready."""
+    return position % objects, position // objects + position % objects
+
+
+def wakes(first: int, count: int, objects: int) -> int:
+    """How many of `count` events from number `first` turn a DPU Ready, which wakes the wait for it."""
+    return sum(at(position, objects)[1] % len(PHASES) == READY for position in range(first, first + count))
 
 
 def dpu(index: int, step: int = 0) -> dict[str, Any]:

@@ -1,8 +1,12 @@
-"""Load generator: lists and watches of DPUs from bytes that were encoded before, faster than any client reads.
+"""Load generator: serves lists and watches of DPUs from encoded bytes, faster than any client reads them.
 
-Each event is one HTTP chunk, as the API server writes it, with a resourceVersion higher than the last. It runs in a
-process and on a core of its own; loopback only. `POST /_mode` says what the next watch gets:
-{"mode": "burst"} without end, {"mode": "paced", "rate": events per second}, or {"mode": "quiet"}.
+Each event is one HTTP chunk, as the API server writes it, with a higher resourceVersion than the one before. It runs in
+a process and on a core of its own, on loopback only. `POST /_mode` sets what the next watch receives:
+
+- {"mode": "burst", "warmup": W, "events": E}: nothing until `POST /_start`; then W events, an event that turns DPU
+  number `objects` Ready, E events, and an event that turns DPU number `objects + 1` Ready.
+- {"mode": "paced", "rate": R}: R events per second without end.
+- {"mode": "quiet"}: nothing.
 """
 
 from __future__ import annotations
@@ -11,9 +15,9 @@ import asyncio
 import itertools
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
-import uvloop
 from aiohttp import web
 
 from benchmarks import dpus
@@ -25,20 +29,25 @@ BLOCK = 64
 
 
 class Load:
-    """Encoded once: the items of the list, and the pieces of every event around its version and its stamp."""
+    """Encoded once: the items of the list, and the pieces of every event around its version and its stamp.
 
-    def __init__(self, items: int) -> None:
+    No listed DPU is Ready, so a wait for Ready stays pending until an event ends it.
+    """
+
+    def __init__(self, items: int, objects: int = OBJECTS) -> None:
+        self.objects = objects
         self.items = [
-            dpus.encode(dpus.dpu(index, 12)).replace(dpus.RESOURCE_VERSION.encode(), b"100000000001", 1)
+            dpus.encode(dpus.dpu(index)).replace(dpus.RESOURCE_VERSION.encode(), b"100000000001", 1)
             for index in range(items)
         ]
         self.events = [
-            self._pieces(dpus.event(index, step + index))
-            for step in range(len(dpus.PHASES))
-            for index in range(OBJECTS)
+            self._pieces(dpus.event(*dpus.at(position, objects)))
+            for position in range(objects * len(dpus.PHASES))
         ]
+        self._marks = [self._pieces(dpus.event(objects + n, dpus.READY)) for n in range(2)]
         self._version = itertools.count(200_000_000_000)
         self.mode: dict[str, Any] = {"mode": "quiet"}
+        self.started = asyncio.Event()
 
     @staticmethod
     def _pieces(event: bytes) -> tuple[bytes, bytes, bytes]:
@@ -47,9 +56,22 @@ class Load:
         middle, tail = rest.split(dpus.RESOURCE_VERSION.encode(), 1)
         return head, middle, tail
 
+    def burst(self, warmup: int, events: int) -> Iterator[bytes]:
+        """The chunks of one burst with its two marks."""
+        zero = dpus.STAMP.encode()
+        for position in range(warmup):
+            yield self.chunk(position, zero)
+        yield self._chunk(self._marks[0], zero)
+        for position in range(warmup, warmup + events):
+            yield self.chunk(position, zero)
+        yield self._chunk(self._marks[1], zero)
+
     def chunk(self, position: int, stamp: bytes) -> bytes:
         """Event number `position`, as one HTTP chunk."""
-        head, middle, tail = self.events[position % len(self.events)]
+        return self._chunk(self.events[position % len(self.events)], stamp)
+
+    def _chunk(self, pieces: tuple[bytes, bytes, bytes], stamp: bytes) -> bytes:
+        head, middle, tail = pieces
         return b"%b%b%b%d%b" % (head, stamp, middle, next(self._version), tail)
 
     def page(self, limit: int, start: int) -> bytes:
@@ -74,56 +96,64 @@ async def dpu_requests(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     response.enable_chunked_encoding()
     await response.prepare(request)
-    assert request.transport is not None
-    request.transport.set_write_buffer_limits(high=4 << 20, low=2 << 20)
+    transport = request.transport  # aiohttp sets it to None when the client closes the connection
+    assert transport is not None
+    transport.set_write_buffer_limits(high=4 << 20, low=2 << 20)
     try:
         if load.mode["mode"] == "burst":
-            await _burst(request, load)
+            await _burst(request, transport, load)
         elif load.mode["mode"] == "paced":
-            await _paced(request.transport, load, float(load.mode["rate"]))
-        while not request.transport.is_closing():
+            await _paced(transport, load, float(load.mode["rate"]))
+        while not transport.is_closing():
             await asyncio.sleep(0.05)
-    except (ConnectionError, RuntimeError):  # the client hung up; uvloop says RuntimeError
+    except (ConnectionError, RuntimeError):  # the client closed the connection; uvloop raises RuntimeError
         pass
     return response
 
 
-async def _burst(request: web.Request, load: Load) -> None:
-    transport = request.transport
-    assert transport is not None
-    position, zero = 0, dpus.STAMP.encode()
-    while not transport.is_closing():
-        transport.write(b"".join([load.chunk(position + n, zero) for n in range(BLOCK)]))
-        position += BLOCK
+async def _burst(request: web.Request, transport: asyncio.WriteTransport, load: Load) -> None:
+    await load.started.wait()
+    chunks = load.burst(load.mode["warmup"], load.mode["events"])
+    while not transport.is_closing() and (block := b"".join(itertools.islice(chunks, BLOCK))):
+        transport.write(block)
         await request.protocol._drain_helper()
 
 
-async def _paced(transport: asyncio.BaseTransport, load: Load, rate: float) -> None:
+async def _paced(transport: asyncio.WriteTransport, load: Load, rate: float) -> None:
     begin = time.monotonic()
     for position in itertools.count():
         if transport.is_closing():
             return
         if (delay := begin + position / rate - time.monotonic()) > 0:
             await asyncio.sleep(delay)
-        transport.write(load.chunk(position, b"%020d" % time.monotonic_ns()))  # type: ignore[attr-defined]
+        transport.write(load.chunk(position, b"%020d" % time.monotonic_ns()))
 
 
 async def set_mode(request: web.Request) -> web.Response:
-    """What the next watch gets."""
-    request.app[LOAD].mode = await request.json()
+    """Set what the next watch receives."""
+    load = request.app[LOAD]
+    load.mode = await request.json()
+    load.started.clear()
+    return web.json_response({})
+
+
+async def start(request: web.Request) -> web.Response:
+    """Start the burst of the watch that is open, or of the next one."""
+    request.app[LOAD].started.set()
     return web.json_response({})
 
 
 LOAD = web.AppKey("load", Load)
 
 
-def main() -> None:
-    """`python -m benchmarks.load ITEMS`: prints its port when it is ready."""
+def application(load: Load) -> web.Application:
+    """The HTTP application, with as much of the discovery documents as the clients request."""
     app = web.Application()
-    app[LOAD] = Load(int(sys.argv[1]))
+    app[LOAD] = load
     app.router.add_get(dpus.PATH, dpu_requests)
     app.router.add_get(f"/apis/{dpus.API_VERSION}/{dpus.PLURAL}", dpu_requests)
     app.router.add_post("/_mode", set_mode)
+    app.router.add_post("/_start", start)
     resource = {
         "name": dpus.PLURAL,
         "singularName": "dpu",
@@ -148,11 +178,18 @@ def main() -> None:
     }
     for path, document in documents.items():
         app.router.add_get(path, _static(document))
-    uvloop.run(_serve(app))
+    return app
 
 
-async def _serve(app: web.Application) -> None:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+def main() -> None:
+    """`python -m benchmarks.load ITEMS`: prints its port when it accepts connections."""
+    import uvloop  # noqa: PLC0415  in the group bench only; the tests run this module on asyncio's own loop
+
+    uvloop.run(_serve(int(sys.argv[1])))
+
+
+async def _serve(items: int) -> None:
+    runner = web.AppRunner(application(Load(items)), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -1,4 +1,4 @@
-"""The shortest useful program: one host from unknown to Ready."""
+"""The shortest useful program: register one host and provision it."""
 
 import asyncio
 
@@ -14,11 +14,11 @@ HOST = HostSpec(
 
 
 async def drain(node: str) -> None:
-    print(f"{node}: may be disturbed now")  # your tenants move here
+    print(f"{node}: drained")  # move your tenants here
 
 
 async def power_cycle(node: str) -> None:
-    print(f"{node}: power cycled")  # your BMC does it here
+    print(f"{node}: power cycled")  # call your BMC here
 
 
 async def main() -> None:

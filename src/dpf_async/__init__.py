@@ -31,7 +31,7 @@ from dpf_async._diagnostics.monitor import monitor
 from dpf_async._diagnostics.permissions import Access, Role
 from dpf_async._diagnostics.snapshot import HostReport, ObjectSummary, UnreadableObject
 from dpf_async._handshakes.claims import Attempt, Claim, Claims
-from dpf_async._handshakes.handshakes import HoldRequest, RebootRequest
+from dpf_async._handshakes.requests import HoldRequest, RebootRequest
 from dpf_async._hosts.forced_deletion import ForcedDeletion
 from dpf_async._hosts.provisioning import discover, provision, reprovision
 from dpf_async._readers.progress import Progress, ProgressListener

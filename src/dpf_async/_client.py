@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import anyio
@@ -13,10 +14,10 @@ from dpf_async._api.resource import FIELD_MANAGER
 from dpf_async._api.transport import USER_AGENT, Timeouts, Transport
 from dpf_async._base.names import validate_name
 from dpf_async._base.tasks import background_tasks
+from dpf_async._diagnostics import compatibility, permissions
 from dpf_async._diagnostics.compatibility import Compatibility
 from dpf_async._diagnostics.permissions import Access, Role
-from dpf_async._diagnostics.snapshot import HostReport
-from dpf_async._handshakes import plain_calls
+from dpf_async._diagnostics.snapshot import HostReport, report_of
 from dpf_async._handshakes.claims import Claims
 from dpf_async._hosts import deletion, forced_deletion, registration, reprovisioning
 from dpf_async._hosts.fault_grace import GRACE, FaultGrace
@@ -31,16 +32,16 @@ from dpf_async._rollout.outdated import OutdatedDPU, find_outdated
 from dpf_async._session.dpu_handle import DPUHandle
 from dpf_async._session.handles import ObjectHandle
 from dpf_async._session.lookup_hints import lookup_hint
-from dpf_async._session.node_handle import NodeHandle, health_stream, transition_stream
+from dpf_async._session.node_handle import NodeHandle
 from dpf_async._session.reflectors import SharedReflectors
 from dpf_async._session.resources import Resources
 from dpf_async._session.session import Session
 from dpf_async._site import acceptance, apply, plan
 from dpf_async._site.apply import SiteObject
-from dpf_async._site.bmc_password import EVERY, BMCPassword, Password, PasswordProvider
-from dpf_async._site.labels import LabelMismatch, verify
+from dpf_async._site.bmc_password import REFRESH_INTERVAL, BMCPassword, Password, PasswordProvider
+from dpf_async._site.labels import LabelMismatch, verify_labels
 from dpf_async._site.plan import SitePlan
-from dpf_async._site.service_versions import ServiceVersion, versions
+from dpf_async._site.service_versions import ServiceVersion, service_versions
 from dpf_async._transitions.levels import discovered
 from dpf_async._transitions.views import (
     DeploymentView,
@@ -50,7 +51,7 @@ from dpf_async._transitions.views import (
 from dpf_async._watch.policy import WatchPolicy
 from dpf_async._watch.reflector import CacheHealth
 from dpf_async.errors import NotFound, UsageError
-from dpf_async.models import DPU, DPUDeployment, DPUNode, Resource, Secret, known
+from dpf_async.models import DPU, DPUDeployment, DPUDevice, DPUNode, Resource, Secret, known
 
 if TYPE_CHECKING:
     from dpf_async._hosts.registration import IfTerminating
@@ -146,7 +147,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
 
     def node(self, name: str) -> NodeHandle:
         """The handle on a host, by the name of its DPUNode. Raises UsageError for what cannot be a name."""
-        return NodeHandle(validate_name(DPUNode, name), self._entered.node_services)
+        return self._entered.node(validate_name(DPUNode, name))
 
     def dpu(self, name: str) -> DPUHandle:
         """The handle on a DPU. Raises UsageError for what cannot be a name."""
@@ -176,8 +177,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         Raises:
             UsageError: since is no checkpoint of such a stream, or one of another release.
         """
-        connection = self._entered
-        return transition_stream(connection.node_services, connection.selection(label_selector), since=since)
+        return self._entered.transitions(label_selector, since)
 
     def health_transitions(
         self,
@@ -207,9 +207,8 @@ class DPFClient(anyio.AsyncContextManagerMixin):
 
         Source: dpf-facts 11; requirement, flow 5.
         """
-        connection = self._entered
         health_damping = damping(down_after=down_after, up_after=up_after, still_after=still_after)
-        return health_stream(connection.node_services, connection.selection(label_selector), health_damping)
+        return self._entered.health_transitions(label_selector, health_damping)
 
     async def snapshot(self, node: str) -> HostReport:
         """Everything DPF knows of one host at one moment: what a support ticket needs.
@@ -224,8 +223,20 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             NotFound: DPF knows nothing of a host of this name.
             Unauthorized, Forbidden, KindNotServed: it cannot be looked at until somebody repairs something.
         """
-        snapshot = await self._entered.snapshot(validate_name(DPUNode, node))
-        if snapshot is None:
+        caches = self._entered.caches
+        site = await caches.site()
+        # The same reflector as the site's: readers of one selection share one.
+        devices = (await caches.objects(DPUDevice)).reflector.store
+        await caches.refresh_site()
+        # No await from here: the report shows one moment.
+        report = report_of(
+            site.view(validate_name(DPUNode, node)),
+            devices,
+            reflectors=caches.site_reflectors,
+            namespace=self.namespace,
+            now=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        if report is None:
             raise NotFound(
                 f"DPF knows nothing of a host {node}: there is no DPUNode of this name, and nothing refers to one; look"
                 " at the names with resource(DPUNode).list()",
@@ -233,7 +244,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
                 reason="NotFound",
                 object=f"DPUNode {node}",
             )
-        return snapshot
+        return report
 
     @property
     def health(self) -> Mapping[str, CacheHealth]:
@@ -270,7 +281,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             Unauthorized, Forbidden: the server does not know us, or does not even let us ask.
             APIError, ConnectionFailed: it could not be asked.
         """
-        return await self._entered.check_access(role, operations)
+        return await permissions.check_access(self._entered.transport, self.namespace, role, operations)
 
     async def check_compatibility(self) -> Compatibility:
         """Learn what of this library will fail for what the cluster's kinds have become, before it is met (flow 12).
@@ -283,7 +294,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
 
         Source: Kubernetes, "The Kubernetes API", OpenAPI V3; dpf-facts 13, flow 12.
         """
-        return await self._entered.check_compatibility()
+        return await compatibility.check_compatibility(self._entered.transport)
 
     # The requirement's methods.
 
@@ -300,7 +311,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             NotFound: the site says `operator_bfcfg`, and there is no DPFOperatorConfig.
             APIError, ConnectionFailed: it could not be found out.
         """
-        return await plan.plan_of(self, site)
+        return await plan.plan_site(self, site)
 
     async def create_initialization_objects(
         self,
@@ -341,7 +352,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         if password is not None:
             password.usable()
         reporter = ProgressReporter("create_initialization_objects", progress)
-        return await apply.define(self, site, password, update=update, force=force, reporter=reporter)
+        return await apply.apply_site(self, site, password, update=update, force=force, reporter=reporter)
 
     async def site_accepted(
         self, site: SiteSpec, *, timeout: float | None = None, progress: ProgressListener | None = None
@@ -368,7 +379,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         reporter = ProgressReporter("site_accepted", progress)
         return await acceptance.until_accepted(self, site, timeout=timeout, reporter=reporter)
 
-    def bmc_password(self, provider: PasswordProvider, *, every: float = EVERY) -> BMCPassword:
+    def bmc_password(self, provider: PasswordProvider, *, every: float = REFRESH_INTERVAL) -> BMCPassword:
         """Keep the Secret with the DPUs' BMC password what provider says: `async with dpf.bmc_password(provider):`.
 
         When the block is entered, the Secret has been written. From then on the provider is asked again and again, and
@@ -483,7 +494,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             NotFound: the DPUNode or a DPUDevice is not registered.
             APIError, ConnectionFailed: it could not be read, or repaired.
         """
-        return await verify(self, host, owned=owned, repair=repair)
+        return await verify_labels(self, host, owned=owned, repair=repair)
 
     async def mark_dpu_node_ready_for_maintenance(
         self, name: str, *, in_advance: bool = False, timeout: float | None = None
@@ -503,7 +514,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             NotFound: there is no such DPUNode, or it is not held; the message says which.
         """
         with lookup_hint(DPUNode, name):
-            return await plain_calls.release_hold(self, name, in_advance=in_advance, timeout=timeout)
+            return await self.node(name).release_hold(in_advance=in_advance, timeout=timeout)
 
     async def mark_dpu_node_rebooted(self, name: str, *, timeout: float | None = None) -> bool:
         """Tell DPF that a host has been rebooted.
@@ -519,7 +530,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             NotFound: there is no such DPUNode, or it was replaced meanwhile.
         """
         with lookup_hint(DPUNode, name):
-            return await plain_calls.confirm_rebooted(self, name, timeout=timeout)
+            return await self.node(name).confirm_reboot(timeout=timeout)
 
     async def reprovision_dpu(
         self,
@@ -527,7 +538,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         *,
         uid: str | None = None,
         if_installing: IfInstalling = "wait",
-        if_released: IfReleased = "ask_again",
+        if_released: IfReleased = "request_again",
         timeout: float | None = None,
         progress: ProgressListener | None = None,
     ) -> DPUView:
@@ -539,8 +550,8 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             if_installing: where it is being installed, which DPF does not delete, "wait" waits until that is over (up
                 to 45 min), "refuse" raises before anything is deleted.
             if_released: where a release of the hold would be left over, on which the new DPU would pass without asking
-                (dpf-facts 5), "ask_again" has DPF ask again, "refuse" raises before anything is deleted, "accept" goes
-                on. All of them tell.
+                (dpf-facts 5), "request_again" has DPF ask again, "refuse" raises before anything is deleted, "accept"
+                goes on. All of them tell.
             timeout: seconds; None leaves it to the caller's cancel scope.
             progress: hears of what is done and waited for.
 
@@ -572,7 +583,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             NotFound: there is no such DPUNode.
         """
         with lookup_hint(DPUNode, name):
-            return await plain_calls.is_waiting_for_reboot(self, name)
+            return await self.node(name).is_waiting_for_reboot()
 
     async def is_dpu_ready(self, name: str) -> bool:
         """Whether the DPU of this name is ready, asked of the server itself; one that is being deleted is not.
@@ -581,7 +592,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
             NotFound: there is no such DPU.
         """
         with lookup_hint(DPU, name):
-            return await plain_calls.is_dpu_ready(self, name)
+            return await self.dpu(name).is_ready()
 
     async def update_dpu_deployment_bfb(
         self,
@@ -673,7 +684,7 @@ class DPFClient(anyio.AsyncContextManagerMixin):
         Raises:
             DecodeError: an object that matters cannot be read.
         """
-        return await versions(self, expected)
+        return await service_versions(self, expected)
 
     async def delete_dpu(
         self, device: str, *, timeout: float | None = None, progress: ProgressListener | None = None

@@ -1,7 +1,7 @@
-"""What a person or a bare-metal manager says about a site and its hosts, before any object exists.
+"""Descriptions of a site and of its hosts, from which objects are created.
 
-Everything is checked when it is built: types, names and their limits, addresses, references between the parts. A
-SiteSpec that could be built can be created, as far as that can be known without the cluster.
+Construction validates types, names and their limits, addresses and references. A SiteSpec that can be constructed can
+also be applied, except for problems that only the cluster can detect.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from dpf_async.models import (
 
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _NAME: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
-"""Kubernetes' DNS subdomain names, without their limit."""
+"""DNS subdomain names as Kubernetes defines them, without the length limit."""
 
 
-def _named(limit: int) -> AfterValidator:
-    """A name as Kubernetes takes it, of at most `limit` characters (dpf-facts 1.3 #3)."""
+def _name_of_at_most(limit: int) -> AfterValidator:
+    """Validate a Kubernetes name of at most `limit` characters (dpf-facts 1.3 #3)."""
 
     def check(name: str) -> str:
         if len(name) > limit:
@@ -54,25 +54,25 @@ def _named(limit: int) -> AfterValidator:
         if not _NAME.fullmatch(name):
             raise PydanticCustomError(
                 "name",
-                "a name has lower-case letters, digits, '-' and '.', and begins and ends with a letter or digit",
+                "a name has only lower-case letters, digits, '-' and '.', and begins and ends with a letter or digit",
             )
         return name
 
     return AfterValidator(check)
 
 
-NodeNameText = Annotated[str, _named(48)]
-DeviceNameText = Annotated[str, _named(63)]
-DeploymentNameText = Annotated[str, _named(20)]
+NodeNameText = Annotated[str, _name_of_at_most(48)]
+DeviceNameText = Annotated[str, _name_of_at_most(63)]
+DeploymentNameText = Annotated[str, _name_of_at_most(20)]
 SERVICE_NAME_LIMIT: Final = 28
 """Characters of a deploymentServiceName (dpf-facts 1.3 #13)."""
-ServiceNameText = Annotated[str, _named(SERVICE_NAME_LIMIT)]
-ObjectNameText = Annotated[str, _named(63)]
-BFBNameText = Annotated[str, _named(187)]
+ServiceNameText = Annotated[str, _name_of_at_most(SERVICE_NAME_LIMIT)]
+ObjectNameText = Annotated[str, _name_of_at_most(63)]
+BFBNameText = Annotated[str, _name_of_at_most(187)]
 
 
 def without_unknown_keys(value: Any) -> Any:  # Any: a model of the API, or a container of them
-    """Models of the API keep unknown fields for the server's sake; in a description they are typing errors."""
+    """Reject unknown keys: API models keep them for newer servers, but in a description they are typing errors."""
     refuse((where, "unknown key") for where in _unknown_keys(value, ()))
     return value
 
@@ -99,7 +99,7 @@ def _ipv4(text: str) -> str:
 
 
 class Spec(BaseModel):
-    """Base of the descriptions: frozen, camelCase in files, unknown keys refused."""
+    """Base of the descriptions: frozen, camelCase in files, unknown keys rejected."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
         frozen=True,
@@ -112,14 +112,14 @@ class Spec(BaseModel):
 
 
 class DeviceSpec(Spec):
-    """One DPU in a host, as the site explorer found it.
+    """One DPU of a host, as discovered by Carbide's site explorer.
 
     Attributes:
-        name: of its DPUDevice; Carbide's are `device-<MAC of the DPU's BMC>`.
-        serial_number: DPF compares it with what the BMC says, and refuses another (dpf-facts 4).
-        bmc_ip: IPv4 address of the DPU's own BMC.
+        name: name of its DPUDevice; Carbide uses `device-<MAC of the DPU's BMC>`.
+        serial_number: DPF compares it with the one that the BMC reports, and rejects a DPU with another (dpf-facts 4).
+        bmc_ip: IPv4 address of the BMC of the DPU.
         bmc_port: port of its Redfish service.
-        labels: for its DPUDevice; they are copied to the DPU.
+        labels: labels of its DPUDevice; the operator copies them to the DPU.
     """
 
     name: DeviceNameText
@@ -139,9 +139,9 @@ class HostSpec(Spec):
     """One host with its DPUs.
 
     Attributes:
-        name: of its DPUNode; Carbide's are `node-<MAC of the host's BMC>`.
+        name: name of its DPUNode; Carbide uses `node-<MAC of the host's BMC>`.
         devices: its DPUs; at least one.
-        labels: for its DPUNode: those that its group's selector asks for, at least.
+        labels: labels of its DPUNode, including those that the selector of its group requires.
     """
 
     name: NodeNameText
@@ -155,21 +155,21 @@ class HostSpec(Spec):
 
 
 DPF_NETWORKS: Final = frozenset({"mybrhbn", "mybrsfc"})
-"""Networks that DPF itself brings to DPUs; a site that defines others uses them beside those."""
+"""Networks that DPF creates on DPUs, in addition to those of the site."""
 
 
 class ServiceSpec(Spec):
-    """A service that DPUs of a site can run: its chart, and what the site chooses about it.
+    """A service that DPUs of a site can run: its chart and its settings.
 
     Attributes:
-        chart: the helm chart, with default values.
-        service: its deploymentServiceName: what groups, chains and charts call it. None: as the site names it. Two
-            groups that run the same service in different ways have two entries with the same `service`.
-        configuration: where and how it runs; values in it win over the chart's.
+        chart: the Helm chart, with default values.
+        service: its deploymentServiceName, by which groups, chains and charts refer to it; None: the name in the site.
+            If two groups configure the same service differently, the site has two entries with the same `service`.
+        configuration: where and how it runs; its values override those of the chart.
         interfaces: its interfaces on the DPU, each on a network.
-        resources: what it needs of a DPU, by resource name, as Kubernetes quantities.
-        disruptive: a change of it may disturb the host: Ready DPUs go through the node effect again (dpf-facts 11).
-            Off by default, as Carbide has it.
+        resources: its requirements by resource name, as Kubernetes quantities.
+        disruptive: a change may disrupt the host: Ready DPUs go through Node Effect again (dpf-facts 11). False by
+            default, as in Carbide.
     """
 
     chart: Annotated[HelmChart, Known]
@@ -181,12 +181,12 @@ class ServiceSpec(Spec):
 
 
 class InterfaceSpec(Spec):
-    """An interface that is not a service's own, such as a physical port, found by its labels.
+    """An interface that does not belong to a service, such as a physical port.
 
     Attributes:
-        labels: by which chains find it.
-        interface: its type, and what goes with that.
-        node_labels: only DPUs whose Node in the DPUCluster has these labels get it; none means all.
+        labels: labels by which chains select it.
+        interface: its type, and the settings of that type.
+        node_labels: only DPUs whose Node in the DPUCluster has these labels get it; empty means all.
     """
 
     labels: Annotated[dict[str, str], Field(min_length=1)]
@@ -195,7 +195,7 @@ class InterfaceSpec(Spec):
 
 
 class PortSpec(Spec):
-    """One end of a switch: an interface of a service, or any interface with these labels."""
+    """One port of a switch: an interface of a service, or any interface with these labels."""
 
     service: ServiceNameText | None = None
     interface: Annotated[str, StringConstraints(min_length=1, max_length=15)] | None = None
@@ -203,40 +203,40 @@ class PortSpec(Spec):
     ipam: Annotated[ChainIPAM, Known] | None = None
 
     @model_validator(mode="after")
-    def _one_end(self) -> Self:
+    def _has_one_target(self) -> Self:
         if (self.service is None) == (self.labels is None):
             refuse([((), "must have exactly one of service and labels")])
         if (self.service is None) != (self.interface is None):
-            refuse([((), "service and interface belong together")])
+            refuse([((), "service and interface require each other")])
         return self
 
 
 class SwitchSpec(Spec):
-    """Ports of a service chain that are connected with each other."""
+    """Ports of a service chain that are connected to each other."""
 
     ports: Annotated[Sequence[PortSpec], Field(min_length=1, max_length=50)]
     mtu: Annotated[int, Field(ge=1280, le=9216)] = 1500
 
 
 class GroupSpec(Spec):
-    """DPUs that get the same: one DPUDeployment.
+    """DPUs with the same image, configuration and services: one DPUDeployment.
 
     Attributes:
         bfb: name of one of the site's BFBs.
         flavor: name of one of the site's flavors.
         node_labels: DPUNodes with these labels belong to the group.
-        device_labels: and of those only DPUDevices with these; none means all.
-        cluster_labels: only DPUClusters with these labels take the DPUs; none means any.
-        dpu_annotations: for the DPUs.
+        device_labels: only DPUDevices with these labels; empty means all devices of those nodes.
+        cluster_labels: only DPUClusters with these labels accept the DPUs; empty means any.
+        dpu_annotations: annotations of the DPUs.
         services: names of the site's services that run on these DPUs.
-        depends_on: services that start only after others, as the group calls them.
+        depends_on: for each service the services that must run before it starts, by deploymentServiceName.
         chains: how the services are connected.
-        disruptive_chains: a change of the chains may disturb the host (dpf-facts 11).
-        node_effect: what happens before a host is disturbed. A hold: Carbide decides.
-        strategy: OnDelete: a changed BFB or flavor reaches a DPU only when Carbide reprovisions it (dpf-facts 7.2).
-        revisions: how many revisions of a disruptive service may exist side by side; None: as DPF has it, 10.
+        disruptive_chains: a change of the chains may disrupt the host (dpf-facts 11).
+        node_effect: what the operator does before a host is disrupted; with a hold it waits for Carbide's permission.
+        strategy: with OnDelete, a DPU gets a changed BFB or flavor only when Carbide reprovisions it (dpf-facts 7.2).
+        revisions: how many revisions of a disruptive service may exist at a time; None: DPF's default, 10.
         suffix: the DPUSet is named `<group>-<suffix>`.
-        secure_boot: whether the DPUs boot securely; None leaves them as they are.
+        secure_boot: whether Secure Boot is enabled; None does not change it.
     """
 
     bfb: BFBNameText
@@ -259,27 +259,27 @@ class GroupSpec(Spec):
 
     @model_validator(mode="after")
     def _one_effect(self) -> Self:
-        # The API server takes a wrong combination here, and the operator chokes on it later (dpf-facts 1.3 #10).
+        # The API server accepts an invalid combination here; the operator fails on it later (dpf-facts 1.3 #10).
         effects = {"hold", "no_effect", "custom_action", "drain", "taint", "custom_label"}
         chosen = sorted(effects & self.node_effect.model_fields_set)
         if len(chosen) != 1:
-            said = " and ".join(to_camel(effect) for effect in chosen) or "none"
-            refuse([(("nodeEffect",), f"must have exactly one effect, not {said}")])
+            present = " and ".join(to_camel(effect) for effect in chosen) or "none"
+            refuse([(("nodeEffect",), f"must have exactly one effect, not {present}")])
         return self
 
 
 class SiteSpec(Spec):
-    """A site: what its groups of DPUs get, and the parts they share. Each part is created once.
+    """A site: its groups of DPUs, and the images, flavors, services and networks that they share.
 
     Attributes:
         bfbs: OS images by name.
-        flavors: settings for DPUs by name. A flavor never changes: another one is another name.
-        services: what can run on DPUs, by name; the name is also the deploymentServiceName, unless it says another.
-        interfaces: interfaces that are not a service's own, by name.
-        networks: networks that services' interfaces attach to (DPUServiceNADs), by name.
-        groups: the groups, each a DPUDeployment of that name.
-        operator_bfcfg: False has the operator use its own bf.cfg template rather than a ConfigMap, as Carbide does;
-            None leaves its configuration alone.
+        flavors: DPUFlavors by name. A DPUFlavor is immutable: a change needs another name.
+        services: services by name; the name is also the deploymentServiceName, unless `service` sets another.
+        interfaces: interfaces that do not belong to a service, by name.
+        networks: networks to which interfaces of services are attached (DPUServiceNADs), by name.
+        groups: groups by name, which is also the name of the DPUDeployment.
+        operator_bfcfg: False makes the operator use its own bf.cfg template instead of a ConfigMap, as Carbide does;
+            None does not change its configuration.
     """
 
     bfbs: dict[BFBNameText, Annotated[BFBSpec, Known]]
@@ -291,60 +291,60 @@ class SiteSpec(Spec):
     operator_bfcfg: Literal[False] | None = None
 
     @model_validator(mode="after")
-    def _parts_exist(self) -> Self:
+    def _references_exist(self) -> Self:
         problems = [problem for name, group in self.groups.items() for problem in self._missing(name, group)]
         for name, service in self.services.items():
             if service.service is None and len(name) > SERVICE_NAME_LIMIT:
-                words = f"the name of a service has at most {SERVICE_NAME_LIMIT} characters; say `service` beside it"
-                problems.append((("services", name), words))
+                text = f"a service name has at most {SERVICE_NAME_LIMIT} characters; set `service` to a shorter one"
+                problems.append((("services", name), text))
         for name, service in self.services.items():
             for position, interface in enumerate(service.interfaces):
-                # A name with a slash, or any name at a site that defines no networks, is somebody else's network.
+                # With a slash in the name, or if the site defines no networks, the network is defined elsewhere.
                 known_here = self.networks.keys() | DPF_NETWORKS
                 if self.networks and "/" not in interface.network and interface.network not in known_here:
                     where = ("services", name, "interfaces", position, "network")
-                    problems.append((where, f"there is no network {interface.network}"))
+                    problems.append((where, f"network {interface.network} does not exist"))
         refuse(problems)
         return self
 
     def _missing(self, name: str, group: GroupSpec) -> Iterator[Problem]:
         at = ("groups", name)
         if group.bfb not in self.bfbs:
-            yield (*at, "bfb"), f"there is no BFB {group.bfb}"
+            yield (*at, "bfb"), f"BFB {group.bfb} does not exist"
         if group.flavor not in self.flavors:
-            yield (*at, "flavor"), f"there is no flavor {group.flavor}"
-        called: dict[str, str] = {}
+            yield (*at, "flavor"), f"flavor {group.flavor} does not exist"
+        entries: dict[str, str] = {}
         for position, service in enumerate(group.services):
             where = (*at, "services", position)
             if service not in self.services:
-                yield where, f"there is no service {service}"
+                yield where, f"service {service} does not exist"
             if service in group.services[:position]:
-                yield where, f"{service} is there already"
+                yield where, f"{service} occurs twice"
             else:
-                first = called.setdefault(self.name_of(service), service)
+                first = entries.setdefault(self.name_of(service), service)
                 if first != service:
-                    yield where, f"{service} and {first} are both the service {self.name_of(service)}"
-        for turn, switch in enumerate(group.chains):
+                    yield where, f"{service} and {first} are the same service {self.name_of(service)}"
+        for number, switch in enumerate(group.chains):
             for position, port in enumerate(switch.ports):
-                if port.service is not None and port.service not in called:
-                    at_port = (*at, "chains", turn, "ports", position, "service")
+                if port.service is not None and port.service not in entries:
+                    at_port = (*at, "chains", number, "ports", position, "service")
                     yield at_port, f"{port.service} is not among the services of the group"
         for service, needed in group.depends_on.items():
-            for missing in sorted({service, *needed} - called.keys()):
+            for missing in sorted({service, *needed} - entries.keys()):
                 yield (*at, "dependsOn", service), f"{missing} is not among the services of the group"
 
     def name_of(self, service: str) -> str:
-        """What groups call one of the site's services: its deploymentServiceName."""
+        """The deploymentServiceName of one of the site's services."""
         spec = self.services.get(service)
         return service if spec is None or spec.service is None else spec.service
 
 
 Problem = tuple[tuple[str | int, ...], str]
-"""Where in a description, and what is wrong there."""
+"""The place of a problem in a description, and its text."""
 
 
 def refuse(problems: Iterable[Problem]) -> None:
-    """Raise all of them together, each with its path; nothing if there are none.
+    """Raise all problems in one error, each with its path; do nothing if there are none.
 
     Raises:
         pydantic.ValidationError: with one error per problem.
@@ -360,7 +360,7 @@ def refuse(problems: Iterable[Problem]) -> None:
 
 
 def duplicates(devices: Iterable[tuple[tuple[str | int, ...], DeviceSpec]]) -> Iterator[Problem]:
-    """Devices are told apart by name, serial number and BMC address: those that are not, with their places."""
+    """Report devices that share a name, serial number or BMC address with an earlier one."""
     seen: dict[tuple[str, str], tuple[str | int, ...]] = {}
     for where, device in devices:
         for key, value in (
@@ -370,11 +370,11 @@ def duplicates(devices: Iterable[tuple[tuple[str | int, ...], DeviceSpec]]) -> I
         ):
             first = seen.setdefault((key, value), where)
             if first != where:
-                yield (*where, key), f"{value} is the {key} of {path_of(first)} already"
+                yield (*where, key), f"{value} is already the {key} of {path_of(first)}"
 
 
 def path_of(where: Iterable[str | int]) -> str:
-    """A place in words: hosts[0].devices[1].name."""
+    """The text form of a place: hosts[0].devices[1].name."""
     text = ""
     for part in where:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
@@ -385,33 +385,33 @@ _MAC = re.compile(r"([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}")
 
 
 def node_name(host_bmc_mac: str) -> str:
-    """The name Carbide gives a DPUNode: `node-` and the MAC of the host's BMC (dpf-facts 4).
+    """The name that Carbide gives a DPUNode: `node-` and the MAC address of the host's BMC (dpf-facts 4).
 
     Raises:
-        ValueError: this is no MAC address.
+        ValueError: the argument is not a MAC address.
     """
     return f"node-{_dashed(host_bmc_mac)}"
 
 
 def device_name(dpu_bmc_mac: str) -> str:
-    """The name Carbide gives a DPUDevice: `device-` and the MAC of the DPU's BMC (dpf-facts 4).
+    """The name that Carbide gives a DPUDevice: `device-` and the MAC address of the DPU's BMC (dpf-facts 4).
 
     Raises:
-        ValueError: this is no MAC address.
+        ValueError: the argument is not a MAC address.
     """
     return f"device-{_dashed(dpu_bmc_mac)}"
 
 
 def bmc_mac_of(name: str) -> str:
-    """The MAC of the BMC that a DPUNode or DPUDevice has its name from: what `node_name` and `device_name` were given.
+    """The MAC address in the name of a DPUNode or DPUDevice; the inverse of `node_name` and `device_name`.
 
     Raises:
-        ValueError: it is no name of theirs.
+        ValueError: the name does not have their form.
     """
     prefix, _, dashed = name.partition("-")
     mac = dashed.replace("-", ":")
     if prefix not in {"node", "device"} or ":" in dashed or not _MAC.fullmatch(mac):
-        raise ValueError(f"{name!r} is no name such as node-02-00-00-00-0a-01 or device-02-00-00-00-0b-01")
+        raise ValueError(f"{name!r} is not a name such as node-02-00-00-00-0a-01 or device-02-00-00-00-0b-01")
     return mac.lower()
 
 

@@ -1,11 +1,10 @@
-"""Presets: the services, interfaces and chains that Carbide puts on DPUs, as descriptions to start from.
+"""Presets: descriptions of the services, interfaces and chains that Carbide deploys on DPUs.
 
-Each function returns a description with Carbide's own values, and every one of them can be said otherwise: by the
-function's arguments, or by any field of the description as a further keyword. In a site file, `preset: hbn` stands for
-the same; see docs/how-to/define-a-site.md.
+Each function returns a description with Carbide's values. Its arguments, and any field of the description as a further
+keyword, override them. In a site file, `preset: hbn` has the same effect; see docs/how-to/define-a-site.md.
 
-Source of the values: what Carbide's set-up passes to DPF (dpf-facts 12.1; infra-controller, dpf_services.rs, sdk.rs).
-Carbide's own charts have no public home and no fixed version, so those two are always the site's to say.
+Source of the values: the objects that Carbide creates (dpf-facts 12.1; infra-controller, dpf_services.rs, sdk.rs).
+Carbide's own charts are not published, so a site always specifies their repository and version.
 """
 
 from __future__ import annotations
@@ -37,20 +36,20 @@ __all__ = [
     "networks",
 ]
 
-Values = Mapping[str, Any]  # Any: JSON of a helm chart's own schema
+Values = Mapping[str, Any]  # Any: JSON; each Helm chart has its own schema
 
 DOCA_CHARTS: Final = "https://helm.ngc.nvidia.com/nvidia/doca"
-"""Where NVIDIA publishes the charts of DOCA's services."""
+"""The repository in which NVIDIA publishes the charts of DOCA services."""
 
 VFS: Final = 16
-"""Virtual functions of a host's port, each with an interface in every chain."""
+"""Virtual functions per host port; each has one interface in every chain."""
 
 HBN: Final = "doca-hbn"
 DHCP_SERVER: Final = "carbide-dhcp-server"
 FMDS: Final = "carbide-fmds"
 
 HBN_NETWORK: Final = "mybrhbn"
-"""DPF's own."""
+"""Created by DPF."""
 DHCP_NETWORK: Final = "mybrsfc-dhcp"
 FMDS_NETWORK: Final = "mybrsfc-fmds"
 
@@ -70,10 +69,10 @@ _FIRMWARE: Final = (
     "LINK_TYPE_P1=2",
     "LINK_TYPE_P2=2",
 )
-"""Firmware parameters that every flavor of Carbide's has."""
+"""Firmware parameters of every flavor in Carbide."""
 
 ON_HOST_PORTS: Final = {DHCP_SERVER: "d_", FMDS: "f_"}
-"""Services that have an interface on every port of the host, and what its name begins with."""
+"""Services with one interface per port of the host, and the prefix of the interface's name."""
 
 
 def hbn(
@@ -87,17 +86,18 @@ def hbn(
     values: Values | None = None,
     **fields: Any,  # Any: fields of ServiceSpec
 ) -> ServiceSpec:
-    """Host-based networking: the north/south network of a host, routed on its DPU.
+    """Host-based networking: routes the north/south traffic of a host on its DPU.
 
     Args:
-        version: of the chart doca-hbn.
-        repository: of the chart.
-        vfs: it has an interface for each virtual function of the host, as `interfaces` and `chains` have.
-        uplinks: and one for each of these.
-        network: that its interfaces are on.
-        memory: what it needs, as a Kubernetes quantity.
-        values: for the chart, merged over these.
-        fields: of ServiceSpec, merged over the rest.
+        version: version of the chart doca-hbn.
+        repository: repository of the chart.
+        vfs: number of virtual functions of the host; the service has an interface for each. The same number as in
+            `interfaces` and `chains`.
+        uplinks: physical ports; the service has an interface for each.
+        network: the network of its interfaces.
+        memory: its memory, as a Kubernetes quantity.
+        values: chart values, merged over those of the preset.
+        fields: fields of ServiceSpec, merged over the preset.
     """
     names = _host_ports(vfs)
     ports = [f"{name}_if" for name in (*uplinks, *names)]
@@ -120,14 +120,14 @@ def dts(
     values: Values | None = None,
     **fields: Any,  # Any: fields of ServiceSpec
 ) -> ServiceSpec:
-    """DOCA telemetry: metrics of the DPU, on a port of it.
+    """DOCA Telemetry Service: serves metrics of the DPU on one of its ports.
 
     Args:
-        version: of the chart doca-telemetry.
-        repository: of the chart.
-        port: where metrics are served.
-        values: for the chart, merged over these.
-        fields: of ServiceSpec, merged over the rest.
+        version: version of the chart doca-telemetry.
+        repository: repository of the chart.
+        port: the port of the metrics.
+        values: chart values, merged over those of the preset.
+        fields: fields of ServiceSpec, merged over the preset.
     """
     return _service(
         _source("doca-telemetry", repository, version), *_serving("httpserverport", port, values), fields
@@ -138,7 +138,7 @@ def carbide_dpu_agent(
     *,
     version: str,
     repository: str,
-    hbn: str = HBN,  # the same word, as the site calls the service
+    hbn: str = HBN,  # shadows the function: the name of the service in the site
     dhcp_server: str = DHCP_SERVER,
     fmds: str = FMDS,
     values: Values | None = None,
@@ -147,22 +147,22 @@ def carbide_dpu_agent(
     """Carbide's agent: configures HBN, the DHCP server and the metadata service of its DPU.
 
     Args:
-        version: of the chart.
-        repository: of the chart.
-        hbn: what the group calls HBN.
-        dhcp_server: what the group calls Carbide's DHCP server.
-        fmds: what the group calls Carbide's metadata service.
-        values: for the chart, merged over these; the image and its pull secret among them.
-        fields: of ServiceSpec, merged over the rest.
+        version: version of the chart.
+        repository: repository of the chart.
+        hbn: name of HBN in the group.
+        dhcp_server: name of Carbide's DHCP server in the group.
+        fmds: name of Carbide's metadata service in the group.
+        values: chart values, merged over those of the preset, such as the image and its pull secret.
+        fields: fields of ServiceSpec, merged over the preset.
     """
-    # The operator fills in what it calls a service; its name is not known before (DPF, DPUServiceConfiguration).
+    # The operator generates the names of services and fills them in here (DPF, DPUServiceConfiguration).
     services = {
         "dhcp_server": {
-            "service_name": _name_of(dhcp_server),
+            "service_name": _generated_name(dhcp_server),
             "interface_prepend": ON_HOST_PORTS[DHCP_SERVER],
         },
-        "fmds": {"service_name": _name_of(fmds)},
-        "hbn": {"nvue_https_address": _name_of(hbn)},
+        "fmds": {"service_name": _generated_name(fmds)},
+        "hbn": {"nvue_https_address": _generated_name(hbn)},
     }
     return _service(
         _source("carbide-dpu-agent", repository, version),
@@ -184,12 +184,12 @@ def carbide_dhcp_server(
     """Carbide's DHCP server: answers on every port of the host.
 
     Args:
-        version: of the chart.
-        repository: of the chart.
-        vfs: it has an interface for each virtual function, as `interfaces` and `chains` have.
-        network: that its interfaces are on; `networks` has it.
-        values: for the chart, merged over these.
-        fields: of ServiceSpec, merged over the rest.
+        version: version of the chart.
+        repository: repository of the chart.
+        vfs: number of virtual functions; the same as in `interfaces` and `chains`.
+        network: the network of its interfaces, which `networks` defines.
+        values: chart values, merged over those of the preset.
+        fields: fields of ServiceSpec, merged over the preset.
     """
     more = {"interfaces": _on_host_ports(DHCP_SERVER, vfs, network)}
     return _service(_source("carbide-dhcp-server", repository, version), merged({}, values), more, fields)
@@ -207,12 +207,12 @@ def carbide_fmds(
     """Carbide's metadata service: answers on every port of the host.
 
     Args:
-        version: of the chart.
-        repository: of the chart.
-        vfs: it has an interface for each virtual function, as `interfaces` and `chains` have.
-        network: that its interfaces are on; `networks` has it.
-        values: for the chart, merged over these.
-        fields: of ServiceSpec, merged over the rest.
+        version: version of the chart.
+        repository: repository of the chart.
+        vfs: number of virtual functions; the same as in `interfaces` and `chains`.
+        network: the network of its interfaces, which `networks` defines.
+        values: chart values, merged over those of the preset.
+        fields: fields of ServiceSpec, merged over the preset.
     """
     more = {"interfaces": _on_host_ports(FMDS, vfs, network)}
     return _service(_source("carbide-fmds", repository, version), merged({}, values), more, fields)
@@ -226,14 +226,14 @@ def carbide_otelcol(
     values: Values | None = None,
     **fields: Any,  # Any: fields of ServiceSpec
 ) -> ServiceSpec:
-    """Carbide's collector: what the DPU's services measure, on a port of it.
+    """Carbide's telemetry collector: serves the metrics of the services of the DPU on one of its ports.
 
     Args:
-        version: of the chart.
-        repository: of the chart.
-        port: where metrics are served.
-        values: for the chart, merged over these.
-        fields: of ServiceSpec, merged over the rest.
+        version: version of the chart.
+        repository: repository of the chart.
+        port: the port of the metrics.
+        values: chart values, merged over those of the preset.
+        fields: fields of ServiceSpec, merged over the preset.
     """
     return _service(
         _source("carbide-otelcol", repository, version), *_serving("prometheus", port, values), fields
@@ -244,7 +244,7 @@ def interfaces(*, vfs: int = VFS, uplinks: Sequence[str] = ("p0",)) -> dict[str,
     """The ports of a DPU: its uplinks, the host's physical function, and the host's virtual functions.
 
     Args:
-        vfs: how many virtual functions.
+        vfs: number of virtual functions.
         uplinks: names of physical ports.
     """
     described: dict[str, Any] = {
@@ -261,10 +261,10 @@ def interfaces(*, vfs: int = VFS, uplinks: Sequence[str] = ("p0",)) -> dict[str,
 
 
 def networks(*, mtu: int = 1500) -> dict[str, DPUServiceNADSpec]:
-    """The networks of Carbide's own services; HBN's is DPF's own.
+    """The networks of Carbide's services; DPF creates that of HBN.
 
     Args:
-        mtu: bytes.
+        mtu: MTU in bytes.
     """
     spec = DPUServiceNADSpec(resource_type="sf", bridge="br-sfc", ipam=False, service_mtu=mtu)
     return dict.fromkeys((DHCP_NETWORK, FMDS_NETWORK), spec)
@@ -278,14 +278,14 @@ def chains(
     host_services: Mapping[str, str] = ON_HOST_PORTS,
     mtu: int = 1500,
 ) -> tuple[SwitchSpec, ...]:
-    """How the services are connected: every uplink with HBN, every port of the host with HBN and Carbide's services.
+    """The chains: each uplink is connected to HBN, each port of the host to HBN and Carbide's services.
 
     Args:
-        vfs: how many virtual functions.
+        vfs: number of virtual functions.
         uplinks: names of physical ports.
-        hbn: what the group calls HBN.
-        host_services: the other services on the host's ports, and what their interfaces' names begin with.
-        mtu: bytes.
+        hbn: name of HBN in the group.
+        host_services: the other services on the host's ports, and the prefixes of their interfaces' names.
+        mtu: MTU in bytes.
     """
     switches = [
         SwitchSpec(ports=(_port(name), PortSpec(service=hbn, interface=f"{name}_if")), mtu=mtu)
@@ -302,15 +302,15 @@ def chains(
 
 
 def flavor(*, vfs: int = VFS, scalable_functions: int | None = None, **fields: Any) -> DPUFlavorSpec:
-    """Settings of a BlueField-3 with one port for the host, as HBN needs them.
+    """The DPUFlavor of a BlueField-3 with one port for the host, with the settings that HBN requires.
 
-    The bridges that its services are plugged into (br-sfc, br-hbn) are the site's to make, by `ovs`.
+    It does not create the bridges to which services are connected (br-sfc, br-hbn); the site does, by `ovs`.
 
     Args:
-        vfs: how many virtual functions the host gets.
-        scalable_functions: how many interfaces of services fit; None: those that the presets for so many virtual
-            functions have, and ten to spare.
-        fields: of DPUFlavorSpec, under their wire names, merged over the rest.
+        vfs: number of virtual functions of the host.
+        scalable_functions: maximum number of interfaces of services; None: as many as the presets use with `vfs`
+            virtual functions, and ten more.
+        fields: fields of DPUFlavorSpec under their wire names, merged over the preset.
     """
     if scalable_functions is None:
         scalable_functions = len(hbn(vfs=vfs).interfaces) + len(ON_HOST_PORTS) * len(_host_ports(vfs)) + 10
@@ -320,7 +320,7 @@ def flavor(*, vfs: int = VFS, scalable_functions: int | None = None, **fields: A
                 {
                     "dpuMode": "zero-trust",
                     "bfcfgParameters": ["UPDATE_ATF_UEFI=yes", "UPDATE_DPU_OS=yes", "WITH_NIC_FW_UPDATE=yes"],
-                    # The wildcard is the only entry that takes all devices (dpf-facts 12.3 #21).
+                    # Only the wildcard applies to all devices (dpf-facts 12.3 #21).
                     "nvconfig": [
                         {
                             "device": "*",
@@ -340,13 +340,13 @@ def flavor(*, vfs: int = VFS, scalable_functions: int | None = None, **fields: A
 
 
 def group(*, bfb: str, flavor: str, services: Sequence[str], **fields: Any) -> GroupSpec:
-    """A group as Carbide has its one: hosts that are Carbide's, a hold before they are disturbed, OnDelete.
+    """A group as in Carbide: hosts that Carbide controls, a hold before disruption, and strategy OnDelete.
 
     Args:
         bfb: name of one of the site's BFBs.
         flavor: name of one of its flavors.
         services: names of its services.
-        fields: of GroupSpec, merged over the rest; `node_labels` says which hosts, where there are several groups.
+        fields: fields of GroupSpec, merged over the preset; with more than one group, `node_labels` selects the hosts.
     """
     labels = {known.DPU_ENABLED_LABEL: "true", known.CARBIDE_CONTROLLED_NODE_LABEL: "true"}
     described = {"bfb": bfb, "flavor": flavor, "services": services, "nodeLabels": labels}
@@ -354,7 +354,7 @@ def group(*, bfb: str, flavor: str, services: Sequence[str], **fields: Any) -> G
 
 
 def merged(values: Values, over: Values | None) -> dict[str, Any]:
-    """Values with others over them: maps are merged, anything else is replaced, None takes away (RFC 7386)."""
+    """Merge `over` into values: mappings are merged, other values replaced, None removes a key (RFC 7386)."""
     result = dict(values)
     for key, value in (over or {}).items():
         if value is None:
@@ -374,7 +374,7 @@ def _source(chart: str, repository: str, version: str) -> dict[str, str]:
 def _service(source: Values, values: Values, more: Values, fields: Values) -> ServiceSpec:
     described: dict[str, Any] = {
         "chart": {"source": source},
-        # As Carbide has it: a change of a service does not send Ready DPUs through the node effect (dpf-facts 11).
+        # As in Carbide: a change of a service does not cause a node effect for Ready DPUs (dpf-facts 11).
         "disruptive": False,
         **more,
     }
@@ -384,7 +384,7 @@ def _service(source: Values, values: Values, more: Values, fields: Values) -> Se
 
 
 def _serving(name: str, port: int, values: Values | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Chart values and description of a service that serves metrics on a port of the DPU."""
+    """Chart values and fields of a service that serves metrics on a port of the DPU."""
     ports = {"serviceType": "None", "ports": [{"name": name, "port": port, "protocol": "TCP"}]}
     return merged({"exposedPorts": {"ports": {name: True}}}, values), {
         "configuration": {"configPorts": ports}
@@ -392,7 +392,7 @@ def _serving(name: str, port: int, values: Values | None) -> tuple[dict[str, Any
 
 
 def _aliased(spec: type[ServiceSpec] | type[GroupSpec], fields: Values) -> dict[str, Any]:
-    """Fields under the names that files use, so that they meet those they are merged over."""
+    """Fields under the names of the site file, so that merging finds the same keys."""
     aliases = {name: field.alias or name for name, field in spec.model_fields.items()}
     return {aliases.get(name, name): _plain(value) for name, value in fields.items()}
 
@@ -402,7 +402,7 @@ def _plain(value: Any) -> Any:  # Any: a field's value
 
 
 def _host_ports(vfs: int) -> list[str]:
-    """Names of the host's ports as the DPU sees them: the physical function, then the virtual ones."""
+    """Names of the host's ports on the DPU: the physical function, then the virtual functions."""
     return ["pf0hpf", *(f"pf0vf{number}" for number in range(vfs))]
 
 
@@ -415,5 +415,5 @@ def _port(name: str) -> PortSpec:
     return PortSpec(labels={"interface": name})
 
 
-def _name_of(service: str) -> str:
+def _generated_name(service: str) -> str:
     return f'{{{{ (index .Services "{service}").Name }}}}'

@@ -29,7 +29,7 @@ from dpf_async.errors import (
     UsageError,
 )
 from dpf_async.models import DPU
-from tests.support.event_text import dpu_watch, initial_events, next_events
+from tests.support.event_lines import initial_lines, next_lines, open_stream
 from tests.support.objects import dpu
 from tests.support.scripted import HOST, Exchange, Script, Scripted, answering, listing, refusing, status
 from tests.support.virtual_time import virtual_time
@@ -279,9 +279,9 @@ async def test_d9_a_server_with_a_trusted_certificate_is_accepted(authority: Aut
         trusting(server, authority) as dpf,
         dpf.resource(DPU).watch() as stream,
     ):
-        await initial_events(stream)
+        await initial_lines(stream)
         await (await server.watch()).send(server.modified(dpu("a", 101)))
-        events = await next_events(stream, 1)
+        events = await next_lines(stream, 1)
 
     assert events == ["a@101 updated (watch)"]
 
@@ -340,7 +340,7 @@ async def test_a_replaced_authority_is_reloaded_without_an_error(
         trusting(server, trusted) as dpf,
         dpf.resource(DPU).watch() as stream,
     ):
-        await initial_events(stream)
+        await initial_lines(stream)
         watch = await server.watch()
         server.refuse()
         server.tls = new.serving()
@@ -349,7 +349,7 @@ async def test_a_replaced_authority_is_reloaded_without_an_error(
 
         watch.reset()
         await (await server.watch()).send(server.modified(dpu("a", 101)))
-        events = await next_events(stream, 1)
+        events = await next_lines(stream, 1)
 
     assert events == ["a@101 updated (watch)"]
 
@@ -380,7 +380,7 @@ async def test_j3_cancellation_closes_a_silent_tls_connection_at_once(
     async with Scripted(dpu("a", 10), tls=authority.serving()) as server:
         with anyio.CancelScope() as scope:
             async with trusting(server, authority) as dpf, dpf.resource(DPU).watch() as stream:
-                await initial_events(stream)
+                await initial_lines(stream)
                 await server.watch()
                 cancelled_at = anyio.current_time()
                 scope.cancel()
@@ -434,10 +434,10 @@ async def test_l2_a_watch_with_a_rejected_token_is_opened_again_with_the_new_one
         await dpf.resource(DPU).list()
         token.holds("new")
         async with dpf.resource(DPU).watch() as stream:
-            await initial_events(stream)
+            await initial_lines(stream)
             watch = await server.watch()
             await watch.send(server.modified(dpu("a", 101)))
-            events = await next_events(stream, 1)
+            events = await next_lines(stream, 1)
 
     assert watch.request.headers["authorization"] == "Bearer new"
     assert events == ["a@101 updated (watch)"]
@@ -492,13 +492,13 @@ async def test_l3_a_missing_token_file_does_not_replace_the_401(token: TokenFile
 
 @virtual_time
 async def test_l4_an_expired_token_does_not_interrupt_a_running_watch() -> None:
-    async with dpu_watch(dpu("a", 10)) as (server, dpf, stream):
+    async with open_stream(dpu("a", 10)) as (server, dpf, stream):
         watch = await server.watch()
         server.on_other = server.on_list = refusing(401, "Unauthorized")
         with pytest.raises(Unauthorized):
             await dpf.resource(DPU).get("a")
         await watch.send(server.modified(dpu("a", 101)))
-        events = await next_events(stream, 1)
+        events = await next_lines(stream, 1)
 
     assert events == ["a@101 updated (watch)"]
 

@@ -92,7 +92,7 @@ def test_a_client_that_is_left_leaves_no_connection_of_a_running_watch(
             async with nodes.watch() as events:
                 assert await anext(events) == Synced()
                 await nodes.create(DPUNode(metadata=ObjectMeta(name="node-1")))
-                # ListenerAdapter by the watch: it runs, and over TLS.
+                # Reported by the watch: it runs, and over TLS.
                 assert isinstance(await anext(events), Added)
 
     with warnings.catch_warnings(record=True) as told:

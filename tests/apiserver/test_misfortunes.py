@@ -253,7 +253,7 @@ async def test_a_kind_that_is_deleted_and_defined_again_is_told_object_by_object
         told = await story.told(3)
 
     assert sorted(gone) == ["a deleted (watch)", "b deleted (watch)"]
-    # ListenerAdapter by the list, or by the watch that follows it: that depends on who is first.
+    # Reported by the list, or by the watch that follows it: whichever is first.
     assert told in (["gap", "a added (relist)", "resumed"], ["gap", "resumed", "a added (watch)"])
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from dpf_async import DPFClient, Permission, discover, provision, reprovision, rollback, upgrade
-from dpf_async._diagnostics.permissions import NEEDS, ROLES, Role, needs_of
+from dpf_async._diagnostics.permissions import NEEDS, ROLES, Role, permissions_of_role
 from dpf_async.errors import Forbidden
 from dpf_async.levels import external_reboot_required, node_effect_held, ready
 from dpf_async.models import ObjectMeta, Secret, known
@@ -218,7 +218,9 @@ async def test_an_observer_may_look_on_and_nothing_else(own_cluster: RealCluster
         hosts = Hosts(held=host, asking=asking.name, dpu=view.dpus[0].name)
 
         assert (await dpf.check_access("observer")).missing == ()
-        assert set((await dpf.check_access()).missing) == needs_of("operator") - needs_of("observer")
+        assert set((await dpf.check_access()).missing) == permissions_of_role(
+            "operator"
+        ) - permissions_of_role("observer")
         with anyio.fail_after(GUARD):
             for operation in ROLES["observer"]:
                 await CALLS[operation](dpf, hosts)

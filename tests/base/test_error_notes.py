@@ -34,7 +34,9 @@ async def test_a_site_of_which_one_object_may_not_be_made_is_not_begun() -> None
         with pytest.raises(Forbidden) as refused:
             await site.dpf.create_initialization_objects(minimal_site(), bmc_password="secret")
 
-        assert notes_of(refused, "create", "dpuflavors") == ["nothing was created or changed; run it again"]
+        assert notes_of(refused, "create", "dpuflavors") == [
+            "nothing was created or changed; repeat the call"
+        ]
         assert site.server.resource_version == before
 
 
@@ -66,8 +68,8 @@ async def test_a_reboot_that_may_not_be_told_says_that_it_was_done_and_that_the_
             await provision(site.dpf, HostSpec(name=NODE, devices=DEVICES), reboot=reboot, timeout=20)
 
         answered, flow = notes_of(refused, "patch", "dpunodes")
-        assert answered.startswith(f"the external reboot of DPUNode {NODE} was attended to before that")
-        assert "the request stands" in answered
+        assert answered.startswith(f"the work for the external reboot of DPUNode {NODE} was done before that")
+        assert "the request is still pending" in answered
         assert flow == f"registered before that: DPUNode {NODE}; provision it again to go on from there"
         assert reboots == [NODE]
         assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations()

@@ -1,46 +1,28 @@
-"""dpf-async as its users have it: a process, its output, its exit status."""
+"""Runs dpf-async for a test: its output and its exit status."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import anyio
 import pytest
 
-DPF_ASYNC = Path(sys.executable).with_name("dpf-async")
+from tests.cli.in_process import Completed, run
 
-
-@dataclass(frozen=True)
-class Ended:
-    """A verb that came to its end."""
-
-    status: int
-    out: str
-    err: str
-
-
-RunCLI = Callable[..., Awaitable[Ended]]
+RunCLI = Callable[..., Awaitable[Completed]]
 
 
 @pytest.fixture
 def run_cli(tmp_path: Path) -> RunCLI:
-    """Runs dpf-async where there is no kubeconfig but a named one, and no terminal."""
+    """Runs dpf-async in tmp_path, without a terminal and without a kubeconfig unless an option names one."""
 
-    async def run(*arguments: str | Path, stdin: bytes = b"") -> Ended:
-        environment = {key: value for key, value in os.environ.items() if key != "KUBECONFIG"}
-        environment |= {"HOME": str(tmp_path), "COLUMNS": "200"}
-        with anyio.fail_after(60):
-            done = await anyio.run_process(
-                [str(DPF_ASYNC), *map(str, arguments)],
-                check=False,
-                cwd=tmp_path,
-                env=environment,
-                input=stdin,
-            )
-        return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+    async def run_here(*arguments: str | Path, stdin: bytes = b"", columns: int | None = 200) -> Completed:
+        unset = {"KUBECONFIG", "COLUMNS"}
+        environment = {key: value for key, value in os.environ.items() if key not in unset}
+        environment["HOME"] = str(tmp_path)
+        if columns is not None:
+            environment["COLUMNS"] = str(columns)
+        return await run(list(map(str, arguments)), cwd=tmp_path, environment=environment, stdin=stdin)
 
-    return run
+    return run_here

@@ -1,4 +1,4 @@
-"""The reference page, and the help of every verb, say what the verbs are."""
+"""The reference page is up to date, and the help of every verb is complete."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dpf_async.cli.reference import page, verbs
 from tests.cli.conftest import RunCLI
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "dpf-async.md"
-TAUGHT = [name for name, _ in verbs() if name != "dpf-async sim operator"]  # argparse's own, see its --help
+DOCUMENTED = [name for name, _ in verbs() if name != "dpf-async sim operator"]  # its help is argparse's
 FLOWS = {
     *(f"dpf-async site {verb}" for verb in ("plan", "apply", "status")),
     *(f"dpf-async host {verb}" for verb in ("register", "provision", "delete")),
@@ -20,16 +20,16 @@ FLOWS = {
 }
 
 
-def test_the_page_is_what_the_verbs_say() -> None:
+def test_the_page_is_generated_from_the_present_verbs() -> None:
     assert PAGE.read_text() == page(), "python -m dpf_async.cli.reference > docs/reference/dpf-async.md"
 
 
 def test_there_is_a_verb_for_each_flow() -> None:
-    assert set(TAUGHT) >= FLOWS
+    assert set(DOCUMENTED) >= FLOWS
 
 
-@pytest.mark.parametrize("name", TAUGHT)
-def test_every_verb_says_what_it_does_with_an_example_and_its_exit_status(name: str) -> None:
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_every_verb_has_help_an_example_and_its_exit_status(name: str) -> None:
     verb = dict(verbs())[name]
 
     assert verb.help

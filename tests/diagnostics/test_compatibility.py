@@ -1,4 +1,4 @@
-"""What a cluster's kinds have become, told before it is met: each difference, what it does, and to whom."""
+"""Differences between the kinds of a cluster and the models: each with its effect and the affected operations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Schema = dict[str, Any]  # Any: the values of a JSON schema's keywords
 
 
 def published(kind: type[Resource]) -> Schema:
-    """The schema of a kind as a server of this release has it."""
+    """The schema of a kind as a server of this release publishes it."""
     return copy.deepcopy(dict(schema_of(kind)))
 
 
@@ -40,11 +40,11 @@ def require(schema: Schema, name: str, **property_: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_server_of_this_release_differs_in_nothing(kind: type[Resource]) -> None:
+def test_a_server_of_this_release_has_no_differences(kind: type[Resource]) -> None:
     assert found(kind, lambda _: None) == []
 
 
-def test_a_field_that_this_version_writes_and_that_is_gone_breaks_who_writes_it() -> None:
+def test_removal_of_a_written_field_breaks_the_operations_that_write_it() -> None:
     (finding,) = found(DPUDeployment, lambda theirs: at(theirs, "spec", "dpus")["properties"].pop("bfb"))
 
     assert (finding.kind, finding.path, finding.effect) == ("DPUDeployment", ".spec.dpus.bfb", Effect.BREAKS)
@@ -52,26 +52,26 @@ def test_a_field_that_this_version_writes_and_that_is_gone_breaks_who_writes_it(
     assert "create_initialization_objects" in finding.operations
 
 
-def test_a_field_that_this_version_decides_by_and_that_is_gone_breaks() -> None:
+def test_removal_of_a_field_that_decisions_depend_on_breaks() -> None:
     (finding,) = found(DPU, lambda theirs: at(theirs, "status")["properties"].pop("phase"))
 
     assert (finding.path, finding.effect) == (".status.phase", Effect.BREAKS)
     assert "is_dpu_ready" in finding.operations
 
 
-def test_a_field_that_nothing_here_reads_may_break_who_reads_it() -> None:
+def test_removal_of_a_field_that_the_library_does_not_read_may_break() -> None:
     (finding,) = found(DPU, lambda theirs: at(theirs, "status")["properties"].pop("dpfVersion"))
 
     assert finding.effect == Effect.MAY_BREAK
 
 
-def test_a_new_field_is_harmless_and_hits_nobody() -> None:
+def test_a_new_field_is_harmless_and_affects_no_operation() -> None:
     (finding,) = found(DPU, lambda theirs: at(theirs, "spec")["properties"].update(tray={"type": "string"}))
 
     assert (finding.path, finding.effect, finding.operations) == (".spec.tray", Effect.HARMLESS, ())
 
 
-def test_a_field_that_is_required_now_breaks_whoever_creates_the_kind() -> None:
+def test_a_newly_required_field_breaks_the_operations_that_create_the_kind() -> None:
     findings = found(DPUNode, lambda theirs: require(at(theirs, "spec"), "rack", type="string"))
 
     (broken,) = (finding for finding in findings if finding.effect == Effect.BREAKS)
@@ -79,19 +79,19 @@ def test_a_field_that_is_required_now_breaks_whoever_creates_the_kind() -> None:
     assert "create_dpu_node" in broken.operations
 
 
-def test_a_required_field_with_a_default_breaks_nobody() -> None:
+def test_a_required_field_with_a_default_is_harmless() -> None:
     findings = found(DPUNode, lambda theirs: require(at(theirs, "spec"), "rack", type="string", default="a"))
 
     assert [finding.effect for finding in findings] == [Effect.HARMLESS]
 
 
-def test_what_is_required_of_a_kind_that_only_dpf_creates_is_harmless() -> None:
+def test_a_required_field_of_a_kind_that_only_dpf_creates_is_harmless() -> None:
     findings = found(DPUSet, lambda theirs: require(at(theirs, "spec"), "rack", type="string"))
 
     assert {finding.effect for finding in findings} == {Effect.HARMLESS}
 
 
-def test_new_phases_are_harmless_and_phases_that_are_gone_do_not_come() -> None:
+def test_added_and_removed_phases_are_harmless() -> None:
     def rename(theirs: Schema) -> None:
         phase = at(theirs, "status", "phase")
         phase["enum"] = [*(value for value in phase["enum"] if value != "Rebooting"), "Updating Firmware"]
@@ -100,19 +100,19 @@ def test_new_phases_are_harmless_and_phases_that_are_gone_do_not_come() -> None:
 
     assert {finding.effect for finding in findings} == {Effect.HARMLESS}
     assert any("'Updating Firmware'" in finding.text for finding in findings)
-    assert any("'Rebooting' do not come any more" in finding.text for finding in findings)
+    assert any("'Rebooting' do not occur any more" in finding.text for finding in findings)
 
 
-def test_values_that_are_refused_now_break_whoever_sends_them() -> None:
+def test_rejection_of_a_written_value_breaks_the_operations_that_write_it() -> None:
     def strict(theirs: Schema) -> None:
         at(theirs, "spec", "dpus", "dpuSetStrategy", "type")["enum"] = ["RollingUpdate"]
 
     (finding,) = found(DPUDeployment, strict)
 
-    assert (finding.effect, finding.text) == (Effect.BREAKS, "values 'OnDelete' are refused now")
+    assert (finding.effect, finding.text) == (Effect.BREAKS, "values 'OnDelete' are rejected now")
 
 
-def test_another_type_breaks_and_a_tighter_bound_may_break() -> None:
+def test_another_type_breaks_and_a_stricter_limit_may_break() -> None:
     def change(theirs: Schema) -> None:
         at(theirs, "spec", "url")["type"] = "object"
         at(theirs, "spec", "url")["maxLength"] = 10
@@ -123,7 +123,7 @@ def test_another_type_breaks_and_a_tighter_bound_may_break() -> None:
     assert effects["maxLength"] == Effect.MAY_BREAK
 
 
-def test_what_a_model_leaves_open_is_no_news() -> None:
+def test_differences_in_open_parts_of_a_model_are_ignored() -> None:
     def closed(theirs: Schema) -> None:
         spec = at(theirs, "spec")
         del spec["x-kubernetes-preserve-unknown-fields"]
@@ -138,9 +138,9 @@ def test_what_a_model_leaves_open_is_no_news() -> None:
     assert finding.effect == Effect.HARMLESS
 
 
-def test_the_text_says_the_verdict_first_and_the_worst_before_the_rest() -> None:
+def test_the_text_begins_with_the_verdict_and_lists_the_most_severe_findings_first() -> None:
     bad = Finding(
-        "DPU", ".status.phase", Effect.BREAKS, "gone: this version decides by it", ("is_dpu_ready",)
+        "DPU", ".status.phase", Effect.BREAKS, "removed: this version depends on it", ("is_dpu_ready",)
     )
     good = Finding("DPU", ".spec.tray", Effect.HARMLESS, "new")
     compatibility = Compatibility((bad, good), unpublished=("svc.dpu.nvidia.com/v1alpha1",))
@@ -148,13 +148,13 @@ def test_the_text_says_the_verdict_first_and_the_worst_before_the_rest() -> None
     assert not compatibility.compatible
     assert str(compatibility).splitlines() == [
         "not compatible: 1 breaks, 1 harmless",
-        "  breaks: DPU.status.phase: gone: this version decides by it (used by is_dpu_ready)",
+        "  breaks: DPU.status.phase: removed: this version depends on it (used by is_dpu_ready)",
         "  harmless: DPU.spec.tray: new",
         "  not checked: the server publishes no schemas of svc.dpu.nvidia.com/v1alpha1",
     ]
 
 
-def test_upstreams_own_crds_break_nothing() -> None:
+def test_the_crds_of_upstream_break_no_operation() -> None:
     schemas = {
         manifest["spec"]["names"]["kind"]: manifest["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
         for manifest in manifests_of("upstream")

@@ -1,4 +1,4 @@
-"""A policy that acts on the health of hosts: on the newest state, one act at a time, whatever fails."""
+"""The monitor calls a policy with the newest health of each host, one call at a time, also after failures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from dpf_async import ObjectState, Progress, monitor
 from dpf_async._readers.health_stream import damping
-from dpf_async._session.node_handle import is_something
+from dpf_async._session.host_streams import exists_or_is_referenced
 from dpf_async.health import (
     CriticalServicesDown,
     HealthPolicy,
@@ -23,12 +23,12 @@ from tests.support.stores import Stores, listening
 from tests.support.virtual_time import virtual_time
 
 
-class SiteOfStores:
-    """Two hosts whose health is what the test says."""
+class StoredSite:
+    """Hosts whose objects a test writes directly into stores."""
 
     def __init__(self) -> None:
         self._stores = Stores()
-        self._site = self._stores.site()
+        self._site = self._stores.join()
 
     def health_transitions(
         self, *, label_selector: str, down_after: float, up_after: float, still_after: float | None
@@ -38,8 +38,8 @@ class SiteOfStores:
             lambda: listening(self._site),
             damping(down_after=down_after, up_after=up_after, still_after=still_after),
             key=None,
-            keys=lambda: sorted(self._site.names()),
-            select=is_something,
+            existing=lambda: sorted(self._site.names()),
+            matches=exists_or_is_referenced,
         )
 
     def show(self, host: str, *, critical: str = "True", others: str = "True", uid: str = "") -> None:
@@ -54,20 +54,20 @@ class SiteOfStores:
             self._stores.delete(view.node)
 
     def _dpu(self, host: str, device: str, critical: str, others: str) -> ObjectState[DPU]:
-        said = [
+        conditions = [
             condition("DPUServiceCriticalPodsReady", critical),
             condition("DPUServiceNonCriticalPodsReady", others),
         ]
-        return dpu(f"dpu-of-{host}", node=host, device=device, operationalConditions=said)
+        return dpu(f"dpu-of-{host}", node=host, device=device, operationalConditions=conditions)
 
 
-class Diary(HealthPolicy):
-    """Writes down what it is asked to do, and does with it what the test says."""
+class Recorder(HealthPolicy):
+    """Records its calls, and runs the function of a test for each."""
 
-    def __init__(self, does: Callable[[str, str], Awaitable[None]] | None = None) -> None:
+    def __init__(self, action: Callable[[str, str], Awaitable[None]] | None = None) -> None:
         self.acts: list[str] = []
         self.at: list[float] = []
-        self._does = does
+        self._action = action
         self._busy: set[str] = set()
 
     async def remove_from_pool(self, host: NodeHealth) -> None:
@@ -82,151 +82,151 @@ class Diary(HealthPolicy):
     async def investigate(self, host: NodeHealth, problem: HealthProblem) -> None:
         await self._act("investigate" if problem in host.problems else "wrong", host.node)
 
-    async def forget(self, node: str) -> None:
-        await self._act("forget", node)
+    async def discard(self, node: str) -> None:
+        await self._act("discard", node)
 
     async def _act(self, act: str, host: str) -> None:
-        # Whatever is raised here is a failure of the policy and tried again: what is wrong has to be written down.
-        self.acts.append(f"{host} {act}" if host not in self._busy else f"{host} is busy already")
+        # An exception would count as a failure of the policy and be retried, so errors are recorded instead.
+        self.acts.append(f"{host} {act}" if host not in self._busy else f"{host} is already busy")
         self._busy.add(host)
         try:
             self.at.append(anyio.current_time())
-            if self._does is not None:
-                await self._does(host, act)
+            if self._action is not None:
+                await self._action(host, act)
         finally:
             self._busy.discard(host)
 
 
 async def idle() -> None:
-    """Until nobody has anything to do at this time: the clock jumps a second then."""
+    """Let all tasks run until they wait; the clock then jumps a second."""
     await anyio.sleep(1)
 
 
 @virtual_time
-async def test_every_host_is_told_of_once_when_a_monitor_begins() -> None:
-    site, diary = SiteOfStores(), Diary()
+async def test_a_new_monitor_calls_the_policy_once_for_every_host() -> None:
+    site, recorder = StoredSite(), Recorder()
     site.show("a")
     site.show("b", critical="False")
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(monitor, site, diary)
+        tasks.start_soon(monitor, site, recorder)
         await idle()
         tasks.cancel_scope.cancel()
 
-    assert sorted(diary.acts) == ["a return_to_pool", "b remove_from_pool"]
+    assert sorted(recorder.acts) == ["a return_to_pool", "b remove_from_pool"]
 
 
 @virtual_time
-async def test_a_slow_act_is_followed_by_the_newest_state_only_and_keeps_no_other_host_waiting() -> None:
-    site, go = SiteOfStores(), anyio.Event()
+async def test_after_a_slow_call_only_the_newest_state_is_handled_and_other_hosts_are_not_delayed() -> None:
+    site, go = StoredSite(), anyio.Event()
 
     async def wait(host: str, act: str) -> None:
         if host == "a" and not go.is_set():
             await go.wait()
 
-    diary = Diary(wait)
+    recorder = Recorder(wait)
     site.show("a")
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(monitor, site, diary)
+        tasks.start_soon(monitor, site, recorder)
         await idle()
         for critical in ("False", "True", "False", "True", "False"):
             site.show("a", critical=critical)
             await idle()
         site.show("b")
         await idle()
-        while_waiting = list(diary.acts)
+        while_waiting = list(recorder.acts)
         go.set()
         await idle()
         tasks.cancel_scope.cancel()
 
     assert while_waiting == ["a return_to_pool", "b return_to_pool"]
-    assert diary.acts == [*while_waiting, "a remove_from_pool"]
+    assert recorder.acts == [*while_waiting, "a remove_from_pool"]
 
 
 @virtual_time
-async def test_what_failed_is_tried_again_until_it_succeeds_and_not_too_often() -> None:
-    site, repaired = SiteOfStores(), False
+async def test_a_failed_call_is_retried_with_backoff_until_it_succeeds() -> None:
+    site, repaired = StoredSite(), False
 
     async def fail(host: str, act: str) -> None:
         if not repaired:
             raise ConnectionError("the inventory is down")
 
-    diary, told = Diary(fail), list[Progress]()
+    recorder, reported = Recorder(fail), list[Progress]()
     site.show("a", critical="False")
     async with anyio.create_task_group() as tasks:
 
         async def run() -> None:
-            await monitor(site, diary, progress=told.append)
+            await monitor(site, recorder, progress=reported.append)
 
         tasks.start_soon(run)
         await anyio.sleep(3600)
-        attempts = len(diary.acts)
+        attempts = len(recorder.acts)
         repaired = True
         await anyio.sleep(61)
         tasks.cancel_scope.cancel()
 
-    assert set(diary.acts) == {"a remove_from_pool"}
+    assert set(recorder.acts) == {"a remove_from_pool"}
     assert 60 < attempts < 250
-    assert len(diary.acts) == attempts + 1
-    assert "the inventory is down" in str(told[1])
-    assert str(told[-1]) == "DPUNode a: remove_from_pool done"
+    assert len(recorder.acts) == attempts + 1
+    assert "the inventory is down" in str(reported[1])
+    assert str(reported[-1]) == "DPUNode a: remove_from_pool done"
 
 
 @virtual_time
-async def test_a_failing_act_never_hides_what_is_true_by_now() -> None:
-    site = SiteOfStores()
+async def test_a_failing_call_is_replaced_by_one_for_the_newest_state() -> None:
+    site = StoredSite()
 
     async def fail(host: str, act: str) -> None:
         if act == "return_to_pool":
             raise ConnectionError
 
-    diary = Diary(fail)
+    recorder = Recorder(fail)
     site.show("a")
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(monitor, site, diary)
+        tasks.start_soon(monitor, site, recorder)
         await anyio.sleep(600)
         site.show("a", critical="False")
         changed = anyio.current_time()
         await idle()
-        acts = len(diary.acts)
+        acts = len(recorder.acts)
         await anyio.sleep(600)
         tasks.cancel_scope.cancel()
 
-    assert diary.acts[-1] == "a remove_from_pool"
-    assert diary.at[-1] - changed < 1
-    assert len(diary.acts) == acts, "what is not true any more is not tried again"
+    assert recorder.acts[-1] == "a remove_from_pool"
+    assert recorder.at[-1] - changed < 1
+    assert len(recorder.acts) == acts, "the outdated call is not retried"
 
 
 @virtual_time
-async def test_a_failing_host_keeps_no_other_from_being_served() -> None:
-    site = SiteOfStores()
+async def test_a_failing_host_does_not_block_other_hosts() -> None:
+    site = StoredSite()
 
     async def fail(host: str, act: str) -> None:
         if host == "a":
             raise RuntimeError
 
-    diary = Diary(fail)
+    recorder = Recorder(fail)
     site.show("a")
     site.show("b")
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(monitor, site, diary)
+        tasks.start_soon(monitor, site, recorder)
         await anyio.sleep(100)
         site.show("b", critical="False")
         await idle()
         tasks.cancel_scope.cancel()
 
-    assert [act for act in diary.acts if act.startswith("b")] == ["b return_to_pool", "b remove_from_pool"]
+    assert [act for act in recorder.acts if act.startswith("b")] == ["b return_to_pool", "b remove_from_pool"]
 
 
 @virtual_time
-async def test_what_stays_broken_is_investigated_once_and_what_recovers_is_not() -> None:
-    site, diary = SiteOfStores(), Diary()
+async def test_a_lasting_problem_is_investigated_once_and_a_recovered_one_never() -> None:
+    site, recorder = StoredSite(), Recorder()
     site.show("a", critical="False")
     site.show("b", critical="False")
     async with anyio.create_task_group() as tasks:
 
         async def run() -> None:
-            await monitor(site, diary, still_after=300)
+            await monitor(site, recorder, still_after=300)
 
         tasks.start_soon(run)
         await anyio.sleep(299)
@@ -234,20 +234,20 @@ async def test_what_stays_broken_is_investigated_once_and_what_recovers_is_not()
         await anyio.sleep(3600)
         tasks.cancel_scope.cancel()
 
-    assert diary.acts.count("a investigate") == 1
-    assert diary.at[diary.acts.index("a investigate")] - diary.at[0] == pytest.approx(300, abs=1)
-    assert "b investigate" not in diary.acts
+    assert recorder.acts.count("a investigate") == 1
+    assert recorder.at[recorder.acts.index("a investigate")] - recorder.at[0] == pytest.approx(300, abs=1)
+    assert "b investigate" not in recorder.acts
 
 
 @virtual_time
-async def test_what_recovers_before_anybody_had_time_for_it_is_not_investigated() -> None:
-    site, go = SiteOfStores(), anyio.Event()
-    diary = Diary(lambda *_: go.wait())
+async def test_a_problem_that_recovers_during_another_call_is_not_investigated() -> None:
+    site, go = StoredSite(), anyio.Event()
+    recorder = Recorder(lambda *_: go.wait())
     site.show("a", critical="False")
     async with anyio.create_task_group() as tasks:
 
         async def run() -> None:
-            await monitor(site, diary, still_after=300)
+            await monitor(site, recorder, still_after=300)
 
         tasks.start_soon(run)
         await anyio.sleep(400)
@@ -257,15 +257,15 @@ async def test_what_recovers_before_anybody_had_time_for_it_is_not_investigated(
         await idle()
         tasks.cancel_scope.cancel()
 
-    assert diary.acts == ["a remove_from_pool", "a return_to_pool"]
+    assert recorder.acts == ["a remove_from_pool", "a return_to_pool"]
 
 
 @virtual_time
 async def test_problems_that_leave_the_host_in_the_pool_are_noted() -> None:
-    site, diary = SiteOfStores(), Diary()
+    site, recorder = StoredSite(), Recorder()
     site.show("a")
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(monitor, site, diary)
+        tasks.start_soon(monitor, site, recorder)
         await idle()
         site.show("a", others="False")
         await idle()
@@ -273,15 +273,15 @@ async def test_problems_that_leave_the_host_in_the_pool_are_noted() -> None:
         await idle()
         tasks.cancel_scope.cancel()
 
-    assert diary.acts == ["a return_to_pool", "a note 1", "a note 0"]
+    assert recorder.acts == ["a return_to_pool", "a note 1", "a note 0"]
 
 
 @virtual_time
-async def test_a_host_that_is_gone_is_forgotten_and_one_registered_again_is_a_new_one() -> None:
-    site, diary = SiteOfStores(), Diary()
+async def test_a_deleted_host_is_discarded_and_one_registered_again_is_new() -> None:
+    site, recorder = StoredSite(), Recorder()
     site.show("a")
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(monitor, site, diary)
+        tasks.start_soon(monitor, site, recorder)
         await idle()
         site.show("a", uid="another")
         await idle()
@@ -289,30 +289,30 @@ async def test_a_host_that_is_gone_is_forgotten_and_one_registered_again_is_a_ne
         await idle()
         tasks.cancel_scope.cancel()
 
-    assert diary.acts == ["a return_to_pool", "a return_to_pool", "a forget"]
+    assert recorder.acts == ["a return_to_pool", "a return_to_pool", "a discard"]
 
 
 @virtual_time
-async def test_an_act_that_is_cut_off_is_done_by_the_next_monitor() -> None:
-    site, diary = SiteOfStores(), Diary(lambda *_: anyio.sleep_forever())
+async def test_a_cancelled_call_is_repeated_by_the_next_monitor() -> None:
+    site, recorder = StoredSite(), Recorder(lambda *_: anyio.sleep_forever())
     site.show("a", critical="False")
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(monitor, site, diary)
+        tasks.start_soon(monitor, site, recorder)
         await idle()
         tasks.cancel_scope.cancel()
 
-    next_diary = Diary()
+    next_recorder = Recorder()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(monitor, site, next_diary)
+        tasks.start_soon(monitor, site, next_recorder)
         await idle()
         tasks.cancel_scope.cancel()
 
-    assert diary.acts == next_diary.acts == ["a remove_from_pool"]
+    assert recorder.acts == next_recorder.acts == ["a remove_from_pool"]
 
 
 @virtual_time
-async def test_a_damped_reader_wakes_up_by_itself_when_a_problem_has_stood_long_enough() -> None:
-    site = SiteOfStores()
+async def test_a_damped_stream_yields_a_problem_without_an_event_when_it_has_lasted_long_enough() -> None:
+    site = StoredSite()
     site.show("a")
     stream = site.health_transitions(label_selector="", down_after=60, up_after=0, still_after=None)
     async with stream:
@@ -320,9 +320,9 @@ async def test_a_damped_reader_wakes_up_by_itself_when_a_problem_has_stood_long_
         await anext(stream)
         site.show("a", critical="False")
         began = anyio.current_time()
-        told = await anext(stream)
+        transition = await anext(stream)
 
-    assert isinstance(told, CriticalServicesDown)
+    assert isinstance(transition, CriticalServicesDown)
     assert anyio.current_time() - began == pytest.approx(60, abs=1)
     with pytest.raises(StopAsyncIteration):
         await anext(stream)

@@ -1,4 +1,4 @@
-"""What may be done, asked before it is tried; and that the Roles to apply say what the operations need."""
+"""Access checks, and the agreement of NEEDS with the Roles of deploy/rbac.yaml and the documentation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import yaml
 
 import dpf_async
 from dpf_async import Access, DPFClient, NodeHandle, Permission
-from dpf_async._diagnostics.permissions import NEEDS, ROLES, Role, needs_of
+from dpf_async._diagnostics.permissions import NEEDS, ROLES, Role, permissions_of_role
 from dpf_async.errors import ConnectionFailed, DecodeError, Forbidden, Unauthorized, UsageError
 from dpf_async.models import DPU, Secret, known
 from tests.project.test_public import METHODS
@@ -31,15 +31,15 @@ MANIFESTS: dict[str, Any] = {  # Any: it is YAML
 
 
 def ruling(*, allowed: bool, **more: str) -> dict[str, Any]:
-    """A review as the server answers it."""
+    """The response of the server to an access review."""
     return {"kind": "SelfSubjectAccessReview", "spec": {}, "status": {"allowed": allowed, **more}}
 
 
-# The question.
+# Access reviews.
 
 
 @pytest.mark.parametrize("role", get_args(Role))
-async def test_nothing_is_missing_where_everything_is_allowed_and_asking_changes_nothing(role: Role) -> None:
+async def test_no_permission_is_missing_for_an_administrator_and_a_check_writes_nothing(role: Role) -> None:
     async with cluster() as site:
         before = site.server.resource_version
 
@@ -47,11 +47,11 @@ async def test_nothing_is_missing_where_everything_is_allowed_and_asking_changes
 
         assert (access.missing, access.denied) == ((), ())
         assert set(access.operations) == set(ROLES[role])
-        assert "nothing is missing" in str(access)
+        assert "no permission is missing" in str(access)
         assert site.server.resource_version == before
 
 
-async def test_a_missing_permission_is_told_with_every_operation_that_needs_it_and_no_other() -> None:
+async def test_a_missing_permission_is_reported_with_exactly_the_operations_that_require_it() -> None:
     async with cluster() as site:
         site.server.faults.deny(verb="delete", resource="dpus")
 
@@ -71,19 +71,19 @@ async def test_a_missing_permission_is_told_with_every_operation_that_needs_it_a
         assert access.operations["is_dpu_ready"] == ()
 
 
-async def test_the_text_names_namespace_permission_operation_and_what_to_do() -> None:
+async def test_the_text_names_namespace_permission_operation_and_remedy() -> None:
     async with cluster() as site:
         site.server.faults.deny(verb="delete", resource="dpus")
 
-        said = str(await site.dpf.check_access(operations=["is_dpu_ready", "reprovision_dpu"]))
+        text = str(await site.dpf.check_access(operations=["is_dpu_ready", "reprovision_dpu"]))
 
-    assert said == (
-        "namespace dpf-operator-system: missing are delete dpus.provisioning.dpu.nvidia.com; needed for"
+    assert text == (
+        "namespace dpf-operator-system: missing permissions: delete dpus.provisioning.dpu.nvidia.com; required by"
         " reprovision_dpu; grant them with a Role and a RoleBinding, see deploy/rbac.yaml"
     )
 
 
-async def test_an_observer_is_not_asked_for_what_only_an_operator_needs() -> None:
+async def test_permissions_of_the_operator_are_not_reported_as_missing_for_an_observer() -> None:
     async with cluster() as site:
         site.server.faults.deny(verb="delete")
         site.server.faults.deny(verb="get")
@@ -92,7 +92,7 @@ async def test_an_observer_is_not_asked_for_what_only_an_operator_needs() -> Non
         assert (await site.dpf.check_access("operator")).missing != ()
 
 
-async def test_only_the_operations_asked_about_are_looked_at() -> None:
+async def test_only_the_permissions_of_the_given_operations_are_reviewed() -> None:
     async with Scripted() as server, server.client() as dpf:
         server.on_other = answering(201, ruling(allowed=False))
 
@@ -117,20 +117,20 @@ async def test_only_the_operations_asked_about_are_looked_at() -> None:
     assert nothing == Access(known.DPF_NAMESPACE, {}, ())
 
 
-async def test_the_question_about_a_secret_is_about_that_one_secret() -> None:
+async def test_the_review_for_the_secret_names_the_secret() -> None:
     async with Scripted() as server, server.client() as dpf:
         server.on_other = answering(201, ruling(allowed=True))
         await dpf.check_access(operations=["create_initialization_objects"])
 
-    asked = [json.loads(request.body)["spec"]["resourceAttributes"] for request in server.requests]
-    assert {(one["verb"], one["name"]) for one in asked if one["resource"] == Secret.PLURAL} == {
+    reviewed = [json.loads(request.body)["spec"]["resourceAttributes"] for request in server.requests]
+    assert {(one["verb"], one["name"]) for one in reviewed if one["resource"] == Secret.PLURAL} == {
         ("create", known.BMC_PASSWORD_SECRET),
         ("patch", known.BMC_PASSWORD_SECRET),
     }
 
 
 @pytest.mark.parametrize("field", ["reason", "evaluationError"])
-async def test_why_something_is_missing_is_said_once_with_nothing_in_it_that_moves_a_cursor(
+async def test_the_reason_of_a_denial_is_reported_once_without_control_characters(
     field: str,
 ) -> None:
     async with Scripted() as server, server.client() as dpf:
@@ -144,72 +144,74 @@ async def test_why_something_is_missing_is_said_once_with_nothing_in_it_that_mov
     assert access.reason in str(access)
 
 
-async def test_several_questions_are_on_their_way_at_a_time_but_never_more_than_eight() -> None:
-    under_way: list[int] = [0]
+async def test_at_most_eight_reviews_are_in_flight() -> None:
+    in_flight: list[int] = [0]
     eight = anyio.Event()
 
-    async def answer_when_eight_have_come(exchange: Exchange) -> None:
-        under_way.append(under_way[-1] + 1)
-        if under_way[-1] == 8:
+    async def answer_after_eight_requests(exchange: Exchange) -> None:
+        in_flight.append(in_flight[-1] + 1)
+        if in_flight[-1] == 8:
             eight.set()
         await eight.wait()
-        under_way.append(under_way[-1] - 1)
+        in_flight.append(in_flight[-1] - 1)
         await exchange.answer(201, ruling(allowed=True))
 
     async with Scripted() as server, server.client() as dpf:
-        server.on_other = answer_when_eight_have_come
+        server.on_other = answer_after_eight_requests
         with anyio.fail_after(10):
             await dpf.check_access()
 
-    assert max(under_way) == 8
-    assert len(server.requests) == len(needs_of("operator"))
+    assert max(in_flight) == 8
+    assert len(server.requests) == len(permissions_of_role("operator"))
 
 
-# When it cannot be asked.
+# Failures of a check.
 
 
-async def test_a_role_or_an_operation_that_there_is_not_is_a_usage_error_that_lists_those_there_are() -> None:
+async def test_an_unknown_role_or_operation_raises_a_usage_error_that_lists_the_known_ones() -> None:
     async with Scripted() as server, server.client() as dpf:
-        with pytest.raises(UsageError, match="no role 'admin'; there are observer and operator"):
+        with pytest.raises(UsageError, match="role 'admin' does not exist; use observer or operator"):
             await dpf.check_access("admin")  # type: ignore[arg-type]
-        with pytest.raises(UsageError, match=r"no operation 'reprovision_node'; there are .*reprovision_dpu"):
+        with pytest.raises(
+            UsageError, match=r"operation 'reprovision_node' does not exist; known are .*reprovision_dpu"
+        ):
             await dpf.check_access(operations=["reprovision_node"])
 
     assert server.requests == []
 
 
-async def test_a_client_that_is_not_entered_says_so() -> None:
+async def test_a_client_that_is_not_entered_raises_a_usage_error() -> None:
     with pytest.raises(UsageError, match="not entered"):
         await DPFClient(kubeconfig={}).check_access()
 
 
 @pytest.mark.parametrize(
-    ("answer", "error", "said"),
+    ("answer", "error", "message"),
     [
         (refusing(403, "Forbidden"), Forbidden, "selfsubjectaccessreview|SelfSubjectAccessReview"),
         (refusing(401, "Unauthorized"), Unauthorized, "renew the token"),
         (page(200), ConnectionFailed, "not JSON"),
         (answering(201, {"kind": "SelfSubjectAccessReview"}), DecodeError, "SelfSubjectAccessReview of"),
     ],
-    ids=["forbidden", "unauthorized", "a proxy's page", "no answer in it"],
+    ids=["forbidden", "unauthorized", "a proxy's page", "no status"],
 )
-async def test_one_error_says_why_it_cannot_be_asked(answer: Any, error: type[Exception], said: str) -> None:
+async def test_a_failed_review_raises_one_error(answer: Any, error: type[Exception], message: str) -> None:
     async with Scripted() as server, server.client() as dpf:
         server.on_other = answer
 
-        with pytest.raises(error, match=said):
+        with pytest.raises(error, match=message):
             await dpf.check_access()
 
 
-async def test_a_server_that_is_busy_is_asked_again() -> None:
+async def test_a_review_is_retried_when_the_server_is_busy() -> None:
     async with Scripted() as server, server.client() as dpf:
         busy = refusing(429, "TooManyRequests", {"Retry-After": "0.01"})
 
-        async def once_busy(exchange: Exchange) -> None:
-            again = sum(request.body == exchange.request.body for request in server.requests) > 1
-            await (answering(201, ruling(allowed=True)) if again else busy)(exchange)
+        async def first_busy(exchange: Exchange) -> None:
+            is_retry = sum(request.body == exchange.request.body for request in server.requests) > 1
+            await (answering(201, ruling(allowed=True)) if is_retry else busy)(exchange)
 
-        server.on_other = once_busy
+        server.on_other = first_busy
 
         with anyio.fail_after(30):
             access = await dpf.check_access(operations=["is_dpu_ready"])
@@ -218,10 +220,10 @@ async def test_a_server_that_is_busy_is_asked_again() -> None:
     assert len(server.requests) == 2
 
 
-# The data.
+# NEEDS.
 
 
-def test_every_operation_has_the_name_of_something_public() -> None:
+def test_every_operation_is_a_public_name() -> None:
     for operation in NEEDS:
         places = (dpf_async.DPFClient, NodeHandle, dpf_async)
         assert any(inspect.getdoc(getattr(place, operation, None)) for place in places), operation
@@ -233,13 +235,13 @@ def test_the_methods_of_the_requirement_and_the_flows_are_operations() -> None:
     assert methods | {"provision", "reprovision", "external_reboot", "node_effect_hold"} <= set(NEEDS)
 
 
-def test_an_observer_looks_on_and_an_operator_may_do_that_too() -> None:
-    assert {permission.verb for permission in needs_of("observer")} == {"list", "watch"}
-    assert needs_of("observer") < needs_of("operator")
+def test_an_observer_only_lists_and_watches_and_an_operator_includes_that() -> None:
+    assert {permission.verb for permission in permissions_of_role("observer")} == {"list", "watch"}
+    assert permissions_of_role("observer") < permissions_of_role("operator")
 
 
 @pytest.mark.parametrize("role", get_args(Role))
-def test_the_role_to_apply_grants_what_is_needed_and_nothing_else(role: Role) -> None:
+def test_the_role_grants_exactly_the_required_permissions(role: Role) -> None:
     manifest = MANIFESTS[f"dpf-async-{role}"]
     granted = [
         Permission(group, resource, verb, name)
@@ -250,7 +252,7 @@ def test_the_role_to_apply_grants_what_is_needed_and_nothing_else(role: Role) ->
         for name in rule.get("resourceNames", [""])
     ]
 
-    assert sorted(granted) == sorted(needs_of(role)), "each is granted, and once"
+    assert sorted(granted) == sorted(permissions_of_role(role)), "each permission is granted once"
     assert {key for rule in manifest["rules"] for key in rule} <= {
         "apiGroups",
         "resources",
@@ -259,15 +261,17 @@ def test_the_role_to_apply_grants_what_is_needed_and_nothing_else(role: Role) ->
     }
 
 
-def test_the_manifests_are_roles_of_one_namespace() -> None:
+def test_the_manifests_are_roles_in_one_namespace() -> None:
     assert set(MANIFESTS) == {f"dpf-async-{role}" for role in ROLES}
     for manifest in MANIFESTS.values():
         assert manifest["kind"] == "Role"
         assert manifest["metadata"]["namespace"] == known.DPF_NAMESPACE
 
 
-def test_no_secret_is_ever_read_and_one_is_written() -> None:
-    of_secrets = {permission for permission in needs_of("operator") if permission.resource == Secret.PLURAL}
+def test_no_secret_is_read_and_only_one_is_written() -> None:
+    of_secrets = {
+        permission for permission in permissions_of_role("operator") if permission.resource == Secret.PLURAL
+    }
 
     assert {(permission.verb, permission.name) for permission in of_secrets} == {
         ("create", known.BMC_PASSWORD_SECRET),
@@ -275,43 +279,43 @@ def test_no_secret_is_ever_read_and_one_is_written() -> None:
     }
 
 
-# The pages.
+# Documentation.
 
 PERMISSIONS = (ROOT / "docs" / "reference" / "permissions.md").read_text()
 README = (ROOT / "deploy" / "README.md").read_text()
 
 
 def table_of_needs() -> str:
-    """NEEDS as the page has it."""
+    """NEEDS as a table."""
     lines = ["| operation | observer | needs |", "| --- | --- | --- |"]
     for operation, needs in NEEDS.items():
         verbs: dict[str, list[str]] = {}
         for permission in sorted(needs):
             named = f"`{permission.resource}`" + (f" `{permission.name}`" if permission.name else "")
             verbs.setdefault(named, []).append(permission.verb)
-        said = "; ".join(f"{resource}: {', '.join(each)}" for resource, each in sorted(verbs.items()))
-        lines.append(f"| `{operation}` | {'yes' if operation in ROLES['observer'] else ''} | {said} |")
+        cell = "; ".join(f"{resource}: {', '.join(each)}" for resource, each in sorted(verbs.items()))
+        lines.append(f"| `{operation}` | {'yes' if operation in ROLES['observer'] else ''} | {cell} |")
     return "\n".join(lines)
 
 
 def table_of_groups() -> str:
-    """The resources of each API group."""
+    """The resources of each API group as a table."""
     resources: dict[str, set[str]] = {}
-    for permission in needs_of("operator"):
+    for permission in permissions_of_role("operator"):
         resources.setdefault(permission.group, set()).add(permission.resource)
     lines = ["| API group | resources |", "| --- | --- |"]
     for group, names in sorted(resources.items()):
-        said = ", ".join(f"`{name}`" for name in sorted(names))
-        lines.append(f"| {f'`{group}`' if group else 'Kubernetes, core'} | {said} |")
+        cell = ", ".join(f"`{name}`" for name in sorted(names))
+        lines.append(f"| {f'`{group}`' if group else 'Kubernetes, core'} | {cell} |")
     return "\n".join(lines)
 
 
 @pytest.mark.parametrize("table", [table_of_needs(), table_of_groups()], ids=["needs", "groups"])
-def test_the_page_about_permissions_says_what_is_needed(table: str) -> None:
-    assert table in PERMISSIONS, f"docs/reference/permissions.md should have:\n{table}"
+def test_the_permissions_page_has_the_tables(table: str) -> None:
+    assert table in PERMISSIONS, f"docs/reference/permissions.md must contain:\n{table}"
 
 
-def test_the_binding_to_copy_binds_a_role_that_there_is() -> None:
+def test_the_example_binding_refers_to_an_existing_role() -> None:
     (block,) = re.findall(r"^```yaml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     binding = yaml.safe_load(block)
 
@@ -326,7 +330,7 @@ def test_the_binding_to_copy_binds_a_role_that_there_is() -> None:
     assert {name for name in MANIFESTS if f"`{name}`" in README} == set(MANIFESTS)
 
 
-async def test_the_question_to_copy_asks_about_operations_that_there_are() -> None:
+async def test_the_example_check_uses_existing_operations() -> None:
     (block,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     program = "async def main(dpf):\n" + textwrap.indent(block, "    ")
     names: dict[str, Any] = {}
@@ -335,5 +339,7 @@ async def test_the_question_to_copy_asks_about_operations_that_there_are() -> No
         await names["main"](site.dpf)
         site.server.faults.deny(verb="delete", resource="dpus")
 
-        with pytest.raises(SystemExit, match=r"missing are delete dpus\..*needed for reprovision_dpu"):
+        with pytest.raises(
+            SystemExit, match=r"missing permissions: delete dpus\..*required by reprovision_dpu"
+        ):
             await names["main"](site.dpf)

@@ -43,7 +43,7 @@ async def test_the_shortest_useful_program_brings_a_host_to_ready_with_nothing_b
             done = await anyio.run_process([sys.executable, str(program)], env=environment, check=False)
 
     assert done.returncode == 0, done.stderr.decode()
-    assert "node-02-00-00-00-0a-09: may be disturbed now" in done.stdout.decode()
+    assert "node-02-00-00-00-0a-09: drained" in done.stdout.decode()
     assert "node-02-00-00-00-0a-09: power cycled" in done.stdout.decode()
     assert done.stdout.decode().strip().endswith(": Ready")
 

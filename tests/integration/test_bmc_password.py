@@ -1,4 +1,4 @@
-"""The Secret with the BMCs' password, on a server that keeps it and a site whose operator reads it."""
+"""The Secret with the BMC password on an API server, and in a site whose operator reads it."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from dpf_async.sim.simulator import PASSWORD, minimal_site
 from tests.integration.backends import Backend
 
 
-async def in_the_secret(dpf: DPFClient) -> bytes | None:
-    """What the Secret has, as its owner may see it."""
+async def stored_password(dpf: DPFClient) -> bytes | None:
+    """The password that the Secret contains."""
     return (await dpf.resource(Secret).get(known.BMC_PASSWORD_SECRET)).value(known.BMC_PASSWORD_KEY)
 
 
-async def test_a_rotated_password_reaches_a_secret_that_somebody_else_made(backend: Backend) -> None:
+async def test_a_rotated_password_is_written_to_a_secret_of_another_field_manager(backend: Backend) -> None:
     passwords = ["first", "second"]
 
     async def provider() -> str:
         return passwords[0]
 
     async with backend.cluster() as site:
-        # As kubectl makes it: our write takes the field over (dpf-facts 12.3 #1).
-        made = Secret.model_validate(
+        # As created by kubectl: our write takes the ownership of the field (dpf-facts 12.3 #1).
+        existing = Secret.model_validate(
             {
                 "metadata": {"name": known.BMC_PASSWORD_SECRET},
                 "data": {known.BMC_PASSWORD_KEY: Secret.encoded(b"stale")},
             }
         )
-        await site.dpf.resource(Secret).create(made)
+        await site.dpf.resource(Secret).create(existing)
 
         async with site.dpf.bmc_password(provider) as kept:
-            assert await in_the_secret(site.dpf) == b"first"
+            assert await stored_password(site.dpf) == b"first"
             del passwords[0]
             await kept.refresh()
 
-            assert await in_the_secret(site.dpf) == b"second"
+            assert await stored_password(site.dpf) == b"second"
 
 
-async def test_a_permission_that_is_taken_away_ends_the_block(backend: Backend) -> None:
-    asked = 0
+async def test_a_revoked_permission_ends_the_block(backend: Backend) -> None:
+    calls = 0
 
     async def provider() -> str:
-        nonlocal asked
-        asked += 1
-        return f"password-{asked}"
+        nonlocal calls
+        calls += 1
+        return f"password-{calls}"
 
     async with backend.cluster() as site:
 
@@ -61,7 +61,7 @@ async def test_a_permission_that_is_taken_away_ends_the_block(backend: Backend) 
             await keep()
 
 
-async def test_devices_that_wait_for_a_password_go_on_when_there_is_one(backend: Backend) -> None:
+async def test_devices_are_initialized_once_the_password_is_written(backend: Backend) -> None:
     async def provider() -> str:
         return PASSWORD
 

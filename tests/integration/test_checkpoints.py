@@ -169,5 +169,5 @@ async def test_a_phase_that_was_reached_meanwhile_says_what_may_lie_between(back
 
     (changed,) = (one for one in told if isinstance(one, PhaseChanged))
     assert (changed.before, changed.after, changed.contiguous) == ("Node Effect", "Rebooting", False)
-    assert changed.possibly_skipped is not None
-    assert "OS Installing" in changed.possibly_skipped
+    assert changed.phases_between is not None
+    assert "OS Installing" in changed.phases_between

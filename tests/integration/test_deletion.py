@@ -250,7 +250,7 @@ async def test_a_dpu_that_is_being_installed_is_told_as_such_with_the_time_it_ma
 
         said = f"DPU {dpu.name}: not gone after"
         (line,) = [line for line in str(over).splitlines() if said in line]
-        assert "OS Installing (DPF deletes no DPU while it installs the OS" in line
+        assert "OS Installing (DPF does not delete a DPU while it installs the OS" in line
         assert "by default 45 min after 20" in line
         assert any(
             one.subject == f"DPU {dpu.name}" and "while it installs the OS" in one.doing for one in heard
@@ -610,7 +610,7 @@ async def test_a_node_effect_that_must_be_undone_is_not_dropped_unless_by_force_
 
         await times_out(
             lambda seconds: dpf.delete_dpu_node("node-1", timeout=seconds),
-            "node-1-k8sdrain: not gone .*nobody asks for it any more",
+            "node-1-k8sdrain: not gone .*no requestors left",
         )
         report = await dpf.force_delete_dpu_node("node-1", grace_period=0.3)
 

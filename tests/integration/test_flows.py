@@ -19,7 +19,7 @@ from dpf_async.sim import Simulator
 from dpf_async.sim.simulator import PASSWORD, minimal_site
 from dpf_async.specs import device_name, node_name
 from tests.integration.backends import Backend
-from tests.support.timeouts import growing_timeouts, times_out
+from tests.support.timeouts import growing_timeouts, outlast, times_out
 
 
 class Carbide:

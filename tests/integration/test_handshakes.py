@@ -211,7 +211,7 @@ async def test_a_worker_that_finds_another_one_busy_waits_no_longer_than_its_tim
             async with site.dpf.node(NODE).external_reboot(timeout=seconds):
                 raise AssertionError
 
-        await times_out(late, "another worker is still busy")
+        await times_out(late, "another worker of this client still works on")
         tasks.cancel_scope.cancel()
 
 

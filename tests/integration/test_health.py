@@ -186,8 +186,8 @@ class Pool(HealthPolicy):
     async def investigate(self, host: NodeHealth, problem: HealthProblem) -> None:
         self._write(f"investigate {type(problem).__name__}")
 
-    async def forget(self, node: str) -> None:
-        self._write("forget")
+    async def discard(self, node: str) -> None:
+        self._write("discard")
 
     def _write(self, act: str) -> None:
         if act in self.failing:
@@ -227,7 +227,7 @@ async def test_a_policy_removes_and_returns_hosts_and_forgets_those_that_are_gon
             sim.heal()
             await pool.did("return_to_pool")
             await dpf.delete_dpu_node(node.name, timeout=60)
-            await pool.did("forget")
+            await pool.did("discard")
 
     assert pool.diary[:3] == ["return_to_pool", "remove_from_pool", "return_to_pool"]
     assert pool.diary[3:].count("remove_from_pool") == 1

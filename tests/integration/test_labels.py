@@ -1,4 +1,4 @@
-"""Labels from one place: on objects, in selectors, and kept as they should be without touching anybody else's."""
+"""Labels from one labeler: on objects and in selectors, verified and repaired without changing other labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PREFIX = "carbide.nvidia.com/"
 
 
 class Labeler:
-    """Labels as Carbide has them; `version` is part of the name of one of them."""
+    """Labels as in Carbide; `version` is part of the key of one of them."""
 
     def __init__(self, version: int = 2) -> None:
         self._controlled = f"{PREFIX}controlled.node.v{version}"
@@ -50,17 +50,17 @@ FOUND = HostSpec(
 HOST = label_host(FOUND, "compute", LABELER)
 
 
-def test_a_host_gets_the_labels_of_its_group_and_its_own() -> None:
+def test_a_host_gets_the_labels_of_its_group_and_its_context() -> None:
     assert HOST.labels == {
         f"{PREFIX}controlled.node.v2": "true",
         f"{PREFIX}group": "compute",
         f"{PREFIX}dpus": "2",
     }
     assert [device.labels[f"{PREFIX}primary"] for device in HOST.devices] == ["true", "false"]
-    assert FOUND.labels == {}, "what was given is not changed"
+    assert FOUND.labels == {}, "the argument is not modified"
 
 
-def test_a_group_selects_what_its_hosts_are_labelled_with() -> None:
+def test_the_selector_of_a_group_matches_the_labels_of_its_hosts() -> None:
     site = label_site(minimal_site(), LABELER)
 
     selector = site.groups["compute"].node_labels
@@ -71,16 +71,16 @@ def test_a_group_selects_what_its_hosts_are_labelled_with() -> None:
     assert selector.items() <= host.labels.items()
 
 
-def test_labels_that_contradict_each_other_are_refused() -> None:
-    contrary = FOUND.model_copy(update={"labels": {f"{PREFIX}group": "storage"}})
+def test_different_values_for_one_label_are_rejected() -> None:
+    conflicting = FOUND.model_copy(update={"labels": {f"{PREFIX}group": "storage"}})
 
     with pytest.raises(
         UsageError, match=r"DPUNode node-1: label carbide.nvidia.com/group .*'storage' and 'compute'"
     ):
-        label_host(contrary, "compute", LABELER)
+        label_host(conflicting, "compute", LABELER)
 
 
-async def test_hosts_labelled_by_a_labeler_are_found_by_the_groups_it_labelled(backend: Backend) -> None:
+async def test_groups_select_the_hosts_that_the_same_labeler_labelled(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         site = label_site(minimal_site(), LABELER)
         await dpf.create_initialization_objects(site, bmc_password="secret")
@@ -88,7 +88,7 @@ async def test_hosts_labelled_by_a_labeler_are_found_by_the_groups_it_labelled(b
         host = label_host(sim.host(), "compute", LABELER)
 
         async def reboot(_: str) -> None:
-            """Nothing has to be done to hosts that do not exist."""
+            """Simulated hosts need no reboot."""
 
         view = await provision(dpf, host, reboot=reboot, timeout=60)
 
@@ -98,14 +98,16 @@ async def test_hosts_labelled_by_a_labeler_are_found_by_the_groups_it_labelled(b
         assert await dpf.verify_labels(host, owned=LABELER.owns) == ()
 
 
-async def test_labels_that_are_as_they_should_be_are_no_mismatch(backend: Backend) -> None:
+async def test_correct_labels_are_no_mismatch(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_dpu_node(HOST.name, HOST.devices, labels=HOST.labels)
 
         assert await site.dpf.verify_labels(HOST, owned=LABELER.owns) == ()
 
 
-async def test_what_an_earlier_labeler_left_is_stale_and_others_labels_are_not(backend: Backend) -> None:
+async def test_labels_of_an_earlier_labeler_are_mismatches_and_foreign_labels_are_not(
+    backend: Backend,
+) -> None:
     async with backend.cluster() as site:
         old = label_host(FOUND, "storage", Labeler(version=1))
         await site.dpf.create_dpu_node(old.name, old.devices, labels={**old.labels, "example.com/rack": "7"})
@@ -124,7 +126,7 @@ async def test_what_an_earlier_labeler_left_is_stale_and_others_labels_are_not(b
         assert (await site.dpf.resource(DPUNode).get("node-1")).metadata.labels[f"{PREFIX}group"] == "storage"
 
 
-async def test_repaired_they_are_as_wanted_and_everybody_elses_stay(backend: Backend) -> None:
+async def test_repair_corrects_owned_labels_and_keeps_foreign_ones(backend: Backend) -> None:
     async with backend.cluster() as site:
         old = label_host(FOUND, "storage", Labeler(version=1))
         await site.dpf.create_dpu_node(old.name, old.devices, labels={**old.labels, "example.com/rack": "7"})
@@ -141,7 +143,7 @@ async def test_repaired_they_are_as_wanted_and_everybody_elses_stay(backend: Bac
         assert node.metadata.labels == {**HOST.labels, "example.com/rack": "7"}
 
 
-async def test_without_a_word_about_whose_they_are_no_label_is_taken_away(backend: Backend) -> None:
+async def test_without_an_owner_predicate_no_label_is_removed(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_dpu_node(HOST.name, HOST.devices, labels={**HOST.labels, f"{PREFIX}old": "1"})
 
@@ -151,7 +153,7 @@ async def test_without_a_word_about_whose_they_are_no_label_is_taken_away(backen
         assert f"{PREFIX}old" in node.metadata.labels
 
 
-async def test_a_dpu_with_labels_of_before_is_told_and_not_touched(backend: Backend) -> None:
+async def test_outdated_labels_of_a_dpu_are_reported_and_not_changed(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         held = await sim.node_waiting_for_hold()
         dpu = held.dpus[0].name
@@ -166,15 +168,15 @@ async def test_a_dpu_with_labels_of_before_is_told_and_not_touched(backend: Back
         assert found == (LabelMismatch(f"DPU {dpu}", f"{PREFIX}old", "1", None, repaired=False),)
 
 
-async def test_a_host_that_is_not_registered_has_no_labels_to_verify(backend: Backend) -> None:
+async def test_verifying_an_unregistered_host_raises_not_found(backend: Backend) -> None:
     async with backend.cluster() as site:
         with pytest.raises(NotFound, match="DPUDevice device-1") as caught:
             await site.dpf.verify_labels(HOST)
 
-        assert "create_dpu_node makes it" in caught.value.__notes__[0]
+        assert "create_dpu_node creates it" in caught.value.__notes__[0]
 
 
-async def test_a_permission_that_is_missing_for_the_repair_is_named(backend: Backend) -> None:
+async def test_the_permission_that_a_repair_lacks_is_named(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_dpu_node(HOST.name, HOST.devices)
         site.server.faults.deny(verb="patch", resource="dpunodes")

@@ -104,7 +104,7 @@ async def test_marked_with_a_timeout_it_returns_when_the_operator_has_taken_it(b
 
         await times_out(
             lambda seconds: site.dpf.mark_dpu_node_rebooted(NODE, timeout=seconds),
-            "taking the reboot for done",
+            "done with the reboot",
         )
 
         await site.request_reboot()
@@ -151,7 +151,7 @@ async def test_a_hold_is_released_in_advance_only_if_that_is_asked_for(backend: 
         await site.dpf.resource(DPUNodeMaintenance).patch(
             f"{NODE}-hold", {"metadata": {"annotations": {known.WAIT_FOR_EXTERNAL_NODE_EFFECT: None}}}
         )
-        with pytest.raises(NotFound, match="waits for its DPUs to gather"):
+        with pytest.raises(NotFound, match="waits for other DPUs of the node"):
             await site.dpf.mark_dpu_node_ready_for_maintenance(NODE)
 
         first = await site.dpf.mark_dpu_node_ready_for_maintenance(NODE, in_advance=True)
@@ -165,7 +165,7 @@ async def test_a_hold_that_is_not_there_cannot_be_released_in_advance(backend: B
     async with backend.cluster() as site:
         await site.create_node()
 
-        with pytest.raises(NotFound, match="DPF has not asked"):
+        with pytest.raises(NotFound, match="DPF has not requested a release"):
             await site.dpf.mark_dpu_node_ready_for_maintenance(NODE, in_advance=True)
         with pytest.raises(NotFound, match="DPUNode no-such-node"):
             await site.dpf.mark_dpu_node_ready_for_maintenance("no-such-node")

@@ -138,7 +138,7 @@ async def test_a_dpu_that_is_being_installed_is_waited_for_and_then_made_anew(ba
 
         def let_it_arrive(progress: Progress) -> None:
             heard.append(str(progress))
-            if "DPF deletes no DPU while it installs" in heard[-1]:
+            if "DPF does not delete a DPU while it installs" in heard[-1]:
                 sim.heal()
 
         after = await carbide.reprovision(dpu.node, {dpu.name: dpu.uid}, progress=let_it_arrive)
@@ -153,7 +153,7 @@ async def test_a_wait_for_the_end_of_an_installation_says_what_it_waits_for(back
     async with installing(backend) as (_, dpf, dpu):
         await times_out(
             lambda seconds: dpf.reprovision_dpu(dpu.name, timeout=seconds),
-            "OS Installing .*DPF deletes no DPU while it installs.*being deleted",
+            "OS Installing .*DPF does not delete a DPU while it installs.*being deleted",
         )
 
 

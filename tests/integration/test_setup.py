@@ -1,10 +1,10 @@
-"""CreateCarbideInitializationObjects: everything or nothing, and nothing twice."""
+"""CreateCarbideInitializationObjects: all objects or none, and each object once."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import anyio
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from dpf_async import DPFClient, Progress, SiteObject, SiteSpec, load_site, presets
 from dpf_async._api.resource import ResourceClient
 from dpf_async._readers.progress import ProgressReporter
-from dpf_async._site.apply import define
+from dpf_async._site.apply import apply_site
 from dpf_async.errors import (
     AlreadyExists,
     Conflict,
@@ -46,11 +46,14 @@ from tests.integration.backends import Backend
 from tests.site.test_files import EXAMPLES
 from tests.support.timeouts import times_out
 
+if TYPE_CHECKING:
+    from dpf_async._session.client import Client
+
 T = TypeVar("T", bound=Resource)
 
 
 def site_of(**changes: object) -> SiteSpec:
-    """A site with one of each."""
+    """A site with one BFB, flavor, service and group."""
     parts: dict[str, object] = {
         "bfbs": {"bfb": BFBSpec(url="https://example.com/a.bfb")},
         "flavors": {"flavor": DPUFlavorSpec()},
@@ -69,15 +72,15 @@ def site_of(**changes: object) -> SiteSpec:
 
 
 def actions(objects: Iterable[SiteObject]) -> dict[str, set[str]]:
-    """Kinds by what was done about them."""
+    """The kinds of the objects, by action."""
     found: dict[str, set[str]] = {}
     for obj in objects:
         found.setdefault(obj.action, set()).add(obj.kind)
     return found
 
 
-async def everything(dpf: DPFClient) -> int:
-    """How many objects of the definition there are."""
+async def count_objects(dpf: DPFClient) -> int:
+    """The number of BFBs, DPUFlavors, DPUServiceTemplates and DPUDeployments."""
     kinds = (BFB, DPUFlavor, DPUServiceTemplate, DPUDeployment)
     return sum([len((await dpf.resource(kind).list()).items) for kind in kinds])
 
@@ -105,7 +108,7 @@ async def test_every_object_of_the_example_site_is_created_once(backend: Backend
         assert [one.name for one in first] == [one.name for one in again]
 
 
-async def test_the_groups_deployment_says_what_the_group_says(backend: Backend) -> None:
+async def test_the_dpudeployment_has_the_settings_of_its_group(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(load_site(EXAMPLES / "site.yaml"))
 
@@ -126,7 +129,7 @@ async def test_the_groups_deployment_says_what_the_group_says(backend: Backend) 
         assert compute.service_chains.upgrade_policy.apply_node_effect is False
 
 
-async def test_the_password_reaches_the_secret_and_a_new_one_replaces_it(backend: Backend) -> None:
+async def test_the_password_is_written_to_the_secret_and_replaced_by_a_new_one(backend: Backend) -> None:
     async with backend.cluster() as site:
         secrets = site.dpf.resource(Secret)
 
@@ -138,14 +141,14 @@ async def test_the_password_reaches_the_secret_and_a_new_one_replaces_it(backend
         assert (before, after) == (b"first", b"second")
 
 
-async def test_without_a_password_the_secret_is_left_alone(backend: Backend) -> None:
+async def test_without_a_password_no_secret_is_written(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(site_of())
 
         assert (await site.dpf.resource(Secret).list()).items == ()
 
 
-async def test_a_bfb_or_flavor_that_differs_is_refused_and_nothing_is_created(backend: Backend) -> None:
+async def test_a_different_bfb_or_flavor_is_refused_and_nothing_is_created(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(site_of())
         other = site_of(
@@ -154,7 +157,7 @@ async def test_a_bfb_or_flavor_that_differs_is_refused_and_nothing_is_created(ba
             services={"hbn": site_of().services["dts"]},
             groups={"g": site_of().groups["compute"].model_copy(update={"services": ("hbn",)})},
         )
-        before = await everything(site.dpf)
+        before = await count_objects(site.dpf)
 
         with pytest.raises(Invalid) as caught:
             await site.dpf.create_initialization_objects(other, update=True)
@@ -162,18 +165,18 @@ async def test_a_bfb_or_flavor_that_differs_is_refused_and_nothing_is_created(ba
         message = str(caught.value)
         assert "BFB bfb: it exists, cannot be changed, and differs: use another name" in message
         assert (
-            '(spec.url: it has "https://example.com/a.bfb", asked for is "https://example.com/b.bfb")'
+            '(spec.url: the value is "https://example.com/a.bfb", wanted is "https://example.com/b.bfb")'
             in message
         )
-        assert 'spec.grub.kernelParameters[0]: it has nothing, asked for is "quiet"' in message
-        assert await everything(site.dpf) == before
+        assert 'spec.grub.kernelParameters[0]: the value is absent, wanted is "quiet"' in message
+        assert await count_objects(site.dpf) == before
 
 
-async def test_what_the_server_refuses_is_told_for_all_objects_and_nothing_is_created(
+async def test_all_rejected_objects_are_reported_and_nothing_is_created(
     backend: Backend,
 ) -> None:
     async with backend.cluster() as site:
-        # As if the server had rules that our models do not know: built past them.
+        # Constructed without validation, as if the server had rules that the models do not know.
         image = BFBSpec.model_construct({"url"}, url="ftp://example.com/a.bfb")
         source = HelmSource.model_construct(
             {"repo_url", "version"}, repo_url="oci://example.com/charts", version=""
@@ -189,15 +192,17 @@ async def test_what_the_server_refuses_is_told_for_all_objects_and_nothing_is_cr
         assert "BFB bfb" in message
         assert "DPUServiceTemplate dts" in message
         assert {cause.field for cause in caught.value.causes} == {"spec.url", "spec.helmChart.source.version"}
-        assert await everything(site.dpf) == 0
+        assert await count_objects(site.dpf) == 0
 
 
-async def test_a_permission_missing_in_the_middle_says_what_exists_by_then(backend: Backend) -> None:
+async def test_a_permission_missing_during_the_writes_is_raised_with_a_note_of_the_written_objects(
+    backend: Backend,
+) -> None:
     async with backend.cluster() as site:
         spec = site_of()
 
-        def forbid_the_last(told: Progress) -> None:
-            if str(told) == "DPUServiceConfiguration dts: created":
+        def forbid_the_last(progress: Progress) -> None:
+            if str(progress) == "DPUServiceConfiguration dts: created":
                 site.server.faults.deny(verb="patch", resource="dpudeployments")
 
         with pytest.raises(Forbidden, match="DPUDeployment compute") as caught:
@@ -206,19 +211,19 @@ async def test_a_permission_missing_in_the_middle_says_what_exists_by_then(backe
         (note,) = caught.value.__notes__
         assert note == (
             "created or changed before that: BFB bfb, DPUFlavor flavor, DPUServiceTemplate dts,"
-            " DPUServiceConfiguration dts; run it again to go on from there"
+            " DPUServiceConfiguration dts; repeat the call to continue from there"
         )
         site.server.faults.allow(verb="patch", resource="dpudeployments")
         assert actions(await site.dpf.create_initialization_objects(spec))["created"] == {"DPUDeployment"}
 
 
-async def test_errors_of_the_server_in_the_middle_are_raised_and_the_next_call_goes_on(
+async def test_a_server_error_during_the_writes_is_raised_and_the_next_call_continues(
     backend: Backend,
 ) -> None:
     async with backend.cluster() as site:
 
-        def break_down(told: Progress) -> None:
-            if str(told) == "DPUFlavor flavor: created":
+        def break_down(progress: Progress) -> None:
+            if str(progress) == "DPUFlavor flavor: created":
                 site.server.faults.answer(500, times=1, verb="patch", resource="dpuservicetemplates")
 
         with pytest.raises(ServerError, match="DPUServiceTemplate dts"):
@@ -229,7 +234,7 @@ async def test_errors_of_the_server_in_the_middle_are_raised_and_the_next_call_g
         assert (await site.dpf.plan_site(site_of())).changes_nothing
 
 
-async def test_a_site_is_planned_and_defined_without_reading_single_objects_or_any_secret(
+async def test_a_site_is_planned_and_applied_without_get_requests_and_without_reading_secrets(
     backend: Backend,
 ) -> None:
     async with backend.cluster() as site:
@@ -242,30 +247,30 @@ async def test_a_site_is_planned_and_defined_without_reading_single_objects_or_a
         assert (await site.dpf.plan_site(site_of())).changes_nothing
 
 
-async def test_a_plan_that_cannot_be_made_says_that_nothing_was_done(backend: Backend) -> None:
+async def test_a_failed_plan_is_raised_with_a_note_that_nothing_was_written(backend: Backend) -> None:
     async with backend.cluster() as site:
         site.server.faults.deny(verb="list", resource="dpuflavors")
 
         with pytest.raises(Forbidden, match="dpuflavors") as caught:
             await site.dpf.create_initialization_objects(site_of(), bmc_password="secret")
 
-        assert caught.value.__notes__ == ["nothing was created or changed; run it again"]
+        assert caught.value.__notes__ == ["nothing was created or changed; repeat the call"]
         site.server.faults.allow(verb="list", resource="dpuflavors")
-        assert await everything(site.dpf) == 0
+        assert await count_objects(site.dpf) == 0
 
 
 class Killed(Exception):
-    """The process ends here."""
+    """Ends the process of a test."""
 
 
-async def test_a_process_killed_after_any_write_is_followed_by_one_that_goes_on(backend: Backend) -> None:
+async def test_a_process_continues_after_one_that_was_killed_after_any_write(backend: Backend) -> None:
     spec = site_of(interfaces=presets.interfaces(vfs=1), networks=presets.networks())
     async with backend.cluster() as site:
-        made: list[str] = []
+        created: list[str] = []
 
-        def kill(told: Progress) -> None:
-            if told.doing == "created":
-                made.append(told.subject)
+        def kill(progress: Progress) -> None:
+            if progress.doing == "created":
+                created.append(progress.subject)
                 raise Killed
 
         while True:
@@ -276,17 +281,17 @@ async def test_a_process_killed_after_any_write_is_followed_by_one_that_goes_on(
                 continue
             break
 
-        assert len(made) == len(set(made)) == len(last) == 10, "each object was made once, by one of them"
+        assert len(created) == len(set(created)) == len(last) == 10, "each object was created once"
         assert (await site.dpf.plan_site(spec)).changes_nothing
 
 
-async def test_a_call_that_is_cancelled_in_the_middle_of_a_write_is_made_again(backend: Backend) -> None:
+async def test_a_call_that_is_cancelled_during_a_write_can_be_repeated(backend: Backend) -> None:
     async with backend.cluster() as site:
         with anyio.move_on_after(30) as scope:
 
-            def cancel(told: Progress) -> None:
-                if str(told) == "BFB bfb: created":
-                    # The server asks to wait, and while the next write does, the scope ends.
+            def cancel(progress: Progress) -> None:
+                if str(progress) == "BFB bfb: created":
+                    # The server requests a delay; the scope ends while the next write waits.
                     site.server.faults.answer(429, verb="create", resource="dpuflavors", retry_after=60)
                     scope.deadline = anyio.current_time() + 0.05
 
@@ -297,7 +302,7 @@ async def test_a_call_that_is_cancelled_in_the_middle_of_a_write_is_made_again(b
         assert (await site.dpf.plan_site(site_of())).changes_nothing
 
 
-async def test_two_replicas_that_start_together_define_the_site_once(backend: Backend) -> None:
+async def test_replicas_that_start_together_create_each_object_once(backend: Backend) -> None:
     async with backend.cluster() as site:
         done: list[dict[str, set[str]]] = []
 
@@ -311,11 +316,11 @@ async def test_two_replicas_that_start_together_define_the_site_once(backend: Ba
 
         assert len(done) == 3
         assert (await site.dpf.plan_site(site_of())).changes_nothing
-        assert await everything(site.dpf) == 4
+        assert await count_objects(site.dpf) == 4
 
 
 @pytest.mark.parametrize("kind", [BFB, DPUServiceTemplate, DPUDeployment])
-async def test_an_object_on_its_way_out_is_refused_by_name(
+async def test_an_object_that_is_being_deleted_is_refused_by_name(
     backend: Backend, kind: type[BFB | DPUServiceTemplate | DPUDeployment]
 ) -> None:
     async with backend.cluster() as site:
@@ -331,11 +336,11 @@ async def test_an_object_on_its_way_out_is_refused_by_name(
         await site.dpf.resource(kind).patch(name, {"metadata": {"finalizers": None}})
 
 
-# What is there and differs.
+# Existing objects that differ.
 
 
-def moved() -> SiteSpec:
-    """The same site with another version of its service, and another image for its group."""
+def changed_site() -> SiteSpec:
+    """The same site with another version of its service and another BFB for its group."""
     service = ServiceSpec(
         chart=HelmChart(source=HelmSource(repo_url="oci://example.com/charts", version="2"))
     )
@@ -349,23 +354,25 @@ def moved() -> SiteSpec:
     )
 
 
-async def test_a_change_is_shown_and_not_made_until_it_is_asked_for(backend: Backend) -> None:
+async def test_a_change_is_reported_and_only_written_with_update(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(site_of())
 
         with pytest.raises(SiteDiffers, match="update=True") as caught:
-            await site.dpf.create_initialization_objects(moved())
-        assert 'DPUDeployment compute: spec.dpus.bfb: it has "bfb", asked for is "newer"' in str(caught.value)
+            await site.dpf.create_initialization_objects(changed_site())
+        assert 'DPUDeployment compute: spec.dpus.bfb: the value is "bfb", wanted is "newer"' in str(
+            caught.value
+        )
         assert [one.name for one in caught.value.plan.of("change")] == ["dts", "compute"]
-        assert len((await site.dpf.resource(BFB).list()).items) == 1, "nor is anything created"
+        assert len((await site.dpf.resource(BFB).list()).items) == 1, "no object is created either"
 
-        objects = await site.dpf.create_initialization_objects(moved(), update=True)
+        objects = await site.dpf.create_initialization_objects(changed_site(), update=True)
         assert actions(objects)["changed"] == {"DPUServiceTemplate", "DPUDeployment"}
         assert (await site.dpf.resource(DPUDeployment).get("compute")).spec.dpus.bfb == "newer"
-        assert (await site.dpf.plan_site(moved())).changes_nothing
+        assert (await site.dpf.plan_site(changed_site())).changes_nothing
 
 
-async def test_a_plan_changes_nothing_and_tells_every_object_as_text_and_as_data(backend: Backend) -> None:
+async def test_a_plan_changes_nothing_and_lists_every_object_as_text_and_as_data(backend: Backend) -> None:
     async with backend.cluster() as site:
         assert str(await site.dpf.plan_site(site_of())).splitlines() == [
             "create     BFB bfb",
@@ -375,17 +382,17 @@ async def test_a_plan_changes_nothing_and_tells_every_object_as_text_and_as_data
             "create     DPUDeployment compute",
             "5 to create",
         ]
-        assert await everything(site.dpf) == 0
+        assert await count_objects(site.dpf) == 0
         await site.dpf.create_initialization_objects(site_of())
 
-        plan = await site.dpf.plan_site(moved())
+        plan = await site.dpf.plan_site(changed_site())
 
         assert str(plan).splitlines() == [
             "create     BFB newer",
             "change     DPUServiceTemplate dts",
-            '    spec.helmChart.source.version: it has "1", asked for is "2"',
+            '    spec.helmChart.source.version: the value is "1", wanted is "2"',
             "change     DPUDeployment compute",
-            '    spec.dpus.bfb: it has "bfb", asked for is "newer"',
+            '    spec.dpus.bfb: the value is "bfb", wanted is "newer"',
             "1 to create, 2 to change, 3 unchanged",
         ]
         data = json.loads(json.dumps(plan.to_dict()))
@@ -395,10 +402,10 @@ async def test_a_plan_changes_nothing_and_tells_every_object_as_text_and_as_data
         assert not plan.changes_nothing
 
 
-async def test_what_the_site_does_not_name_any_more_is_left_over_and_stays(backend: Backend) -> None:
+async def test_an_object_that_the_site_no_longer_names_is_left_over_and_not_deleted(backend: Backend) -> None:
     async with backend.cluster() as site:
-        await site.dpf.create_initialization_objects(moved())
-        theirs = DPUFlavor(metadata=ObjectMeta(name="somebody-elses"), spec=DPUFlavorSpec())
+        await site.dpf.create_initialization_objects(changed_site())
+        theirs = DPUFlavor(metadata=ObjectMeta(name="foreign"), spec=DPUFlavorSpec())
         await manager(site.dpf, DPUFlavor, "kubectl").create(theirs)
 
         objects = await site.dpf.create_initialization_objects(site_of(), update=True)
@@ -409,7 +416,7 @@ async def test_what_the_site_does_not_name_any_more_is_left_over_and_stays(backe
         assert {bfb.name for bfb in (await site.dpf.resource(BFB).list()).items} == {"bfb", "newer"}
 
 
-async def test_what_may_hold_a_password_is_named_and_not_shown(backend: Backend) -> None:
+async def test_a_plan_names_fields_that_may_contain_passwords_without_their_values(backend: Backend) -> None:
     async with backend.cluster() as site:
         secret = "hunter2"
         chart = HelmChart(
@@ -425,16 +432,16 @@ async def test_what_may_hold_a_password_is_named_and_not_shown(backend: Backend)
 
         plan = await site.dpf.plan_site(site_of(flavors={"flavor": DPUFlavorSpec(bfcfg_parameters=("A=b",))}))
 
-        for told in (str(plan), repr(plan), json.dumps(plan.to_dict())):
-            assert secret not in told
-            assert "swordfish" not in told
-            assert "A=b" not in told
+        for text in (str(plan), repr(plan), json.dumps(plan.to_dict())):
+            assert secret not in text
+            assert "swordfish" not in text
+            assert "A=b" not in text
         assert "spec.bfcfgParameters[0]: differs (not shown" in str(plan)
         assert "spec.helmChart.values.db.pw: differs (not shown" in str(plan)
         assert '"https://…@example.com/a.bfb?…"' in str(plan)
 
 
-async def test_a_field_of_another_manager_is_not_taken_over_unasked(backend: Backend) -> None:
+async def test_a_field_of_another_field_manager_is_only_changed_with_force(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(site_of())
         theirs = (await site.dpf.resource(DPUDeployment).get("compute")).spec.dpus
@@ -452,20 +459,22 @@ async def test_a_field_of_another_manager_is_not_taken_over_unasked(backend: Bac
         assert (await site.dpf.resource(DPUDeployment).get("compute")).spec.dpus.bfb == "bfb"
 
 
-async def test_what_another_of_our_own_methods_wrote_is_nobody_elses(backend: Backend) -> None:
+async def test_a_field_that_another_method_of_this_client_wrote_needs_no_force(backend: Backend) -> None:
     async with backend.cluster() as site:
-        await site.dpf.create_initialization_objects(moved())
+        await site.dpf.create_initialization_objects(changed_site())
         await site.dpf.resource(BFB).patch_status("bfb", {"status": {"phase": "Ready"}})
         await site.dpf.update_dpu_deployment_bfb("compute", "bfb")
 
         with pytest.raises(SiteDiffers):
-            await site.dpf.create_initialization_objects(moved())
-        await site.dpf.create_initialization_objects(moved(), update=True)
+            await site.dpf.create_initialization_objects(changed_site())
+        await site.dpf.create_initialization_objects(changed_site(), update=True)
 
         assert (await site.dpf.resource(DPUDeployment).get("compute")).spec.dpus.bfb == "newer"
 
 
-async def test_whoever_takes_a_field_between_plan_and_write_is_not_overwritten(backend: Backend) -> None:
+async def test_a_client_that_writes_a_field_between_plan_and_write_is_not_overwritten(
+    backend: Backend,
+) -> None:
     theirs = DPUServiceTemplate.model_validate(
         {
             "metadata": {"name": "dts"},
@@ -478,28 +487,30 @@ async def test_whoever_takes_a_field_between_plan_and_write_is_not_overwritten(b
     async with backend.cluster() as site:
         kubectl = manager(site.dpf, DPUServiceTemplate, "kubectl")
 
-        class Late(ResourceClient[T]):
-            """Is overtaken by kubectl whenever it really writes."""
+        class Delayed(ResourceClient[T]):
+            """Before each write that is no dry run, kubectl creates the object."""
 
             async def apply(self, obj: T, *, force: bool = True, dry_run: bool = False) -> T:
                 if not dry_run:
                     await kubectl.create(theirs)
                 return await super().apply(obj, force=force, dry_run=dry_run)
 
-        class LateClient:
+        class DelayedClient:
             def resource(self, kind: type[T]) -> ResourceClient[T]:
-                return Late(site.dpf._entered._transport, kind, site.dpf.namespace)
+                return Delayed(site.dpf._entered.transport, kind, site.dpf.namespace)
 
         with pytest.raises(Conflict, match="DPUServiceTemplate dts") as caught:
-            await define(LateClient(), site_of(), None, reporter=ProgressReporter("", None))
+            await apply_site(
+                cast("Client", DelayedClient()), site_of(), None, reporter=ProgressReporter("", None)
+            )
 
         assert caught.value.__notes__ == [
-            "created or changed before that: BFB bfb, DPUFlavor flavor; run it again to go on from there"
+            "created or changed before that: BFB bfb, DPUFlavor flavor; repeat the call to continue from there"
         ]
         assert (await kubectl.get("dts")).spec.helm_chart.source.version == "9"
 
 
-async def test_an_immutable_field_of_a_mutable_object_is_refused_with_both_values(backend: Backend) -> None:
+async def test_a_change_of_an_immutable_field_is_refused_with_both_values(backend: Backend) -> None:
     def serving(service_type: str) -> SiteSpec:
         ports = {
             "serviceType": service_type,
@@ -518,16 +529,16 @@ async def test_an_immutable_field_of_a_mutable_object_is_refused_with_both_value
         with pytest.raises(Invalid, match="DPUServiceConfiguration dts") as caught:
             await site.dpf.create_initialization_objects(serving("ClusterIP"), update=True)
 
-        assert 'it has "None", asked for is "ClusterIP"' in str(caught.value)
+        assert 'the value is "None", wanted is "ClusterIP"' in str(caught.value)
         assert {cause.field for cause in caught.value.causes} == {
             "spec.serviceConfiguration.configPorts.serviceType"
         }
 
 
-# What DPF itself has.
+# DPF's own configuration.
 
 
-async def test_the_operators_bfcfg_template_is_dropped_on_request(backend: Backend) -> None:
+async def test_operator_bfcfg_false_removes_the_template_of_the_operator(backend: Backend) -> None:
     async with backend.cluster() as site:
         config = DPFOperatorConfig.model_validate(
             {
@@ -544,20 +555,20 @@ async def test_the_operators_bfcfg_template_is_dropped_on_request(backend: Backe
         assert objects[-1] == SiteObject("DPFOperatorConfig", known.OPERATOR_CONFIG_NAME, "changed")
 
 
-async def test_a_wish_about_a_configuration_that_is_not_there_is_refused_before_anything_is_created(
+async def test_operator_bfcfg_without_a_dpfoperatorconfig_is_rejected_before_anything_is_created(
     backend: Backend,
 ) -> None:
     async with backend.cluster() as site:
         with pytest.raises(NotFound, match="DPFOperatorConfig"):
             await site.dpf.create_initialization_objects(site_of(operator_bfcfg=False))
 
-        assert await everything(site.dpf) == 0
+        assert await count_objects(site.dpf) == 0
 
 
 # Waiting for the operator.
 
 
-async def test_waiting_for_a_site_says_which_object_waits_for_what(backend: Backend) -> None:
+async def test_a_timeout_of_site_accepted_names_the_object_and_what_it_waits_for(backend: Backend) -> None:
     async with backend.cluster() as site:
         spec = site_of()
         await site.dpf.create_initialization_objects(spec)
@@ -570,7 +581,7 @@ async def test_waiting_for_a_site_says_which_object_waits_for_what(backend: Back
         await times_out(accepted_in, r"DPUDeployment compute: not accepted .* waits for")
 
 
-async def test_a_bfb_that_cannot_be_downloaded_ends_the_wait(backend: Backend) -> None:
+async def test_a_bfb_in_phase_error_ends_the_wait(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(site_of())
         await site.dpf.resource(BFB).patch_status("bfb", {"status": {"phase": "Error"}})
@@ -595,33 +606,35 @@ async def test_an_object_that_is_being_deleted_is_not_waited_for(
         await site.dpf.resource(kind).patch(name, {"metadata": {"finalizers": None}})
 
 
-async def test_a_whole_data_hall_is_accepted_and_progress_says_each_thing_once(backend: Backend) -> None:
+async def test_a_data_hall_is_accepted_and_progress_reports_each_step_once(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         spec = load_site(EXAMPLES / "data-hall.yaml")
-        heard: list[str] = []
+        reported: list[str] = []
 
         await dpf.create_initialization_objects(
-            spec, bmc_password="secret", progress=lambda told: heard.append(str(told))
+            spec, bmc_password="secret", progress=lambda progress: reported.append(str(progress))
         )
         views = await dpf.site_accepted(
-            spec, timeout=60, progress=lambda told: heard.append(f"{told.flow} {told}")
+            spec, timeout=60, progress=lambda progress: reported.append(f"{progress.flow} {progress}")
         )
 
-        assert heard[:3] == [
-            "site: comparing what is there with the description",
+        assert reported[:3] == [
+            "site: comparing the existing objects with the description",
             "Secret bmc-shared-password: being written",
             "Secret bmc-shared-password: written",
         ]
-        assert "BFB bf4-bundle-3-2-1: created" in heard
+        assert "BFB bf4-bundle-3-2-1: created" in reported
         for group in spec.groups:
-            assert f"site_accepted DPUDeployment {group}: accepted" in heard
+            assert f"site_accepted DPUDeployment {group}: accepted" in reported
             assert views[group].accepted
-        assert len(heard) == len(set(heard))
+        assert len(reported) == len(set(reported))
         services = (await dpf.resource(DPUDeployment).get("storage")).spec.services
-        assert services["doca-hbn"].service_template == "doca-hbn-storage", "a service in the group's own way"
+        assert services["doca-hbn"].service_template == "doca-hbn-storage", (
+            "the group configures the service differently"
+        )
 
 
-async def test_a_download_that_fails_is_told_and_goes_well_when_it_is_mended(backend: Backend) -> None:
+async def test_a_failed_download_is_reported_and_succeeds_after_recovery(backend: Backend) -> None:
     async with backend.simulator(troubles=["bfb_download_failed@bfb"]) as sim, sim.client() as dpf:
         await dpf.create_initialization_objects(site_of())
 
@@ -636,7 +649,9 @@ async def test_a_download_that_fails_is_told_and_goes_well_when_it_is_mended(bac
         await dpf.site_accepted(site_of(), timeout=60)
 
 
-async def test_services_that_do_not_fit_are_told_with_condition_reason_and_message(backend: Backend) -> None:
+async def test_services_that_do_not_fit_are_reported_with_condition_reason_and_message(
+    backend: Backend,
+) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         large = site_of().services["dts"].model_copy(update={"resources": {"memory": "64Gi"}})
         spec = site_of(
@@ -652,25 +667,27 @@ async def test_services_that_do_not_fit_are_told_with_condition_reason_and_messa
         assert "memory" in caught.value.detail
 
 
-async def test_without_an_operator_every_object_is_late_and_says_so(backend: Backend) -> None:
+async def test_without_an_operator_the_timeout_reports_every_object(backend: Backend) -> None:
     async with backend.simulator(operator=False) as sim, sim.client() as dpf:
-        heard: list[str] = []
+        reported: list[str] = []
         await dpf.create_initialization_objects(site_of())
 
         with pytest.raises(WaitTimeout) as caught:
-            await dpf.site_accepted(site_of(), timeout=0, progress=lambda told: heard.append(str(told)))
+            await dpf.site_accepted(
+                site_of(), timeout=0, progress=lambda progress: reported.append(str(progress))
+            )
 
         assert "BFB bfb: not downloaded" in str(caught.value)
         assert "DPUDeployment compute: not accepted" in str(caught.value)
         assert any(
             line.startswith("DPUDeployment compute: not accepted yet; it waits for the operator")
-            for line in heard
+            for line in reported
         )
 
 
-# Words of a test.
+# Helpers.
 
 
 def manager(dpf: DPFClient, kind: type[T], name: str) -> ResourceClient[T]:
-    """Objects as another program writes them."""
-    return ResourceClient(dpf._entered._transport, kind, dpf.namespace, field_manager=name)
+    """A resource client with another field manager."""
+    return ResourceClient(dpf._entered.transport, kind, dpf.namespace, field_manager=name)

@@ -1,4 +1,4 @@
-"""The snapshot of a host: everything DPF knows of it at one moment, and nothing that may not be given away."""
+"""Snapshots of hosts: all objects at one moment, without confidential values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import pytest
 
 from dpf_async._api.codec import Undecodable
-from dpf_async._diagnostics.snapshot import HostReport, take
+from dpf_async._diagnostics.snapshot import HostReport, report_of
 from dpf_async._transitions.views import NodeView
 from dpf_async._watch.store import Store
 from dpf_async.errors import NotFound
@@ -17,19 +17,19 @@ from tests.integration.backends import Backend
 from tests.support import states
 
 
-def taken(view: NodeView, *devices: str, spoilt: tuple[Undecodable, ...] = ()) -> HostReport:
-    """A snapshot of a view, beside these DPUDevices."""
+def report(view: NodeView, *devices: str, unreadable: tuple[Undecodable, ...] = ()) -> HostReport:
+    """The report of a view, with these DPUDevices in the cache."""
     store: Store[DPUDevice] = Store()
     for name in devices:
         store.apply("ADDED", states.device(name))
-    store.unreadable.update({obj.name: obj for obj in spoilt})
-    snapshot = take(view, store, pictures=(), namespace="dpf", now="2026-06-01T10:00:00+00:00")
+    store.unreadable.update({obj.name: obj for obj in unreadable})
+    snapshot = report_of(view, store, reflectors=(), namespace="dpf", now="2026-06-01T10:00:00+00:00")
     assert snapshot is not None
     return snapshot
 
 
-def spoilt(kind: type[DPU | DPUDevice | DPUNode], name: str) -> Undecodable:
-    """An object that cannot be read, with something in it that is nobody's business."""
+def undecodable(kind: type[DPU | DPUDevice | DPUNode], name: str) -> Undecodable:
+    """An object that cannot be decoded, with a confidential value in it."""
     return Undecodable(
         kind=kind,
         name=name,
@@ -41,7 +41,7 @@ def spoilt(kind: type[DPU | DPUDevice | DPUNode], name: str) -> Undecodable:
     )
 
 
-async def test_a_ready_host_is_shown_with_every_object_and_waits_for_nothing(backend: Backend) -> None:
+async def test_a_ready_host_is_reported_with_every_object_and_waits_for_nothing(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         view = await sim.ready_node(2)
 
@@ -54,23 +54,23 @@ async def test_a_ready_host_is_shown_with_every_object_and_waits_for_nothing(bac
         assert {dpu.phase for dpu in snapshot.dpus} == {"Ready"}
         assert {dpu.facts["bfb"] for dpu in snapshot.dpus} == {dpu.bfb for dpu in view.dpus}
         assert all(device.facts["serial_number"] for device in snapshot.devices)
-        assert (snapshot.waiting_for, snapshot.missing_devices, snapshot.troubles) == ({}, (), ())
+        assert (snapshot.waiting_for, snapshot.missing_devices, snapshot.watch_problems) == ({}, (), ())
 
 
-async def test_a_held_host_says_what_each_of_its_objects_waits_for(backend: Backend) -> None:
+async def test_the_report_of_a_held_host_says_what_each_object_waits_for(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         view = await sim.node_waiting_for_hold()
 
         snapshot = await dpf.snapshot(view.name)
 
         (held,) = snapshot.maintenances
-        assert snapshot.waiting_for[f"DPUNodeMaintenance {held.name}"] == "a release of the hold"
+        assert snapshot.waiting_for[f"DPUNodeMaintenance {held.name}"] == "the release of the hold"
         assert "NodeEffectInProgress" in snapshot.waiting_for[f"DPU {view.dpus[0].name}"]
         assert view.dpus[0].name in held.facts["requestors"]
         assert held.annotations[known.WAIT_FOR_EXTERNAL_NODE_EFFECT] == "true"
 
 
-async def test_a_host_that_is_to_be_rebooted_says_so(backend: Backend) -> None:
+async def test_the_report_of_a_host_says_that_it_waits_for_an_external_reboot(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         view = await sim.node_waiting_for_external_reboot()
 
@@ -80,7 +80,7 @@ async def test_a_host_that_is_to_be_rebooted_says_so(backend: Backend) -> None:
         assert "Rebooting" in snapshot.waiting_for[f"DPU {view.dpus[0].name}"]
 
 
-async def test_a_stuck_deletion_says_what_holds_it_and_why(backend: Backend) -> None:
+async def test_the_report_of_a_stuck_deletion_names_finalizer_and_condition(backend: Backend) -> None:
     async with backend.simulator(troubles=["stuck_finalizer"]) as sim, sim.client() as dpf:
         view = await sim.ready_node()
         await dpf.resource(DPUNode).delete(view.name)
@@ -91,11 +91,11 @@ async def test_a_stuck_deletion_says_what_holds_it_and_why(backend: Backend) -> 
         waiting = snapshot.waiting_for[f"DPU {view.dpus[0].name}"]
         assert "DeleteNodeError" in waiting
         assert f"held by {known.DPU_FINALIZER}" in waiting
-        assert snapshot.waiting_for[f"DPUNode {view.name}"].startswith("its deletion: for its DPUs")
+        assert snapshot.waiting_for[f"DPUNode {view.name}"].startswith("deletion: waits for its DPUs")
         assert snapshot.dpus[0].deleting_since
 
 
-async def test_what_this_client_wrote_is_in_it_however_late_the_watch_is(backend: Backend) -> None:
+async def test_a_snapshot_includes_own_writes_when_the_watch_is_late(backend: Backend) -> None:
     async with backend.simulator(operator=False, watch_lag=0.2) as sim, sim.client() as dpf:
         host = await sim.register_host()
         await dpf.snapshot(host.name)
@@ -107,38 +107,38 @@ async def test_what_this_client_wrote_is_in_it_however_late_the_watch_is(backend
         assert snapshot.dpu_node.labels["mine"] == "now"
 
 
-async def test_devices_that_are_listed_and_missing_are_named(backend: Backend) -> None:
+async def test_listed_devices_that_do_not_exist_are_named(backend: Backend) -> None:
     async with backend.simulator(operator=False) as sim, sim.client() as dpf:
         host = await sim.register_host(devices=2)
-        gone, stays = (device.name for device in host.devices)
-        await dpf.resource(DPUDevice).delete(gone)
+        deleted, remaining = (device.name for device in host.devices)
+        await dpf.resource(DPUDevice).delete(deleted)
 
         snapshot = await dpf.snapshot(host.name)
 
-        assert snapshot.missing_devices == (gone,)
-        assert [device.name for device in snapshot.devices] == [stays]
+        assert snapshot.missing_devices == (deleted,)
+        assert [device.name for device in snapshot.devices] == [remaining]
 
 
-async def test_a_host_whose_node_is_gone_is_shown_as_long_as_something_refers_to_it(backend: Backend) -> None:
+async def test_a_host_without_a_dpunode_is_reported_while_other_objects_refer_to_it(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         view = await sim.node_waiting_for_hold()
         await dpf.resource(DPUNode).delete(view.name)
         await dpf.handle(DPUNode, view.name).until_gone(timeout=60)
         await sim.settled()
 
-        stranded = await dpf.snapshot(view.name)
+        snapshot = await dpf.snapshot(view.name)
 
-        assert stranded.dpu_node is None
-        assert [one.name for one in stranded.maintenances] == [f"{view.name}-hold"]
+        assert snapshot.dpu_node is None
+        assert [one.name for one in snapshot.maintenances] == [f"{view.name}-hold"]
 
 
-async def test_a_host_that_dpf_knows_nothing_of_is_not_found(backend: Backend) -> None:
+async def test_a_snapshot_of_an_unknown_host_raises_not_found(backend: Backend) -> None:
     async with backend.simulator(operator=False) as sim, sim.client() as dpf:
         with pytest.raises(NotFound, match=r"DPF knows nothing of a host node-9.*look at the names"):
             await dpf.snapshot("node-9")
 
 
-async def test_the_ticket_is_json_and_the_same_in_both_forms(backend: Backend) -> None:
+async def test_the_json_form_has_every_field(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         view = await sim.node_waiting_for_hold(2)
 
@@ -154,8 +154,8 @@ async def test_the_ticket_is_json_and_the_same_in_both_forms(backend: Backend) -
         assert all(ticket["versions"].values())
 
 
-def test_no_credentials_and_no_annotations_of_others_leave_the_house() -> None:
-    told = states.condition(
+def test_a_report_contains_no_credentials_and_no_values_of_foreign_annotations() -> None:
+    condition = states.condition(
         "BFBTransferred",
         "False",
         "FailToInstall",
@@ -166,9 +166,9 @@ def test_no_credentials_and_no_annotations_of_others_leave_the_house() -> None:
         "evil.example/nvidia.com/x": "hunter2",
         known.ARM_RESTART_TRACKER: "3",
     }
-    dpu = states.dpu(phase="OS Installing", conditions=[told], metadata={"annotations": annotations})
+    dpu = states.dpu(phase="OS Installing", conditions=[condition], metadata={"annotations": annotations})
 
-    ticket = taken(states.view(states.node(annotations=annotations), dpu), "device-1").to_dict()
+    ticket = report(states.view(states.node(annotations=annotations), dpu), "device-1").to_dict()
 
     assert "hunter2" not in json.dumps(ticket)
     assert "https://…@10.0.0.1/redfish/v1?…" in ticket["dpus"][0]["conditions"][0]["message"]
@@ -177,11 +177,15 @@ def test_no_credentials_and_no_annotations_of_others_leave_the_house() -> None:
     assert shown["kubectl.kubernetes.io/last-applied-configuration"] == "(not shown: 23 characters)"
 
 
-def test_objects_that_cannot_be_read_are_named_without_what_is_in_them() -> None:
+def test_undecodable_objects_are_named_without_their_content() -> None:
     node = states.node(devices=("device-1", "device-2"))
-    view = with_unreadable(states.view(node), unreadable=(spoilt(DPU, "node-1-device-1"),))
+    view = with_unreadable(states.view(node), unreadable=(undecodable(DPU, "node-1-device-1"),))
 
-    snapshot = taken(view, "device-1", spoilt=(spoilt(DPUDevice, "device-2"), spoilt(DPUDevice, "other")))
+    snapshot = report(
+        view,
+        "device-1",
+        unreadable=(undecodable(DPUDevice, "device-2"), undecodable(DPUDevice, "other")),
+    )
 
     assert {(one.kind, one.name) for one in snapshot.unreadable} == {
         ("DPU", "node-1-device-1"),
@@ -193,7 +197,7 @@ def test_objects_that_cannot_be_read_are_named_without_what_is_in_them() -> None
 
 
 def with_unreadable(view: NodeView, *, unreadable: tuple[Undecodable, ...]) -> NodeView:
-    """The same view with objects that cannot be read."""
+    """The same view with undecodable objects."""
     return NodeView(
         name=view.name,
         node=view.node,
@@ -204,8 +208,8 @@ def with_unreadable(view: NodeView, *, unreadable: tuple[Undecodable, ...]) -> N
     )
 
 
-def test_a_snapshot_cannot_be_changed() -> None:
-    snapshot = taken(states.view(states.node(), states.dpu()), "device-1")
+def test_a_report_is_immutable() -> None:
+    snapshot = report(states.view(states.node(), states.dpu()), "device-1")
 
     with pytest.raises(dataclasses.FrozenInstanceError):
         snapshot.taken = ""  # type: ignore[misc]

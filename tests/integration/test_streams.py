@@ -152,8 +152,8 @@ async def test_a_slow_reader_is_told_the_newest_state_and_that_it_missed_some(ba
 
     (changed,) = (one for one in told if isinstance(one, PhaseChanged))
     assert not changed.contiguous
-    assert changed.possibly_skipped is not None
-    assert "OS Installing" in changed.possibly_skipped
+    assert changed.phases_between is not None
+    assert "OS Installing" in changed.phases_between
 
 
 async def test_a_client_that_is_not_entered_says_how_to_enter_it() -> None:

@@ -1,1 +1,1 @@
-"""kubectl on a simulated site: one that `dpf-async sim up` runs, and the same operator on a real API server."""
+"""kubectl on a simulated site: on `dpf-async sim up`, and on a real API server with the simulated operator."""

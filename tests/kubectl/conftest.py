@@ -1,7 +1,7 @@
 """Sites for kubectl, started once per module: `dpf-async sim up`, and the simulated operator on a real server.
 
-Both have the site and the hosts of examples/, every host held, and an object of every kind, before the first test
-sees them.
+Before the first test, both have the site and the hosts of examples/, a hold for every host, and an object of every
+kind.
 """
 
 from __future__ import annotations
@@ -25,31 +25,34 @@ from dpf_async.models import KINDS, DPUServiceIPAM, known
 from tests.apiserver.build import find
 from tests.apiserver.cluster import RealCluster
 from tests.apiserver.plugin import Clusters
-from tests.cli.conftest import DPF_ASYNC, Ended
+from tests.cli.in_process import Completed
+from tests.cli.processes import DPF_ASYNC
 from tests.support.timeouts import outlast
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
-_PATIENCE: Final = 150.0
-"""Seconds for what takes two or three; a guard, since machines are busy."""
+_TIMEOUT: Final = 150.0
+"""Seconds for steps that take two or three; a safeguard on a busy machine."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """A site with an API server that kubectl can ask."""
+    """A site with an API server for kubectl."""
 
     name: str
     kubeconfig: Path
     namespace: str
 
     def environment(self, **more: str) -> dict[str, str]:
-        """kubectl's, with a home of its own: it keeps there what servers publish."""
+        """The environment of kubectl, with a separate home: kubectl caches there what servers publish."""
         home = {"HOME": str(self.kubeconfig.parent), "KUBECONFIG": str(self.kubeconfig)}
         kept = {name: value for name, value in os.environ.items() if name not in ("KUBE_EDITOR", "EDITOR")}
         return kept | home | more
 
-    async def kubectl(self, *arguments: str, stdin: str = "", env: Mapping[str, str] | None = None) -> Ended:
-        """Run kubectl to its end."""
-        with anyio.fail_after(_PATIENCE):
+    async def kubectl(
+        self, *arguments: str, stdin: str = "", env: Mapping[str, str] | None = None
+    ) -> Completed:
+        """Run kubectl and return its output."""
+        with anyio.fail_after(_TIMEOUT):
             done = await anyio.run_process(
                 [str(find().kubectl), *arguments],
                 check=False,
@@ -57,7 +60,7 @@ class Site:
                 cwd=self.kubeconfig.parent,
                 env=self.environment(**(env or {})),
             )
-        return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+        return Completed(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 Kubectl = Callable[..., Awaitable[str]]
@@ -77,21 +80,21 @@ class Sites:
 
     def __getitem__(self, name: str) -> Site:
         if name not in self._started:
-            site = self._up() if name == "embedded" else self._on_a_real_server()
+            site = self._start_embedded() if name == "embedded" else self._start_on_real_server()
             self._portal.call(_complete, site)
             self._started[name] = site
         return self._started[name]
 
-    def _up(self) -> Site:
+    def _start_embedded(self) -> Site:
         site = Site("embedded", self._folder("embedded") / "kubeconfig", known.DPF_NAMESPACE)
-        described = ["--site", str(EXAMPLES / "site.yaml"), "--hosts", str(EXAMPLES / "hosts.yaml")]
-        command = ["sim", "up", "--profile", "instant", "--kubeconfig", str(site.kubeconfig), *described]
+        files = ["--site", str(EXAMPLES / "site.yaml"), "--hosts", str(EXAMPLES / "hosts.yaml")]
+        command = ["sim", "up", "--profile", "instant", "--kubeconfig", str(site.kubeconfig), *files]
         self._stack.enter_context(running(command, until="dpf-async watch"))
         return site
 
-    def _on_a_real_server(self) -> Site:
+    def _start_on_real_server(self) -> Site:
         clusters = self._clusters()
-        # Those of `dpf-async sim up`: what is told of kinds is to be compared.
+        # The CRDs of `dpf-async sim up`, because test_agreement compares the output for kinds.
         cluster = clusters["generated"]
         if not isinstance(cluster, RealCluster):
             pytest.skip("not with the cluster of $DPF_TEST_KUBECONFIG")
@@ -115,41 +118,41 @@ class Sites:
 
 @contextmanager
 def running(arguments: list[str], *, until: str) -> Iterator[subprocess.Popen[str]]:
-    """dpf-async as a process, from its saying so until the block is left."""
+    """Run dpf-async as a process: enter when stdout has the text, terminate it when the block is left."""
     with subprocess.Popen(
         [str(DPF_ASYNC), *arguments], stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"}
     ) as process:
         assert process.stdout is not None
         try:
-            assert any(until in line for line in process.stdout), f"dpf-async {' '.join(arguments)} has ended"
+            assert any(until in line for line in process.stdout), f"dpf-async {' '.join(arguments)} exited"
             yield process
         finally:
             process.terminate()
             try:
-                process.wait(_PATIENCE)
+                process.wait(_TIMEOUT)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
 
 
 async def _define(site: Site) -> None:
-    """What `dpf-async sim up --site --hosts` does."""
-    described = load_site(EXAMPLES / "site.yaml")
+    """Apply the site and register the hosts, as `dpf-async sim up --site --hosts` does."""
+    spec = load_site(EXAMPLES / "site.yaml")
     async with DPFClient(kubeconfig=site.kubeconfig, namespace=site.namespace) as dpf:
-        await dpf.create_initialization_objects(described, bmc_password="simulated")
-        await dpf.site_accepted(described, timeout=_PATIENCE)
-        for host in load_hosts(EXAMPLES / "hosts.yaml", described):
+        await dpf.create_initialization_objects(spec, bmc_password="simulated")
+        await dpf.site_accepted(spec, timeout=_TIMEOUT)
+        for host in load_hosts(EXAMPLES / "hosts.yaml", spec):
             await dpf.create_dpu_node(host.name, host.devices, labels=host.labels)
 
 
 async def _complete(site: Site) -> None:
-    """Wait until every host is held and nothing moves any more, and see to it that there is an object of every kind."""
+    """Create an object of every kind, and wait until every host is held and no object changes any more."""
     subnet = {"subnet": "10.9.0.0/24", "gateway": "10.9.0.1", "perNodeIPCount": 8}
     pool = {"metadata": {"name": "pool"}, "spec": {"ipv4Subnet": subnet}}
-    described = load_site(EXAMPLES / "site.yaml")
+    spec = load_site(EXAMPLES / "site.yaml")
     async with DPFClient(kubeconfig=site.kubeconfig, namespace=site.namespace) as dpf:
-        for host in load_hosts(EXAMPLES / "hosts.yaml", described):
-            await dpf.node(host.name).until(node_effect_held, timeout=_PATIENCE)
+        for host in load_hosts(EXAMPLES / "hosts.yaml", spec):
+            await dpf.node(host.name).until(node_effect_held, timeout=_TIMEOUT)
         await dpf.resource(DPUServiceIPAM).create(DPUServiceIPAM.model_validate(pool))
         before = None
         while before != (now := await _versions(dpf)):
@@ -158,7 +161,7 @@ async def _complete(site: Site) -> None:
 
 
 async def _versions(dpf: DPFClient) -> set[str]:
-    """Of all objects, as they are now."""
+    """The uid and resourceVersion of all objects."""
     return {
         f"{one.uid} {one.metadata.resource_version}"
         for kind in KINDS
@@ -168,9 +171,9 @@ async def _versions(dpf: DPFClient) -> set[str]:
 
 @pytest.fixture(scope="module")
 def sites(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Sites]:
-    """Both, each started when it is asked for.
+    """Both sites, each started on first use.
 
-    One module drives a host to Ready, on one of them at a time. Another compares them, and has its own.
+    Each module has its own: one provisions a host on one site at a time, another compares the two.
     """
     with ExitStack() as stack:
         yield Sites(tmp_path_factory.mktemp, lambda: request.getfixturevalue("clusters"), stack)
@@ -178,13 +181,13 @@ def sites(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
 
 @pytest.fixture(params=["embedded", "real"])
 def site(request: pytest.FixtureRequest, sites: Sites) -> Site:
-    """Each of them."""
+    """Each of the two sites."""
     return sites[request.param]
 
 
 @pytest.fixture
 def kubectl(site: Site) -> Kubectl:
-    """Runs kubectl on the site, which must succeed; returns what it wrote to stdout."""
+    """Runs kubectl on the site and requires success; returns its stdout."""
 
     async def run(*arguments: str, stdin: str = "", env: Mapping[str, str] | None = None) -> str:
         ended = await site.kubectl(*arguments, stdin=stdin, env=env)

@@ -1,4 +1,4 @@
-"""What kubectl shows of a simulated site is what it shows where a real API server has the same objects."""
+"""kubectl has the same output on the embedded server and on a real API server with the same objects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from dpf_async.models import KINDS
-from tests.cli.conftest import Ended
+from tests.cli.in_process import Completed
 from tests.kubectl.conftest import Site, Sites
 
 pytestmark = pytest.mark.apiserver
@@ -28,8 +28,8 @@ _MASKS = (
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UID"),
     (r'(?i)(resource ?version"?:) +"?\d+"?', r"\1 VERSION"),
     (r"(LIVE|MERGED)-\d+", r"\1"),
-    # Of objects that the operator makes, names and a label end in a hash that counts the namespace in. One that YAML
-    # would read as a number (0123456789, 12345e6789) stands in quotes, others do not.
+    # Names and a label of objects that the operator creates end in a hash that depends on the namespace. YAML quotes
+    # only a hash that it would otherwise parse as a number (0123456789, 12345e6789).
     (r'(hash"?[:=] ?)"?[0-9a-f]{5,16}\b"?', r"\1HASH"),
     (r"-[0-9a-f]{5,16}\b", "-HASH"),
     (r"\b(\d+[ywdhms]){1,2}\b", "AGE"),
@@ -39,21 +39,21 @@ _MASKS = (
 
 
 def masked(text: str, namespace: str) -> str:
-    """The text without what no two sites have in common."""
+    """The text without values that differ between any two sites."""
     text = text.replace(namespace, "NAMESPACE")
     for pattern, name in _MASKS:
         text = re.sub(pattern, name, text, flags=re.MULTILINE)
     return text
 
 
-async def on_both(sites: Sites, *arguments: str, stdin: str = "") -> tuple[Ended, Ended]:
-    """Run kubectl on both and return both ends, masked."""
-    ended: dict[str, Ended] = {}
+async def on_both(sites: Sites, *arguments: str, stdin: str = "") -> tuple[Completed, Completed]:
+    """Run kubectl on both sites and return both results, masked."""
+    ended: dict[str, Completed] = {}
 
     async def on(site: Site) -> None:
         done = await site.kubectl(*arguments, stdin=stdin)
         out, err = (masked(text, site.namespace) for text in (done.out, done.err))
-        ended[site.name] = Ended(done.status, out, err)
+        ended[site.name] = Completed(done.status, out, err)
 
     async with anyio.create_task_group() as tasks:
         for site in sites["embedded"], sites["real"]:
@@ -61,17 +61,17 @@ async def on_both(sites: Sites, *arguments: str, stdin: str = "") -> tuple[Ended
     return ended["embedded"], ended["real"]
 
 
-async def agreed(sites: Sites, *arguments: str, stdin: str = "") -> Ended:
-    """Run kubectl on both, which must end alike, and return that end."""
+async def agreed(sites: Sites, *arguments: str, stdin: str = "") -> Completed:
+    """Run kubectl on both sites, require the same result, and return it."""
     embedded, real = await on_both(sites, *arguments, stdin=stdin)
-    ours, theirs = (str(end).split(r"\n") for end in (embedded, real))
-    assert embedded == real, "\n".join(difflib.unified_diff(ours, theirs, "embedded", "real", lineterm=""))
+    left, right = (str(result).split(r"\n") for result in (embedded, real))
+    assert embedded == real, "\n".join(difflib.unified_diff(left, right, "embedded", "real", lineterm=""))
     return embedded
 
 
 @pytest.mark.parametrize("kind", [kind.PLURAL for kind in KINDS])
 @pytest.mark.parametrize("output", ["", "-o=wide", "-o=name"])
-async def test_objects_of_every_kind_are_shown_alike(sites: Sites, kind: str, output: str) -> None:
+async def test_get_has_the_same_output_for_every_kind(sites: Sites, kind: str, output: str) -> None:
     ended = await agreed(sites, "get", kind, *([output] if output else []))
 
     assert ended.status == 0
@@ -111,11 +111,11 @@ async def test_objects_of_every_kind_are_shown_alike(sites: Sites, kind: str, ou
         "auth can-i get secrets --subresource=none",
     ],
 )
-async def test_reading_commands_end_alike(sites: Sites, command: str) -> None:
+async def test_commands_that_read_have_the_same_output(sites: Sites, command: str) -> None:
     await agreed(sites, *command.split(" "))
 
 
-async def test_every_kind_is_among_the_api_resources(sites: Sites) -> None:
+async def test_every_kind_is_listed_by_api_resources(sites: Sites) -> None:
     groups = sorted({kind.GROUP for kind in KINDS})
 
     for group in groups:
@@ -125,7 +125,7 @@ async def test_every_kind_is_among_the_api_resources(sites: Sites) -> None:
     assert {line.partition(".")[2] for line in ended.out.splitlines()} == {groups[-1]}
 
 
-async def test_applied_objects_are_created_compared_changed_and_left_alone_alike(sites: Sites) -> None:
+async def test_apply_and_diff_have_the_same_output(sites: Sites) -> None:
     changed = BUNDLE.replace("rack: a1", "rack: a2")
 
     assert (await agreed(sites, "diff", "-f", "-", stdin=BUNDLE)).status == 1
@@ -143,12 +143,12 @@ async def test_applied_objects_are_created_compared_changed_and_left_alone_alike
     assert "deleted" in (await agreed(sites, "delete", "bfb", "compared")).out
 
 
-async def test_a_server_side_applier_learns_of_conflicts_alike(sites: Sites) -> None:
-    mine = BUNDLE.replace("compared", "contested")
-    other = mine.replace("rack: a1", "rack: b1")
+async def test_conflicts_of_server_side_apply_have_the_same_output(sites: Sites) -> None:
+    first = BUNDLE.replace("compared", "contested")
+    other = first.replace("rack: a1", "rack: b1")
     apply = ("apply", "--server-side", "-f", "-")
 
-    assert "serverside-applied" in (await agreed(sites, *apply, stdin=mine)).out
+    assert "serverside-applied" in (await agreed(sites, *apply, stdin=first)).out
     conflict = await agreed(sites, *apply, "--field-manager=other", stdin=other)
     forced = await agreed(sites, *apply, "--field-manager=other", "--force-conflicts", stdin=other)
     await agreed(sites, "delete", "bfb", "contested")
@@ -162,7 +162,7 @@ async def test_a_server_side_applier_learns_of_conflicts_alike(sites: Sites) -> 
     "how", [("apply",), ("apply", "--server-side"), ("create",), ("create", "--validate=warn")]
 )
 @pytest.mark.parametrize(
-    ("was", "instead"),
+    ("text", "replacement"),
     [
         ("spec:", "speck:"),
         ("{url:", "{size: 7, url:"),
@@ -173,8 +173,10 @@ async def test_a_server_side_applier_learns_of_conflicts_alike(sites: Sites) -> 
         ("rack: a1", "rack: a/1"),
     ],
 )
-async def test_mistakes_are_told_alike(sites: Sites, how: tuple[str, ...], was: str, instead: str) -> None:
-    wrong = BUNDLE.replace("compared", "mistaken").replace(was, instead)
+async def test_mistakes_in_a_manifest_have_the_same_output(
+    sites: Sites, how: tuple[str, ...], text: str, replacement: str
+) -> None:
+    wrong = BUNDLE.replace("compared", "mistaken").replace(text, replacement)
 
     ended = await agreed(sites, *how, "--dry-run=server", "-f", "-", stdin=wrong)
 

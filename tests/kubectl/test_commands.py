@@ -1,4 +1,4 @@
-"""What operators type, typed on a simulated site: on `dpf-async sim up`, and on a real API server with its operator."""
+"""The kubectl commands of an administrator work on `dpf-async sim up` and on a real API server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.apiserver
 
 
 def bundle(name: str, **labels: str) -> str:
-    """A BFB as a file has it."""
+    """A manifest of a BFB."""
     return yaml.safe_dump(
         {
             "apiVersion": "provisioning.dpu.nvidia.com/v1alpha1",
@@ -33,13 +33,13 @@ def bundle(name: str, **labels: str) -> str:
 
 
 async def fields(kubectl: Kubectl, *what: str) -> Any:
-    """What kubectl gets, as JSON."""
+    """The output of kubectl get as JSON."""
     return json.loads(await kubectl("get", *what, "-o=json"))
 
 
 @asynccontextmanager
 async def watching(site: Site, *what: str) -> AsyncIterator[TextReceiveStream]:
-    """kubectl get -w as a process, and what it writes."""
+    """Run kubectl get -w as a process; yield its stdout."""
     command = [str(find().kubectl), "get", *what, "--watch", "--output-watch-events"]
     async with await anyio.open_process(command, env=site.environment(), stderr=PIPE) as process:
         assert process.stdout is not None
@@ -49,17 +49,17 @@ async def watching(site: Site, *what: str) -> AsyncIterator[TextReceiveStream]:
             process.terminate()
 
 
-async def until_told(stream: TextReceiveStream, *words: str) -> str:
-    """Read on until a line has all of these words; return everything read."""
-    told = ""
+async def read_until(stream: TextReceiveStream, *cells: str) -> str:
+    """Read until a line has all of these cells; return everything that was read."""
+    output = ""
     with anyio.fail_after(120):
-        while not any(all(word in line.split() for word in words) for line in told.splitlines()):
-            told += await stream.receive()
-    return told
+        while not any(all(cell in line.split() for cell in cells) for line in output.splitlines()):
+            output += await stream.receive()
+    return output
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.PLURAL)
-async def test_objects_are_shown_in_the_columns_of_their_kind(kubectl: Kubectl, kind: Any) -> None:
+async def test_get_shows_the_printer_columns_of_the_kind(kubectl: Kubectl, kind: Any) -> None:
     crd = await fields(kubectl, "crd", f"{kind.PLURAL}.{kind.GROUP}")
     columns = crd["spec"]["versions"][0].get("additionalPrinterColumns", [{"name": "Age"}])
 
@@ -71,9 +71,7 @@ async def test_objects_are_shown_in_the_columns_of_their_kind(kubectl: Kubectl, 
     assert wide.splitlines()[0].split() == " ".join(["NAME", *names]).split()
 
 
-async def test_a_host_is_driven_to_ready_by_the_two_commands_of_an_operator(
-    site: Site, kubectl: Kubectl
-) -> None:
+async def test_a_host_is_provisioned_by_two_annotate_commands(site: Site, kubectl: Kubectl) -> None:
     node, namespace = "node-02-00-00-00-0a-02", ["-n", site.namespace]
     held = f'{{.items[?(@.spec.dpuNodeName=="{node}")].metadata.name}}'
     (hold,) = (await kubectl("get", "dpunodemaintenance", f"-o=jsonpath={held}")).split()
@@ -93,32 +91,32 @@ async def test_a_host_is_driven_to_ready_by_the_two_commands_of_an_operator(
     assert "condition met" in await kubectl("wait", dpu, "--for=condition=Ready", "--timeout=120s")
 
 
-async def test_a_watch_tells_what_happens(site: Site, kubectl: Kubectl) -> None:
-    async with watching(site, "bfb", "-l", "watched=yes") as told:
+async def test_a_watch_shows_each_event_of_the_selected_objects(site: Site, kubectl: Kubectl) -> None:
+    async with watching(site, "bfb", "-l", "watched=yes") as stream:
         await kubectl("apply", "-f", "-", stdin=bundle("watched", watched="yes"))
-        await until_told(told, "ADDED", "watched")
-        await until_told(told, "MODIFIED", "watched", "Ready")
+        await read_until(stream, "ADDED", "watched")
+        await read_until(stream, "MODIFIED", "watched", "Ready")
         await kubectl("label", "bfb", "watched", "watched-")
-        await until_told(told, "DELETED", "watched")
+        await read_until(stream, "DELETED", "watched")
     await kubectl("delete", "bfb", "watched")
 
 
-async def test_selected_objects_are_shown_in_the_form_asked_for(kubectl: Kubectl) -> None:
+async def test_selected_objects_are_shown_in_the_requested_format(kubectl: Kubectl) -> None:
     node = "node-02-00-00-00-0a-04"
-    mine = ("-l", f"provisioning.dpu.nvidia.com/dpunode-name={node}")
+    selector = ("-l", f"provisioning.dpu.nvidia.com/dpunode-name={node}")
 
-    names = (await kubectl("get", "dpu", *mine, "-o=name")).split()
+    names = (await kubectl("get", "dpu", *selector, "-o=name")).split()
     (listed,) = (await fields(kubectl, "dpunode", "--field-selector", f"metadata.name={node}"))["items"]
-    written = yaml.safe_load(await kubectl("get", "dpunode", node, "-o=yaml"))
+    as_yaml = yaml.safe_load(await kubectl("get", "dpunode", node, "-o=yaml"))
     devices = await kubectl("get", "dpunode", node, "-o=jsonpath={.spec.dpus[*].name}")
 
     assert len(names) == 2
     assert all(name.startswith(f"dpu.provisioning.dpu.nvidia.com/{node}-") for name in names)
-    assert written == listed
+    assert as_yaml == listed
     assert sorted(name.rpartition(f"{node}-")[2] for name in names) == sorted(devices.split())
 
 
-async def test_an_object_is_described_and_its_fields_are_explained(kubectl: Kubectl) -> None:
+async def test_describe_shows_an_object_and_explain_its_fields(kubectl: Kubectl) -> None:
     described = await kubectl("describe", "bfb", "bf-bundle-3-2-1")
     explained = await kubectl("explain", "dpu.status.phase")
 
@@ -128,7 +126,7 @@ async def test_an_object_is_described_and_its_fields_are_explained(kubectl: Kube
     assert "    Node Effect\n" in explained
 
 
-async def test_an_event_is_shown_with_the_object_that_it_is_about(site: Site, kubectl: Kubectl) -> None:
+async def test_events_are_shown_for_the_object_that_they_refer_to(site: Site, kubectl: Kubectl) -> None:
     bfb = await fields(kubectl, "bfb", "bf-bundle-3-2-1")
     event: dict[str, Any] = {
         "apiVersion": "v1",
@@ -182,7 +180,7 @@ async def test_an_object_is_edited_labelled_and_annotated(kubectl: Kubectl) -> N
     assert changed["metadata"]["annotations"]["example.com/note"] == "seen"
 
 
-async def test_an_edit_that_the_server_refuses_is_kept_for_the_user(site: Site, kubectl: Kubectl) -> None:
+async def test_an_edit_that_the_server_rejects_is_stored_for_the_user(site: Site, kubectl: Kubectl) -> None:
     editor = "sed -i s,^.*url:.*,\\ \\ url:\\ nowhere,"
 
     refused = await site.kubectl("edit", "bfb", "bf-bundle-3-2-1", env={"KUBE_EDITOR": editor})
@@ -193,24 +191,26 @@ async def test_an_edit_that_the_server_refuses_is_kept_for_the_user(site: Site, 
     assert url.startswith("https://content.example.com/")
 
 
-async def test_a_deletion_is_waited_for_or_not(kubectl: Kubectl) -> None:
-    for name in "gone", "going":
+async def test_delete_waits_for_the_deletion_unless_disabled(kubectl: Kubectl) -> None:
+    for name in "deleted", "terminating":
         await kubectl("create", "-f", "-", stdin=bundle(name))
 
-    await kubectl("delete", "bfb", "gone")
+    await kubectl("delete", "bfb", "deleted")
     left = (await kubectl("get", "bfb", "-o=name")).split()
-    await kubectl("delete", "bfb", "going", "--wait=false")
-    await kubectl("wait", "bfb/going", "--for=delete", "--timeout=120s")
+    await kubectl("delete", "bfb", "terminating", "--wait=false")
+    await kubectl("wait", "bfb/terminating", "--for=delete", "--timeout=120s")
 
-    assert "bfb.provisioning.dpu.nvidia.com/gone" not in left
-    assert await kubectl("get", "bfb", "gone", "going", "--ignore-not-found") == ""
+    assert "bfb.provisioning.dpu.nvidia.com/deleted" not in left
+    assert await kubectl("get", "bfb", "deleted", "terminating", "--ignore-not-found") == ""
 
 
 @pytest.mark.parametrize("site", ["embedded"], indirect=True)  # the real server has no garbage collector
 @pytest.mark.parametrize(
-    ("cascade", "stays"), [("background", False), ("foreground", False), ("orphan", True)]
+    ("cascade", "remains"), [("background", False), ("foreground", False), ("orphan", True)]
 )
-async def test_what_an_object_owns_goes_along_as_asked(kubectl: Kubectl, cascade: str, stays: bool) -> None:
+async def test_dependents_are_deleted_or_orphaned_as_requested(
+    kubectl: Kubectl, cascade: str, remains: bool
+) -> None:
     await kubectl("create", "configmap", "owner")
     uid = await kubectl("get", "configmap", "owner", "-o=jsonpath={.metadata.uid}")
     owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid, "blockOwnerDeletion": True}
@@ -223,7 +223,7 @@ async def test_what_an_object_owns_goes_along_as_asked(kubectl: Kubectl, cascade
 
     await kubectl("delete", "configmap", "owner", f"--cascade={cascade}")
 
-    if stays:
+    if remains:
         left = await fields(kubectl, "configmap", "owned")
         assert "ownerReferences" not in left["metadata"]
         await kubectl("delete", "configmap", "owned")
@@ -246,6 +246,6 @@ async def test_a_secret_is_created_applied_and_replaced(kubectl: Kubectl) -> Non
     assert patched == {"password": "bmV3", "user": "cm9vdA=="}
 
 
-async def test_kubectl_tells_what_one_may_do(kubectl: Kubectl) -> None:
+async def test_auth_can_i_reports_permissions(kubectl: Kubectl) -> None:
     assert await kubectl("auth", "can-i", "delete", "dpus") == "yes\n"
     assert await kubectl("auth", "can-i", "patch", "dpunodes", "--subresource=status") == "yes\n"

@@ -1,4 +1,4 @@
-"""What docs/how-to/look-with-kubectl.md shows runs as it stands, from its first command to its last."""
+"""The commands of docs/how-to/kubectl.md run unchanged, in their order."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ from pathlib import Path
 import pytest
 
 from tests.apiserver.build import find
-from tests.cli.conftest import DPF_ASYNC
+from tests.cli.processes import DPF_ASYNC
 from tests.kubectl.conftest import EXAMPLES, running
 
 pytestmark = pytest.mark.apiserver
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "look-with-kubectl.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "kubectl.md"
 
 
-def shown() -> list[str]:
+def commands_of_the_page() -> list[str]:
     """The commands of the page, block by block."""
     return re.findall(r"(?ms)^```sh\n(.*?)^```", PAGE.read_text(encoding="utf-8"))
 
 
-def test_the_commands_of_the_page_drive_a_host_to_ready(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start, *typed = shown()
+def test_the_commands_of_the_page_provision_a_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, *commands = commands_of_the_page()
     (tmp_path / "examples").symlink_to(EXAMPLES)
     monkeypatch.chdir(tmp_path)
     path = f"{DPF_ASYNC.parent}:{find().folder}:{os.environ['PATH']}"
@@ -34,7 +32,7 @@ def test_the_commands_of_the_page_drive_a_host_to_ready(
 
     with running([*start.split()[1:], "--profile", "instant"], until="dpf-async watch"):
         done = subprocess.run(
-            ["sh", "-e", "-c", "".join([*typed, ready])],
+            ["sh", "-e", "-c", "".join([*commands, ready])],
             env={"HOME": str(tmp_path), "PATH": path},
             capture_output=True,
             text=True,
@@ -46,8 +44,8 @@ def test_the_commands_of_the_page_drive_a_host_to_ready(
     assert "bfb.provisioning.dpu.nvidia.com/candidate created (server dry run)" in done.stdout
 
 
-def test_the_two_commands_of_the_requirement_are_on_the_page() -> None:
-    commands = "".join(shown()).replace("\\\n  ", "")
+def test_the_page_has_the_commands_that_release_a_hold_and_confirm_a_reboot() -> None:
+    commands = "".join(commands_of_the_page()).replace("\\\n  ", "")
 
     release = "provisioning.dpu.nvidia.com/wait-for-external-nodeeffect=false --overwrite"
     rebooted = "provisioning.dpu.nvidia.com/dpunode-external-reboot-required-\n"

@@ -24,7 +24,7 @@ def test_the_mac_comes_back_out_of_the_name_that_was_made_of_it(name: Callable[[
     ["", "node-1", "node-", "dpu-02-00-00-00-0a-01", "02-00-00-00-0a-01", "node-02:00:00:00:0a:01"],
 )
 def test_a_name_that_was_made_otherwise_has_none(name: str) -> None:
-    with pytest.raises(ValueError, match="is no name such as"):
+    with pytest.raises(ValueError, match="is not a name such as"):
         bmc_mac_of(name)
 
 

@@ -14,7 +14,7 @@ from dpf_async import DPFClient, NodeView, load_hosts, load_site
 from dpf_async.levels import Level, node_effect_held
 from dpf_async.models import DPU
 from dpf_async.sim import Simulator
-from tests.cli.running import EXAMPLES, running
+from tests.cli.processes import EXAMPLES, running
 
 PROGRAMS = Path(__file__).parent / "clients"
 SEEN = [["ADDED", None], ["MODIFIED", "them"], ["DELETED", "them"]]
@@ -69,7 +69,7 @@ async def test_another_client_works_on_a_site_that_is_a_process_with_the_operato
     kubeconfig = tmp_path / "kubeconfig"
     described = ("--site", EXAMPLES / "site.yaml", "--hosts", tmp_path / "hosts.yaml")
     async with running("sim", "up", "--kubeconfig", kubeconfig, "--profile", "instant", *described) as site:
-        await site.has_said("dpf-async watch")
+        await site.until_out_has("dpf-async watch")
         async with DPFClient(kubeconfig=kubeconfig) as dpf:
             (before,) = (await dpf.node(host.name).until(node_effect_held, timeout=30)).dpus
 

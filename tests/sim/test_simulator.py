@@ -46,10 +46,10 @@ async def test_hosts_are_provisioned_and_made_anew_by_the_flows() -> None:
         await sim.define_site()
         hosts = [sim.host(), sim.host(devices=2)]
         views = [
-            await provision(dpf, host, reboot=no_work, node_effect=no_work, timeout=20) for host in hosts
+            await provision(dpf, host, reboot=no_work, node_effect=no_work, timeout=60) for host in hosts
         ]
 
-        again = [await reprovision(dpf, host.name, reboot=no_work, timeout=20) for host in hosts]
+        again = [await reprovision(dpf, host.name, reboot=no_work, timeout=60) for host in hosts]
 
         assert all(view.ready for view in (*views, *again))
         for before, after in zip(views, again, strict=True):
@@ -210,13 +210,13 @@ async def test_two_sites_live_beside_each_other() -> None:
 
 
 async def test_the_demo_takes_a_host_through_visible_steps() -> None:
-    async with Simulator(profile=DEMO.at_speed(20)) as sim, sim.client() as dpf:
+    async with Simulator(profile=replace(DEMO.at_speed(20), start_agent=2.0)) as sim, sim.client() as dpf:
         node = await sim.node_waiting_for_hold(devices=2)
         await dpf.mark_dpu_node_ready_for_maintenance(node.name)
         name = next(iter(node.phases))
-        await dpf.dpu(name).until(phase_is("OS Installing"), timeout=20)
+        await dpf.dpu(name).until(phase_is("OS Installing"), timeout=60)
 
-        view = await dpf.node(node.name).until(external_reboot_required, timeout=20)
+        view = await dpf.node(node.name).until(external_reboot_required, timeout=60)
 
         dpu = view.dpu(name)
         assert dpu is not None
@@ -227,6 +227,6 @@ async def test_the_demo_takes_a_host_through_visible_steps() -> None:
 
 async def test_the_realistic_profile_runs_on_a_faster_clock() -> None:
     async with Simulator(profile=REALISTIC.at_speed(2000)) as sim:
-        node = await sim.ready_node(timeout=30)
+        node = await sim.ready_node(timeout=60)
 
         assert node.ready

@@ -1,4 +1,4 @@
-"""The password of the BMCs: in the Secret whenever it changes, and nowhere else."""
+"""The BMC password: the Secret is kept current, and the password is disclosed nowhere else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 import dpf_async
 from dpf_async import DPFClient, PasswordHealth
-from dpf_async._site.bmc_password import ANYWAY, EVERY, Password
+from dpf_async._site.bmc_password import REFRESH_INTERVAL, REWRITE_INTERVAL, Password
 from dpf_async.errors import Forbidden, Invalid, NotFound, PasswordUnavailable, UsageError
 from dpf_async.models import Secret, known
 from dpf_async.sim.simulator import minimal_site
@@ -30,19 +30,19 @@ ENCODED = b64encode(PASSWORD.encode()).decode()
 
 
 class Vault:
-    """Where the password is kept."""
+    """A fake of a vault that stores the password."""
 
     def __init__(self, *passwords: object) -> None:
         self.passwords = list(passwords)
-        self.asked = 0
+        self.calls = 0
 
     async def password(self) -> str:
-        """The next one; the last one for ever. What is an exception is raised."""
-        self.asked += 1
-        told = self.passwords.pop(0) if len(self.passwords) > 1 else self.passwords[0]
-        if isinstance(told, Exception):
-            raise told
-        return told  # type: ignore[return-value]  # wrong types are what some tests are about
+        """Return the next password, or the last one again; raise it if it is an exception."""
+        self.calls += 1
+        password = self.passwords.pop(0) if len(self.passwords) > 1 else self.passwords[0]
+        if isinstance(password, Exception):
+            raise password
+        return password  # type: ignore[return-value]  # some tests use wrong types
 
 
 def stored(request: Request) -> bytes | None:
@@ -50,21 +50,21 @@ def stored(request: Request) -> bytes | None:
     return Secret.model_validate_json(request.body).value(known.BMC_PASSWORD_KEY)
 
 
-async def taking(exchange: Exchange) -> None:
-    """A server that stores what it is sent."""
+async def accepting(exchange: Exchange) -> None:
+    """Accept every write."""
     await exchange.answer(200, json.loads(exchange.request.body))
 
 
 async def until(fact: Callable[[], bool]) -> None:
-    """Wait until a fact holds; the clock jumps."""
-    while not fact():  # noqa: ASYNC110  a second is nothing on this clock
+    """Wait until a predicate is true; the clock jumps."""
+    while not fact():  # noqa: ASYNC110  a second takes no time on this clock
         await anyio.sleep(1)
 
 
-# Kept up to date.
+# The Secret is kept current.
 
 
-async def test_the_secret_has_been_written_when_the_block_is_entered() -> None:
+async def test_entering_the_block_writes_the_secret() -> None:
     async with cluster() as site, site.dpf.bmc_password(Vault("first").password) as kept:
         secret = await site.dpf.resource(Secret).get(known.BMC_PASSWORD_SECRET)
 
@@ -73,36 +73,37 @@ async def test_the_secret_has_been_written_when_the_block_is_entered() -> None:
 
 
 @virtual_time
-async def test_another_password_replaces_it_at_the_next_interval_without_a_restart() -> None:
+async def test_a_new_password_is_written_after_the_next_interval() -> None:
     async with Scripted() as server, server.client() as dpf:
-        server.on_other = taking
+        server.on_other = accepting
         began = anyio.current_time()
         with capture_logs() as logs:
             async with dpf.bmc_password(Vault("first", "second").password) as kept:
                 await until(lambda: kept.health.writes == 2)
 
         assert [stored(request) for request in server.requests] == [b"first", b"second"]
-        assert EVERY * 0.9 <= anyio.current_time() - began <= EVERY * 1.1 + 1
+        assert REFRESH_INTERVAL * 0.9 <= anyio.current_time() - began <= REFRESH_INTERVAL * 1.1 + 1
         assert [entry["event"] for entry in logs] == ["bmc_password_rotated"]
 
 
 @virtual_time
-async def test_the_same_password_is_not_sent_again_but_for_a_secret_that_somebody_took_away() -> None:
+async def test_an_unchanged_password_is_written_again_only_after_the_rewrite_interval() -> None:
     async with Scripted() as server, server.client() as dpf:
-        server.on_other = taking
+        server.on_other = accepting
         vault = Vault("same")
         began = anyio.current_time()
         async with dpf.bmc_password(vault.password):
-            await until(lambda: vault.asked == 8)
+            await until(lambda: vault.calls == 8)
             assert len(server.requests) == 1
 
             await until(lambda: len(server.requests) == 2)
 
-        assert ANYWAY <= anyio.current_time() - began <= ANYWAY + 2 * EVERY
-        assert {request.method for request in server.requests} == {"PATCH"}, "it is never read"
+        waited = anyio.current_time() - began
+        assert REWRITE_INTERVAL <= waited <= REWRITE_INTERVAL + 2 * REFRESH_INTERVAL
+        assert {request.method for request in server.requests} == {"PATCH"}, "the Secret is never read"
 
 
-async def test_whoever_has_rotated_it_can_have_it_written_at_once() -> None:
+async def test_refresh_writes_a_rotated_password_immediately() -> None:
     async with cluster() as site:
         async with site.dpf.bmc_password(Vault("first", "second").password, every=3600) as kept:
             await kept.refresh()
@@ -111,36 +112,35 @@ async def test_whoever_has_rotated_it_can_have_it_written_at_once() -> None:
         assert secret.value(known.BMC_PASSWORD_KEY) == b"second"
 
 
-# When it fails.
+# Failures.
 
 
 @virtual_time
-async def test_a_provider_that_raises_is_asked_again_and_the_secret_stays_as_it_is() -> None:
-    broken = TimeoutError(f"no answer; was asking for {PASSWORD}")
+async def test_a_provider_that_raises_is_called_again_and_the_secret_is_unchanged() -> None:
+    broken = TimeoutError(f"no answer to a request for {PASSWORD}")
     async with Scripted() as server, server.client() as dpf:
-        server.on_other = taking
-        vault, mended = Vault("first", *[broken] * 5, "second"), anyio.Event()
+        server.on_other = accepting
+        vault, repaired = Vault("first", *[broken] * 5, "second"), anyio.Event()
 
         async def provider() -> str:
-            if vault.asked == 6:
-                await mended.wait()
+            if vault.calls == 6:
+                await repaired.wait()
             return await vault.password()
 
         with capture_logs() as logs:
             async with dpf.bmc_password(provider) as kept:
                 await until(lambda: kept.health.failures == 5)
                 failing = kept.health
-                mended.set()
+                repaired.set()
                 await until(lambda: kept.health.writes == 2)
 
         assert failing.state == "failing"
         assert failing.reason == (
-            "the provider of the BMC password raised TimeoutError; the Secret stays as it is"
+            "the provider of the BMC password raised TimeoutError; the Secret is unchanged"
         )
         assert kept.health == PasswordHealth("current", "", 0, 2)
         assert [stored(request) for request in server.requests] == [b"first", b"second"]
-        told = [entry["event"] for entry in logs]
-        assert told == [
+        assert [entry["event"] for entry in logs] == [
             *["bmc_password_not_refreshed"] * 5,
             "bmc_password_rotated",
             "bmc_password_current_again",
@@ -149,9 +149,9 @@ async def test_a_provider_that_raises_is_asked_again_and_the_secret_stays_as_it_
 
 
 @virtual_time
-async def test_a_worker_that_starts_before_the_vault_waits_for_it() -> None:
+async def test_entering_the_block_waits_until_the_vault_is_available() -> None:
     async with Scripted() as server, server.client() as dpf:
-        server.on_other = taking
+        server.on_other = accepting
 
         async with dpf.bmc_password(Vault(OSError(), OSError(), "first").password) as kept:
             assert kept.health.writes == 1
@@ -160,14 +160,14 @@ async def test_a_worker_that_starts_before_the_vault_waits_for_it() -> None:
 
 
 @virtual_time
-async def test_a_server_that_cannot_for_now_is_asked_again_and_not_before_it_said() -> None:
+async def test_a_write_is_retried_after_the_time_that_the_server_requests() -> None:
     async with Scripted() as server, server.client() as dpf:
         began = anyio.current_time()
         server.on_other = refusing(503, "ServiceUnavailable", {"Retry-After": "100"})
 
         async def recover() -> None:
             await until(lambda: len(server.requests) == 2)
-            server.on_other = taking
+            server.on_other = accepting
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(recover)
@@ -187,9 +187,9 @@ async def test_a_server_that_cannot_for_now_is_asked_again_and_not_before_it_sai
     ids=["forbidden", "invalid", "no namespace"],
 )
 @virtual_time
-async def test_a_write_that_is_refused_ends_the_block(answer: Script, error: type[Exception]) -> None:
+async def test_a_rejected_write_ends_the_block(answer: Script, error: type[Exception]) -> None:
     async with Scripted() as server, server.client() as dpf:
-        server.on_other = taking
+        server.on_other = accepting
 
         async def keep() -> None:
             async with dpf.bmc_password(Vault("first", PASSWORD).password):
@@ -198,17 +198,17 @@ async def test_a_write_that_is_refused_ends_the_block(answer: Script, error: typ
 
         with pytest.raises(error, match=known.BMC_PASSWORD_SECRET) as caught:
             await keep()
-        for text in everything_told(caught.value):
+        for text in everything_shown(caught.value):
             assert PASSWORD not in text
             assert ENCODED not in text
 
 
 @pytest.mark.parametrize("wrong", ["", "  ", None, 7, b"bytes", "x" * 1025, "\ud800"])
-async def test_what_is_no_password_is_refused_before_anything_is_sent(wrong: object) -> None:
+async def test_an_invalid_password_is_rejected_without_a_request(wrong: object) -> None:
     async with Scripted() as server, server.client() as dpf:
         with pytest.raises(UsageError, match=r"the BMC password .*nothing was sent"):
             async with dpf.bmc_password(Vault(wrong).password):
-                pytest.fail("it was entered")
+                pytest.fail("the block was entered")
         if wrong is not None:
             with pytest.raises(UsageError, match=r"the BMC password .*nothing was sent"):
                 await dpf.create_initialization_objects(minimal_site(), bmc_password=wrong)  # type: ignore[arg-type]
@@ -217,12 +217,12 @@ async def test_what_is_no_password_is_refused_before_anything_is_sent(wrong: obj
 
 
 @pytest.mark.parametrize("every", [0, -1, float("nan")])
-def test_an_interval_that_is_none_is_refused(every: float) -> None:
+def test_an_invalid_interval_is_rejected(every: float) -> None:
     with pytest.raises(UsageError, match="above 0"):
         DPFClient(kubeconfig={}).bmc_password(Vault("x").password, every=every)
 
 
-async def test_a_refresh_that_fails_says_so_to_whoever_asked() -> None:
+async def test_a_failing_refresh_raises_and_a_later_one_succeeds() -> None:
     async with cluster() as site:
         vault = Vault("first", ValueError(PASSWORD), "third")
         async with site.dpf.bmc_password(vault.password, every=3600) as kept:
@@ -234,12 +234,12 @@ async def test_a_refresh_that_fails_says_so_to_whoever_asked() -> None:
             assert kept.health == PasswordHealth("current", "", 0, 2)
 
 
-async def test_leaving_the_block_ends_it_even_while_the_provider_hangs() -> None:
-    asked = anyio.Event()
+async def test_leaving_the_block_cancels_a_provider_that_hangs() -> None:
+    called = anyio.Event()
 
     async def hang_later() -> str:
         if not first:
-            asked.set()
+            called.set()
             await anyio.sleep_forever()
         return first.pop()
 
@@ -247,12 +247,12 @@ async def test_leaving_the_block_ends_it_even_while_the_provider_hangs() -> None
     async with cluster() as site:
         with anyio.fail_after(10):
             async with site.dpf.bmc_password(hang_later, every=0.01):
-                await asked.wait()
+                await called.wait()
 
 
-# Nowhere else.
+# The password is disclosed nowhere else.
 
-Way = Callable[[DPFClient, Scripted], Awaitable[object]]
+Writer = Callable[[DPFClient, Scripted], Awaitable[object]]
 
 
 async def defining(dpf: DPFClient, _server: Scripted) -> None:
@@ -260,13 +260,13 @@ async def defining(dpf: DPFClient, _server: Scripted) -> None:
 
 
 async def refreshing(dpf: DPFClient, server: Scripted) -> None:
-    broken, server.on_other = server.on_other, taking
+    broken, server.on_other = server.on_other, accepting
     async with dpf.bmc_password(Vault(PASSWORD + "!", PASSWORD).password) as kept:
         server.on_other = broken
         await kept.refresh()
 
 
-async def telling(dpf: DPFClient, _server: Scripted) -> None:
+async def refreshing_from_a_failing_provider(dpf: DPFClient, _server: Scripted) -> None:
     async with dpf.bmc_password(Vault("first", ValueError(PASSWORD)).password) as kept:
         await kept.refresh()
 
@@ -292,8 +292,8 @@ async def hang_up(exchange: Exchange) -> None:
     exchange.reset()
 
 
-def everything_told(error: BaseException) -> Iterator[str]:
-    """All that a log could show of an exception: chained ones, notes, attributes, and locals of our own frames."""
+def everything_shown(error: BaseException) -> Iterator[str]:
+    """Everything that a log can show of an exception: its chain, notes, attributes, and locals of our frames."""
     seen: list[BaseException | None] = [error]
     for one in seen:
         if one is None:
@@ -310,36 +310,36 @@ def everything_told(error: BaseException) -> Iterator[str]:
                 yield f"{frame.name} {frame.line} {frame.locals}"
 
 
-@pytest.mark.parametrize("way", [defining, refreshing])
+@pytest.mark.parametrize("write", [defining, refreshing])
 @pytest.mark.parametrize("answer", [*ANSWERS, "no connection"])
-async def test_no_failure_of_a_write_tells_the_password(way: Way, answer: str) -> None:
+async def test_no_failed_write_discloses_the_password(write: Writer, answer: str) -> None:
     async with Scripted() as server, server.client() as dpf:
         usual = ANSWERS.get(answer, hang_up)
 
         async def answer_the_secret(exchange: Exchange) -> None:
-            # Plans of a site go well; its password does not.
-            await (usual if exchange.request.plural == Secret.PLURAL else taking)(exchange)
+            # The plan of a site succeeds; the write of its password fails.
+            await (usual if exchange.request.plural == Secret.PLURAL else accepting)(exchange)
 
         server.on_other = answer_the_secret
         with capture_logs() as logs, pytest.raises(dpf_async.errors.DPFError) as caught:
-            await way(dpf, server)
+            await write(dpf, server)
 
-        for text in (repr(logs), *everything_told(caught.value)):
+        for text in (repr(logs), *everything_shown(caught.value)):
             assert PASSWORD not in text
             assert ENCODED not in text
 
 
-async def test_what_a_provider_says_of_its_failure_is_not_repeated() -> None:
+async def test_the_message_of_a_failing_provider_is_not_repeated() -> None:
     async with Scripted() as server, server.client() as dpf:
-        server.on_other = taking
+        server.on_other = accepting
         with capture_logs() as logs, pytest.raises(PasswordUnavailable) as caught:
-            await telling(dpf, server)
+            await refreshing_from_a_failing_provider(dpf, server)
 
-        for text in (repr(logs), *everything_told(caught.value)):
+        for text in (repr(logs), *everything_shown(caught.value)):
             assert PASSWORD not in text
 
 
-def test_a_password_shows_itself_nowhere() -> None:
+def test_no_representation_shows_the_password() -> None:
     password = Password(PASSWORD).usable()
 
     for text in (
@@ -357,7 +357,7 @@ def test_a_password_shows_itself_nowhere() -> None:
         copy.copy(password)
 
 
-def test_digests_tell_passwords_apart_and_are_of_no_use_to_another_process() -> None:
+def test_digests_differ_by_password_and_by_key() -> None:
     one, same, other = (Password(text) for text in (PASSWORD, PASSWORD, PASSWORD + "!"))
 
     assert one.digest(b"key") == same.digest(b"key") != other.digest(b"key")

@@ -1,4 +1,4 @@
-"""Descriptions from files: every mistake told at once, with file, line, path and rule."""
+"""Site files and host files: every problem is reported at once, with file, line, path and rule."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ hosts:
 
 
 def problems(tmp_path: Path, site: str, hosts: str | None = None) -> tuple[str, ...]:
-    """What is wrong with a description, without the path of the temporary folder."""
+    """The problems of a site file and a host file, without the path of the temporary directory."""
     (tmp_path / "site.yaml").write_text(site)
     (tmp_path / "hosts.yaml").write_text(hosts or "")
     with pytest.raises(SpecError) as caught:
@@ -43,7 +43,7 @@ def problems(tmp_path: Path, site: str, hosts: str | None = None) -> tuple[str, 
     return tuple(problem.removeprefix(f"{tmp_path}/") for problem in caught.value.problems)
 
 
-def test_the_examples_are_right() -> None:
+def test_the_example_files_are_valid() -> None:
     site = load_site(EXAMPLES / "site.yaml")
     hosts = load_hosts(EXAMPLES / "hosts.yaml", site)
 
@@ -51,7 +51,7 @@ def test_the_examples_are_right() -> None:
     assert sorted({len(host.devices) for host in hosts}) == [1, 2]
 
 
-def test_the_data_hall_has_the_three_groups_of_the_requirement_and_what_they_run() -> None:
+def test_the_data_hall_example_has_the_groups_and_services_of_the_requirement() -> None:
     site = load_site(EXAMPLES / "data-hall.yaml")
 
     assert {name: len(group.services) for name, group in site.groups.items()} == {
@@ -72,7 +72,7 @@ def test_the_data_hall_has_the_three_groups_of_the_requirement_and_what_they_run
     assert all(group.node_effect.hold and group.strategy == "OnDelete" for group in site.groups.values())
 
 
-def test_the_file_that_the_how_to_page_shows_is_right(tmp_path: Path) -> None:
+def test_the_site_file_of_the_how_to_page_is_valid(tmp_path: Path) -> None:
     page = (EXAMPLES.parent / "docs" / "how-to" / "define-a-site.md").read_text()
     (shown,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     (tmp_path / "site.yaml").write_text(shown)
@@ -82,14 +82,14 @@ def test_the_file_that_the_how_to_page_shows_is_right(tmp_path: Path) -> None:
     assert site.services["dts"].chart.source.version == "1.22.2"
 
 
-def test_a_group_gives_its_hosts_and_their_devices_the_labels_it_selects_by(tmp_path: Path) -> None:
+def test_hosts_and_devices_get_the_labels_of_their_group(tmp_path: Path) -> None:
     (tmp_path / "site.yaml").write_text(SITE)
     (tmp_path / "hosts.yaml").write_text(HOSTS)
 
     (host,) = load_hosts(tmp_path / "hosts.yaml", load_site(tmp_path / "site.yaml"))
 
     assert host.labels == {"group": "compute", "rack": "7"}
-    assert host.devices[0].labels == {"kind": "b"}, "the host's own word wins"
+    assert host.devices[0].labels == {"kind": "b"}, "labels of the host file override those of the group"
 
 
 @pytest.mark.parametrize(
@@ -102,12 +102,12 @@ def test_a_group_gives_its_hosts_and_their_devices_the_labels_it_selects_by(tmp_
             "a-name-of-21-letters-x: {bfb",
             "site.yaml:8: groups.a-name-of-21-letters-x: the name has 22 characters; at most 20 are allowed",
         ),
-        ("compute: {bfb", "Compute: {bfb", "site.yaml:8: groups.Compute: a name has lower-case letters"),
-        ("bfb: bfb,", "bfb: other,", "site.yaml:8: groups.compute.bfb: there is no BFB other"),
+        ("compute: {bfb", "Compute: {bfb", "site.yaml:8: groups.Compute: a name has only lower-case letters"),
+        ("bfb: bfb,", "bfb: other,", "site.yaml:8: groups.compute.bfb: BFB other does not exist"),
         (
             "services: [dts]",
             "services: [hbn]",
-            "site.yaml:8: groups.compute.services[0]: there is no service hbn",
+            "site.yaml:8: groups.compute.services[0]: service hbn does not exist",
         ),
         ("services: [dts]", "services: [dts], typo: 1", "site.yaml:8: groups.compute.typo: unknown key"),
         (
@@ -133,7 +133,7 @@ def test_a_group_gives_its_hosts_and_their_devices_the_labels_it_selects_by(tmp_
         (
             "services: [dts]",
             "services: [dts], chains: [{ports: [{service: dts}]}]",
-            "site.yaml:8: groups.compute.chains[0].ports[0]: service and interface belong together",
+            "site.yaml:8: groups.compute.chains[0].ports[0]: service and interface require each other",
         ),
         (
             '"oci://example.com/charts"',
@@ -141,10 +141,10 @@ def test_a_group_gives_its_hosts_and_their_devices_the_labels_it_selects_by(tmp_
             "site.yaml:6: services.dts.chart.source.repoURL: must match",
         ),
         ("flavor: {}", "flavor: {dpuMode: nick}", "site.yaml:3: flavors.flavor.dpuMode: must be one of"),
-        ("bfb: bfb,", "bfb: bfb, bfb: bfb,", "site.yaml:8: groups.compute.bfb: the key is there twice"),
+        ("bfb: bfb,", "bfb: bfb, bfb: bfb,", "site.yaml:8: groups.compute.bfb: the key occurs twice"),
     ],
 )
-def test_a_mistake_in_a_site_is_told_with_line_path_and_rule(
+def test_a_problem_in_a_site_file_is_reported_with_line_path_and_rule(
     tmp_path: Path, old: str, new: str, expected: str
 ) -> None:
     assert old in SITE
@@ -181,7 +181,7 @@ def test_a_mistake_in_a_site_is_told_with_line_path_and_rule(
         ),
     ],
 )
-def test_a_mistake_in_the_hosts_is_told_with_line_path_and_rule(
+def test_a_problem_in_a_host_file_is_reported_with_line_path_and_rule(
     tmp_path: Path, old: str, new: str, expected: str
 ) -> None:
     assert old in HOSTS
@@ -214,7 +214,7 @@ groups:
 """
 
 
-def test_presets_stand_where_they_are_named_and_what_is_beside_them_wins(tmp_path: Path) -> None:
+def test_presets_are_expanded_and_keys_next_to_them_override_their_values(tmp_path: Path) -> None:
     (tmp_path / "site.yaml").write_text(PRESETS)
 
     site = load_site(tmp_path / "site.yaml")
@@ -223,7 +223,7 @@ def test_presets_stand_where_they_are_named_and_what_is_beside_them_wins(tmp_pat
     assert hbn == presets.hbn(vfs=2, version="1.0.6", resources={"memory": "8Gi", "cpu": "2"})
     assert hbn.chart.source.version == "1.0.6"
     assert [port.name for port in hbn.interfaces] == ["p0_if", "pf0hpf_if", "pf0vf0_if", "pf0vf1_if"]
-    assert set(site.interfaces) == {"p0", "pf0hpf", "pf0vf0", "extra"}, "null takes one away"
+    assert set(site.interfaces) == {"p0", "pf0hpf", "pf0vf0", "extra"}, "null removes an entry"
     assert site.flavors["flavor"].dpu_mode == "dpu"
     assert "NUM_OF_VFS=2" in site.flavors["flavor"].nvconfig[0].parameters
     assert [[port.interface for port in switch.ports] for switch in site.groups["compute"].chains] == [
@@ -270,12 +270,12 @@ def test_presets_stand_where_they_are_named_and_what_is_beside_them_wins(tmp_pat
         (
             "chains: {preset: chains, with: {vfs: 2, hostServices: {carbide-dhcp-server: d_}}}",
             "chains: {preset: chains, with: {hostServices: {}}, mtu: 1}",
-            "site.yaml:22: groups.compute.chains.mtu: nothing can be said beside the preset chains",
+            "site.yaml:22: groups.compute.chains.mtu: the preset chains accepts no keys except preset and with",
         ),
         (
             "services: [doca-hbn, dhcp]",
             "services: [doca-hbn, dhcp, dhcp-other]",
-            "site.yaml:21: groups.compute.services[2]: dhcp-other and dhcp are both the service carbide-dhcp-server",
+            "site.yaml:21: groups.compute.services[2]: dhcp-other and dhcp are the same service carbide-dhcp-server",
         ),
         (
             "services: [doca-hbn, dhcp]",
@@ -289,7 +289,7 @@ def test_presets_stand_where_they_are_named_and_what_is_beside_them_wins(tmp_pat
         ),
     ],
 )
-def test_a_mistake_with_a_preset_is_told_where_it_is(
+def test_a_problem_of_a_preset_is_reported_with_its_place(
     tmp_path: Path, old: str, new: str, expected: str
 ) -> None:
     assert old in PRESETS
@@ -297,31 +297,33 @@ def test_a_mistake_with_a_preset_is_told_where_it_is(
     found = problems(tmp_path, PRESETS.replace(old, new, 1))
 
     assert found[0].startswith(expected), found
-    assert len({problem.split(": ")[1].split("[")[0] for problem in found}) == 1, "nothing but that"
+    assert len({problem.split(": ")[1].split("[")[0] for problem in found}) == 1, (
+        "no other problem is reported"
+    )
 
 
-def test_a_service_whose_name_is_too_long_for_what_groups_call_it_says_how_to_call_it(tmp_path: Path) -> None:
+def test_a_service_name_that_is_too_long_is_reported_with_the_limit(tmp_path: Path) -> None:
     name = "a-service-with-a-name-of-more-than-28"
 
     (found,) = problems(tmp_path, SITE.replace("dts", name))
 
-    assert found.startswith(f"site.yaml:5: services.{name}: the name of a service has at most 28 characters")
+    assert found.startswith(f"site.yaml:5: services.{name}: a service name has at most 28 characters")
 
 
-def test_devices_and_hosts_that_cannot_be_told_apart_are_mistakes_wherever_they_are(tmp_path: Path) -> None:
+def test_hosts_or_devices_with_equal_identifiers_are_reported_for_the_whole_file(tmp_path: Path) -> None:
     twin = HOSTS.split("hosts:\n")[1]
 
     found = problems(tmp_path, SITE, HOSTS + twin)
 
     assert found == (
-        "hosts.yaml:8: hosts[1].name: node-1 is the name of hosts[0] already",
-        "hosts.yaml:12: hosts[1].devices[0].name: device-1 is the name of hosts[0].devices[0] already",
-        "hosts.yaml:12: hosts[1].devices[0].serialNumber: MT1 is the serialNumber of hosts[0].devices[0] already",
-        "hosts.yaml:12: hosts[1].devices[0].bmcIp: 10.0.0.1 is the bmcIp of hosts[0].devices[0] already",
+        "hosts.yaml:8: hosts[1].name: node-1 is already the name of hosts[0]",
+        "hosts.yaml:12: hosts[1].devices[0].name: device-1 is already the name of hosts[0].devices[0]",
+        "hosts.yaml:12: hosts[1].devices[0].serialNumber: MT1 is already the serialNumber of hosts[0].devices[0]",
+        "hosts.yaml:12: hosts[1].devices[0].bmcIp: 10.0.0.1 is already the bmcIp of hosts[0].devices[0]",
     )
 
 
-def test_several_mistakes_of_several_kinds_are_told_together_in_the_order_of_the_file(tmp_path: Path) -> None:
+def test_all_problems_are_reported_in_the_order_of_the_file(tmp_path: Path) -> None:
     bad = (
         SITE.replace("a.bfb", "a.bfb, color: red", 1)
         .replace("https://", "ftp://")
@@ -335,30 +337,30 @@ def test_several_mistakes_of_several_kinds_are_told_together_in_the_order_of_the
 
 
 @pytest.mark.parametrize("content", ["", "[]", "7", "groups: ["])
-def test_what_is_no_description_at_all_is_refused(tmp_path: Path, content: str) -> None:
+def test_a_document_that_is_not_a_site_file_is_rejected(tmp_path: Path, content: str) -> None:
     (tmp_path / "site.yaml").write_text(content)
 
     with pytest.raises(SpecError, match=r"site\.yaml"):
         load_site(tmp_path / "site.yaml")
 
 
-def test_a_file_that_is_not_there_or_too_large_or_not_text_is_refused(tmp_path: Path) -> None:
+def test_a_missing_large_or_binary_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "large.yaml").write_bytes(b"#" * (FILE_LIMIT + 1))
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
 
-    for name, words in (("none", "No such file"), ("large", "larger than"), ("binary", "not YAML")):
-        with pytest.raises(SpecError, match=words):
+    for name, message in (("none", "No such file"), ("large", "larger than"), ("binary", "not YAML")):
+        with pytest.raises(SpecError, match=message):
             load_site(tmp_path / f"{name}.yaml")
 
 
-def test_a_file_cannot_make_python_objects(tmp_path: Path) -> None:
+def test_a_file_cannot_create_python_objects(tmp_path: Path) -> None:
     (tmp_path / "site.yaml").write_text("groups: !!python/object/apply:os.system [echo]")
 
     with pytest.raises(SpecError, match="not YAML"):
         load_site(tmp_path / "site.yaml")
 
 
-def test_aliases_that_multiply_are_walked_once(tmp_path: Path) -> None:
+def test_nested_aliases_are_processed_once(tmp_path: Path) -> None:
     levels = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))
     (tmp_path / "site.yaml").write_text(f"a0: &a0 [x]\n{levels}\n")
 

@@ -1,4 +1,4 @@
-"""Plans where the server shows what no server of ours would: objects that cannot be read."""
+"""Plans of a site for which the server returns an object that cannot be decoded."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from tests.support.scripted import Exchange, Scripted
 
 
 def with_a_flavor(name: str) -> Scripted:
-    """A server that has one DPUFlavor, of which nothing can be made, and stores whatever it is sent."""
+    """A server that has one undecodable DPUFlavor and accepts every write."""
     flavor: dict[str, Any] = {
         "metadata": {"name": name, "uid": "u", "resourceVersion": "1"},
         "spec": {"nvconfig": 7},
     }
 
-    async def show(exchange: Exchange) -> None:
+    async def list_flavor(exchange: Exchange) -> None:
         items = [flavor] if exchange.request.plural == DPUFlavor.PLURAL else []
         kind = {"kind": "List", "apiVersion": DPUFlavor.API_VERSION, "metadata": {"resourceVersion": "9"}}
         await exchange.answer(200, {**kind, "items": items})
 
-    async def take(exchange: Exchange) -> None:
+    async def accept(exchange: Exchange) -> None:
         await exchange.answer(200, json.loads(exchange.request.body))
 
     server = Scripted()
-    server.on_list, server.on_other = show, take
+    server.on_list, server.on_other = list_flavor, accept
     return server
 
 
-async def test_an_object_of_the_site_that_cannot_be_read_is_named_with_what_to_do() -> None:
+async def test_an_undecodable_object_of_the_site_raises_an_error_that_says_what_to_do() -> None:
     async with with_a_flavor("dpu-flavor") as server, server.client() as dpf:
         with pytest.raises(
-            DecodeError, match=r"DPUFlavor dpu-flavor cannot be read.*repair or delete it"
+            DecodeError, match=r"DPUFlavor dpu-flavor cannot be decoded.*repair or delete it"
         ) as caught:
             await dpf.create_initialization_objects(minimal_site())
 
@@ -44,8 +44,8 @@ async def test_an_object_of_the_site_that_cannot_be_read_is_named_with_what_to_d
         assert {request.method for request in server.requests} == {"GET"}, "nothing was written"
 
 
-async def test_one_that_is_somebody_elses_does_not_stand_in_the_way() -> None:
-    async with with_a_flavor("somebody-elses") as server, server.client() as dpf:
+async def test_an_undecodable_object_of_another_site_is_ignored() -> None:
+    async with with_a_flavor("other-flavor") as server, server.client() as dpf:
         plan = await dpf.plan_site(minimal_site())
 
         assert {one.action for one in plan.objects} == {"create"}

@@ -1,4 +1,4 @@
-"""Presets: Carbide's values, and every one of them said otherwise."""
+"""Presets have Carbide's values, and each value can be overridden."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SERVICES: dict[str, Callable[..., ServiceSpec]] = {
 }
 
 
-def test_the_presets_together_are_carbides_site() -> None:
+def test_the_presets_together_describe_the_site_of_carbide() -> None:
     services = {name: preset(**CHARTS) for name, preset in SERVICES.items()}
 
     site = SiteSpec(
@@ -48,23 +48,23 @@ def test_the_presets_together_are_carbides_site() -> None:
     used = {
         (port.service, port.interface) for switch in group.chains for port in switch.ports if port.service
     }
-    there = {(name, port.name) for name, service in services.items() for port in service.interfaces}
-    assert used == there, "every interface of a service is connected, and no other"
+    existing = {(name, port.name) for name, service in services.items() for port in service.interfaces}
+    assert used == existing, "the chains connect exactly the interfaces of the services"
 
 
-def test_the_versions_that_carbide_pins_are_the_defaults() -> None:
+def test_default_versions_are_those_of_carbide() -> None:
     assert presets.hbn().chart.source.version == "1.0.5"
     assert presets.dts().chart.source.version == "1.22.1"
 
 
 @pytest.mark.parametrize("preset", [presets.carbide_dpu_agent, presets.carbide_otelcol])
-def test_a_chart_without_a_public_home_needs_one(preset: Callable[..., ServiceSpec]) -> None:
+def test_an_unpublished_chart_requires_a_version(preset: Callable[..., ServiceSpec]) -> None:
     with pytest.raises(TypeError, match="version"):
         preset(repository="oci://example.com/charts")
 
 
 @pytest.mark.parametrize("preset", SERVICES.values(), ids=list(SERVICES))
-def test_every_value_of_a_service_can_be_said_otherwise(preset: Callable[..., ServiceSpec]) -> None:
+def test_every_value_of_a_service_can_be_overridden(preset: Callable[..., ServiceSpec]) -> None:
     other = preset(
         **CHARTS,
         values={"image": {"tag": "x"}},
@@ -90,19 +90,19 @@ def test_every_value_of_a_service_can_be_said_otherwise(preset: Callable[..., Se
     assert other.disruptive
 
 
-def test_none_takes_a_value_away() -> None:
+def test_none_removes_a_value() -> None:
     assert presets.dts(configuration=None).configuration is None
     assert "exposedPorts" not in presets.dts(values={"exposedPorts": None, "a": 1}).chart.values
 
 
-def test_a_field_that_there_is_not_is_refused() -> None:
+def test_an_unknown_field_is_rejected() -> None:
     with pytest.raises(ValidationError, match="disruptve"):
         presets.dts(disruptve=True)
     with pytest.raises(ValidationError, match="nvconfg"):
         presets.flavor(nvconfg=[])
 
 
-def test_every_preset_can_be_named_in_a_file() -> None:
+def test_every_preset_can_be_used_in_a_site_file() -> None:
     in_files = {preset for known_here in PLACES.values() for preset in known_here.values()}
 
     assert in_files == {getattr(presets, name) for name in presets.__all__} - {presets.group}
@@ -111,7 +111,7 @@ def test_every_preset_can_be_named_in_a_file() -> None:
 @pytest.mark.parametrize("name", presets.__all__)
 def test_every_argument_of_a_preset_is_described(name: str) -> None:
     preset = getattr(presets, name)
-    said = inspect.getdoc(preset) or ""
+    doc = inspect.getdoc(preset) or ""
 
     for parameter in inspect.signature(preset).parameters:
-        assert f"{parameter}:" in said, f"{name} does not say what {parameter} is"
+        assert f"{parameter}:" in doc, f"the docstring of {name} does not describe {parameter}"

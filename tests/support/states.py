@@ -1,4 +1,4 @@
-"""ObjectStates for tests, decoded from JSON as the watch decodes them."""
+"""States of objects as a watch decodes them from JSON of the API server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REBOOTING = ("DPUNodeRebootInProgress", "True", "WaitForExternalReboot")
 
 
 def condition(type_: str, status: str = "True", reason: str = "", **more: Any) -> dict[str, Any]:
-    """One condition; its reason is the type unless a reason is given."""
+    """One condition; the reason is its type by default."""
     return {
         "type": type_,
         "status": status,
@@ -83,7 +83,7 @@ def node(
     conditions: list[dict[str, Any]] | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> ObjectState[DPUNode]:
-    """A DPUNode; `reboot`: with a pending request for an external reboot."""
+    """A DPUNode; `reboot` makes it wait for an external reboot."""
     if reboot:
         annotations = {known.EXTERNAL_REBOOT_REQUIRED: "true", **(annotations or {})}
         conditions = [*(conditions or []), condition(*REBOOTING)]
@@ -112,7 +112,7 @@ def maintenance(
     effect: dict[str, Any] | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> ObjectState[DPUNodeMaintenance]:
-    """A DPUNodeMaintenance with a hold, unless another effect is given."""
+    """A DPUNodeMaintenance with a hold that waits, by default."""
     annotations = {} if annotation is None else {known.WAIT_FOR_EXTERNAL_NODE_EFFECT: annotation}
     status = "True" if applied else "False"
     return state(

@@ -1,4 +1,4 @@
-"""The four stores of a site, filled by the test instead of by watches."""
+"""The four stores of a NodeJoin, filled directly as watches would fill them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from dpf_async._api.codec import ObjectState, Undecodable
 from dpf_async._transitions.hub import Hub
-from dpf_async._transitions.node_join import Site
+from dpf_async._transitions.node_join import NodeJoin
 from dpf_async._transitions.views import NodeView
 from dpf_async._watch.store import Store
 from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, Resource
@@ -17,7 +17,7 @@ _versions = itertools.count(1_000_000)
 
 
 class Stores:
-    """Four stores, and the site that joins them."""
+    """Four stores, and the NodeJoin of them."""
 
     def __init__(self) -> None:
         self.nodes: Store[DPUNode] = Store()
@@ -25,8 +25,8 @@ class Stores:
         self.dpus: Store[DPU] = Store()
         self.maintenances: Store[DPUNodeMaintenance] = Store()
 
-    def site(self) -> Site:
-        return Site(self.nodes, self.devices, self.dpus, self.maintenances)
+    def join(self) -> NodeJoin:
+        return NodeJoin(self.nodes, self.devices, self.dpus, self.maintenances)
 
     def show(self, *states: ObjectState[Resource]) -> None:
         for state in states:
@@ -35,18 +35,18 @@ class Stores:
     def delete(self, state: ObjectState[Resource]) -> None:
         self._store(state.kind).apply("DELETED", state)
 
-    def make_unreadable(self, state: ObjectState[Resource], version: str = "") -> None:
-        """Replace an object by an Undecodable."""
-        unreadable = Undecodable(
+    def make_undecodable(self, state: ObjectState[Resource], version: str = "") -> None:
+        """Replace an object by a state that cannot be decoded."""
+        undecodable = Undecodable(
             kind=state.kind,
             name=state.name,
             namespace=state.namespace,
             uid=state.uid,
             resource_version=version or str(next(_versions)),
-            error="made unreadable",
+            error="undecodable",
             raw=b"",
         )
-        self._store(state.kind).put_undecodable(unreadable)
+        self._store(state.kind).put_undecodable(undecodable)
 
     def _store(self, kind: type[Resource]) -> Store[Resource]:
         stores: dict[type[Resource], object] = {
@@ -59,6 +59,6 @@ class Stores:
 
 
 @asynccontextmanager
-async def listening(site: Site) -> AsyncIterator[Hub[NodeView]]:
-    """A subscription to the site's hub for a stream, without a connection."""
-    yield site.hub
+async def listening(join: NodeJoin) -> AsyncIterator[Hub[NodeView]]:
+    """The context manager that a stream enters, without a connection."""
+    yield join.hub

@@ -1,4 +1,4 @@
-"""A reader that stops and goes on: what its checkpoint remembers, and what it is told afterwards."""
+"""Checkpoints: a stream that resumes yields exactly the differences since the checkpoint."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from dpf_async import Checkpoint, NodeTransitionStream, ObjectState
 from dpf_async._api.codec import Codec
 from dpf_async._api.records import ConditionRecord
-from dpf_async._session.node_handle import is_something
-from dpf_async._transitions.node_join import Site
+from dpf_async._session.host_streams import exists_or_is_referenced
+from dpf_async._transitions.node_join import NodeJoin
 from dpf_async.errors import UsageError
 from dpf_async.models import DPUDevice, DPUNode, DPUNodeMaintenance, Resource
 from dpf_async.transitions import (
@@ -41,131 +41,139 @@ SCOPE = {"namespace": "dpf-operator-system"}
 NODES = ("node-a", "node-b")
 
 
-def a_stream(site: Site, since: Checkpoint | None = None) -> NodeTransitionStream:
-    """A stream of everything, as the client makes it."""
+def a_stream(join: NodeJoin, since: Checkpoint | None = None) -> NodeTransitionStream:
+    """A stream of all nodes, as the client creates it."""
     return NodeTransitionStream(
-        lambda: listening(site),
+        lambda: listening(join),
         key=None,
-        keys=lambda: sorted(site.names()),
-        select=is_something,
+        existing=lambda: sorted(join.names()),
+        matches=exists_or_is_referenced,
         scope=SCOPE,
         since=since,
     )
 
 
 async def take(stream: NodeTransitionStream, count: int | None = None) -> list[Transition]:
-    """So many transitions, or as many as there are at the moment."""
-    told: list[Transition] = []
-    while count is None or len(told) < count:
+    """Read `count` transitions, or all that are available."""
+    received: list[Transition] = []
+    while count is None or len(received) < count:
         with anyio.move_on_after(0):
-            told.append(await anext(stream))
+            received.append(await anext(stream))
             continue
         break
-    return told
+    return received
 
 
-async def go_on(site: Site, stream: NodeTransitionStream) -> NodeTransitionStream:
-    """Another process goes on where this one stopped."""
+async def resume(join: NodeJoin, stream: NodeTransitionStream) -> NodeTransitionStream:
+    """Resume in a new stream, as another process would."""
     await stream.__aexit__()
-    return await a_stream(site, stored(stream)).__aenter__()
+    return await a_stream(join, stored(stream)).__aenter__()
 
 
 def stored(stream: NodeTransitionStream) -> Checkpoint:
-    """A checkpoint that has been in a file."""
+    """A checkpoint that was written to a file and read again."""
     read: Checkpoint = json.loads(json.dumps(stream.checkpoint()))
     return read
 
 
-Said = tuple[str, str | None, str | None]
+Fields = tuple[str, str | None, str | None]
 
 
-def said(record: ConditionRecord) -> Said:
+def fields(record: ConditionRecord) -> Fields:
     return (record.status, record.reason, record.last_transition_time)
 
 
 @dataclass
-class Picture:
-    """A worker's own picture, made of what it was told. Hearing what it knows already, or cannot be, is a failure."""
+class Model:
+    """The state that a worker derives from transitions. A repeated or impossible transition is a failure."""
 
     nodes: dict[str, str] = field(default_factory=dict)
     dpus: dict[tuple[str, str], tuple[str, str, bool]] = field(default_factory=dict)
-    conditions: dict[tuple[str, str, str, str], dict[str, Said]] = field(default_factory=dict)
+    conditions: dict[tuple[str, str, str, str], dict[str, Fields]] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
     rebooting: set[str] = field(default_factory=set)
 
-    def hear(self, told: Transition) -> None:
-        match told:
+    def apply(self, transition: Transition) -> None:
+        match transition:
             case NodeAppeared():
-                assert told.node not in self.nodes
-                self.nodes[told.node] = told.uid
+                assert transition.node not in self.nodes
+                self.nodes[transition.node] = transition.uid
             case NodeGone():
-                assert self.nodes.pop(told.node) == told.uid
-                self.conditions.pop((told.node, "DPUNode", told.node, told.uid), None)
+                assert self.nodes.pop(transition.node) == transition.uid
+                self.conditions.pop((transition.node, "DPUNode", transition.node, transition.uid), None)
             case ExternalRebootRequired():
-                assert told.node not in self.rebooting
-                self.rebooting.add(told.node)
+                assert transition.node not in self.rebooting
+                self.rebooting.add(transition.node)
             case ExternalRebootDone():
-                self.rebooting.remove(told.node)
+                self.rebooting.remove(transition.node)
             case NodeEffectHeld():
-                assert told.node not in self.held
-                self.held[told.node] = told.maintenance
+                assert transition.node not in self.held
+                self.held[transition.node] = transition.maintenance
             case NodeEffectReleased():
-                assert self.held.pop(told.node) == told.maintenance
+                assert self.held.pop(transition.node) == transition.maintenance
             case ConditionChanged():
-                self._hear_condition(told)
+                self._apply_condition(transition)
             case DPUAppeared() | DPUReplaced() | DPUGone() | DPUTerminating() | PhaseChanged():
-                self._hear_dpu(told)
+                self._apply_dpu(transition)
             case _:
-                assert_never(told)
+                assert_never(transition)
 
-    def _hear_dpu(self, told: DPUAppeared | DPUReplaced | DPUGone | DPUTerminating | PhaseChanged) -> None:
-        key = (told.node, told.dpu)
+    def _apply_dpu(
+        self, transition: DPUAppeared | DPUReplaced | DPUGone | DPUTerminating | PhaseChanged
+    ) -> None:
+        key = (transition.node, transition.dpu)
         before = self.dpus.pop(key, None)
-        match told:
+        match transition:
             case DPUAppeared():
                 assert before is None
-                self.dpus[key] = (told.uid, told.phase, False)
+                self.dpus[key] = (transition.uid, transition.phase, False)
             case DPUReplaced():
                 assert before is not None
-                assert before[0] == told.old_uid != told.new_uid
-                self.conditions.pop((told.node, "DPU", told.dpu, told.old_uid), None)
-                self.dpus[key] = (told.new_uid, told.phase, False)
+                assert before[0] == transition.old_uid != transition.new_uid
+                self.conditions.pop((transition.node, "DPU", transition.dpu, transition.old_uid), None)
+                self.dpus[key] = (transition.new_uid, transition.phase, False)
             case DPUGone():
                 assert before is not None
-                assert before[:2] == (told.uid, told.phase)
-                self.conditions.pop((told.node, "DPU", told.dpu, told.uid), None)
+                assert before[:2] == (transition.uid, transition.phase)
+                self.conditions.pop((transition.node, "DPU", transition.dpu, transition.uid), None)
             case DPUTerminating():
                 assert before is not None
-                assert (before[0], before[2]) == (told.uid, False)
+                assert (before[0], before[2]) == (transition.uid, False)
                 self.dpus[key] = (*before[:2], True)
             case PhaseChanged():
                 assert before is not None
-                assert before[:2] == (told.uid, told.before)
-                assert told.before != told.after
-                self.dpus[key] = (told.uid, told.after, before[2])
+                assert before[:2] == (transition.uid, transition.before)
+                assert transition.before != transition.after
+                self.dpus[key] = (transition.uid, transition.after, before[2])
 
-    def _hear_condition(self, told: ConditionChanged) -> None:
-        known = self.conditions.setdefault((told.node, told.kind, told.name, told.uid), {})
-        before = known.pop(told.type, None)
-        if told.before is not None or told.kind in ("DPUNode", "DPU"):
-            # A device or maintenance that goes is told by nothing; when it is back, it is told of anew.
-            assert before == (None if told.before is None else said(told.before))
-        assert told.before is None or told.after is None or said(told.before) != said(told.after)
-        if told.after is not None:
-            known[told.type] = said(told.after)
+    def _apply_condition(self, transition: ConditionChanged) -> None:
+        known = self.conditions.setdefault(
+            (transition.node, transition.kind, transition.name, transition.uid), {}
+        )
+        before = known.pop(transition.type, None)
+        if transition.before is not None or transition.kind in ("DPUNode", "DPU"):
+            # Deletion of a device or maintenance yields no transition; when re-created, conditions are reported again.
+            assert before == (None if transition.before is None else fields(transition.before))
+        assert (
+            transition.before is None
+            or transition.after is None
+            or fields(transition.before) != fields(transition.after)
+        )
+        if transition.after is not None:
+            known[transition.type] = fields(transition.after)
 
 
-def truth(site: Site) -> Picture:
-    """What a worker that heard everything must believe."""
-    picture = Picture()
-    for name in site.names():
-        view = site.view(name)
+def current_model(join: NodeJoin) -> Model:
+    """The model of a worker that received every transition."""
+    model = Model()
+    for name in join.names():
+        view = join.view(name)
         objects: list[tuple[str, str, str, tuple[ConditionRecord, ...]]] = []
         if view.node is not None:
-            picture.nodes[name] = view.uid
+            model.nodes[name] = view.uid
             objects.append(("DPUNode", name, view.uid, view.node.conditions))
         for one in view.dpus:
-            picture.dpus[name, one.name] = (one.uid, one.phase, one.terminating)
+            model.dpus[name, one.name] = (one.uid, one.phase, one.terminating)
             both = (*one.conditions, *one.operational_conditions)
             objects.append(("DPU", one.name, one.uid, both))
         objects += [("DPUDevice", one.name, one.uid, one.conditions) for one in view.devices]
@@ -173,24 +181,24 @@ def truth(site: Site) -> Picture:
             ("DPUNodeMaintenance", one.name, one.uid, one.state.conditions) for one in view.maintenances
         ]
         for kind, of, uid, conditions in objects:
-            picture.conditions[name, kind, of, uid] = {one.type: said(one) for one in conditions}
+            model.conditions[name, kind, of, uid] = {one.type: fields(one) for one in conditions}
         if view.hold is not None:
-            picture.held[name] = view.hold.name
+            model.held[name] = view.hold.name
         if view.external_reboot_required:
-            picture.rebooting.add(name)
-    return picture
+            model.rebooting.add(name)
+    return model
 
 
-def assert_same(heard: Picture, true: Picture) -> None:
-    assert heard.nodes == true.nodes
-    assert heard.dpus == true.dpus
-    assert heard.held == true.held
-    assert heard.rebooting == true.rebooting
-    for key, conditions in true.conditions.items():
-        assert heard.conditions.get(key, {}) == conditions, key
+def assert_same(derived: Model, expected: Model) -> None:
+    assert derived.nodes == expected.nodes
+    assert derived.dpus == expected.dpus
+    assert derived.held == expected.held
+    assert derived.rebooting == expected.rebooting
+    for key, conditions in expected.conditions.items():
+        assert derived.conditions.get(key, {}) == conditions, key
 
 
-# A history: what happens to the objects, how far the reader reads, and where it is killed and started again.
+# A history: changes of objects, how many transitions the reader reads, and where it stops and resumes.
 
 _conditions = st.lists(
     st.builds(
@@ -257,55 +265,55 @@ _steps = st.one_of(
     st.tuples(st.just("show"), _states),
     st.tuples(st.just("show"), _states),
     st.tuples(st.just("delete"), st.integers(0, 20)),
-    st.tuples(st.just("spoil"), st.integers(0, 20)),
+    st.tuples(st.just("make undecodable"), st.integers(0, 20)),
     st.tuples(st.just("read"), st.integers(1, 6)),
-    st.tuples(st.just("read and restart"), st.integers(0, 6)),
+    st.tuples(st.just("read and resume"), st.integers(0, 6)),
 )
 
 
-class World:
-    """The site, and which of its objects stand."""
+class Cluster:
+    """The stores, and the objects that exist."""
 
     def __init__(self) -> None:
         self.stores = Stores()
-        self.site = self.stores.site()
-        self._standing: dict[tuple[str, str], ObjectState[Resource]] = {}
-        self._spoilt: set[tuple[str, str]] = set()
+        self.join = self.stores.join()
+        self._existing: dict[tuple[str, str], ObjectState[Resource]] = {}
+        self._undecodable: set[tuple[str, str]] = set()
 
     def show(self, drawn: ObjectState[Resource]) -> None:
-        # Drawn values may be shown several times: each time they are a newer state.
+        # A drawn value may be used several times: each time it is a newer state.
         key = (drawn.kind.KIND, drawn.name)
-        before = self._standing.get(key)
-        going = before is not None and before.uid == drawn.uid and before.terminating
-        state = _newer(drawn, **(_deleted if going else {}))
+        before = self._existing.get(key)
+        deleting = before is not None and before.uid == drawn.uid and before.terminating
+        state = _newer(drawn, **(_deleted if deleting else {}))
         if before is not None and before.uid != state.uid:
             self.stores.delete(_newer(before))
         self.stores.show(state)
-        self._standing[key] = state
-        self._spoilt.discard(key)
+        self._existing[key] = state
+        self._undecodable.discard(key)
 
     def pick(self, number: int) -> tuple[tuple[str, str], ObjectState[Resource]] | None:
-        if not self._standing:
+        if not self._existing:
             return None
-        key = sorted(self._standing)[number % len(self._standing)]
-        return key, self._standing[key]
+        key = sorted(self._existing)[number % len(self._existing)]
+        return key, self._existing[key]
 
     def delete(self, number: int) -> None:
         if (picked := self.pick(number)) is not None:
             key, state = picked
             self.stores.delete(_newer(state))
-            del self._standing[key]
-            self._spoilt.discard(key)
+            del self._existing[key]
+            self._undecodable.discard(key)
 
-    def spoil(self, number: int) -> None:
+    def make_undecodable(self, number: int) -> None:
         if (picked := self.pick(number)) is not None:
             key, state = picked
-            self.stores.make_unreadable(state, _version())
-            self._spoilt.add(key)
+            self.stores.make_undecodable(state, _version())
+            self._undecodable.add(key)
 
-    def heal(self) -> None:
-        for key in sorted(self._spoilt):
-            self.show(self._standing[key])
+    def make_all_decodable(self) -> None:
+        for key in sorted(self._undecodable):
+            self.show(self._existing[key])
 
 
 _counter = iter(range(10_000, 10**9))
@@ -323,176 +331,176 @@ def _newer(state: ObjectState[Any], **metadata: Any) -> ObjectState[Any]:
 
 @settings(max_examples=60)
 @given(st.lists(_steps, min_size=15, max_size=40))
-def test_however_often_a_reader_starts_again_it_hears_every_difference_once(
+def test_a_reader_that_resumes_any_number_of_times_receives_every_difference_once(
     steps: list[tuple[str, Any]],
 ) -> None:
-    async def live() -> None:
-        world, picture = World(), Picture()
-        stream = await a_stream(world.site).__aenter__()
+    async def run() -> None:
+        cluster, model = Cluster(), Model()
+        stream = await a_stream(cluster.join).__aenter__()
         for step, value in steps:
             match step:
                 case "show":
-                    world.show(value)
+                    cluster.show(value)
                 case "delete":
-                    world.delete(value)
-                case "spoil":
-                    world.spoil(value)
+                    cluster.delete(value)
+                case "make undecodable":
+                    cluster.make_undecodable(value)
                 case _:
-                    for told in await take(stream, value):
-                        picture.hear(told)
+                    for transition in await take(stream, value):
+                        model.apply(transition)
                     if step != "read":
-                        stream = await go_on(world.site, stream)
-        world.heal()
+                        stream = await resume(cluster.join, stream)
+        cluster.make_all_decodable()
         for _ in range(300):
-            # Killed after every single one: in the middle of a view as well.
-            for told in await take(stream, 1):
-                picture.hear(told)
-                stream = await go_on(world.site, stream)
+            # Stopped after each transition: between two transitions of one view as well.
+            for transition in await take(stream, 1):
+                model.apply(transition)
+                stream = await resume(cluster.join, stream)
         await stream.__aexit__()
 
-        assert_same(picture, truth(world.site))
-        async with a_stream(world.site, stored(stream)) as again:
+        assert_same(model, current_model(cluster.join))
+        async with a_stream(cluster.join, stored(stream)) as again:
             assert await take(again) == []
 
-    asyncio.run(live())
+    asyncio.run(run())
 
 
-async def test_what_happened_in_between_is_told_once_and_as_not_contiguous() -> None:
-    world = World()
-    world.show(node("node-a"))
-    world.show(node("node-b"))
-    world.show(dpu("dpu-1", "Pending", uid="1", node="node-a"))
-    world.show(dpu("dpu-2", "Ready", uid="2", node="node-b"))
-    world.show(dpu("dpu-3", "Ready", uid="3", node="node-b"))
-    async with a_stream(world.site) as stream:
+async def test_changes_while_the_reader_was_stopped_are_reported_once_and_as_not_contiguous() -> None:
+    cluster = Cluster()
+    cluster.show(node("node-a"))
+    cluster.show(node("node-b"))
+    cluster.show(dpu("dpu-1", "Pending", uid="1", node="node-a"))
+    cluster.show(dpu("dpu-2", "Ready", uid="2", node="node-b"))
+    cluster.show(dpu("dpu-3", "Ready", uid="3", node="node-b"))
+    async with a_stream(cluster.join) as stream:
         await take(stream)
     kept = stored(stream)
 
-    world.show(dpu("dpu-1", "Ready", uid="1", node="node-a"))
-    world.show(dpu("dpu-2", "Initializing", uid="another", node="node-b"))
-    world.stores.delete(_newer(dpu("dpu-3", uid="3", node="node-b")))
-    world.show(node("node-c"))
-    async with a_stream(world.site, kept) as again:
-        told = await take(again)
+    cluster.show(dpu("dpu-1", "Ready", uid="1", node="node-a"))
+    cluster.show(dpu("dpu-2", "Initializing", uid="another", node="node-b"))
+    cluster.stores.delete(_newer(dpu("dpu-3", uid="3", node="node-b")))
+    cluster.show(node("node-c"))
+    async with a_stream(cluster.join, kept) as again:
+        received = await take(again)
 
-    assert [type(one) for one in told] == [
+    assert [type(one) for one in received] == [
         PhaseChanged,
         ConditionChanged,
         DPUGone,
         DPUReplaced,
         NodeAppeared,
     ]
-    assert not any(one.contiguous for one in told)
-    changed = told[0]
+    assert not any(one.contiguous for one in received)
+    changed = received[0]
     assert isinstance(changed, PhaseChanged)
-    assert changed.possibly_skipped is not None
-    assert "OS Installing" in changed.possibly_skipped
+    assert changed.phases_between is not None
+    assert "OS Installing" in changed.phases_between
 
 
-async def test_nothing_is_told_of_what_did_not_change_and_then_every_change_as_usual() -> None:
-    world = World()
-    world.show(node("node-a", reboot=True))
-    world.show(dpu("dpu-1", "Rebooting", node="node-a"))
-    world.show(maintenance("hold-1", "node-a"))
-    async with a_stream(world.site) as stream:
+async def test_a_resumed_stream_reports_only_later_changes_and_those_as_contiguous() -> None:
+    cluster = Cluster()
+    cluster.show(node("node-a", reboot=True))
+    cluster.show(dpu("dpu-1", "Rebooting", node="node-a"))
+    cluster.show(maintenance("hold-1", "node-a"))
+    async with a_stream(cluster.join) as stream:
         await take(stream)
 
-    async with a_stream(world.site, stored(stream)) as again:
+    async with a_stream(cluster.join, stored(stream)) as again:
         at_first = await take(again)
-        world.show(dpu("dpu-1", "DPU Config", node="node-a"))
+        cluster.show(dpu("dpu-1", "DPU Config", node="node-a"))
         later = await take(again)
 
     assert at_first == []
     assert [(type(one), one.contiguous) for one in later] == [(PhaseChanged, True)]
 
 
-async def test_a_checkpoint_in_the_middle_of_a_view_has_what_was_returned_and_nothing_else() -> None:
-    world = World()
-    world.show(node("node-a", reboot=True))
-    world.show(dpu("dpu-1", "Rebooting", node="node-a", conditions=[condition("Initialized")]))
-    world.show(maintenance("hold-1", "node-a"))
-    async with a_stream(world.site) as stream:
+async def test_a_checkpoint_between_two_transitions_of_a_view_contains_exactly_those_returned() -> None:
+    cluster = Cluster()
+    cluster.show(node("node-a", reboot=True))
+    cluster.show(dpu("dpu-1", "Rebooting", node="node-a", conditions=[condition("Initialized")]))
+    cluster.show(maintenance("hold-1", "node-a"))
+    async with a_stream(cluster.join) as stream:
         everything = await take(stream)
 
     for count in range(len(everything) + 1):
-        async with a_stream(world.site) as stream:
+        async with a_stream(cluster.join) as stream:
             first = await take(stream, count)
-        async with a_stream(world.site, stored(stream)) as again:
+        async with a_stream(cluster.join, stored(stream)) as again:
             rest = await take(again)
 
-        assert [_words(one) for one in (*first, *rest)] == [_words(one) for one in everything]
+        assert [_identity(one) for one in (*first, *rest)] == [_identity(one) for one in everything]
 
 
-async def test_in_the_middle_of_a_later_view_what_was_told_before_is_not_forgotten() -> None:
-    world = World()
-    world.show(node("node-a"))
-    world.show(dpu("dpu-1", "Pending", node="node-a"))
-    async with a_stream(world.site) as stream:
+async def test_a_checkpoint_between_two_transitions_of_a_later_view_keeps_the_earlier_views() -> None:
+    cluster = Cluster()
+    cluster.show(node("node-a"))
+    cluster.show(dpu("dpu-1", "Pending", node="node-a"))
+    async with a_stream(cluster.join) as stream:
         await take(stream)
-        world.show(dpu("dpu-1", "Ready", node="node-a"))
+        cluster.show(dpu("dpu-1", "Ready", node="node-a"))
         (first,) = await take(stream, 1)
         kept = stored(stream)
-    async with a_stream(world.site, kept) as again:
+    async with a_stream(cluster.join, kept) as again:
         rest = await take(again)
 
     assert [type(one) for one in (first, *rest)] == [PhaseChanged, ConditionChanged]
 
 
-def _words(told: Transition) -> tuple[object, ...]:
-    """Which transition it is, however it came to be told."""
-    return (type(told), getattr(told, "type", ""), getattr(told, "name", ""))
+def _identity(transition: Transition) -> tuple[object, ...]:
+    """What a transition reports, without the states."""
+    return (type(transition), getattr(transition, "type", ""), getattr(transition, "name", ""))
 
 
 @pytest.mark.parametrize(
-    "spoilt",
+    "undecodable",
     [node("node-a", reboot=True), dpu("dpu-1", node="node-a"), maintenance("hold-1", "node-a")],
     ids=["DPUNode", "DPU", "DPUNodeMaintenance"],
 )
-async def test_what_cannot_be_read_when_a_reader_comes_back_is_not_told_as_gone(
-    spoilt: ObjectState[Any],
+async def test_an_object_that_cannot_be_decoded_when_a_stream_resumes_is_not_reported_as_deleted(
+    undecodable: ObjectState[Any],
 ) -> None:
-    world = World()
+    cluster = Cluster()
     for state in (
         node("node-a", reboot=True),
         dpu("dpu-1", node="node-a"),
         maintenance("hold-1", "node-a"),
     ):
-        world.show(state)
-    async with a_stream(world.site) as stream:
+        cluster.show(state)
+    async with a_stream(cluster.join) as stream:
         await take(stream)
 
-    world.stores.make_unreadable(spoilt, _version())
-    async with a_stream(world.site, stored(stream)) as again:
-        while_spoilt = await take(again)
-        async with a_stream(world.site, stored(again)) as third:
-            still_spoilt = await take(third)
-            world.show(spoilt)
-            healed = await take(third)
+    cluster.stores.make_undecodable(undecodable, _version())
+    async with a_stream(cluster.join, stored(stream)) as again:
+        while_undecodable = await take(again)
+        async with a_stream(cluster.join, stored(again)) as third:
+            still_undecodable = await take(third)
+            cluster.show(undecodable)
+            decodable = await take(third)
 
-    assert (while_spoilt, still_spoilt, healed) == ([], [], [])
+    assert (while_undecodable, still_undecodable, decodable) == ([], [], [])
 
 
-async def test_a_checkpoint_of_a_node_that_vanished_meanwhile_tells_that_it_is_gone() -> None:
-    world = World()
-    world.show(node("node-a"))
-    async with a_stream(world.site) as stream:
+async def test_a_stream_resumed_after_the_deletion_of_a_node_reports_the_deletion() -> None:
+    cluster = Cluster()
+    cluster.show(node("node-a"))
+    async with a_stream(cluster.join) as stream:
         await take(stream)
     kept = stored(stream)
 
-    world.stores.delete(_newer(node("node-a")))
-    async with a_stream(world.site, kept) as again:
-        told = await take(again)
+    cluster.stores.delete(_newer(node("node-a")))
+    async with a_stream(cluster.join, kept) as again:
+        received = await take(again)
         after = again.checkpoint()
 
-    assert [type(one) for one in told] == [NodeGone]
+    assert [type(one) for one in received] == [NodeGone]
     assert after["nodes"] == {}
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "message"),
     [
-        ({}, "takes what checkpoint"),
-        ([], "takes what checkpoint"),
+        ({}, "must be a value that checkpoint"),
+        ([], "must be a value that checkpoint"),
         ({"format": "dpf_async.transitions/7"}, "another release"),
         ({"format": "dpf_async.transitions/1"}, "damaged"),
         (
@@ -505,25 +513,27 @@ async def test_a_checkpoint_of_a_node_that_vanished_meanwhile_tells_that_it_is_g
         ),
     ],
 )
-def test_what_is_no_checkpoint_of_this_stream_is_refused_with_the_reason(given: Any, says: str) -> None:
-    with pytest.raises(UsageError, match=says):
-        a_stream(World().site, given)
+def test_a_value_that_is_not_a_checkpoint_of_this_stream_is_rejected_with_the_reason(
+    given: Any, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        a_stream(Cluster().join, given)
 
 
-async def test_a_stream_that_is_not_entered_says_how_to_enter_it() -> None:
+async def test_reading_a_stream_that_is_not_entered_is_a_usage_error_that_shows_how_to_enter_it() -> None:
     with pytest.raises(UsageError, match="async with"):
-        await anext(a_stream(World().site))
+        await anext(a_stream(Cluster().join))
 
 
-async def test_a_stream_that_goes_on_and_is_killed_at_once_forgets_nothing() -> None:
-    world = World()
-    world.show(node("node-a"))
-    world.show(dpu("dpu-1", node="node-a"))
-    async with a_stream(world.site) as stream:
+async def test_a_resumed_stream_that_is_stopped_before_it_is_read_keeps_its_checkpoint() -> None:
+    cluster = Cluster()
+    cluster.show(node("node-a"))
+    cluster.show(dpu("dpu-1", node="node-a"))
+    async with a_stream(cluster.join) as stream:
         await take(stream)
     kept = stored(stream)
 
-    resumed = a_stream(world.site, kept)
+    resumed = a_stream(cluster.join, kept)
     before_entering = stored(resumed)
     async with resumed:
         before_reading = stored(resumed)

@@ -1,4 +1,4 @@
-"""What changed between two views."""
+"""The transitions between two views."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ from dpf_async.models import DPUPhase
 from tests.support.states import condition, device, dpu, maintenance, node, view
 
 
-def told(before: NodeView | None, after: NodeView | None) -> list[Transition]:
+def transitions(before: NodeView | None, after: NodeView | None) -> list[Transition]:
     return list(derive("node-1", before, after))
 
 
-def kinds(transitions: Sequence[Transition]) -> list[type]:
-    return [type(transition) for transition in transitions]
+def kinds(sequence: Sequence[Transition]) -> list[type]:
+    return [type(transition) for transition in sequence]
 
 
-def test_nothing_changed_is_nothing_told() -> None:
+def test_equal_views_yield_no_transition() -> None:
     states = (dpu(), device(), maintenance())
 
-    assert told(view(node(), *states), view(node(), *states)) == []
-    assert told(None, None) == []
+    assert transitions(view(node(), *states), view(node(), *states)) == []
+    assert transitions(None, None) == []
 
 
-def test_a_newer_version_of_the_same_state_is_nothing_told() -> None:
-    assert told(view(node(), dpu()), view(node(), dpu())) == []
+def test_a_newer_resource_version_of_the_same_state_yields_no_transition() -> None:
+    assert transitions(view(node(), dpu()), view(node(), dpu())) == []
 
 
-def test_a_fresh_reader_is_told_of_everything_that_stands() -> None:
+def test_a_new_reader_receives_the_complete_current_state() -> None:
     now = view(node(reboot=True), dpu(phase="Rebooting"), maintenance(), device())
 
-    found = told(None, now)
+    found = transitions(None, now)
 
     assert kinds(found) == [
         NodeAppeared,
@@ -61,8 +61,8 @@ def test_a_fresh_reader_is_told_of_everything_that_stands() -> None:
     assert found[-1] == ExternalRebootRequired(node="node-1", dpus=("node-1-device-1",))
 
 
-def test_a_phase_change_names_the_dpu_its_uid_and_both_phases() -> None:
-    found = told(view(node(), dpu(phase="Pending")), view(node(), dpu(phase="Node Effect")))
+def test_a_phase_change_contains_the_dpu_its_uid_and_both_phases() -> None:
+    found = transitions(view(node(), dpu(phase="Pending")), view(node(), dpu(phase="Node Effect")))
 
     assert found == [
         PhaseChanged(
@@ -75,14 +75,14 @@ def test_a_phase_change_names_the_dpu_its_uid_and_both_phases() -> None:
     ]
 
 
-def test_a_jump_across_a_gap_is_one_transition_that_says_what_it_may_have_skipped() -> None:
+def test_a_phase_change_across_a_gap_is_one_transition_with_the_phases_between() -> None:
     before, after = DPUView(dpu(phase="Pending")), DPUView(dpu(phase="OS Installing"))
 
     (found,) = derive_dpu(before, after, contiguous=False)
 
     assert isinstance(found, PhaseChanged)
     assert not found.contiguous
-    assert found.possibly_skipped == (
+    assert found.phases_between == (
         DPUPhase.NODE_EFFECT,
         DPUPhase.INITIALIZE_INTERFACE,
         DPUPhase.CONFIG_FW_PARAMETERS,
@@ -90,7 +90,7 @@ def test_a_jump_across_a_gap_is_one_transition_that_says_what_it_may_have_skippe
     )
 
 
-def test_what_a_jump_to_or_from_an_unknown_phase_or_backwards_skipped_nobody_can_say() -> None:
+def test_phases_between_is_none_for_unknown_phases_and_for_earlier_phases() -> None:
     for before, after in (("Pending", "Update Firmware"), ("Ready", "Node Effect"), ("Error", "Ready")):
         (found, *_) = derive_dpu(
             DPUView(dpu(phase=before, conditions=[])),
@@ -98,13 +98,13 @@ def test_what_a_jump_to_or_from_an_unknown_phase_or_backwards_skipped_nobody_can
             contiguous=False,
         )
         assert isinstance(found, PhaseChanged)
-        assert found.possibly_skipped is None
+        assert found.phases_between is None
 
 
-def test_f1_a_dpu_with_another_uid_is_a_replacement_and_its_states_are_not_mixed() -> None:
+def test_f1_a_dpu_with_another_uid_is_a_replacement_and_no_phase_change() -> None:
     old, new = dpu(uid="u1"), dpu(uid="u2", phase="Initializing")
 
-    found = told(view(node(), old), view(node(), new))
+    found = transitions(view(node(), old), view(node(), new))
 
     assert found == [
         DPUReplaced(
@@ -113,39 +113,39 @@ def test_f1_a_dpu_with_another_uid_is_a_replacement_and_its_states_are_not_mixed
     ]
 
 
-def test_a_dpu_whose_deletion_was_asked_for_is_told_while_its_phase_still_says_ready() -> None:
-    found = told(
+def test_a_dpu_with_a_deletion_timestamp_is_reported_while_its_phase_is_still_ready() -> None:
+    found = transitions(
         view(node(), dpu()), view(node(), dpu(metadata={"deletionTimestamp": "2026-06-01T10:59:00Z"}))
     )
 
     assert kinds(found) == [DPUTerminating]
 
 
-def test_what_is_gone_is_told_before_what_is_new() -> None:
-    found = told(
+def test_deletions_are_reported_before_creations() -> None:
+    found = transitions(
         view(node(), dpu("a", device="device-1")), view(node(), dpu("b", "Pending", device="device-2"))
     )
 
     assert kinds(found) == [DPUGone, DPUAppeared]
 
 
-def test_a_node_that_goes_takes_its_dpus_with_it() -> None:
-    found = told(view(node(), dpu()), None)
+def test_the_deletion_of_a_node_is_reported_with_that_of_its_dpus() -> None:
+    found = transitions(view(node(), dpu()), None)
 
     assert kinds(found) == [NodeGone, DPUGone]
 
 
-def test_a_node_created_again_under_its_name_is_gone_and_there() -> None:
-    found = told(view(node(uid="u1")), view(node(uid="u2")))
+def test_recreation_of_a_node_yields_node_gone_then_node_appeared() -> None:
+    found = transitions(view(node(uid="u1")), view(node(uid="u2")))
 
     assert found == [NodeGone(node="node-1", uid="u1"), NodeAppeared(node="node-1", uid="u2")]
 
 
-def test_a_condition_changes_when_its_status_or_its_reason_does() -> None:
+def test_a_condition_with_another_reason_is_a_transition() -> None:
     first = node(conditions=[condition("DPUNodeRebootInProgress")])
-    then = node(conditions=[condition("DPUNodeRebootInProgress", reason="WaitForExternalReboot")])
+    second = node(conditions=[condition("DPUNodeRebootInProgress", reason="WaitForExternalReboot")])
 
-    (found,) = told(view(first), view(then))
+    (found,) = transitions(view(first), view(second))
 
     assert isinstance(found, ConditionChanged)
     assert (found.kind, found.name, found.type) == ("DPUNode", "node-1", "DPUNodeRebootInProgress")
@@ -154,12 +154,12 @@ def test_a_condition_changes_when_its_status_or_its_reason_does() -> None:
     assert (found.before.reason, found.after.reason) == ("DPUNodeRebootInProgress", "WaitForExternalReboot")
 
 
-def test_a_message_that_counts_percents_is_not_a_transition() -> None:
+def test_a_condition_with_another_message_only_is_not_a_transition() -> None:
     at_1 = condition("BFBTransferred", "False", "TaskProgress", message="install task 1% complete")
     at_2 = condition("BFBTransferred", "False", "TaskProgress", message="install task 2% complete")
 
     assert (
-        told(
+        transitions(
             view(node(), dpu(phase="OS Installing", conditions=[at_1])),
             view(node(), dpu(phase="OS Installing", conditions=[at_2])),
         )
@@ -167,17 +167,17 @@ def test_a_message_that_counts_percents_is_not_a_transition() -> None:
     )
 
 
-def test_a_condition_that_fell_and_rose_unseen_shows_by_its_time() -> None:
+def test_a_condition_with_another_transition_time_is_a_transition() -> None:
     before = condition("Ready", reason="DPUReady")
     after = condition("Ready", reason="DPUReady", lastTransitionTime="2026-06-01T11:00:00Z")
 
-    (found,) = told(view(node(), dpu(conditions=[before])), view(node(), dpu(conditions=[after])))
+    (found,) = transitions(view(node(), dpu(conditions=[before])), view(node(), dpu(conditions=[after])))
 
     assert isinstance(found, ConditionChanged)
 
 
-def test_a_condition_that_the_operator_removed_is_told_as_gone() -> None:
-    (found,) = told(
+def test_a_removed_condition_is_a_transition_to_none() -> None:
+    (found,) = transitions(
         view(node(), dpu(phase="Rebooting", conditions=[condition("Rebooted")])),
         view(node(), dpu(phase="Rebooting", conditions=[])),
     )
@@ -186,10 +186,10 @@ def test_a_condition_that_the_operator_removed_is_told_as_gone() -> None:
     assert found.after is None
 
 
-def test_operational_conditions_are_told_like_the_others() -> None:
+def test_operational_conditions_are_reported_like_other_conditions() -> None:
     up, down = condition("OperationalReady"), condition("OperationalReady", "False", "NotReady")
 
-    (found,) = told(
+    (found,) = transitions(
         view(node(), dpu(operationalConditions=[up])), view(node(), dpu(operationalConditions=[down]))
     )
 
@@ -197,20 +197,20 @@ def test_operational_conditions_are_told_like_the_others() -> None:
     assert found.type == "OperationalReady"
 
 
-def test_the_questions_are_told_once_when_they_are_asked_and_once_when_they_are_answered() -> None:
-    quiet, asking = view(node(), maintenance(annotation=None)), view(node(reboot=True), maintenance())
+def test_a_request_is_reported_once_when_it_is_set_and_once_when_it_is_answered() -> None:
+    idle, requested = view(node(), maintenance(annotation=None)), view(node(reboot=True), maintenance())
     answered = view(node(), maintenance(annotation="false"))
 
-    asked_for = [t for t in told(quiet, asking) if not isinstance(t, ConditionChanged)]
-    done = [t for t in told(asking, answered) if not isinstance(t, ConditionChanged)]
+    when_requested = [t for t in transitions(idle, requested) if not isinstance(t, ConditionChanged)]
+    when_answered = [t for t in transitions(requested, answered) if not isinstance(t, ConditionChanged)]
 
-    assert kinds(asked_for) == [NodeEffectHeld, ExternalRebootRequired]
-    assert kinds(done) == [NodeEffectReleased, ExternalRebootDone]
-    assert [t for t in told(asking, asking) if not isinstance(t, ConditionChanged)] == []
+    assert kinds(when_requested) == [NodeEffectHeld, ExternalRebootRequired]
+    assert kinds(when_answered) == [NodeEffectReleased, ExternalRebootDone]
+    assert [t for t in transitions(requested, requested) if not isinstance(t, ConditionChanged)] == []
 
 
-def test_a_hold_by_another_maintenance_is_another_question() -> None:
-    found = told(view(node(), maintenance(uid="m1")), view(node(), maintenance(uid="m2")))
+def test_a_hold_of_another_maintenance_is_another_request() -> None:
+    found = transitions(view(node(), maintenance(uid="m1")), view(node(), maintenance(uid="m2")))
 
     assert [type(t) for t in found if not isinstance(t, ConditionChanged)] == [
         NodeEffectReleased,

@@ -1,4 +1,4 @@
-"""What is wrong with a DPU, and what a reader is told of it when."""
+"""The health of DPUs and hosts, and when which health transition is reported."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ CRITICAL = "DPUServiceCriticalPodsReady"
 OTHERS = "DPUServiceNonCriticalPodsReady"
 
 
-def a_dpu(phase: str = "Ready", *, ready: str = "True", **said: str) -> ObjectState[DPU]:
-    """A DPU that was Ready once; `said` are statuses of its operational conditions by their short names."""
+def a_dpu(phase: str = "Ready", *, ready: str = "True", **operational: str) -> ObjectState[DPU]:
+    """A DPU that was Ready once; `operational` are statuses of its operational conditions, by short names."""
     short = {
         "critical": CRITICAL,
         "others": OTHERS,
         "chains": "DPUServiceChainsReady",
         "all": "OperationalReady",
     }
-    statuses = {"critical": "True", "others": "True", **said}
+    statuses = {"critical": "True", "others": "True", **operational}
     return dpu(
         phase=phase,
         conditions=[condition("Ready", ready, "NodeNotReady" if ready == "False" else "DPUReady")],
@@ -67,45 +67,45 @@ def problems(state: ObjectState[DPU]) -> list[type]:
 
 
 class Reader:
-    """One reader of one host, on a clock that the test turns."""
+    """One reader of one host, with time as an argument."""
 
     def __init__(self, **damping: float) -> None:
-        self._reporter = HealthNotifier(Damping(**damping))
+        self._notifier = HealthNotifier(Damping(**damping))
 
-    def at(self, seconds: float, seen: NodeView | None) -> list[HealthTransition]:
-        """What is told when this is seen at this time."""
-        self.see(seconds, seen)
-        return self.told(seconds)
+    def at(self, seconds: float, view: NodeView | None) -> list[HealthTransition]:
+        """Observe this view at this time; return the transitions that are due."""
+        self.observe(seconds, view)
+        return self.due_at(seconds)
 
-    def see(self, seconds: float, seen: NodeView | None) -> None:
-        """This is true at this time, and nobody asks."""
-        self._reporter.see("node-1", seen, seconds)
+    def observe(self, seconds: float, view: NodeView | None) -> None:
+        """Observe this view at this time."""
+        self._notifier.observe("node-1", view, seconds)
 
-    def told(self, seconds: float) -> list[HealthTransition]:
-        """What is told at this time though nothing happened."""
-        told: list[HealthTransition] = []
-        while (transition := self._reporter.next("node-1", seconds)) is not None:
-            told.append(transition)
-        return told
+    def due_at(self, seconds: float) -> list[HealthTransition]:
+        """The transitions that are due at this time without a change."""
+        due: list[HealthTransition] = []
+        while (transition := self._notifier.next("node-1", seconds)) is not None:
+            due.append(transition)
+        return due
 
     @property
     def due(self) -> float:
-        return self._reporter.due("node-1")
+        return self._notifier.due("node-1")
 
     @property
     def health(self) -> Any:
-        return self._reporter.told("node-1")
+        return self._notifier.reported("node-1")
 
 
-def kinds(told: list[HealthTransition]) -> list[type]:
-    return [type(one) for one in told]
+def kinds(transitions: list[HealthTransition]) -> list[type]:
+    return [type(one) for one in transitions]
 
 
-# What can be said of one view.
+# Health of one view.
 
 
 @pytest.mark.parametrize(
-    ("state", "wrong", "can_be_used"),
+    ("state", "expected", "is_usable"),
     [
         (a_dpu(), [], True),
         (a_dpu(ready="False"), [KubeNodeNotReady], False),
@@ -122,13 +122,13 @@ def kinds(told: list[HealthTransition]) -> list[type]:
         (a_dpu("Error", critical="False"), [DPUNotReady], False),
     ],
 )
-def test_what_is_wrong_with_a_dpu_and_whether_it_can_be_used(
-    state: ObjectState[DPU], wrong: list[type], can_be_used: bool | None
+def test_each_state_of_a_dpu_has_its_problems_and_its_usability(
+    state: ObjectState[DPU], expected: list[type], is_usable: bool | None
 ) -> None:
-    assert problems(state) == wrong
-    assert health_of(DPUView(state)).usable is can_be_used
-    assert usable.holds(DPUView(state)) is (can_be_used is True)
-    assert healthy.holds(DPUView(state)) is (not wrong)
+    assert problems(state) == expected
+    assert health_of(DPUView(state)).usable is is_usable
+    assert usable.holds(DPUView(state)) is (is_usable is True)
+    assert healthy.holds(DPUView(state)) is (not expected)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_what_is_wrong_with_a_dpu_and_whether_it_can_be_used(
         (dpu(metadata={"deletionTimestamp": "2026-06-01T10:00:00Z"}), NotReadyBecause.TERMINATING),
     ],
 )
-def test_node_effect_after_ready_is_another_thing_than_on_the_first_road(
+def test_node_effect_after_ready_has_another_reason_than_during_first_provisioning(
     state: ObjectState[DPU], why: NotReadyBecause
 ) -> None:
     (problem, *_) = health_of(DPUView(state)).problems
@@ -151,7 +151,7 @@ def test_node_effect_after_ready_is_another_thing_than_on_the_first_road(
     assert problem.why is why
 
 
-def test_a_host_can_be_used_when_every_device_has_a_dpu_that_can() -> None:
+def test_a_host_is_usable_when_every_device_has_a_usable_dpu() -> None:
     second = dpu("dpu-2", "Error", device="device-2")
 
     assert health_of(a_host()).usable is True
@@ -162,43 +162,43 @@ def test_a_host_can_be_used_when_every_device_has_a_dpu_that_can() -> None:
     assert health_of(view(node(), a_dpu(critical="Unknown"))).usable is None
 
 
-def test_the_health_of_a_host_is_a_sentence() -> None:
-    words = str(health_of(view(node(devices=("device-1", "device-2")), a_dpu(critical="False"))))
+def test_the_health_of_a_host_as_text_is_one_sentence() -> None:
+    text = str(health_of(view(node(devices=("device-1", "device-2")), a_dpu(critical="False"))))
 
-    assert words == (
-        "DPUNode node-1 cannot be used: DPU node-1-device-1 does not run all its critical services (PodsNotReady);"
+    assert text == (
+        "DPUNode node-1 cannot be used: DPU node-1-device-1 does not run all of its critical services (PodsNotReady);"
         " DPUDevice device-2 has no DPU"
     )
 
 
-def test_a_dpu_that_cannot_be_read_is_neither_good_nor_bad_and_not_missing() -> None:
+def test_a_dpu_that_cannot_be_decoded_keeps_the_reported_usability_of_its_host() -> None:
     stores = Stores()
-    site = stores.site()
+    join = stores.join()
     stores.show(node(), a_dpu())
     reader = Reader()
-    reader.at(0, site.view("node-1"))
+    reader.at(0, join.view("node-1"))
 
-    stores.make_unreadable(a_dpu())
-    spoilt = reader.at(1, site.view("node-1"))
+    stores.make_undecodable(a_dpu())
+    while_undecodable = reader.at(1, join.view("node-1"))
     stores.show(_later_without_critical_services())
-    after = reader.at(2, site.view("node-1"))
+    after = reader.at(2, join.view("node-1"))
 
-    assert kinds(spoilt) == [HealthUnknown]
+    assert kinds(while_undecodable) == [HealthUnknown]
     assert kinds(after) == [CriticalServicesDown, Recovered, NodeUnusable]
 
 
-def test_a_broken_dpu_that_can_be_read_again_is_not_unreadable_for_ever() -> None:
+def test_a_failed_dpu_that_can_be_decoded_again_has_recovered_from_being_unreadable() -> None:
     stores = Stores()
-    site = stores.site()
+    join = stores.join()
     stores.show(node(), a_dpu("Error"))
     reader = Reader()
-    reader.at(0, site.view("node-1"))
-    stores.make_unreadable(a_dpu("Error"))
-    spoilt = reader.at(1, site.view("node-1"))
+    reader.at(0, join.view("node-1"))
+    stores.make_undecodable(a_dpu("Error"))
+    while_undecodable = reader.at(1, join.view("node-1"))
     stores.show(dpu(phase="Error", metadata={"resourceVersion": str(10**9)}))
 
-    assert kinds(spoilt) == [HealthUnknown]
-    assert kinds(reader.at(2, site.view("node-1"))) == [Recovered]
+    assert kinds(while_undecodable) == [HealthUnknown]
+    assert kinds(reader.at(2, join.view("node-1"))) == [Recovered]
 
 
 def _later_without_critical_services() -> ObjectState[DPU]:
@@ -209,31 +209,31 @@ def _later_without_critical_services() -> ObjectState[DPU]:
     )
 
 
-# What a reader is told when.
+# Health transitions.
 
 
-def test_a_fresh_reader_is_told_of_what_stands_at_once_however_patient_it_is() -> None:
+def test_a_new_reader_receives_the_current_state_without_damping() -> None:
     good, bad = Reader(down_after=60, up_after=60), Reader(down_after=60, up_after=60)
 
     assert kinds(good.at(0, a_host())) == [DPUHealthy, NodeUsable]
     assert kinds(bad.at(0, a_host(a_dpu(critical="False")))) == [CriticalServicesDown, NodeUnusable]
 
 
-def test_a_host_is_told_of_from_its_first_phase_to_its_first_day_of_work() -> None:
+def test_a_host_is_reported_from_its_first_phase_until_it_is_usable() -> None:
     reader = Reader()
 
     first = reader.at(0, a_host(dpu(phase="OS Installing", conditions=[])))
     same = reader.at(1, a_host(dpu(phase="Rebooting", conditions=[])))
-    ready_but_unseen = reader.at(2, a_host(dpu()))
+    ready_without_health = reader.at(2, a_host(dpu()))
     done = reader.at(3, a_host())
 
     assert kinds(first) == [DPUNotReady, NodeUnusable]
     assert same == []
-    assert kinds(ready_but_unseen) == [Recovered, HealthUnknown]
+    assert kinds(ready_without_health) == [Recovered, HealthUnknown]
     assert kinds(done) == [Recovered, DPUHealthy, NodeUsable]
 
 
-def test_problems_come_and_go_and_the_host_with_the_grave_ones() -> None:
+def test_only_severe_problems_make_a_host_unusable() -> None:
     reader = Reader()
     reader.at(0, a_host())
 
@@ -248,18 +248,18 @@ def test_problems_come_and_go_and_the_host_with_the_grave_ones() -> None:
     assert kinds(up) == [Recovered, DPUHealthy]
 
 
-def test_words_that_change_are_not_told_again() -> None:
+def test_a_problem_with_another_message_is_not_reported_again() -> None:
     reader = Reader()
     reader.at(0, a_host(a_dpu(critical="False")))
-    other_words = dpu(
+    other_message = dpu(
         conditions=[condition("Ready")],
         operationalConditions=[condition(CRITICAL, "False", message="1/3 Pods"), condition(OTHERS)],
     )
 
-    assert reader.at(1, a_host(other_words)) == []
+    assert reader.at(1, a_host(other_message)) == []
 
 
-def test_what_nobody_can_say_any_more_takes_no_host_out_and_gives_none_back() -> None:
+def test_an_unknown_aspect_makes_a_host_neither_unusable_nor_usable() -> None:
     reader = Reader()
     reader.at(0, a_host())
 
@@ -270,7 +270,7 @@ def test_what_nobody_can_say_any_more_takes_no_host_out_and_gives_none_back() ->
     assert reader.health.usable is False
 
 
-def test_a_brief_trouble_is_not_told_to_a_patient_reader_but_counted() -> None:
+def test_a_problem_shorter_than_down_after_is_counted_and_not_reported() -> None:
     reader = Reader(down_after=60)
     reader.at(0, a_host())
 
@@ -278,33 +278,35 @@ def test_a_brief_trouble_is_not_told_to_a_patient_reader_but_counted() -> None:
     assert reader.due == 70
     assert reader.at(20, a_host()) == []
     assert reader.at(100, a_host(a_dpu(critical="False"))) == []
-    assert reader.told(159) == []
-    (problem, unusable) = reader.told(160)
+    assert reader.due_at(159) == []
+    (problem, unusable) = reader.due_at(160)
 
     assert isinstance(problem, CriticalServicesDown)
     assert problem.flaps == 1
     assert isinstance(unusable, NodeUnusable)
 
 
-def test_what_crashes_every_minute_is_told_once_and_once_that_it_is_over() -> None:
+def test_a_service_that_crashes_every_minute_is_reported_once_and_its_recovery_once() -> None:
     reader = Reader(down_after=60, up_after=120)
     reader.at(0, a_host())
-    told: list[tuple[float, type]] = []
+    received: list[tuple[float, type]] = []
     for minute in range(5, 15):
-        told += [(minute * 60, type(one)) for one in reader.at(minute * 60, a_host(a_dpu(critical="False")))]
-        told += [(minute * 60 + 30, type(one)) for one in reader.at(minute * 60 + 30, a_host())]
+        received += [
+            (minute * 60, type(one)) for one in reader.at(minute * 60, a_host(a_dpu(critical="False")))
+        ]
+        received += [(minute * 60 + 30, type(one)) for one in reader.at(minute * 60 + 30, a_host())]
     quiet_since = 14 * 60 + 30
-    before = reader.told(quiet_since + 119)
-    over = reader.told(quiet_since + 120)
+    before = reader.due_at(quiet_since + 119)
+    over = reader.due_at(quiet_since + 120)
 
-    assert told == [(360, CriticalServicesDown), (360, NodeUnusable)]
+    assert received == [(360, CriticalServicesDown), (360, NodeUnusable)]
     assert before == []
     assert kinds(over) == [Recovered, DPUHealthy, NodeUsable]
     assert isinstance(over[0], Recovered)
     assert over[0].flaps == 8
 
 
-def test_node_effect_is_told_at_once_however_patient_the_reader_and_its_end_is_not() -> None:
+def test_node_effect_is_reported_without_damping_and_its_end_with_damping() -> None:
     reader = Reader(down_after=600, up_after=60)
     reader.at(0, a_host())
 
@@ -315,34 +317,34 @@ def test_node_effect_is_told_at_once_however_patient_the_reader_and_its_end_is_n
     assert kinds(left) == [DPUNotReady, NodeUnusable]
     assert (passing, back) == ([], [])
     assert reader.due == 90
-    assert kinds(reader.told(90)) == [Recovered, DPUHealthy, NodeUsable]
+    assert kinds(reader.due_at(90)) == [Recovered, DPUHealthy, NodeUsable]
 
 
-def test_new_labels_that_disturb_nobody_are_not_told_to_a_patient_reader() -> None:
-    patient, impatient = Reader(down_after=30), Reader()
-    for reader in (patient, impatient):
+def test_a_brief_phase_change_for_new_labels_is_damped() -> None:
+    damped, undamped = Reader(down_after=30), Reader()
+    for reader in (damped, undamped):
         reader.at(0, a_host())
 
-    assert patient.at(10, a_host(a_dpu("DPU Cluster Config"))) == []
-    assert patient.at(15, a_host()) == []
-    assert kinds(impatient.at(10, a_host(a_dpu("DPU Cluster Config")))) == [DPUNotReady, NodeUnusable]
+    assert damped.at(10, a_host(a_dpu("DPU Cluster Config"))) == []
+    assert damped.at(15, a_host()) == []
+    assert kinds(undamped.at(10, a_host(a_dpu("DPU Cluster Config")))) == [DPUNotReady, NodeUnusable]
 
 
-def test_a_problem_that_stays_is_told_once_more() -> None:
+def test_a_problem_that_remains_is_reported_as_still_unhealthy_once() -> None:
     reader = Reader(still_after=300)
     reader.at(0, a_host())
     reader.at(10, a_host(a_dpu("Node Effect")))
 
     assert reader.due == 310
-    (still,) = reader.told(310)
+    (still,) = reader.due_at(310)
     assert isinstance(still, StillUnhealthy)
     assert isinstance(still.problem, DPUNotReady)
     assert still.seconds == 300
-    assert reader.told(10_000) == []
+    assert reader.due_at(10_000) == []
     assert math.isinf(reader.due)
 
 
-def test_another_problem_in_place_of_one_that_was_told_is_told_and_waits_anew() -> None:
+def test_a_problem_that_replaces_another_is_reported_and_starts_its_own_still_after() -> None:
     reader = Reader(still_after=300)
     reader.at(0, a_host())
     reader.at(10, a_host(a_dpu("Node Effect")))
@@ -354,39 +356,39 @@ def test_another_problem_in_place_of_one_that_was_told_is_told_and_waits_anew() 
     assert reader.due == 400
 
 
-def test_the_old_dpu_is_forgotten_with_its_problems_when_another_takes_its_name() -> None:
+def test_the_problems_of_a_dpu_are_dropped_when_another_dpu_has_its_name() -> None:
     reader = Reader()
     reader.at(0, a_host(a_dpu(critical="False")))
     new = dpu(uid="another", phase="Initializing", conditions=[])
 
-    told = reader.at(1, a_host(new))
+    received = reader.at(1, a_host(new))
 
-    assert kinds(told) == [DPUReplaced, DPUNotReady]
+    assert kinds(received) == [DPUReplaced, DPUNotReady]
     assert [problem.uid for problem in reader.health.problems] == ["another"]
 
 
-def test_a_host_that_is_gone_is_told_as_gone_with_its_dpus_and_takes_no_memory() -> None:
+def test_a_deleted_host_is_reported_with_its_dpus_and_uses_no_memory() -> None:
     reader = Reader()
     reader.at(0, view(node(), a_dpu(), maintenance()))
 
-    told = reader.at(1, None)
+    received = reader.at(1, None)
 
-    assert kinds(told) == [DPUGone, NodeGone]
+    assert kinds(received) == [DPUGone, NodeGone]
     assert reader.health is None
-    assert not reader._reporter.knows("node-1")
+    assert not reader._notifier.knows("node-1")
 
 
-def test_a_host_that_was_registered_again_is_another_one() -> None:
+def test_a_host_that_was_registered_again_is_reported_as_another_one() -> None:
     reader = Reader()
     reader.at(0, a_host())
 
-    told = reader.at(1, view(node(uid="another"), a_dpu()))
+    received = reader.at(1, view(node(uid="another"), a_dpu()))
 
-    assert kinds(told) == [NodeGone, NodeUsable]
+    assert kinds(received) == [NodeGone, NodeUsable]
 
 
-_words = st.sampled_from(["True", "False", "Unknown"])
-_seen = st.one_of(
+_statuses = st.sampled_from(["True", "False", "Unknown"])
+_views = st.one_of(
     st.none(),
     st.builds(
         lambda phase, ready, critical, others, uid: view(
@@ -396,81 +398,81 @@ _seen = st.one_of(
             else dpu(phase="Pending", uid=uid),
         ),
         st.sampled_from(["Ready", "Node Effect", "DPU Cluster Config", "Error"]),
-        _words,
-        _words,
-        _words,
+        _statuses,
+        _statuses,
+        _statuses,
         st.sampled_from(["old", "old", "old", "new"]),
     ),
 )
 
 
-class Believer:
-    """What a reader makes of what it is told. Hearing what it knows already, or cannot be, is a failure."""
+class Model:
+    """The health that a reader derives from transitions. A repeated or impossible transition is a failure."""
 
     def __init__(self) -> None:
         self.usable: bool | None = None
         self.uid = ""
         self.problems: dict[str, HealthProblem] = {}
 
-    def hear(self, told: HealthTransition) -> None:
-        match told:
+    def apply(self, transition: HealthTransition) -> None:
+        match transition:
             case NodeUsable() | NodeUnusable():
-                now = isinstance(told, NodeUsable)
+                now = isinstance(transition, NodeUsable)
                 assert self.usable is not now
                 self.usable = now
             case NodeGone():
                 self.usable = None
             case DPUGone():
-                assert told.uid == self.uid
+                assert transition.uid == self.uid
                 self.uid, self.problems = "", {}
             case DPUReplaced():
-                assert self.uid == told.old_uid != told.new_uid
-                self.uid, self.problems = told.new_uid, {}
+                assert self.uid == transition.old_uid != transition.new_uid
+                self.uid, self.problems = transition.new_uid, {}
             case Recovered():
-                assert self.problems.pop(told.was.aspect) == told.was
+                assert self.problems.pop(transition.was.aspect) == transition.was
             case DPUHealthy():
                 assert self.problems == {}
-                self.uid = told.uid
+                self.uid = transition.uid
             case StillUnhealthy():
-                raise AssertionError("nobody asked for it")
+                raise AssertionError("still_after is not set")
             case _:
-                assert not same_problem(self.problems.get(told.aspect), told)
-                assert self.uid in ("", told.uid)
-                self.uid, self.problems[told.aspect] = told.uid, told
+                assert not same_problem(self.problems.get(transition.aspect), transition)
+                assert self.uid in ("", transition.uid)
+                self.uid, self.problems[transition.aspect] = transition.uid, transition
 
 
 @settings(max_examples=200)
 @given(
-    st.lists(st.tuples(st.floats(0, 100), _seen, st.booleans()), min_size=5, max_size=30),
+    st.lists(st.tuples(st.floats(0, 100), _views, st.booleans()), min_size=5, max_size=30),
     st.sampled_from([0.0, 30.0]),
     st.sampled_from([0.0, 60.0]),
 )
-def test_whatever_happened_a_reader_believes_what_is_true_once_it_is_quiet(
+def test_the_reported_health_equals_the_current_health_once_all_reports_are_due(
     history: list[tuple[float, NodeView | None, bool]], down_after: float, up_after: float
 ) -> None:
-    reader, believer = Reader(down_after=down_after, up_after=up_after), Believer()
-    now, seen = 0.0, None
-    for pause, seen, reads in history:
+    reader, model = Reader(down_after=down_after, up_after=up_after), Model()
+    now, observed = 0.0, None
+    for pause, observed, reads in history:
         now += pause
-        reader.see(now, seen)
-        for told in reader.told(now) if reads else ():
-            believer.hear(told)
-    for told in reader.told(now + 1000):
-        believer.hear(told)
+        reader.observe(now, observed)
+        for transition in reader.due_at(now) if reads else ():
+            model.apply(transition)
+    for transition in reader.due_at(now + 1000):
+        model.apply(transition)
 
-    if seen is None:
-        assert (believer.uid, believer.usable, reader.health) == ("", None, None)
+    if observed is None:
+        assert (model.uid, model.usable, reader.health) == ("", None, None)
         return
-    true = health_of(seen)
-    assert believer.uid == true.dpus[0].uid
-    assert believer.usable is true.usable or true.usable is None
-    if not only_the_phase_counts(true.dpus[0].aspects["phase"]):
-        believed = {(type(problem), aspect) for aspect, problem in believer.problems.items()}
-        assert believed == {(type(problem), problem.aspect) for problem in true.problems}
-    assert {*believer.problems.values()} == {*reader.health.problems}
+    expected = health_of(observed)
+    assert model.uid == expected.dpus[0].uid
+    assert model.usable is expected.usable or expected.usable is None
+    if not only_the_phase_counts(expected.dpus[0].aspects["phase"]):
+        derived = {(type(problem), aspect) for aspect, problem in model.problems.items()}
+        assert derived == {(type(problem), problem.aspect) for problem in expected.problems}
+    assert {*model.problems.values()} == {*reader.health.problems}
 
 
-def test_the_agenda_keeps_one_time_per_host_however_often_it_changes() -> None:
+def test_the_agenda_keeps_one_time_per_host_for_any_number_of_changes() -> None:
     agenda = Agenda()
     for round_ in range(1000, 0, -1):
         agenda.add("node-1", float(round_))

@@ -1,4 +1,4 @@
-"""Levels compose, and keep their names."""
+"""Levels: combination, names, and phases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HELD = view(node(), dpu(phase="Node Effect"), maintenance())
 READY = view(node(), dpu())
 
 
-def test_either_both_and_neither_are_levels_again() -> None:
+def test_or_and_not_of_levels_are_levels() -> None:
     either = ready | external_reboot_required
     both = external_reboot_required & ~node_effect_held
 
@@ -20,14 +20,14 @@ def test_either_both_and_neither_are_levels_again() -> None:
     assert (~(either)).holds(HELD)
 
 
-def test_the_name_of_a_composed_level_says_what_it_is_made_of() -> None:
+def test_the_name_of_a_combined_level_contains_the_names_of_its_parts() -> None:
     level = (ready | external_reboot_required) & ~node_effect_held
 
     assert level.name == "ready or external reboot required and not (node effect held)"
     assert repr(ready) == "<Level ready>"
 
 
-def test_waiting_for_error_deletion_or_not_something_makes_sense_while_a_dpu_has_failed() -> None:
+def test_levels_of_error_and_deletion_and_negations_survive_the_failure_of_a_dpu() -> None:
     assert phase_is("Error").survives_failure
     assert phase_is("Deleting", "Ready").survives_failure
     assert (~ready).survives_failure
@@ -35,12 +35,12 @@ def test_waiting_for_error_deletion_or_not_something_makes_sense_while_a_dpu_has
     assert not (ready | external_reboot_required).survives_failure
 
 
-def test_a_phase_level_knows_phases_of_other_releases() -> None:
+def test_phase_is_accepts_phases_of_other_releases() -> None:
     assert phase_is("Update Firmware").holds(DPUView(dpu(phase="Update Firmware")))
     assert not phase_is("Ready", "Error").holds(DPUView(dpu(phase="Update Firmware")))
 
 
-def test_a_level_of_ones_own_is_a_function_with_a_name() -> None:
+def test_a_level_can_be_made_of_a_name_and_a_function() -> None:
     two_dpus: Level[NodeView] = Level("two DPUs", lambda node_view: len(node_view.dpus) == 2)
 
     assert not two_dpus.holds(READY)

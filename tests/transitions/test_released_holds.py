@@ -1,4 +1,4 @@
-"""Which release was given to whom: permissions that would be used by a DPU that never asked."""
+"""Released holds that would let a DPU pass Node Effect without a request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ONE, TWO = "node-1-device-1", "node-1-device-2"
 def hold(
     *requestors: str, annotation: str = "false", applied: bool = True, **metadata: object
 ) -> ObjectState[DPUNodeMaintenance]:
-    """A hold, released and applied unless said otherwise."""
+    """A hold, released and applied by default."""
     return state(
         DPUNodeMaintenance,
         "node-1-hold",
@@ -31,7 +31,7 @@ def hold(
 
 @pytest.mark.parametrize("phase", ["", "Initializing", "Pending", "Node Effect"])
 @pytest.mark.parametrize(("annotation", "applied"), [("false", True), ("false", False), ("true", True)])
-def test_a_release_that_only_services_are_left_to_use_is_stale_for_a_dpu_that_comes(
+def test_a_release_whose_requestors_are_services_only_is_stale_for_a_new_dpu(
     phase: str, annotation: str, applied: bool
 ) -> None:
     held = hold(SERVICE, annotation=annotation, applied=applied)
@@ -42,19 +42,19 @@ def test_a_release_that_only_services_are_left_to_use_is_stale_for_a_dpu_that_co
     assert (found.maintenance.name, found.dpus) == ("node-1-hold", (ONE,))
 
 
-def test_a_dpu_that_asked_is_not_passed_by() -> None:
+def test_a_release_is_not_stale_for_a_dpu_that_is_a_requestor() -> None:
     assert stale_release(view(node(), dpu(ONE, "Node Effect"), hold(SERVICE, ONE))) is None
 
 
 @pytest.mark.parametrize("phase", ["OS Installing", "Rebooting", "Node Effect Removal"])
-def test_a_sibling_that_is_under_way_shares_its_permission(phase: str) -> None:
+def test_a_release_is_not_stale_while_a_sibling_is_being_provisioned(phase: str) -> None:
     both = (dpu(ONE, phase), dpu(TWO, "Pending", device="device-2"))
 
     assert stale_release(view(node(), *both, hold(SERVICE))) is None
 
 
 @pytest.mark.parametrize("phase", ["Error", "Ready"])
-def test_a_sibling_that_is_done_or_failed_has_no_permission_to_share(phase: str) -> None:
+def test_a_release_is_stale_if_the_sibling_is_ready_or_failed(phase: str) -> None:
     both = (dpu(ONE, phase), dpu(TWO, "Pending", device="device-2"))
 
     found = stale_release(view(node(), *both, hold(SERVICE)))
@@ -73,18 +73,20 @@ def test_a_sibling_that_is_done_or_failed_has_no_permission_to_share(phase: str)
         ),
     ],
 )
-def test_a_hold_that_asks_or_goes_is_no_stale_release(held: ObjectState[DPUNodeMaintenance]) -> None:
+def test_a_hold_that_waits_or_is_being_deleted_is_not_a_stale_release(
+    held: ObjectState[DPUNodeMaintenance],
+) -> None:
     assert stale_release(view(node(), dpu(ONE, "Pending"), held)) is None
 
 
-def test_deleting_the_only_dpu_on_its_way_leaves_its_release_with_the_services() -> None:
+def test_deleting_the_only_dpu_in_progress_leaves_a_release_with_services_as_requestors() -> None:
     found = release_left_by(view(node(), dpu(ONE, "OS Installing"), hold(SERVICE, ONE)), {ONE})
 
     assert found is not None
     assert found.dpus == (ONE,)
 
 
-def test_deleting_one_of_two_on_their_way_leaves_a_release_that_is_in_use() -> None:
+def test_deleting_one_of_two_dpus_in_progress_leaves_a_release_that_is_in_use() -> None:
     both = (dpu(ONE, "OS Installing"), dpu(TWO, "OS Installing", device="device-2"))
     held = hold(SERVICE, ONE, TWO)
 
@@ -92,12 +94,14 @@ def test_deleting_one_of_two_on_their_way_leaves_a_release_that_is_in_use() -> N
     assert release_left_by(view(node(), *both, held), {ONE, TWO}) is not None
 
 
-def test_nothing_is_left_where_nobody_else_asks_or_nothing_was_released() -> None:
-    under_way = dpu(ONE, "OS Installing")
+def test_no_release_is_left_without_other_requestors_or_without_a_release() -> None:
+    in_progress = dpu(ONE, "OS Installing")
 
-    assert release_left_by(view(node(), under_way, hold(ONE)), {ONE}) is None
+    assert release_left_by(view(node(), in_progress, hold(ONE)), {ONE}) is None
     assert (
-        release_left_by(view(node(), under_way, hold(SERVICE, ONE, annotation="true", applied=False)), {ONE})
+        release_left_by(
+            view(node(), in_progress, hold(SERVICE, ONE, annotation="true", applied=False)), {ONE}
+        )
         is None
     )
     assert release_left_by(view(node(), dpu(ONE, "Ready")), {ONE}) is None

@@ -1,4 +1,4 @@
-"""How long to wait before asking again."""
+"""How long to wait before a request is retried."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from dpf_async._watch.backoff import Backoff
 
 
-def backoff(chance: Random | None = None) -> Backoff:
-    return Backoff(base=0.8, cap=30.0, reset=120.0, chance=chance or Random(1))
+def backoff(jitter: Random | None = None) -> Backoff:
+    return Backoff(base=0.8, cap=30.0, reset=120.0, jitter=jitter or Random(1))
 
 
 class Longest(Random):
-    """Chance that always draws the longest delay."""
+    """A jitter source that always returns the longest delay."""
 
     def uniform(self, a: float, b: float) -> float:
         return b
@@ -26,7 +26,7 @@ def test_k1_delays_double_from_the_base_to_the_cap() -> None:
     assert [waits.next() for _ in range(8)] == [0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 30.0]
 
 
-def test_k1_every_delay_is_jittered_down_to_nothing() -> None:
+def test_k1_every_delay_is_jittered_down_to_zero() -> None:
     waits = backoff()
 
     delays = [waits.next() for _ in range(400)][10:]
@@ -36,7 +36,7 @@ def test_k1_every_delay_is_jittered_down_to_nothing() -> None:
     assert 13.0 < sum(delays) / len(delays) < 17.0
 
 
-def test_k2_two_minutes_of_life_wipe_out_every_attempt_and_one_second_wipes_out_none() -> None:
+def test_k2_a_connection_of_two_minutes_resets_the_attempts_and_one_of_a_second_does_not() -> None:
     waits = backoff()
     for _ in range(20):
         waits.next()
@@ -48,7 +48,7 @@ def test_k2_two_minutes_of_life_wipe_out_every_attempt_and_one_second_wipes_out_
 
 
 @pytest.mark.parametrize(("seconds", "left"), [(7.5, 10), (15.0, 9), (30.0, 8), (60.0, 7), (119.0, 7)])
-def test_k2_a_life_in_between_takes_back_one_attempt_for_each_doubling(seconds: float, left: int) -> None:
+def test_k2_each_doubling_of_the_duration_removes_one_attempt(seconds: float, left: int) -> None:
     waits = backoff()
     for _ in range(10):
         waits.next()
@@ -58,7 +58,7 @@ def test_k2_a_life_in_between_takes_back_one_attempt_for_each_doubling(seconds: 
     assert waits.attempt == left
 
 
-def test_c7_what_the_server_asked_for_is_a_floor_and_the_jitter_comes_on_top() -> None:
+def test_c7_the_jitter_is_added_to_the_delay_that_the_server_requested() -> None:
     waits = backoff()
 
     delays = [waits.next(at_least=3.0) for _ in range(3)]

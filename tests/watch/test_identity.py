@@ -1,4 +1,4 @@
-"""Objects that die and come again under the same name (F of the catalogue): the uid is who they are."""
+"""Objects that are deleted and re-created under the same name (F of the catalogue): the uid identifies them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dpf_async.errors import AlreadyExists, Conflict
 from dpf_async.models import BFB, DPU
 from dpf_async.sim.apiserver import EmbeddedServer
 from dpf_async.watch import Deleted, Updated
-from tests.support.event_text import dpu_watch, initial_events, next_events
+from tests.support.event_lines import initial_lines, next_lines, open_stream
 from tests.support.objects import dpu, event
 from tests.support.scripted import Scripted, status
 from tests.support.virtual_time import virtual_time
@@ -18,22 +18,22 @@ EXPIRED = event("ERROR", status(410, "Expired"))
 
 
 @virtual_time
-async def test_f1_a_recreated_object_is_a_deletion_with_its_final_state_and_another_object() -> None:
-    async with dpu_watch(dpu("a", 10)) as (server, _, stream):
+async def test_f1_recreation_of_an_object_yields_deleted_with_its_final_state_then_added() -> None:
+    async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
         await watch.send(server.deleted(dpu("a", 101, "Deleting")))
         gone = await anext(stream)
         await watch.send(server.added(dpu("a", 102, uid="u2")))
-        heard = await next_events(stream, 1)
+        received = await next_lines(stream, 1)
 
     assert isinstance(gone, Deleted)
     assert isinstance(gone.last, ObjectState)
     assert (gone.last.resource_version, gone.last.phase, gone.final_state_known) == ("101", "Deleting", True)
-    assert heard == ["a#u2@102 added (watch)"]
+    assert received == ["a#u2@102 added (watch)"]
 
 
 @pytest.mark.parametrize(
-    ("lives", "expected"),
+    ("uids", "expected"),
     [
         (["u2"], ["a@10 replaced (relist), final state unknown", "a#u2@102 added (relist)"]),  # F2
         (["u2", ""], ["a@10 deleted (relist), final state unknown"]),  # F3
@@ -41,27 +41,25 @@ async def test_f1_a_recreated_object_is_a_deletion_with_its_final_state_and_anot
     ],
 )
 @virtual_time
-async def test_f2_f3_f4_what_lived_and_died_inside_a_gap_is_not_made_up(
-    lives: list[str], expected: list[str]
+async def test_f2_f3_f4_an_object_created_and_deleted_inside_a_gap_is_not_reported(
+    uids: list[str], expected: list[str]
 ) -> None:
-    async with dpu_watch(dpu("a", 10)) as (server, _, stream):
+    async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
         version = 101
-        for uid in lives:
+        for uid in uids:
             server.deleted(dpu("a", version))
             if uid:
                 server.added(dpu("a", version + 1, uid=uid))
             version += 2
         await watch.end(EXPIRED)
-        heard = await next_events(stream, 2 + len(expected))
+        received = await next_lines(stream, 2 + len(expected))
 
-    assert heard == ["gap", *expected, "resumed"]
+    assert received == ["gap", *expected, "resumed"]
 
 
 @virtual_time
-async def test_f6_an_object_that_leaves_the_selection_is_told_as_deleted_and_as_added_when_it_returns() -> (
-    None
-):
+async def test_f6_an_object_that_leaves_the_selection_is_deleted_and_added_when_it_returns() -> None:
     rack = {"rack": "1"}
 
     async with (
@@ -69,20 +67,18 @@ async def test_f6_an_object_that_leaves_the_selection_is_told_as_deleted_and_as_
         server.client() as dpf,
         dpf.resource(DPU).watch(label_selector="rack=1") as stream,
     ):
-        await initial_events(stream)
+        await initial_lines(stream)
         watch = await server.watch()
         await watch.send(event("DELETED", dpu("a", 101, labels=rack)))
-        heard = await next_events(stream, 1)
+        received = await next_lines(stream, 1)
         await watch.send(event("ADDED", dpu("a", 102, labels=rack)))
-        heard += await next_events(stream, 1)
+        received += await next_lines(stream, 1)
 
-    assert heard == ["a@101 deleted (watch)", "a@102 added (watch)"]
+    assert received == ["a@101 deleted (watch)", "a@102 added (watch)"]
     assert {request.query["labelSelector"] for request in server.requests} == {"rack=1"}
 
 
-async def test_f5_an_object_held_by_a_finalizer_is_terminating_and_not_gone_and_its_name_is_not_free() -> (
-    None
-):
+async def test_f5_an_object_held_by_a_finalizer_is_terminating_and_keeps_its_name() -> None:
     held = BFB.model_validate(
         {
             "metadata": {"name": "bundle", "finalizers": ["example.com/hold"]},
@@ -115,7 +111,7 @@ async def test_f5_an_object_held_by_a_finalizer_is_terminating_and_not_gone_and_
     assert gone.reason == "deleted"
 
 
-async def test_f8_a_deletion_meant_for_another_incarnation_is_refused_and_the_present_one_stays() -> None:
+async def test_f8_a_deletion_with_the_uid_of_an_earlier_object_is_rejected() -> None:
     bfb = BFB.model_validate({"metadata": {"name": "b"}, "spec": {"url": "http://example.com/b.bfb"}})
 
     async with (

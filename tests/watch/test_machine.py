@@ -1,4 +1,4 @@
-"""What a list-and-watch does next, in virtual time.
+"""The state machine of list and watch, in virtual time.
 
 The ids in the names are those of the catalogue of test cases that the watch was designed against.
 """
@@ -11,10 +11,11 @@ from random import Random
 import pytest
 
 from dpf_async._watch.machine import (
+    ApplyList,
+    Cancel,
     Checked,
     CheckEpoch,
     Collected,
-    Drop,
     Ended,
     Failed,
     Fault,
@@ -27,7 +28,6 @@ from dpf_async._watch.machine import (
     ReadList,
     Start,
     State,
-    Take,
     Ticked,
     applied,
 )
@@ -51,20 +51,20 @@ def current_watch(virtual: Virtual) -> int:
     return connection
 
 
-def test_the_list_comes_first_and_the_watch_begins_at_its_version() -> None:
+def test_the_list_is_read_first_and_the_watch_begins_at_its_version() -> None:
     virtual = Virtual(healthy)
 
     virtual.start()
     virtual.run(1)
 
     kinds = [type(effect) for _, effect in virtual.effects]
-    assert kinds == [ReadList, Take, OpenWatch]
+    assert kinds == [ReadList, ApplyList, OpenWatch]
     assert [effect.resource_version for _, effect in virtual.effects if isinstance(effect, OpenWatch)] == [
         "100"
     ]
 
 
-def test_k1_an_hour_of_permanent_failure_keeps_to_the_schedule() -> None:
+def test_k1_an_hour_of_permanent_failure_follows_the_backoff() -> None:
     def down(request: Requests, now: float) -> Input:
         return Failed(request.connection, BROKEN)
 
@@ -85,8 +85,8 @@ class Longest(Random):
         return b
 
 
-def test_k6_errors_of_all_kinds_share_one_backoff_and_connecting_alone_resets_nothing() -> None:
-    virtual = Virtual(healthy, chance=Longest())
+def test_k6_errors_of_all_kinds_share_one_backoff_which_connecting_does_not_reset() -> None:
+    virtual = Virtual(healthy, jitter=Longest())
     virtual.start()
 
     waits = []
@@ -102,7 +102,7 @@ def test_k6_errors_of_all_kinds_share_one_backoff_and_connecting_alone_resets_no
 
 
 def test_k2_two_minutes_of_watching_reset_the_backoff() -> None:
-    virtual = watching(chance=Longest())
+    virtual = watching(jitter=Longest())
     virtual.machine._backoff.attempt = 6
 
     virtual.run(121)
@@ -112,7 +112,9 @@ def test_k2_two_minutes_of_watching_reset_the_backoff() -> None:
 
 
 @pytest.mark.parametrize("fault", [UNAVAILABLE, Fault(FaultKind.THROTTLED, "slow down", 3.0)])
-def test_c4_c7_a_server_in_trouble_is_resumed_at_the_same_version_without_a_list(fault: Fault) -> None:
+def test_c4_c7_a_watch_on_an_unavailable_server_resumes_at_the_same_version_without_a_list(
+    fault: Fault,
+) -> None:
     virtual = watching()
     applied(virtual.machine, "117")
 
@@ -120,31 +122,31 @@ def test_c4_c7_a_server_in_trouble_is_resumed_at_the_same_version_without_a_list
     paused_at = virtual.now
     virtual.run(10)
 
-    assert virtual.seen(ReadList) == []
-    assert virtual.seen(CheckEpoch) == []
-    (reopened,) = virtual.seen(OpenWatch)
+    assert virtual.effects_of(ReadList) == []
+    assert virtual.effects_of(CheckEpoch) == []
+    (reopened,) = virtual.effects_of(OpenWatch)
     assert isinstance(reopened, OpenWatch)
     assert reopened.resource_version == "117"
     (at,) = virtual.times(OpenWatch)
     assert fault.retry_after <= at - paused_at <= fault.retry_after + 0.8 + 1e-6
 
 
-def test_c1_c2_an_expired_version_leads_to_a_list_whatever_way_it_was_told() -> None:
+def test_c1_c2_an_expired_version_causes_a_relist() -> None:
     virtual = watching()
 
     virtual.feed(Failed(current_watch(virtual), EXPIRED))
     virtual.run(2)
 
-    assert [type(effect) for _, effect in virtual.effects] == [Interrupted, ReadList, Take, OpenWatch]
+    assert [type(effect) for _, effect in virtual.effects] == [Interrupted, ReadList, ApplyList, OpenWatch]
 
 
-def test_c3_expired_again_and_again_right_after_the_list_slows_down() -> None:
+def test_c3_versions_that_expire_right_after_each_list_are_retried_with_backoff() -> None:
     def always_expired(request: Requests, now: float) -> Input | None:
         return (
             Failed(request.connection, EXPIRED) if isinstance(request, OpenWatch) else healthy(request, now)
         )
 
-    virtual = Virtual(always_expired, chance=Longest())
+    virtual = Virtual(always_expired, jitter=Longest())
 
     virtual.start()
     virtual.run(600)
@@ -155,7 +157,7 @@ def test_c3_expired_again_and_again_right_after_the_list_slows_down() -> None:
     assert len(lists) <= 6 + 600 / 30 + 1
 
 
-def test_c16_a_server_that_ends_every_watch_at_once_is_asked_at_most_ten_times_a_minute() -> None:
+def test_c16_a_server_that_ends_every_watch_at_once_receives_at_most_ten_requests_a_minute() -> None:
     def ends_at_once(request: Requests, now: float) -> Input | None:
         return Ended(request.connection) if isinstance(request, OpenWatch) else healthy(request, now)
 
@@ -167,10 +169,10 @@ def test_c16_a_server_that_ends_every_watch_at_once_is_asked_at_most_ten_times_a
     virtual.run(3600)
 
     assert len(virtual.requests) <= 10 * 60
-    assert virtual.seen(ReadList) == []
+    assert virtual.effects_of(ReadList) == []
 
 
-def test_c17_one_event_between_two_clean_ends_makes_progress_at_a_bounded_rate() -> None:
+def test_c17_watches_that_end_after_one_event_make_progress_at_a_bounded_rate() -> None:
     version = 100
 
     def one_event_each(request: Requests, now: float) -> Input | None:
@@ -189,18 +191,18 @@ def test_c17_one_event_between_two_clean_ends_makes_progress_at_a_bounded_rate()
     assert 100 < version < 100 + 10 * 60
 
 
-def test_b10_a_stream_that_is_not_kubernetes_leads_to_a_list_after_a_pause() -> None:
-    virtual = watching(chance=Longest())
+def test_b10_a_stream_that_is_not_kubernetes_causes_a_relist_after_a_pause() -> None:
+    virtual = watching(jitter=Longest())
 
     effects = virtual.feed(Failed(current_watch(virtual), Fault(FaultKind.MALFORMED, "not JSON")))
 
     assert [type(effect) for effect in effects] == [Interrupted]
     assert virtual.machine.state is State.PAUSED
     virtual.run(2)
-    assert len(virtual.seen(ReadList)) == 1
+    assert len(virtual.effects_of(ReadList)) == 1
 
 
-def test_d1_a_broken_connection_is_replaced_within_the_first_step_after_a_look_at_the_epoch() -> None:
+def test_d1_a_broken_connection_is_replaced_within_the_first_backoff_after_an_epoch_check() -> None:
     virtual = watching()
     broke_at = virtual.now
 
@@ -211,19 +213,19 @@ def test_d1_a_broken_connection_is_replaced_within_the_first_step_after_a_look_a
     assert virtual.times(CheckEpoch)[0] - broke_at <= 0.8
 
 
-def test_d4_a_watch_that_falls_silent_is_replaced_by_one_that_is_opened_first() -> None:
+def test_d4_a_silent_watch_is_cancelled_after_its_replacement_was_opened() -> None:
     virtual = watching(policy=WatchPolicy(silence=65.0, rotation=(1000.0, 1000.0)))
     silent_since = virtual.now
 
     virtual.run(70)
 
     kinds = [type(effect) for _, effect in virtual.effects]
-    assert kinds == [OpenWatch, Drop]
+    assert kinds == [OpenWatch, Cancel]
     assert virtual.times(OpenWatch)[0] - silent_since <= 65.0 + 1e-6
     assert virtual.machine.fault is None
 
 
-def test_d4_a_silent_watch_whose_replacement_fails_is_kept_while_another_is_tried() -> None:
+def test_d4_a_silent_watch_is_kept_while_its_replacement_fails() -> None:
     answers: list[Input] = []
 
     def refuses_once(request: Requests, now: float) -> Input | None:
@@ -241,19 +243,19 @@ def test_d4_a_silent_watch_whose_replacement_fails_is_kept_while_another_is_trie
     virtual.run(105)
 
     kinds = [type(effect) for _, effect in virtual.effects]
-    # And somebody looks what was missed: the server was away.
-    assert kinds[:5] == [OpenWatch, OpenWatch, Drop, ReadList, Take]
+    # And an audit, since the server could not be reached.
+    assert kinds[:5] == [OpenWatch, OpenWatch, Cancel, ReadList, ApplyList]
     assert virtual.times(ReadList)[0] - virtual.times(OpenWatch)[1] <= WatchPolicy().backoff_cap
 
 
-def test_bytes_put_the_silence_off() -> None:
+def test_each_byte_restarts_the_silence_bound() -> None:
     virtual = watching(policy=WatchPolicy(silence=65.0, rotation=(1000.0, 1000.0)))
 
     for _ in range(10):
         virtual.run(60)
-        virtual.heard_at = virtual.now
+        virtual.last_byte_at = virtual.now
 
-    assert virtual.effects == [] or [type(effect) for _, effect in virtual.effects] == [ReadList, Take]
+    assert virtual.effects == [] or [type(effect) for _, effect in virtual.effects] == [ReadList, ApplyList]
 
 
 def test_d13_a_healthy_idle_watch_rotates_for_ten_minutes_without_a_list_or_an_interruption() -> None:
@@ -262,11 +264,11 @@ def test_d13_a_healthy_idle_watch_rotates_for_ten_minutes_without_a_list_or_an_i
     virtual.run(600)
 
     kinds = [type(effect) for _, effect in virtual.effects]
-    assert kinds == [OpenWatch, Drop] * (len(kinds) // 2)
+    assert kinds == [OpenWatch, Cancel] * (len(kinds) // 2)
     assert 2 <= len(kinds) // 2 <= 3
 
 
-def test_d14_the_replacement_begins_where_the_picture_is_and_the_old_watch_goes_when_it_is_open() -> None:
+def test_d14_the_replacement_begins_at_the_applied_version_and_then_the_old_watch_is_cancelled() -> None:
     virtual = watching(policy=WatchPolicy(silence=1e9, audit=1e9))
     old = current_watch(virtual)
     applied(virtual.machine, "140")
@@ -276,11 +278,11 @@ def test_d14_the_replacement_begins_where_the_picture_is_and_the_old_watch_goes_
     opened, dropped = (effect for _, effect in virtual.effects)
     assert isinstance(opened, OpenWatch)
     assert opened.resource_version == "140"
-    assert dropped == Drop(old)
-    assert virtual.machine.is_wanted(opened.connection)
+    assert dropped == Cancel(old)
+    assert virtual.machine.is_active(opened.connection)
 
 
-def test_a_watch_that_breaks_while_its_replacement_opens_is_simply_replaced() -> None:
+def test_a_watch_that_fails_while_its_replacement_opens_causes_no_other_request() -> None:
     def slow(request: Requests, now: float) -> Input | None:
         return None if isinstance(request, OpenWatch) and now > 1010 else healthy(request, now)
 
@@ -301,7 +303,7 @@ def test_a_watch_that_breaks_while_its_replacement_opens_is_simply_replaced() ->
     assert virtual.machine._current == opening.connection
 
 
-def test_a4_a_page_that_expired_makes_the_list_start_over_in_one_piece() -> None:
+def test_a4_a_list_with_an_expired_page_is_read_again_without_pages() -> None:
     def first_list_expires(request: Requests, now: float) -> Input | None:
         if isinstance(request, ReadList) and request.paged:
             return Failed(request.connection, EXPIRED)
@@ -312,12 +314,12 @@ def test_a4_a_page_that_expired_makes_the_list_start_over_in_one_piece() -> None
     virtual.start()
     virtual.run(1)
 
-    lists = virtual.seen(ReadList)
+    lists = virtual.effects_of(ReadList)
     assert [effect.paged for effect in lists if isinstance(effect, ReadList)] == [True, False]
     assert virtual.machine.state is State.WATCHING
 
 
-def test_a5_a_list_that_expires_even_in_one_piece_is_tried_again_with_backoff() -> None:
+def test_a5_a_list_that_expires_even_without_pages_is_retried_with_backoff() -> None:
     def lists_expire(request: Requests, now: float) -> Input | None:
         return Failed(request.connection, EXPIRED) if isinstance(request, ReadList) else healthy(request, now)
 
@@ -326,10 +328,10 @@ def test_a5_a_list_that_expires_even_in_one_piece_is_tried_again_with_backoff() 
     virtual.start()
     virtual.run(600)
 
-    assert len(virtual.seen(ReadList)) <= 60
+    assert len(virtual.effects_of(ReadList)) <= 60
 
 
-def test_a11_a_list_older_than_what_was_seen_is_read_again_before_it_is_believed() -> None:
+def test_a11_a_list_older_than_the_cache_is_not_applied_and_read_again() -> None:
     lists = iter(["90", "100"])
 
     def lagging_replica(request: Requests, now: float) -> Input | None:
@@ -344,13 +346,13 @@ def test_a11_a_list_older_than_what_was_seen_is_read_again_before_it_is_believed
     virtual.feed(Failed(current_watch(virtual), EXPIRED))
     virtual.run(5)
 
-    taken = [effect for effect in virtual.seen(Take) if isinstance(effect, Take)]
-    assert len(virtual.seen(ReadList)) == 2
-    assert [take.rewound for take in taken] == [False]
+    applied_lists = [effect for effect in virtual.effects_of(ApplyList) if isinstance(effect, ApplyList)]
+    assert len(virtual.effects_of(ReadList)) == 2
+    assert [one.rewound for one in applied_lists] == [False]
     assert virtual.machine.resume == "100"
 
 
-def test_e1_a_server_restored_from_a_backup_is_noticed_and_believed_when_it_says_so_twice() -> None:
+def test_e1_an_older_list_is_applied_as_a_rewind_when_a_second_one_confirms_it() -> None:
     def restored(request: Requests, now: float) -> Input | None:
         match request:
             case ReadList(connection):
@@ -367,9 +369,9 @@ def test_e1_a_server_restored_from_a_backup_is_noticed_and_believed_when_it_says
     virtual.feed(Failed(current_watch(virtual), BROKEN))
     virtual.run(10)
 
-    (taken,) = virtual.seen(Take)
-    assert isinstance(taken, Take)
-    assert taken.rewound
+    (applied_lists,) = virtual.effects_of(ApplyList)
+    assert isinstance(applied_lists, ApplyList)
+    assert applied_lists.rewound
     assert virtual.machine.resume == "50"
     assert virtual.machine.state is State.WATCHING
 
@@ -381,12 +383,12 @@ def test_e7_a_bookmark_alone_moves_the_version_that_is_resumed() -> None:
     virtual.feed(Ended(current_watch(virtual)))
     virtual.run(2)
 
-    (reopened,) = virtual.seen(OpenWatch)
+    (reopened,) = virtual.effects_of(OpenWatch)
     assert isinstance(reopened, OpenWatch)
     assert reopened.resource_version == "200"
 
 
-def test_e8_e13_a_version_that_arrives_out_of_order_does_not_move_it_back() -> None:
+def test_e8_e13_an_older_version_does_not_move_the_version_that_is_resumed_back() -> None:
     virtual = watching()
 
     for version in ("105", "103", "104"):
@@ -395,18 +397,18 @@ def test_e8_e13_a_version_that_arrives_out_of_order_does_not_move_it_back() -> N
     assert virtual.machine.resume == "105"
 
 
-def test_the_audit_reads_the_list_beside_the_watch_and_again_about_every_ten_minutes() -> None:
+def test_an_audit_reads_a_list_about_every_ten_minutes_while_the_watch_is_open() -> None:
     virtual = watching(policy=WatchPolicy(silence=1e9, rotation=(1e8, 1e8), audit=600.0))
 
     virtual.run(3600)
 
-    taken = [effect for effect in virtual.seen(Take) if isinstance(effect, Take)]
-    assert {take.origin for take in taken} == {"audit"}
-    assert 4 <= len(taken) <= 8
-    assert virtual.seen(OpenWatch) == []
+    applied_lists = [effect for effect in virtual.effects_of(ApplyList) if isinstance(effect, ApplyList)]
+    assert {one.origin for one in applied_lists} == {"audit"}
+    assert 4 <= len(applied_lists) <= 8
+    assert virtual.effects_of(OpenWatch) == []
 
 
-def test_an_audit_that_fails_disturbs_nothing() -> None:
+def test_an_audit_that_fails_does_not_affect_the_watch() -> None:
     virtual = watching(policy=WatchPolicy(silence=1e9, rotation=(1e8, 1e8), audit=600.0))
     virtual._server = lambda request, now: Failed(request.connection, BROKEN)
 
@@ -414,10 +416,10 @@ def test_an_audit_that_fails_disturbs_nothing() -> None:
 
     assert virtual.machine.state is State.WATCHING
     assert virtual.machine.fault is None
-    assert 4 <= len(virtual.seen(ReadList)) <= 8
+    assert 4 <= len(virtual.effects_of(ReadList)) <= 8
 
 
-def test_a_request_the_server_will_never_accept_ends_the_machine() -> None:
+def test_a_request_that_is_rejected_as_invalid_ends_the_machine() -> None:
     virtual = watching()
 
     effects = virtual.feed(Failed(current_watch(virtual), Fault(FaultKind.REFUSED, "bad selector")))
@@ -429,7 +431,9 @@ def test_a_request_the_server_will_never_accept_ends_the_machine() -> None:
 @pytest.mark.parametrize(
     "kind", [FaultKind.FORBIDDEN, FaultKind.UNAUTHORIZED, FaultKind.KIND_ABSENT], ids=lambda kind: kind.name
 )
-def test_c11_l4_what_somebody_must_repair_is_tried_again_slowly_and_shows_until_then(kind: FaultKind) -> None:
+def test_c11_l4_a_fault_that_an_administrator_must_repair_is_retried_slowly_and_stays_visible(
+    kind: FaultKind,
+) -> None:
     virtual = watching()
     fault = Fault(kind, "not now")
     virtual._server = lambda request, now: Failed(request.connection, fault)
@@ -444,28 +448,28 @@ def test_c11_l4_what_somebody_must_repair_is_tried_again_slowly_and_shows_until_
     assert tried <= 10 * 60
     assert shown == fault
     assert virtual.machine.fault is None
-    assert virtual.seen(Interrupted) == []
+    assert virtual.effects_of(Interrupted) == []
 
 
-def test_what_an_abandoned_request_still_says_counts_for_nothing() -> None:
+def test_inputs_of_a_cancelled_request_are_ignored() -> None:
     virtual = watching()
     old = current_watch(virtual)
     virtual.feed(Failed(old, BROKEN))
 
     late: list[Input] = [Ended(old), Failed(old, EXPIRED), Opened(old), Collected(old, "1", older=True)]
-    for stale in late:
-        assert virtual.feed(stale) == []
+    for input_ in late:
+        assert virtual.feed(input_) == []
 
     assert virtual.machine.state is State.PAUSED
 
 
-def test_i9_at_most_two_requests_are_under_way_at_any_time() -> None:
-    chance = Random(3)
+def test_i9_at_most_two_requests_are_active_at_any_time() -> None:
+    jitter = Random(3)
 
     def erratic(request: Requests, now: float) -> Input | None:
-        roll = chance.random()
+        roll = jitter.random()
         if roll < 0.3:
-            return Failed(request.connection, chance.choice([BROKEN, EXPIRED, UNAVAILABLE]))
+            return Failed(request.connection, jitter.choice([BROKEN, EXPIRED, UNAVAILABLE]))
         return healthy(request, now)
 
     virtual = Virtual(erratic, policy=WatchPolicy(silence=20, rotation=(30, 40), audit=15), latency=3.0)
@@ -473,10 +477,10 @@ def test_i9_at_most_two_requests_are_under_way_at_any_time() -> None:
     for _ in range(2000):
         virtual.run(1)
         machine = virtual.machine
-        under_way = [c for c in (machine._current, machine._standby, machine._audit) if c is not None]
-        assert len(under_way) <= 2
-        if machine._current is not None and chance.random() < 0.05 and machine._opened_at is not None:
+        active = [c for c in (machine._current, machine._standby, machine._audit) if c is not None]
+        assert len(active) <= 2
+        if machine._current is not None and jitter.random() < 0.05 and machine._opened_at is not None:
             end: Input = (
-                Ended(machine._current) if chance.random() < 0.5 else Failed(machine._current, BROKEN)
+                Ended(machine._current) if jitter.random() < 0.5 else Failed(machine._current, BROKEN)
             )
             virtual.feed(end)

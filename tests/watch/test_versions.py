@@ -18,12 +18,12 @@ def test_e10_decimal_versions_of_any_length_are_compared_by_value(
 
 
 @pytest.mark.parametrize(("version", "than"), [("abc", "abd"), ("abc", "10"), ("9", "1x"), ("٣", "10")])
-def test_e9_an_opaque_version_is_never_surely_older(version: str, than: str) -> None:
+def test_e9_an_opaque_version_is_never_older(version: str, than: str) -> None:
     assert not is_older(version, than=than)
     assert not is_older(than, than=version)
 
 
-def test_a_watch_goes_on_from_the_version_that_arrived_last_unless_it_is_surely_older() -> None:
+def test_a_watch_resumes_from_the_last_version_that_arrived_unless_it_is_older() -> None:
     assert newest("10", "11") == "11"
     assert newest("10", "9") == "10"
     assert newest("abc", "xyz") == "xyz"

@@ -1,4 +1,4 @@
-"""A machine in virtual time: an hour of trouble in a millisecond."""
+"""A machine in virtual time: an hour of failures in a millisecond."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable
 from random import Random
 
 from dpf_async._watch.machine import (
+    Cancel,
     Checked,
     CheckEpoch,
     Collected,
-    Drop,
     Effect,
     Ended,
     Failed,
@@ -33,10 +33,10 @@ UNAVAILABLE = Fault(FaultKind.UNAVAILABLE, "etcdserver: leader changed")
 
 
 class Virtual:
-    """Drives a machine: answers what it asks, and lets time pass.
+    """Runs a machine: answers its requests, and advances the time.
 
-    `server` is asked about every request; it returns the input that answers it, after `latency` seconds, or None for
-    a request that stays under way.
+    `server` is called for every request; it returns the input that answers it, after `latency` seconds, or None for a
+    request that remains unanswered.
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class Virtual:
         server: Callable[[Requests, float], Input | None],
         *,
         policy: WatchPolicy | None = None,
-        chance: Random | None = None,
+        jitter: Random | None = None,
         latency: float = 0.01,
     ) -> None:
         self.policy = policy or WatchPolicy()
-        self.machine = Machine(self.policy, chance or Random(7))
+        self.machine = Machine(self.policy, jitter or Random(7))
         self.now = 1000.0
-        self.heard_at = self.now
+        self.last_byte_at = self.now
         self.effects: list[tuple[float, Effect]] = []
         self._server = server
         self._latency = latency
@@ -59,10 +59,10 @@ class Virtual:
     def start(self) -> None:
         self.feed(Start())
 
-    def feed(self, happened: Input) -> list[Effect]:
-        if isinstance(happened, Opened):
-            self.heard_at = self.now
-        effects = self.machine.step(happened, self.now)
+    def feed(self, input_: Input) -> list[Effect]:
+        if isinstance(input_, Opened):
+            self.last_byte_at = self.now
+        effects = self.machine.step(input_, self.now)
         for effect in effects:
             self.effects.append((self.now, effect))
             if isinstance(effect, ReadList | CheckEpoch | OpenWatch):
@@ -72,7 +72,7 @@ class Virtual:
         return effects
 
     def run(self, seconds: float) -> None:
-        """Let time pass, from one event to the next."""
+        """Advance the time, from one event to the next."""
         end = self.now + seconds
         while True:
             times = [at for at, _ in self._due]
@@ -89,9 +89,9 @@ class Virtual:
                 for answer in answers:
                     self.feed(answer)
             else:
-                self.feed(Ticked(self.heard_at))
+                self.feed(Ticked(self.last_byte_at))
 
-    def seen(self, kind: type[Effect]) -> list[Effect]:
+    def effects_of(self, kind: type[Effect]) -> list[Effect]:
         return [effect for _, effect in self.effects if isinstance(effect, kind)]
 
     def times(self, kind: type[Effect]) -> list[float]:
@@ -103,7 +103,7 @@ class Virtual:
 
 
 def healthy(request: Requests, now: float) -> Input | None:
-    """A server on which all goes well and nothing happens."""
+    """A server that answers every request, without events."""
     match request:
         case ReadList(connection):
             return Collected(connection, "100", older=False)
@@ -117,7 +117,7 @@ __all__ = [
     "BROKEN",
     "EXPIRED",
     "UNAVAILABLE",
-    "Drop",
+    "Cancel",
     "Ended",
     "Failed",
     "Requests",

@@ -1,1 +1,1 @@
-"""Shared building blocks that know nothing of DPF and do no I/O: task groups, locks, retries, error notes."""
+"""Building blocks without DPF and without I/O: tasks, concurrent waits, locks, retries, names, error notes."""

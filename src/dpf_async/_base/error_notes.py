@@ -1,7 +1,7 @@
-"""Partway: an operation that fails in the middle says in a note of its error what it had done by then.
+"""Notes on errors: what an operation had done before it failed, and how to continue.
 
-The error itself says what failed and what to do about it: a permission that is missing, for instance. Waits are left
-alone, since theirs say already where everything stands.
+The error itself says what failed and what to do about it, such as a missing permission. Errors of waits get no note,
+because their messages already describe the state of the objects.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress_note(done: Sequence[str], *, how: str, then: str) -> Iterator[None]:
-    """Note on whatever fails in the block what was done by that moment.
+    """Add a note to an error of the block that lists what was done before.
 
     Args:
-        done: objects, as "DPUNode node-1"; it grows while the block runs.
+        done: objects, as "DPUNode node-1"; the block appends to it.
         how: what was done to them: "created".
-        then: what to do about it.
+        then: what the caller does next.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""One answer at a time per node and question, within one client."""
+"""Locks: mutual exclusion by key within one client."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import anyio
 
 
 class Locks:
-    """Locks by key; one that nobody holds or waits for takes no memory."""
+    """Locks by purpose and node. A lock that no task holds or waits for takes no memory."""
 
     def __init__(self) -> None:
         self._locks: dict[tuple[str, str], tuple[anyio.Lock, list[None]]] = {}
 
     @asynccontextmanager
-    async def holding(self, question: str, node: str) -> AsyncIterator[None]:
-        """Hold the lock of one question about one node for as long as the block lasts.
+    async def held(self, purpose: str, node: str) -> AsyncIterator[None]:
+        """Hold the lock of one purpose and one node while the block runs.
 
-        A free lock is taken without waiting for anything, be there ever so little time.
+        A free lock is acquired without waiting, also in a scope whose deadline has passed.
         """
-        key = (question, node)
+        key = (purpose, node)
         lock, users = self._locks.setdefault(key, (anyio.Lock(), []))
         users.append(None)
         try:

@@ -1,6 +1,6 @@
-"""Names of objects, checked before they are sent.
+"""Names of objects: validation before a request is sent.
 
-Only Kubernetes' own rule is applied: another release of DPF may allow longer names for a kind than this one.
+Only Kubernetes' rule is applied, because another release of DPF may allow longer names for a kind than this one.
 """
 
 from __future__ import annotations

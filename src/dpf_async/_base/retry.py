@@ -19,8 +19,8 @@ TRIES: Final = 5
 """Attempts at a write that conflicts each time (chosen: the operator writes status every few seconds)."""
 
 GRACE: Final = 5.0
-"""Seconds for which an answer is still tried after its worker was cancelled (chosen: the time of several requests, and
-less than the 10 s and more that supervisors wait before they kill)."""
+"""Seconds for which a cancelled worker still retries its answer (chosen: the time of several requests, and less than
+the 10 s or more that supervisors wait before they kill a process)."""
 
 RETRY_INTERVAL: Final = 0.5
 """Seconds between attempts of `retry_transient`."""

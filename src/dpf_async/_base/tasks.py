@@ -1,4 +1,4 @@
-"""A task group whose one failure leaves as itself."""
+"""Background tasks: a task group for the tasks of a block, which raises a single failure as itself."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from anyio.abc import TaskGroup
 
 @asynccontextmanager
 async def background_tasks() -> AsyncIterator[TaskGroup]:
-    """Run tasks beside the block; when the block is left, they are cancelled.
+    """Run tasks while the block runs; when the block is left, they are cancelled.
 
-    A single failure, of the block or of a task, is raised as it is and not in a group of one.
+    A single failure, of the block or of a task, is raised as itself and not in a group of one.
     """
     failure: BaseException | None = None
     try:

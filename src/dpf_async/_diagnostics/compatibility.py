@@ -1,7 +1,7 @@
-"""Compatibility: what the cluster's kinds have become, held against what this version knows of them.
+"""Compatibility: compare the CRDs of the cluster with the models of this version of the library.
 
-Flow 12 of the requirement. DPF is upgraded under a running client: unknown values and fields are read as they are and
-survive being written back, so most of what a release changes is harmless. What is not is told before it is met.
+Flow 12 of the requirement: DPF is upgraded while clients run. Clients read unknown fields and values unchanged and keep
+them when they write, so most changes of a release are harmless. This report lists the others before operations fail.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ JSONSchema = Mapping[str, Any]  # Any: the values of a JSON schema's keywords
 
 
 class Effect(StrEnum):
-    """What a difference does to whoever uses this version of the library."""
+    """The effect of a difference on the users of this version of the library."""
 
     BREAKS = "breaks"
-    """An operation of this library fails, or something that it relies on never comes."""
+    """An operation of this library fails, or waits for something that never occurs."""
     MAY_BREAK = "may break"
-    """It depends on the values that are used: the server accepts others than this version expects."""
+    """An operation fails for some values, because the server accepts other values than this version expects."""
     HARMLESS = "harmless"
-    """Something new: it is read as it is, and survives being written back."""
+    """An addition: it is read unchanged and kept by writes."""
 
 
 _ORDER: Final = tuple(Effect)
@@ -44,14 +44,14 @@ _OPEN: Final = "x-kubernetes-preserve-unknown-fields"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One difference, and what follows from it.
+    """One difference and its effect.
 
     Attributes:
         kind: such as "DPUDeployment".
-        path: of the field, such as ".spec.dpus.bfb"; empty for the kind itself.
-        effect: how bad it is.
-        text: what is different, and what will happen.
-        operations: the methods of DPFClient that it may hit, sorted; empty where it is harmless.
+        path: the path of the field, such as ".spec.dpus.bfb"; empty for the kind itself.
+        effect: the effect.
+        text: what differs, and its consequence.
+        operations: the affected methods of DPFClient, sorted; empty if the difference is harmless.
     """
 
     kind: str
@@ -68,12 +68,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Compatibility:
-    """What a look at the cluster found, the worst first.
+    """The result of a comparison with the cluster.
 
     Attributes:
-        findings: every difference.
-        unpublished: groups with their version, such as "svc.dpu.nvidia.com/v1alpha1", whose schemas the server does not
-            publish: of their kinds is known only that the version is served.
+        findings: every difference, the most severe first.
+        unpublished: group versions, such as "svc.dpu.nvidia.com/v1alpha1", whose schemas the server does not publish:
+            only the presence of the version was checked.
     """
 
     findings: tuple[Finding, ...]
@@ -81,7 +81,7 @@ class Compatibility:
 
     @property
     def compatible(self) -> bool:
-        """Nothing that this library does will fail for what the kinds have become, as far as schemas tell."""
+        """Whether no difference breaks an operation of this library, as far as schemas describe behavior."""
         return not self.of(Effect.BREAKS)
 
     def of(self, effect: Effect) -> tuple[Finding, ...]:
@@ -96,11 +96,11 @@ class Compatibility:
         return "\n  ".join(lines)
 
 
-async def check(transport: Transport, kinds: Iterable[type[Resource]] = KINDS) -> Compatibility:
-    """Hold the cluster's kinds against this version's. Reads what any authenticated user may; writes nothing.
+async def check_compatibility(transport: Transport, kinds: Iterable[type[Resource]] = KINDS) -> Compatibility:
+    """Compare the kinds of the cluster with those of this version. Every authenticated user may; nothing is written.
 
     Raises:
-        APIError, ConnectionFailed, DecodeError: the server could not be asked.
+        APIError, ConnectionFailed, DecodeError: the schemas could not be read.
     """
     kinds = tuple(kinds)
     served = await versions_served(transport)
@@ -130,15 +130,15 @@ async def check(transport: Transport, kinds: Iterable[type[Resource]] = KINDS) -
 
 
 def findings_about(kind: type[Resource], theirs: JSONSchema) -> Iterator[Finding]:
-    """What the difference between a kind and the schema that a server has for it means."""
+    """The findings for the difference between a kind of this version and the schema that a server publishes for it."""
     our_schema, their_schema = (normal_schema(_object_part(schema)) for schema in (schema_of(kind), theirs))
     for difference in schema_differences(our_schema, their_schema):
-        if not _left_open(difference, our_schema):
+        if not _is_open(difference, our_schema):
             yield from _meaning(kind, difference, their_schema)
 
 
-def _left_open(difference: Difference, ours: JSONSchema) -> bool:
-    """What is told there is told of any release: our model leaves out most of an object that it says is open."""
+def _is_open(difference: Difference, ours: JSONSchema) -> bool:
+    """Whether our model declares this part as open: it omits most of its fields, so a difference means nothing."""
     if difference.keyword == _OPEN:
         return bool(difference.ours)
     parent, _, _ = difference.path.rpartition(".")
@@ -146,7 +146,7 @@ def _left_open(difference: Difference, ours: JSONSchema) -> bool:
 
 
 def _object_part(schema: JSONSchema) -> JSONSchema:
-    """A schema without what every kind has from the API server itself."""
+    """A schema without the parts that the API server adds to every kind."""
     properties = {
         name: schema["properties"][name] for name in ("spec", "status") if name in schema["properties"]
     }
@@ -154,21 +154,23 @@ def _object_part(schema: JSONSchema) -> JSONSchema:
 
 
 def _not_served(kind: type[Resource], versions: tuple[str, ...]) -> Finding:
-    others = f"; the group is served as {', '.join(versions)}" if versions else "; neither is its group"
+    others = (
+        f"; the group is served as {', '.join(versions)}" if versions else "; its group is not served either"
+    )
     text = f"{kind.GROUP}/{kind.VERSION} {kind.KIND} is not served{others}"
     return _finding(kind, "", Effect.BREAKS, text)
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a difference is, and what this library does with it."""
+    """The place of a difference, and whether this library writes it."""
 
     kind: type[Resource]
     path: str
 
     @property
-    def sent(self) -> bool:
-        """This library writes it."""
+    def is_written(self) -> bool:
+        """Whether this library writes the field."""
         return self.path.startswith(".spec") and self.kind.PLURAL in _CREATED
 
     def found(self, effect: Effect, text: str, *, below: str = "") -> Finding:
@@ -185,7 +187,7 @@ def _meaning(kind: type[Resource], difference: Difference, theirs: JSONSchema) -
         case "enum":
             yield from _of_enum(place, frozenset(ours or ()), frozenset(new or ()))
         case keyword if keyword == _OPEN:
-            yield place.found(Effect.HARMLESS, "any field is kept now")
+            yield place.found(Effect.HARMLESS, "unknown fields are kept now")
         case "type" | "items" | "additionalProperties" as keyword:
             yield place.found(Effect.BREAKS, f"{keyword} was {_brief(ours)}, is {_brief(new)}")
         case keyword:
@@ -194,12 +196,12 @@ def _meaning(kind: type[Resource], difference: Difference, theirs: JSONSchema) -
 
 def _of_field(place: _Place, *, is_new: bool) -> Finding:
     if is_new:
-        return place.found(Effect.HARMLESS, "new: it is kept when an object is read and written back")
-    if place.sent:
-        return place.found(Effect.BREAKS, "gone: what this version writes there is dropped")
+        return place.found(Effect.HARMLESS, "new: it is kept when an object is read and written")
+    if place.is_written:
+        return place.found(Effect.BREAKS, "removed: the server drops the value that this version writes")
     if _is_read(place.kind, place.path):
-        return place.found(Effect.BREAKS, "gone: this version decides by it")
-    return place.found(Effect.MAY_BREAK, "gone: who reads it finds nothing")
+        return place.found(Effect.BREAKS, "removed: this version depends on it")
+    return place.found(Effect.MAY_BREAK, "removed: clients that read it find no value")
 
 
 def _of_required(
@@ -208,9 +210,9 @@ def _of_required(
     for name in sorted(new - ours):
         if "default" in _property(theirs, place.path, name):
             continue
-        if place.sent or place.path == "":
+        if place.is_written or place.path == "":
             yield place.found(
-                Effect.BREAKS, "required now: objects that lack it are refused", below=f".{name}"
+                Effect.BREAKS, "required now: objects without it are rejected", below=f".{name}"
             )
         else:
             text = "required now, in objects that this version does not create"
@@ -220,19 +222,19 @@ def _of_required(
 
 
 def _of_enum(place: _Place, ours: frozenset[Any], new: frozenset[Any]) -> Iterator[Finding]:
-    # An empty set means that there is no enumeration: any value will do.
+    # An empty set means that there is no enumeration, so that any value is valid.
     if not new:
         yield place.found(Effect.HARMLESS, "any value is allowed now")
         return
     if not ours:
-        yield place.found(Effect.MAY_BREAK, f"no other values than {_listed(new)} are allowed now")
+        yield place.found(Effect.MAY_BREAK, f"only the values {_listed(new)} are allowed now")
         return
     if new - ours:
-        yield place.found(Effect.HARMLESS, f"new values {_listed(new - ours)}: they are read as they are")
-    if ours - new and place.sent:
-        yield place.found(Effect.BREAKS, f"values {_listed(ours - new)} are refused now")
+        yield place.found(Effect.HARMLESS, f"new values {_listed(new - ours)}: they are read unchanged")
+    if ours - new and place.is_written:
+        yield place.found(Effect.BREAKS, f"values {_listed(ours - new)} are rejected now")
     elif ours - new:
-        yield place.found(Effect.HARMLESS, f"values {_listed(ours - new)} do not come any more")
+        yield place.found(Effect.HARMLESS, f"values {_listed(ours - new)} do not occur any more")
 
 
 def _finding(kind: type[Resource], path: str, effect: Effect, text: str) -> Finding:
@@ -252,11 +254,11 @@ _OPERATIONS: Final = _operations()
 _CREATED: Final = frozenset(
     need.resource for needs in NEEDS.values() for need in needs if need.verb == "create"
 )
-"""Resources that this library creates; of the others it changes metadata at most."""
+"""Resources that this library creates; of others it changes only metadata."""
 
 
 def _is_read(kind: type[Resource], path: str) -> bool:
-    """Whether a record, and so a view, has the field: see records."""
+    """Whether a record, and therefore a view, contains the field; see records."""
     return path.replace("[]", "") in _read_paths(RECORDS.get(kind.KIND, Record))
 
 

@@ -1,8 +1,7 @@
-"""Monitoring a site: what is done about the health of hosts, decided by whoever runs them.
+"""Health monitoring: call a policy for each change of the health of a host.
 
-The monitor sees to it that the policy always acts on the newest state of a host, one act at a time per host, and that
-an act that failed is not forgotten. What it knows it was told by a HealthStream; it keeps nothing that a fresh one
-would not be told.
+The monitor calls the policy with the newest state of a host, one call at a time per host, and repeats failed calls. Its
+only source is a HealthStream, so it needs no state of its own from a previous process.
 """
 
 from __future__ import annotations
@@ -29,38 +28,38 @@ if TYPE_CHECKING:
 
 RETRY_BASE: Final = 2.0
 RETRY_CAP: Final = 60.0
-"""Seconds between attempts of a policy that fails: up to 2 at first, up to 60 in the end, at random. Chosen: an
-inventory that restarts is back in seconds, and one that is down for an hour is asked about once a minute per host."""
+"""Seconds between calls of a policy that fails: random, at first up to 2, later up to 60. Chosen: after a restart of
+the inventory the next call is within seconds; during a long outage there are about two calls per minute and host."""
 
 
 class HealthPolicy:
-    """What is done about the health of hosts. Override what you want to act on; the rest does nothing.
+    """What to do about the health of hosts. Override the methods of interest; the others do nothing.
 
-    For each host one method runs at a time, and always with the newest state; for different hosts they run side by
-    side. A method that raises is called again after a while, with what is the newest state then. It may be called for
-    the same state again, by the next process at the latest: let it do nothing then.
+    For each host one method runs at a time, with the newest state; for different hosts they run concurrently. A method
+    that raises is called again after a delay, with the newest state by then. It can be called again for a state that it
+    already handled, for example after a restart of the process: it must be idempotent.
 
-    While a method runs, nothing else is called for its host. What takes long, such as a reprovisioning, is better
-    started elsewhere. A method is cancelled when the monitor is.
+    No other method is called for a host while one runs, so start work that takes long, such as a reprovisioning, in
+    another task. Methods are cancelled together with the monitor.
     """
 
     async def remove_from_pool(self, host: NodeHealth) -> None:
-        """The host cannot be used: a DPU is not Ready (in Node Effect too), is no Node, or lacks critical services."""
+        """The host is not usable: a DPU is not Ready (also in Node Effect), has no Node, or lacks critical services."""
 
     async def return_to_pool(self, host: NodeHealth) -> None:
-        """The host can be used. Problems that do not stand against that may remain: `host.problems`."""
+        """The host is usable. Problems that do not prevent that may remain: `host.problems`."""
 
     async def note(self, host: NodeHealth) -> None:
-        """The host's problems are others than they were, and its place in the pool is the same."""
+        """The problems of the host changed, but not whether it is usable."""
 
     async def investigate(self, host: NodeHealth, problem: HealthProblem) -> None:
-        """A problem has stood for `still_after`: reprovision the DPU, or have somebody look."""
+        """A problem has lasted for `still_after` seconds: reprovision the DPU, or notify an administrator."""
 
-    async def forget(self, node: str) -> None:
-        """The host is gone: its DPUNode was deleted, or does not match the selector any more."""
+    async def discard(self, node: str) -> None:
+        """The DPUNode was deleted, or does not match the selector any more."""
 
 
-class Client(Protocol):
+class HealthSource(Protocol):
     """What a monitor needs of a DPFClient."""
 
     def health_transitions(
@@ -70,7 +69,7 @@ class Client(Protocol):
 
 
 async def monitor(
-    dpf: Client,
+    dpf: HealthSource,
     policy: HealthPolicy,
     *,
     label_selector: str = "",
@@ -79,139 +78,148 @@ async def monitor(
     still_after: float | None = None,
     progress: ProgressListener | None = None,
 ) -> None:
-    """Have a policy act on the health of every host, until cancelled.
+    """Call a policy for every change of the health of hosts, until cancelled.
 
-    A fresh monitor begins with everything that stands: each host is given to `remove_from_pool` or `return_to_pool`
-    as soon as it is known which. So a process that was killed is replaced by another one, with nothing handed over.
-    What flaps faster than the policy acts is never queued: a policy that comes late is told how things are, not how
-    they were.
+    A new monitor starts with the current state: it calls `remove_from_pool` or `return_to_pool` for each host when its
+    health is known. Therefore a process that ended is replaced by another one without a transfer of state.
+    Changes are not queued: a slow policy is called with the newest state, and not with the states in between.
 
     Args:
         dpf: an entered client.
-        policy: what is done. What its methods raise is logged (`policy_failed`), told to progress, and retried.
+        policy: what to do. Exceptions of its methods are logged (`policy_failed`), reported to `progress`, and the call
+            is repeated.
         label_selector: only hosts whose DPUNode matches.
-        down_after: as for `DPFClient.health_transitions`, as are the next two.
-        up_after: seconds that a problem must be gone.
-        still_after: seconds after which `investigate` is called; None never does.
-        progress: hears of every act, of its end and of its failure.
+        down_after: as for `DPFClient.health_transitions`, like the next two.
+        up_after: seconds for which a problem must be absent.
+        still_after: seconds after which `investigate` is called; None never calls it.
+        progress: callback for the start, the end and the failure of each call of the policy.
 
     Raises:
         UsageError: a number of seconds is below 0.
-        Unauthorized, Forbidden, KindNotServed: the site cannot be looked at until somebody repairs something.
+        Unauthorized, Forbidden, KindNotServed: the site cannot be read until a user repairs permissions or the cluster.
     """
     stream = dpf.health_transitions(
         label_selector=label_selector, down_after=down_after, up_after=up_after, still_after=still_after
     )
     hosts: dict[str, _Host] = {}
     reporter = ProgressReporter("monitor", progress)
-    before = ""
+    previous = ""
     async with background_tasks() as tasks, stream:
         async for transition in stream:
             name = transition.node
-            if name != before:
-                # A host is told of to the end, NodeUsable or NodeUnusable last, before anything is done about it.
+            if name != previous:
+                # The stream yields all transitions of a host in sequence, NodeUsable or NodeUnusable last. The policy
+                # is called only after them, so that it acts on the complete state of the host.
                 await anyio.lowlevel.checkpoint()
-                before = name
+                previous = name
             host = hosts.get(name)
             if host is None:
-                host = hosts[name] = _Host(name, policy, reporter, forgotten=hosts.pop)
-            host.hear(transition, stream.health(name), tasks)
+                host = hosts[name] = _Host(name, policy, reporter, remove=hosts.pop)
+            host.update(transition, stream.health(name), tasks)
 
 
-_Act = tuple[str, Callable[[], Awaitable[None]], Callable[[], None]]
-"""Its name, the act, and what is true once it was done."""
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call of the policy, with its arguments bound, and the function that records its success."""
+
+    name: str
+    run: Callable[[], Awaitable[None]]
+    succeeded: Callable[[], None]
 
 
 @dataclass
 class _Host:
-    """One host: how it is, and what the policy has done about it."""
+    """The newest health of one host, and what the policy has already handled."""
 
     name: str
     policy: HealthPolicy
     reporter: ProgressReporter
-    forgotten: Callable[[str], object]
+    remove: Callable[[str], object]
     health: NodeHealth | None = None
-    old: dict[tuple[str, str], HealthProblem] = field(default_factory=dict)
-    """Problems that are to be investigated, by the DPU's uid and the aspect."""
-    is_touched: bool = False
-    """The policy was called for it, with success or without."""
-    done_uid: str = ""
-    done_usable: bool | None = None
-    done_problems: tuple[HealthProblem, ...] = ()
-    news: anyio.Event = field(default_factory=anyio.Event)
+    lasting: dict[tuple[str, str], HealthProblem] = field(default_factory=dict)
+    """Problems to investigate, by uid of the DPU and aspect."""
+    was_called: bool = False
+    """The policy was called for this host, with or without success."""
+    handled_uid: str = ""
+    handled_usable: bool | None = None
+    handled_problems: tuple[HealthProblem, ...] = ()
+    changed: anyio.Event = field(default_factory=anyio.Event)
     is_busy: bool = False
 
-    def hear(self, transition: HealthTransition, health: NodeHealth | None, tasks: TaskGroup) -> None:
-        """Something was told. Never waits."""
+    def update(self, transition: HealthTransition, health: NodeHealth | None, tasks: TaskGroup) -> None:
+        """Accept a transition, and start calls if none are running. Never waits."""
         self.health = health
         if isinstance(transition, StillUnhealthy):
             problem = transition.problem
-            self.old[problem.uid, problem.aspect] = problem
-        standing = () if health is None else health.problems
-        stands = {(one.uid, one.aspect): one for one in standing}
-        self.old = {key: one for key, one in self.old.items() if stands.get(key) == one}
-        self.news.set()
-        self.news = anyio.Event()
+            self.lasting[problem.uid, problem.aspect] = problem
+        problems = () if health is None else health.problems
+        current = {(one.uid, one.aspect): one for one in problems}
+        self.lasting = {key: one for key, one in self.lasting.items() if current.get(key) == one}
+        self.changed.set()
+        self.changed = anyio.Event()
         if not self.is_busy:
             self.is_busy = True
-            tasks.start_soon(self._attend)
+            tasks.start_soon(self._work)
 
-    async def _attend(self) -> None:
-        """Act until nothing is left to be done. No await between finding that and being idle."""
-        backoff = Backoff(base=RETRY_BASE, cap=RETRY_CAP, reset=RETRY_CAP, chance=Random())  # noqa: S311  not a secret
-        while (act := self._next()) is not None:
-            name, do, done = act
-            news, self.is_touched = self.news, True
-            self.reporter.tell(f"DPUNode {self.name}", name)
+    async def _work(self) -> None:
+        """Call the policy until nothing remains to be handled. There is no await between that and becoming idle."""
+        backoff = Backoff(base=RETRY_BASE, cap=RETRY_CAP, reset=RETRY_CAP, jitter=Random())  # noqa: S311  not a secret
+        while (call := self._next()) is not None:
+            changed, self.was_called = self.changed, True
+            self._report(call.name)
             try:
-                await do()
-            except Exception as error:  # noqa: BLE001  whatever a policy raises, the other hosts go on
-                wait = backoff.next()
-                log.error("policy_failed", node=self.name, act=name, error=repr(error), again_in=wait)
-                self.reporter.tell(
-                    f"DPUNode {self.name}",
-                    f"{name} failed, attempt {backoff.attempt}: {error!r}; again in {wait:.0f} s, or when it changes",
+                await call.run()
+            except Exception as error:  # noqa: BLE001  a policy may raise anything; the other hosts continue
+                delay = backoff.next()
+                log.error("policy_failed", node=self.name, call=call.name, error=repr(error), retry_in=delay)
+                self._report(
+                    f"{call.name} failed, attempt {backoff.attempt}: {error!r};"
+                    f" called again in {delay:.0f} s, or when the host changes"
                 )
-                with anyio.move_on_after(wait):
-                    await news.wait()
+                with anyio.move_on_after(delay):
+                    await changed.wait()
             else:
-                done()
+                call.succeeded()
                 backoff.survived(RETRY_CAP)
-                log.info("policy_done", node=self.name, act=name)
-                self.reporter.tell(f"DPUNode {self.name}", f"{name} done")
+                log.info("policy_done", node=self.name, call=call.name)
+                self._report(f"{call.name} done")
         self.is_busy = False
         if self.health is None:
-            self.forgotten(self.name)
+            self.remove(self.name)
 
-    def _next(self) -> _Act | None:
-        """What is to be done for the newest state; what it needs is bound here, before anything changes again."""
+    def _report(self, doing: str) -> None:
+        self.reporter.report(f"DPUNode {self.name}", doing)
+
+    def _next(self) -> _Call | None:
+        """The next call for the newest state. Its arguments are bound here, before the state changes again."""
         health, policy = self.health, self.policy
         if health is None:
-            return self._forgetting() if self.is_touched else None
+            return self._discard() if self.was_called else None
         problems = health.problems
 
-        def done() -> None:
-            self.done_uid, self.done_usable, self.done_problems = health.uid, health.usable, problems
+        def handled() -> None:
+            self.handled_uid, self.handled_usable, self.handled_problems = health.uid, health.usable, problems
 
-        # A host that was deleted and registered again is another one, whatever was done about the first.
-        is_done = health.usable is self.done_usable and health.uid == self.done_uid
-        if health.usable is not None and not is_done:
+        # A host that was deleted and registered again is another host.
+        is_handled = health.usable is self.handled_usable and health.uid == self.handled_uid
+        if health.usable is not None and not is_handled:
             if health.usable:
-                return "return_to_pool", lambda: policy.return_to_pool(health), done
-            return "remove_from_pool", lambda: policy.remove_from_pool(health), done
-        if problems != self.done_problems:
-            return "note", lambda: policy.note(health), done
-        if self.old:
-            key, problem = next(iter(self.old.items()))
+                return _Call("return_to_pool", lambda: policy.return_to_pool(health), handled)
+            return _Call("remove_from_pool", lambda: policy.remove_from_pool(health), handled)
+        if problems != self.handled_problems:
+            return _Call("note", lambda: policy.note(health), handled)
+        if self.lasting:
+            key, problem = next(iter(self.lasting.items()))
 
             def investigated() -> None:
-                self.old.pop(key, None)
+                self.lasting.pop(key, None)
 
-            return "investigate", lambda: policy.investigate(health, problem), investigated
+            return _Call("investigate", lambda: policy.investigate(health, problem), investigated)
         return None
 
-    def _forgetting(self) -> _Act:
-        def done() -> None:
-            self.is_touched, self.done_uid, self.done_usable, self.done_problems = False, "", None, ()
+    def _discard(self) -> _Call:
+        def discarded() -> None:
+            self.was_called, self.handled_uid, self.handled_usable = False, "", None
+            self.handled_problems = ()
 
-        return "forget", lambda: self.policy.forget(self.name), done
+        return _Call("discard", lambda: self.policy.discard(self.name), discarded)

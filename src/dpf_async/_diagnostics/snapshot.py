@@ -1,7 +1,7 @@
-"""HostReport: everything DPF knows of one host at one moment, for whoever has to find out why it gets nowhere.
+"""HostReport: the state of one host and everything that refers to it, for analysis of a host that makes no progress.
 
-Pure. Taken from one joined picture between two awaits, so no object in it is of another moment than the others. Made to
-be given away: of specs only what identifies things is here, and what may hold passwords is not.
+Pure. The report is computed from one joined cache without an await, so all objects are of the same moment. It is meant
+for support tickets: of specs it has only identifying fields, and nothing that may contain passwords.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 JSON = Any  # a value as it is on the wire
 
 _OURS: Final = re.compile(r"([a-z0-9-]+\.)*(nvidia\.com|feature\.node\.kubernetes\.io)/.*")
-"""Keys of DPF's and Carbide's own annotations, whose values are known to be no secrets (dpf-facts 3.3)."""
+"""Keys of annotations of DPF and Carbide, whose values are not secret (dpf-facts 3.3)."""
 
 _USER: Final = re.compile(r"(?<=://)[^\s/@]+@")
 _QUERY: Final = re.compile(r"(://[^\s?]+\?)[^\s\"')]+")
@@ -53,7 +53,7 @@ _FACTS: Final[Mapping[type[Resource], Mapping[str, str]]] = {
     },
     DPUNodeMaintenance: {"node": "spec.dpuNodeName"},
 }
-"""What identifies an object and its surroundings, by kind: our name, and where it stands."""
+"""Fields that identify an object and what it refers to, by kind: the name in the report and the path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +66,16 @@ class ObjectSummary:
         uid: metadata.uid.
         resource_version: metadata.resourceVersion.
         created: metadata.creationTimestamp.
-        deleting_since: metadata.deletionTimestamp; empty if its deletion was not asked for.
-        finalizers: what holds it.
-        phase: status.phase; empty where the kind has none.
-        current: the status speaks of the spec that stands.
+        deleting_since: metadata.deletionTimestamp; empty if it is not being deleted.
+        finalizers: metadata.finalizers.
+        phase: status.phase; empty if the kind has none.
+        current: the status was computed from the current spec.
         conditions: status.conditions.
         operational_conditions: status.operationalConditions, which only a DPU has.
         labels: metadata.labels.
-        annotations: metadata.annotations; the values of those that are neither DPF's nor Carbide's are not shown.
-        facts: what identifies it and its surroundings, by name: "bfb", "serial_number", "requestors".
-        waiting_for: in words; empty if it waits for nothing.
+        annotations: metadata.annotations; values of annotations that are neither of DPF nor of Carbide are not shown.
+        facts: identifying fields by name: "bfb", "serial_number", "requestors".
+        waiting_for: a description; empty if the object waits for nothing.
     """
 
     kind: str
@@ -119,7 +119,7 @@ class ObjectSummary:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableObject:
-    """An object of a host that exists and cannot be read. Its content is not here: nobody knows what is in it."""
+    """An object of a host that exists and cannot be decoded. Its content is omitted, since it may be confidential."""
 
     kind: str
     name: str
@@ -133,20 +133,20 @@ class UnreadableObject:
 
 @dataclass(frozen=True, slots=True)
 class HostReport:
-    """Everything DPF knows of one host at one moment. `to_dict` is for a support ticket; no secrets are in it.
+    """The state of one host at one moment. `to_dict` is for support tickets; it contains no secrets.
 
     Attributes:
         node: name of the DPUNode.
-        namespace: where it is.
-        taken: when, by the clock of this machine, as RFC 3339.
-        dpu_node: the DPUNode; None if there is none that can be read.
-        devices: the DPUDevices that it lists, that are labelled with it, or that a DPU of it refers to.
+        namespace: the namespace of DPF.
+        taken: the time by the clock of this machine, as RFC 3339.
+        dpu_node: the DPUNode; None if there is none that can be decoded.
+        devices: the DPUDevices that it lists, that have its label, or to which a DPU of it refers.
         dpus: the DPUs that refer to it.
         maintenances: the DPUNodeMaintenances that refer to it.
         missing_devices: the DPUDevices that it lists and that do not exist.
-        unreadable: objects of it that exist and cannot be read.
-        versions: of each picture this was taken from, by kind: the resourceVersion up to which it is complete.
-        troubles: why pictures may be behind the server; empty if none is.
+        unreadable: objects of the host that exist and cannot be decoded.
+        versions: the resourceVersion of each cache from which the report was computed, by kind.
+        watch_problems: why caches may be behind the server; empty if none is.
     """
 
     node: str
@@ -159,11 +159,11 @@ class HostReport:
     missing_devices: tuple[str, ...]
     unreadable: tuple[UnreadableObject, ...]
     versions: Mapping[str, str]
-    troubles: tuple[str, ...]
+    watch_problems: tuple[str, ...]
 
     @property
     def waiting_for(self) -> Mapping[str, str]:
-        """What the objects wait for, by "DPU node-1-device-1"; objects that wait for nothing are not here."""
+        """What the objects wait for, by "DPU node-1-device-1"; objects that wait for nothing are omitted."""
         objects = (
             *((self.dpu_node,) if self.dpu_node else ()),
             *self.devices,
@@ -186,26 +186,26 @@ class HostReport:
             "unreadable": [one.to_dict() for one in self.unreadable],
             "waiting_for": dict(self.waiting_for),
             "versions": dict(self.versions),
-            "troubles": list(self.troubles),
+            "watch_problems": list(self.watch_problems),
         }
 
 
-def take(
+def report_of(
     view: NodeView,
     devices: Store[DPUDevice],
     *,
-    pictures: Iterable[Reflector[Any]],  # Any: one of each kind
+    reflectors: Iterable[Reflector[Any]],  # Any: one of each kind
     namespace: str,
     now: str,
 ) -> HostReport | None:
-    """The snapshot of a host; None if DPF knows nothing of it.
+    """Report a host; None if no object of it exists.
 
     Args:
-        view: what refers to the host, as it is now.
-        devices: all DPUDevices, as they are now.
-        pictures: what both were taken from.
-        namespace: where they are.
-        now: the time.
+        view: the current view of the host.
+        devices: the current cache of DPUDevices.
+        reflectors: the reflectors of both.
+        namespace: the namespace of DPF.
+        now: the current time, as RFC 3339.
     """
     listed = {name.lower(): name for name in view.device_names}
     wanted = {*listed, *(dpu.device.lower() for dpu in view.dpus)}
@@ -216,8 +216,8 @@ def take(
     unreadable |= {(DPUDevice, name): obj for name, obj in devices.unreadable.items() if name in wanted}
     if not (view.exists or found or view.dpus or view.maintenances or unreadable):
         return None
-    there = {one.name for one in found} | {name for kind, name in unreadable if kind is DPUDevice}
-    kept = {picture.feed.kind: picture.health for picture in pictures}
+    existing = {one.name for one in found} | {name for kind, name in unreadable if kind is DPUDevice}
+    healths = {reflector.feed.kind: reflector.health for reflector in reflectors}
     return HostReport(
         node=view.name,
         namespace=namespace,
@@ -226,22 +226,22 @@ def take(
         devices=tuple(_device(one) for one in sorted(found, key=lambda one: one.name)),
         dpus=tuple(_dpu(one) for one in view.dpus),
         maintenances=tuple(_maintenance(one) for one in view.maintenances),
-        missing_devices=tuple(name for lower, name in listed.items() if lower not in there),
+        missing_devices=tuple(name for lower, name in listed.items() if lower not in existing),
         unreadable=tuple(map(_unreadable, unreadable.values())),
-        versions=MappingProxyType({kind.KIND: health.resource_version for kind, health in kept.items()}),
-        troubles=tuple(
+        versions=MappingProxyType({kind.KIND: health.resource_version for kind, health in healths.items()}),
+        watch_problems=tuple(
             f"{kind.KIND}: the watch is {health.state}: {_shown(health.reason)}"
-            for kind, health in kept.items()
+            for kind, health in healths.items()
             if health.reason
         ),
     )
 
 
-# What each waits for.
+# What each object waits for.
 
 
 def _node(view: NodeView, state: ObjectState[DPUNode]) -> ObjectSummary:
-    waiting = _leaving(state, "for its DPUs and DPUDevices to go")
+    waiting = _deletion(state, "its DPUs and DPUDevices to be deleted")
     if not waiting and view.external_reboot_required:
         waiting = "an external reboot"
     facts = {
@@ -252,32 +252,34 @@ def _node(view: NodeView, state: ObjectState[DPUNode]) -> ObjectSummary:
 
 
 def _device(state: ObjectState[DPUDevice]) -> ObjectSummary:
-    waiting = _leaving(state, "for its DPU to go")
+    waiting = _deletion(state, "its DPU to be deleted")
     ready = state.condition(known.DPUDeviceCondition.READY)
     if not waiting and (ready is None or ready.status != "True"):
         if known.DPUNODE_NAME_LABEL not in state.labels:
             waiting = "a DPUNode that lists it"
-        waiting = _unmet(state) or waiting or "DPF to look at it"
+        waiting = _unmet(state) or waiting or "the operator to reconcile it"
     return _summary(state, waiting, {})
 
 
 def _dpu(view: DPUView) -> ObjectSummary:
-    waiting = _leaving(view.state, "for DPF to clean up after it")
+    waiting = _deletion(view.state, "the operator to remove what it created")
     if not waiting and not view.ready:
-        waiting = f"{view.phase or 'a phase'}: {_unmet(view.state) or 'under way'}"
+        waiting = f"{view.phase or 'a phase'}: {_unmet(view.state) or 'in progress'}"
     if not waiting and not view.services_ready:
         health = find_condition(view.operational_conditions, known.OperationalCondition.OPERATIONAL_READY)
-        waiting = _told(health) if health is not None else known.OperationalCondition.OPERATIONAL_READY
+        waiting = (
+            _condition_text(health) if health is not None else known.OperationalCondition.OPERATIONAL_READY
+        )
     return _summary(view.state, waiting, {"ready": view.ready, "services_ready": view.services_ready})
 
 
 def _maintenance(view: MaintenanceView) -> ObjectSummary:
-    requestors = f"{', '.join(view.requestors)} to be done" if view.requestors else ""
-    waiting = _leaving(view.state, requestors or "for its DPUNode's sake")
+    requestors = f"{', '.join(view.requestors)} to release it" if view.requestors else ""
+    waiting = _deletion(view.state, requestors or "its DPUNode to be deleted")
     if not waiting and view.held:
-        waiting = "a release of the hold"
+        waiting = "the release of the hold"
     if not waiting and not view.applied:
-        waiting = _unmet(view.state) or "DPF to apply it"
+        waiting = _unmet(view.state) or "the operator to apply it"
     facts = {
         "requestors": view.requestors,
         "hold": view.is_hold,
@@ -288,29 +290,29 @@ def _maintenance(view: MaintenanceView) -> ObjectSummary:
     return _summary(view.state, waiting or requestors, facts)
 
 
-def _leaving(state: ObjectState[Any], what: str) -> str:
-    """What an object waits for that is being deleted; empty if it is not."""
+def _deletion(state: ObjectState[Any], what: str) -> str:
+    """What an object that is being deleted waits for; empty if it is not being deleted."""
     if not state.terminating:
         return ""
     held = ", ".join(state.record.metadata.finalizers or ())
     why = _unmet(state) if state.kind is DPU else ""
-    return f"its deletion: {why or what}{f'; held by {held}' if held else ''}"
+    return f"deletion: waits for {why or what}{f'; held by {held}' if held else ''}"
 
 
 def _unmet(state: ObjectState[Any]) -> str:
-    """The condition that is not as it should be, in words."""
+    """A description of the condition that is not met; empty if there is none."""
     waiting = unmet(state)
-    return _told(waiting) if waiting is not None else ""
+    return _condition_text(waiting) if waiting is not None else ""
 
 
-def _told(one: ConditionRecord) -> str:
+def _condition_text(one: ConditionRecord) -> str:
     if one.status == "True":
         return ""
     message = f": {_shown(one.message)}" if one.message else ""
     return f"{one.type} ({one.reason}{message})"
 
 
-# What is shown.
+# What the report shows.
 
 
 def _summary(state: ObjectState[Any], waiting: str, facts: Mapping[str, JSON]) -> ObjectSummary:
@@ -373,10 +375,10 @@ def _condition(one: ConditionRecord) -> dict[str, JSON]:
 
 
 def _annotation(key: str, value: str) -> str:
-    # kubectl keeps whole objects there, and nobody knows what others keep.
+    # kubectl stores complete objects in annotations, and other programs may store secrets.
     return _shown(value) if _OURS.fullmatch(key) else f"(not shown: {len(value)} characters)"
 
 
 def _shown(text: str) -> str:
-    """A text by another hand, without the credentials that people put into URLs."""
+    """A text from another program, without the credentials of URLs."""
     return printable(_QUERY.sub(r"\1…", _USER.sub("…@", text)))

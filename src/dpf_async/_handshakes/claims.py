@@ -1,11 +1,11 @@
-"""Claims: of all the clients that claim, in whatever processes, one at a time works on what DPF asks about a node.
+"""Claims: among all clients that claim, in any processes, one at a time works on the requests of DPF for a node.
 
-A Lease per DPUNode says which. Whatever is decided from a lease is decided by writing it at the very version it was
-read in, so two never decide the same. Clocks of different machines are not compared: a lease that somebody holds may
-be taken when it stood still for its whole duration by the clock of whoever watches it (as client-go's leader election
-does). A BMC knows nothing of leases: who holds one may believe for a moment longer that it does, and power cycle a
-host beside the next holder. What is exact is the answer: it is written at a version of the object that was read before
-the claim was last confirmed, so nobody answers a request that somebody else has answered.
+A Lease per DPUNode records the holder. Every decision from a Lease is a write at the resourceVersion that was read, so
+two clients never decide the same. Clocks of different machines are not compared: another client's Lease has expired
+when it was not written for its whole duration by the clock of the client that watches it (as in client-go's leader
+election). A BMC does not know Leases: a client that lost its claim may not have noticed yet, and power-cycle a host at
+the same time as the next holder. The answer is exact: it is written at a version of the object that was read before the
+claim was last confirmed, so no client answers a request that another client has answered.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from dpf_async._transitions.views import NodeView
 
 CLAIM_LABEL: Final = "dpf-async/claim"
-"""Label of every Lease that is a claim, with value "dpunode"."""
+"""Label of every Lease that is a claim; its value is "dpunode"."""
 
 CLAIM_SELECTOR: Final = f"{CLAIM_LABEL}=dpunode"
 
@@ -46,22 +46,21 @@ _LONGEST_NAME: Final = 253
 """Characters of an object's name (Kubernetes object names)."""
 
 _RENEWALS: Final = 3
-"""How often a lease is renewed within its duration (chosen: two renewals may fail before it runs out)."""
+"""How often a Lease is renewed within its duration (chosen: two renewals may fail before it expires)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """How a client claims nodes before it works on what DPF asks about them; see DPFClient.
+    """How a client claims nodes before it works on the requests of DPF for them; see DPFClient.
 
     Attributes:
-        holder: who we are, for whoever reads the Lease; empty means the name of this machine. Every client that is
-            entered adds something of its own, so a process that is started again does not take itself for the one
-            that died.
-        lease_seconds: after how long without a sign of life the next one takes over. It is renewed three times as
-            often. 15 is what Kubernetes' own components use.
+        holder: the name of this client in the Lease; empty means the name of this machine. Every client that is entered
+            adds a random suffix, so a restarted process does not treat the Lease of its predecessor as its own.
+        lease_seconds: seconds after which another client acquires a Lease that was not renewed. It is renewed three
+            times within that time. 15 is what Kubernetes' own components use.
 
     Raises:
-        UsageError: a lease lasts a second at least, and a holder's name has 200 characters at most.
+        UsageError: lease_seconds is less than 1, or holder is longer than 200 characters.
     """
 
     holder: str = ""
@@ -69,23 +68,22 @@ class Claims:
 
     def __post_init__(self) -> None:
         if self.lease_seconds < 1:
-            raise UsageError(f"lease_seconds is {self.lease_seconds}: a lease lasts a second at least")
+            raise UsageError(f"lease_seconds is {self.lease_seconds}: it must be 1 or more")
         if len(self.holder) > 200:
             raise UsageError(
-                f"holder has {len(self.holder)} characters: 200 are the limit, give it a shorter name"
+                f"holder has {len(self.holder)} characters: at most 200 are allowed, use a shorter name"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Somebody began to work on a request and did not answer it: it died, failed, or lost its claim.
+    """A client began to work on a request and did not answer it: it died, failed, or lost its claim.
 
     Attributes:
-        number: which attempt at this request it was; the first is 1.
-        holder: who it was.
-        begun: when, by the clock of its machine.
-        finished: when its work was done; None if it was not, as far as is known. The host has been rebooted then, and
-            only the answer is missing.
+        number: of this attempt at the request; the first is 1.
+        holder: the client.
+        begun: when it began, by the clock of its machine.
+        finished: when its work was done, after which only the answer was missing; None if that is not recorded.
     """
 
     number: int
@@ -95,7 +93,7 @@ class Attempt:
 
 
 class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An attempt as an annotation of the lease tells it."""
+    """An attempt as an annotation of the Lease records it."""
 
     request: str
     number: int
@@ -105,7 +103,7 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def lease_name(node: str) -> str:
-    """The name of the Lease of a DPUNode; a name that gets too long ends with a digest of the node's."""
+    """The name of the Lease of a DPUNode; a name that would be too long ends with a digest of the node's name."""
     name = f"{_PREFIX}{node}"
     if len(name) <= _LONGEST_NAME:
         return name
@@ -114,12 +112,12 @@ def lease_name(node: str) -> str:
 
 
 class Claim:
-    """The claim on one node, for as long as a block runs. A request has it as `claim`.
+    """The claim on one node while a block runs. A request has it as `claim`.
 
     Attributes:
         node: name of the DPUNode.
-        holder: who we are, as the Lease says it.
-        earlier: the last attempt at this very request, if there was one; the host may have been rebooted already.
+        holder: the identity of this client in the Lease.
+        earlier: the last attempt at this request, if there was one; the host may have been rebooted already.
     """
 
     def __init__(self, leases: ResourceClient[Lease], view: NodeView, holder: str, seconds: int) -> None:
@@ -138,40 +136,40 @@ class Claim:
         self._version = ""
         self._until = -math.inf
         self._records: dict[str, str | None] = {}
-        """Annotations of ours; None takes one off."""
+        """Annotations that this client writes; None removes one."""
         self._found: dict[str, str] = {}
-        """Annotations as they were when the lease was taken."""
+        """Annotations as they were when the Lease was acquired."""
         self._taken_by: str | None = None
         self._unsure = False
-        """A write that would make the lease ours is under way, or was cut off."""
+        """A write that acquires the Lease is in progress, or was interrupted."""
         self._releasing = False
         self._writing = anyio.Lock()
         self._changed = anyio.Event()
 
     @property
     def held(self) -> bool:
-        """Nobody else can have it now: it was renewed in time.
+        """No other client can have it now: it was renewed in time.
 
-        False may turn to True again: when the server could not be reached for longer than the lease lasts, and nobody
-        took it meanwhile.
+        False may become True again: when the server could not be reached for longer than the Lease lasts, and no client
+        acquired it meanwhile.
         """
         return self._taken_by is None and anyio.current_time() < self._until
 
     @property
     def taken_by(self) -> str | None:
-        """Who took it from us, as far as is known; None while nobody did. Empty: it was taken, and given back."""
+        """The client that acquired it from this one; None while none did. Empty: it was acquired and released."""
         return self._taken_by
 
     async def until_lost(self) -> None:
-        """Wait until it is not held any more. Whether to go on then is for the body to say: nobody cuts it short."""
+        """Wait until it is not held any more. The block decides whether to continue: it is not interrupted."""
         while self.held:
             with anyio.move_on_after(self._until - anyio.current_time()):
                 await self._changed.wait()
 
-    # What a handshake does with it.
+    # For handshakes.
 
-    async def take(self, found: Lease | None) -> bool:
-        """Take the lease in the state in which it was found; False if it is in another one by now."""
+    async def acquire(self, found: Lease | None) -> bool:
+        """Acquire the Lease in the state in which it was found; False if its state has changed since."""
         now, sent = _now(), anyio.current_time()
         before = LeaseSpec() if found is None else found.spec
         spec = LeaseSpec(
@@ -192,7 +190,7 @@ class Claim:
             self._unsure = False
             return False
         self._unsure = False
-        self._took(lease, sent)
+        self._renewed(lease, sent)
         self._found = dict(lease.metadata.annotations)
         if before.holder_identity not in (None, "", self.holder):
             log.info(
@@ -200,37 +198,37 @@ class Claim:
             )
         return True
 
-    async def begin(self, question: str, request: str) -> bool:
+    async def begin(self, handshake: str, request: str) -> bool:
         """Record that work on a request begins; False if the claim is lost.
 
-        Afterwards `earlier` tells of the attempt before this one.
+        Afterwards `earlier` is the attempt before this one.
 
         Args:
-            question: one of the two, in words.
-            request: tells this request from others of the same question.
+            handshake: name of the handshake: "external reboot".
+            request: distinguishes this request from others of the same handshake.
         """
-        before = _read(self._found.get(_key(question), ""))
+        before = _read(self._found.get(_key(handshake), ""))
         number = 1
         if before is not None and before.request == request:
             self.earlier = Attempt(before.number, before.holder, before.begun, before.finished)
             number += before.number
-        self._mark(question, _Record(request, number, self.holder, datetime.now(UTC)))
+        self._mark(handshake, _Record(request, number, self.holder, datetime.now(UTC)))
         return await self._write()
 
-    async def finish(self, question: str) -> bool:
-        """Record that the work is done, and with it that nobody else had the claim until now; False if it is lost."""
-        record = _read(self._records.get(_key(question)) or "")
+    async def finish(self, handshake: str) -> bool:
+        """Record that the work is done and that no other client had the claim until now; False if it is lost."""
+        record = _read(self._records.get(_key(handshake)) or "")
         if record is not None:
-            self._mark(question, msgspec.structs.replace(record, finished=datetime.now(UTC)))
+            self._mark(handshake, msgspec.structs.replace(record, finished=datetime.now(UTC)))
         return await self._write()
 
-    def settle(self, question: str) -> None:
-        """The request does not stand any more: its record goes when the claim does."""
-        self._records[_key(question)] = None
+    def settle(self, handshake: str) -> None:
+        """The request is not pending any more: its record is removed when the claim is released."""
+        self._records[_key(handshake)] = None
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
-        """Renew the lease for as long as the block runs, however long, and release it then."""
+        """Renew the Lease while the block runs, without a limit, and release it afterwards."""
         try:
             async with background_tasks() as tasks:
                 tasks.start_soon(self._renew)
@@ -239,7 +237,7 @@ class Claim:
             await self.release()
 
     async def release(self) -> None:
-        """Clear the holder, so that the next one need not wait. If that fails, the lease runs out by itself."""
+        """Clear the holder, so that the next client does not wait. If that fails, the Lease expires."""
         self._releasing = True
         reason = ""
         with anyio.move_on_after(GRACE, shield=True) as grace:
@@ -248,21 +246,21 @@ class Claim:
             except DPFError as error:
                 reason = str(error)
         self._until = -math.inf
-        self._tell()
+        self._notify()
         if grace.cancelled_caught:
-            reason = f"not taken within {GRACE:g} s"
+            reason = f"not accepted within {GRACE:g} s"
         if reason:
             log.warning("claim_not_released", node=self.node, holder=self.holder, reason=reason)
 
     async def renounce(self) -> None:
-        """Cut off in the middle of taking it, we may have it all the same: give it back."""
+        """Release the Lease if an interrupted write acquired it."""
         if not self._unsure:
             return
         with anyio.move_on_after(GRACE, shield=True):
             try:
                 lease = await self._leases.get(self._name)
             except DPFError:
-                # It runs out by itself, if it is ours at all.
+                # If this client holds it, it expires.
                 return
             if lease.spec.holder_identity == self.holder:
                 self._version = lease.metadata.resource_version
@@ -281,15 +279,15 @@ class Claim:
                 log.warning("claim_not_renewed", node=self.node, holder=self.holder, reason=str(error))
 
     async def _write(self, *, release: bool = False) -> bool:
-        """Write the lease as ours, or as nobody's, records included; False if somebody else has it, or had it."""
+        """Renew or release the Lease and write the records; False if another client has acquired it."""
         async with self._writing:
             while self._taken_by is None:
                 sent = anyio.current_time()
                 lease = Lease(metadata=self._metadata(), spec=LeaseSpec(renew_time=_now()))
                 try:
-                    self._took(await self._patch(lease, self._version, release=release), sent)
+                    self._renewed(await self._patch(lease, self._version, release=release), sent)
                 except Conflict:
-                    await self._look_again()
+                    await self._reread()
                 except NotFound:
                     if release:
                         return True
@@ -301,8 +299,8 @@ class Claim:
     def _delayed(self, error: DPFError) -> None:
         log.warning("claim_delayed", node=self.node, holder=self.holder, reason=str(error))
 
-    async def _look_again(self) -> None:
-        """The lease is not what we wrote last: a write of ours was cut off, somebody edited it, or somebody has it."""
+    async def _reread(self) -> None:
+        """Read a Lease that is not as this client wrote it: a write was interrupted, or another client changed it."""
         try:
             lease = await self._leases.get(self._name)
         except NotFound:
@@ -313,11 +311,11 @@ class Claim:
             self._lose(lease.spec.holder_identity or "")
 
     async def _restore(self) -> None:
-        """Somebody deleted the lease: make it anew, unless so late that another one may have had it meanwhile."""
+        """Create a deleted Lease again, unless it expired: then another client may have held it meanwhile."""
         if anyio.current_time() >= self._until:
             self._lose("")
-        elif not await self.take(None):
-            await self._look_again()
+        elif not await self.acquire(None):
+            await self._reread()
 
     async def _patch(self, lease: Lease, version: str, *, release: bool = False) -> Lease:
         wire = lease.to_wire()
@@ -333,32 +331,32 @@ class Claim:
             owner_references=self._owners,
         )
 
-    def _took(self, lease: Lease, sent: float) -> None:
+    def _renewed(self, lease: Lease, sent: float) -> None:
         self._version = lease.metadata.resource_version
-        # From before it was sent: whoever watches the lease counts from when it was written, or later.
+        # From before it was sent: a client that watches the Lease counts from when it was written, or later.
         self._until = sent + self._seconds
-        self._tell()
+        self._notify()
 
     def _lose(self, taken_by: str) -> None:
         self._taken_by = taken_by
         if not self._releasing:
             log.warning("claim_lost", node=self.node, holder=self.holder, taken_by=taken_by)
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
 
-    def _mark(self, question: str, record: _Record) -> None:
-        self._records[_key(question)] = msgspec.json.encode(record).decode()
+    def _mark(self, handshake: str, record: _Record) -> None:
+        self._records[_key(handshake)] = msgspec.json.encode(record).decode()
 
 
-def _key(question: str) -> str:
-    return f"dpf-async/{question.replace(' ', '-')}"
+def _key(handshake: str) -> str:
+    return f"dpf-async/{handshake.replace(' ', '-')}"
 
 
 def _read(record: str) -> _Record | None:
-    """A record; None if there is none, or none that can be read: it is advice, and nothing hangs on it."""
+    """A record; None if there is none, or it cannot be decoded: it is advice, and no decision depends on it."""
     if not record:
         return None
     try:

@@ -97,14 +97,14 @@ class Deletion:
             try:
                 await self.dpf.handle(part.kind, part.name).until_gone(
                     uid=part.uid,
-                    timeout=self.deadline.left,
-                    tell=lambda words: self.reporter.tell(str(part), words),
+                    timeout=self.deadline.remaining,
+                    tell=lambda words: self.reporter.report(str(part), words),
                 )
             except WaitTimeout as error:
                 # The others may have more to say about why nothing goes on.
                 late.append((part, error))
             else:
-                self.reporter.tell(str(part), "gone")
+                self.reporter.report(str(part), "gone")
             left -= 1
             if not left:
                 over.set()
@@ -135,7 +135,7 @@ class Deletion:
     def note(self, what: object, words: str) -> None:
         """Something was done: remember it for the notes of an error, and tell it."""
         self.done[f"{what}: {words}"] = None
-        self.reporter.tell(str(what), words)
+        self.reporter.report(str(what), words)
 
     async def modify(
         self, kind: type[T], name: str, change: Callable[[ObjectState[T]], Document | None], words: str

@@ -96,7 +96,7 @@ class FaultGrace:
         began = anyio.current_time()
         while True:
             with anyio.move_on_after(self._left):
-                view = await self.node.until(news, timeout=self.deadline.left)
+                view = await self.node.until(news, timeout=self.deadline.remaining)
                 if level.holds(view):
                     return view
             if self._seen is not None:

@@ -147,7 +147,7 @@ class _Force:
         else:
             there = state.uid == part.uid
         if not there:
-            self.work.reporter.tell(str(part), "gone")
+            self.work.reporter.report(str(part), "gone")
         return there
 
     def leave(self, *what: str) -> None:
@@ -207,7 +207,7 @@ async def _by_force(
     else:
         return ForcedDeletion()
     log.warning("deletion_forced", subject=work.subject, reason=reason)
-    work.reporter.tell(work.subject, "forcing it")
+    work.reporter.report(work.subject, "forcing it")
     forced = _Force(work, grace_period, reason)
     with forced.telling_what_was_forced():
         await force(forced)

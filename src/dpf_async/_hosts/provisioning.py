@@ -22,7 +22,7 @@ from dpf_async._hosts.reprovisioning import IfInstalling
 from dpf_async._hosts.stale_holds import IfReleased
 from dpf_async._readers.progress import ProgressReporter
 from dpf_async._readers.waits import Deadline
-from dpf_async._session.node_handle import dpu_failed
+from dpf_async._session.failures import dpu_failed
 from dpf_async._transitions.levels import (
     Level,
     discovered,
@@ -96,7 +96,7 @@ async def provision(
     node_effect: Work | None = None,
     services: bool = False,
     if_terminating: IfTerminating = "refuse",
-    if_released: IfReleased = "ask_again",
+    if_released: IfReleased = "request_again",
     if_failed: IfFailed = "raise",
     grace: float | None = GRACE,
     timeout: float | None = None,
@@ -115,7 +115,7 @@ async def provision(
         services: wait until the services on the DPUs are ready as well.
         if_terminating: where an object of the same name is being deleted, "refuse" raises, "wait" waits until it is
             gone.
-        if_released: where the hold was released before a DPU asked (dpf-facts 5), "ask_again" has DPF ask again,
+        if_released: where the hold was released before a DPU asked (dpf-facts 5), "request_again" has DPF ask again,
             "refuse" raises, "accept" goes on. All of them tell.
         if_failed: when a DPU is in phase Error, "raise" does so at once, and "finish_others" when the other DPUs are
             Ready, or wait for nothing but the failed one.
@@ -158,7 +158,7 @@ async def reprovision(
     replacing: Mapping[str, str] | None = None,
     services: bool = False,
     if_installing: IfInstalling = "wait",
-    if_released: IfReleased = "ask_again",
+    if_released: IfReleased = "request_again",
     if_failed: IfFailed = "raise",
     grace: float | None = GRACE,
     timeout: float | None = None,
@@ -313,23 +313,25 @@ class _Attendance:
 
     async def _give_free(self) -> None:
         # Several workers may attend one host: whoever comes second finds the question answered.
-        async with self._node.node_effect_hold(unless=~node_effect_held, timeout=self._deadline.left) as hold:
+        async with self._node.node_effect_hold(
+            unless=~node_effect_held, timeout=self._deadline.remaining
+        ) as hold:
             if hold is None:
                 return
             if self._node_effect is not None:
-                self._reporter.tell(self._subject, "is made free to be disturbed")
+                self._reporter.report(self._subject, "is made free to be disturbed")
                 await self._node_effect(self._node.name)
-            self._reporter.tell(self._subject, f"may be disturbed; releases {hold.maintenance}")
+            self._reporter.report(self._subject, f"may be disturbed; releases {hold.maintenance}")
 
     async def _have_rebooted(self) -> None:
         async with self._node.external_reboot(
-            unless=~external_reboot_required, timeout=self._deadline.left
+            unless=~external_reboot_required, timeout=self._deadline.remaining
         ) as request:
             if request is None:
                 return
-            self._reporter.tell(self._subject, f"is rebooted for {', '.join(request.dpus)}")
+            self._reporter.report(self._subject, f"is rebooted for {', '.join(request.dpus)}")
             await self._reboot(self._node.name)
-            self._reporter.tell(self._subject, "was rebooted")
+            self._reporter.report(self._subject, "was rebooted")
 
 
 def _as_far_as_it_gets(view: NodeView) -> bool:

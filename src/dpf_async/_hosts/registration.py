@@ -81,7 +81,7 @@ async def register(
         for step in steps:
             if what := await step.make():
                 done.append(step.words)
-                reporter.tell(step.words, what)
+                reporter.report(step.words, what)
 
 
 def _objects(
@@ -136,9 +136,11 @@ class _Step(Generic[T]):
                     server_message="object is being deleted",
                 )
             held = ", ".join(self._present.metadata.finalizers)
-            self._terms.reporter.tell(self.words, f"is being deleted, held by {held}; waits until it is gone")
+            self._terms.reporter.report(
+                self.words, f"is being deleted, held by {held}; waits until it is gone"
+            )
             handle = self._dpf.handle(type(self._wanted), self._wanted.name)
-            await handle.until_gone(uid=self._present.uid, timeout=self._terms.deadline.left)
+            await handle.until_gone(uid=self._present.uid, timeout=self._terms.deadline.remaining)
 
     def compare(self) -> None:
         """Refuse what cannot be changed."""

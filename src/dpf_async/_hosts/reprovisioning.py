@@ -95,14 +95,14 @@ async def replace(
     subject = f"DPU {name}"
 
     def tell(view: DPUView | None) -> None:
-        reporter.tell(subject, "is gone; waits for its successor" if view is None else describe(view))
+        reporter.report(subject, "is gone; waits for its successor" if view is None else describe(view))
 
     if await _delete(dpf, name, uid):
-        reporter.tell(subject, "its deletion was asked for")
+        reporter.report(subject, "its deletion was asked for")
     then = f"reprovision it with uid={uid!r} to go on from there"
     with progress_note([subject], how="deleted", then=then):
-        new: DPUView = await dpf.handle(DPU, name).until_replaced(uid, timeout=deadline.left, seen=tell)
-    reporter.tell(subject, f"made way for another one, {new.uid}")
+        new: DPUView = await dpf.handle(DPU, name).until_replaced(uid, timeout=deadline.remaining, seen=tell)
+    reporter.report(subject, f"made way for another one, {new.uid}")
     return new
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from dpf_async._base.retry import retry_on_conflict
 from dpf_async._log import log
-from dpf_async._transitions.released_holds import Standing, release_left_by, stale_release
+from dpf_async._transitions.released_holds import ReleasedHold, release_left_by, stale_release
 from dpf_async.errors import NotFound, StaleRelease
 from dpf_async.models import DPUNodeMaintenance, Resource
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=Resource)
 
-IfReleased = Literal["ask_again", "refuse", "accept"]
+IfReleased = Literal["request_again", "refuse", "accept"]
 """What to do where a hold was released before a DPU asked: have DPF ask again; raise; go on and say so."""
 
 
@@ -61,7 +61,7 @@ async def before_deletion(
     if choice == "accept":
         _accept(view.name, left, reporter)
         return
-    reporter.tell(_subject(left), "was released for a DPU that is to be deleted; has DPF ask again")
+    reporter.report(_subject(left), "was released for a DPU that is to be deleted; has DPF ask again")
     await _withdraw(dpf, view.name, left, keeping=leaving)
 
 
@@ -79,11 +79,11 @@ async def on_sight(dpf: Writes, view: NodeView, choice: IfReleased, reporter: Pr
     if choice == "accept":
         _accept(view.name, stale, reporter)
         return
-    reporter.tell(_subject(stale), f"was released before {', '.join(stale.dpus)} asked; has DPF ask again")
+    reporter.report(_subject(stale), f"was released before {', '.join(stale.dpus)} asked; has DPF ask again")
     await _withdraw(dpf, view.name, stale, keeping=())
 
 
-async def _withdraw(dpf: Writes, node: str, standing: Standing, *, keeping: Collection[str]) -> None:
+async def _withdraw(dpf: Writes, node: str, standing: ReleasedHold, *, keeping: Collection[str]) -> None:
     """Take everybody off the list of requestors but the DPUs that are about to go; nobody who joined meanwhile."""
     maintenances = dpf.resource(DPUNodeMaintenance)
     name, uid = standing.maintenance.name, standing.maintenance.uid
@@ -96,7 +96,7 @@ async def _withdraw(dpf: Writes, node: str, standing: Standing, *, keeping: Coll
             late = [dpu for dpu in standing.dpus if dpu in current.spec.requestor and dpu not in keeping]
             if late:
                 what = "went past it meanwhile, without asking"
-                raise _stale(node, Standing(standing.maintenance, tuple(late)), what)
+                raise _stale(node, ReleasedHold(standing.maintenance, tuple(late)), what)
             left = [one for one in current.spec.requestor if one in keeping]
             patch: dict[str, Any] = {  # Any: JSON
                 "metadata": {"resourceVersion": current.metadata.resource_version},
@@ -110,8 +110,8 @@ async def _withdraw(dpf: Writes, node: str, standing: Standing, *, keeping: Coll
     await retry_on_conflict(write)
 
 
-def _accept(node: str, standing: Standing, reporter: ProgressReporter) -> None:
-    reporter.tell(
+def _accept(node: str, standing: ReleasedHold, reporter: ProgressReporter) -> None:
+    reporter.report(
         _subject(standing), f"was released before {', '.join(standing.dpus)} asked; they will pass on it"
     )
     log.warning(
@@ -119,15 +119,15 @@ def _accept(node: str, standing: Standing, reporter: ProgressReporter) -> None:
     )
 
 
-def _subject(standing: Standing) -> str:
+def _subject(standing: ReleasedHold) -> str:
     return f"DPUNodeMaintenance {standing.maintenance.name}"
 
 
-def _stale(node: str, standing: Standing, what: str) -> StaleRelease:
+def _stale(node: str, standing: ReleasedHold, what: str) -> StaleRelease:
     return StaleRelease(
         f"DPUNode {node}: the hold {standing.maintenance.name} was released for DPUs that are gone or going, and"
         f" {', '.join(standing.dpus)} {what}; see to it that the host may be disturbed, and call again with"
-        ' if_released="accept", or with "ask_again"',
+        ' if_released="accept", or with "request_again"',
         node=node,
         maintenance=standing.maintenance.name,
         dpus=standing.dpus,

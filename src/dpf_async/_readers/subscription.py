@@ -1,4 +1,4 @@
-"""What every stream over a hub does around its telling: it listens while it is entered, and ends with its block."""
+"""Subscription: the base of all streams over a hub. It listens while it is entered and ends with its block."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ V = TypeVar("V")
 
 
 class Subscription(Generic[V]):
-    """One reader of a hub, entered with `async with`. Subclasses say what stands at the beginning, and tell it.
+    """One reader of a hub, entered with `async with`. Subclasses mark the existing keys and return the changes.
 
     Args:
-        enter: gives the hub to listen to for as long as it is entered.
-        key: the only one to listen to; None for all.
+        enter: returns the hub, for as long as it is entered.
+        key: the only key to listen to; None for all.
     """
 
     entered_with: ClassVar[str]
-    """How such a stream is had, for who forgot to enter it."""
+    """The call that returns such a stream, for the message to a caller that did not enter it."""
 
     def __init__(self, enter: Callable[[], AbstractAsyncContextManager[Hub[V]]], key: str | None) -> None:
         self._enter = enter
@@ -47,7 +47,7 @@ class Subscription(Generic[V]):
         return self
 
     def _begin(self) -> None:
-        """Take up what stands at the beginning."""
+        """Mark the keys that exist when the stream is entered."""
         raise NotImplementedError
 
     def _require_entered(self) -> None:

@@ -1,4 +1,4 @@
-"""How a wait goes: look first, then be asked about every state, and end in a view in which the level was seen to hold.
+"""Waits: check the current view first, then every later state, and return the view in which the level held.
 
 The end of a connection, a relist or a timeout never counts as success (G3).
 """
@@ -20,29 +20,33 @@ if TYPE_CHECKING:
 
 V = TypeVar("V")
 
-FIRST_LOOK: Final = 60.0
-"""Seconds that a wait of no time at all still has for its one look: what a request may take."""
+ONE_CHECK: Final = 60.0
+"""Seconds for the one check of a wait whose timeout is 0 or less: what a request may take."""
 
 
 class Deadline:
-    """A point in time from which several waits in a row take what is left. None means no end."""
+    """A point in time that several consecutive waits share.
 
-    __slots__ = ("_at", "is_one_look")
+    Args:
+        timeout: seconds from now; None has no end; 0 or less checks once and does not wait.
+    """
+
+    __slots__ = ("_at", "checks_once")
 
     def __init__(self, timeout: float | None) -> None:
-        self.is_one_look: bool = timeout is not None and timeout <= 0
-        """There never was any time to wait, only to look."""
+        self.checks_once: bool = timeout is not None and timeout <= 0
+        """The timeout was 0 or less: check once, do not wait."""
         self._at = math.inf if timeout is None else anyio.current_time() + timeout
 
     @property
-    def left(self) -> float | None:
-        """Seconds that are left, not below 0; None if there is no end."""
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, not below 0; None if there is no end."""
         return None if math.isinf(self._at) else max(0.0, self._at - anyio.current_time())
 
     @property
-    def for_a_look(self) -> float | None:
-        """Seconds that a look may take: what is left, but a request's time where there never was any time at all."""
-        return FIRST_LOOK if self.is_one_look else self.left
+    def for_one_check(self) -> float | None:
+        """Seconds that one check may take: those that remain, but ONE_CHECK if the deadline only checks once."""
+        return ONE_CHECK if self.checks_once else self.remaining
 
 
 async def wait_for(
@@ -50,42 +54,43 @@ async def wait_for(
     key: str,
     level: Level[V],
     *,
-    fresh: Callable[[], Awaitable[None]],
+    refresh: Callable[[], Awaitable[None]],
     failure_check: Callable[[V, float], FailureCheck[V]],
     timeout: float | None,
-    words: Callable[[V, float, bool], str],
+    timeout_message: Callable[[V, float, bool], str],
 ) -> V:
     """Wait until level holds for key; return the view in which it did.
 
     Args:
-        hub: where states of key are told.
+        hub: reports the states of key.
         key: a name.
         level: what is waited for.
-        fresh: makes sure that the first look sees everything we wrote ourselves.
-        failure_check: given the first view and the time it began, looks at views in which the level does not hold.
-        timeout: seconds; None waits for ever, 0 or less looks once.
-        words: the message of a timeout, from the last view, the seconds waited, and whether it ever could look.
+        refresh: returns when the hub shows everything that this client wrote.
+        failure_check: gets the first view and the time at which the wait began; returns the check of every view in
+            which the level does not hold.
+        timeout: seconds; None waits without an end, 0 or less checks once.
+        timeout_message: from the last view, the seconds waited, and whether the state could be read at all.
 
     Raises:
         WaitTimeout: the time is over; with the last view.
-        WaitError: it never will hold.
+        WaitError: the failure check found that the level cannot hold any more.
     """
     began = anyio.current_time()
     deadline = Deadline(timeout)
-    looked = False
-    with anyio.move_on_after(deadline.for_a_look):
-        await fresh()
-        looked = True
-        first = hub.look(key)
+    checked = False
+    with anyio.move_on_after(deadline.for_one_check):
+        await refresh()
+        checked = True
+        first = hub.view(key)
         wait = Wait(level, failure_check(first, began))
-        if not hub.hidden(key) and wait.judge(first):
-            return await wait.over()
-        if not deadline.is_one_look:
+        if not hub.is_unreadable(key) and wait.evaluate(first):
+            return await wait.result()
+        if not deadline.checks_once:
             hub.add_wait(key, wait)
             try:
-                return await wait.over()
+                return await wait.result()
             finally:
                 hub.remove_wait(key, wait)
     waited = anyio.current_time() - began
-    last = hub.look(key)
-    raise WaitTimeout(words(last, waited, looked), condition=level.name, view=last, waited=waited)
+    last = hub.view(key)
+    raise WaitTimeout(timeout_message(last, waited, checked), condition=level.name, view=last, waited=waited)

@@ -21,9 +21,9 @@ from dpf_async.errors import UsageError
 from dpf_async.models import BFB, DPUDeployment, DPUFlavor
 
 if TYPE_CHECKING:
-    from dpf_async._handshakes.plain_calls import Client
     from dpf_async._readers.progress import ProgressReporter
     from dpf_async._readers.waits import Deadline
+    from dpf_async._session.client import Client
 
 PREVIOUS: Final = "dpf-async/previous-references"
 """DPUDeployment annotation, by this library: the names of BFB and DPUFlavor before the last change, as JSON."""
@@ -135,7 +135,7 @@ async def _refer(
             return Referred(False, said, previous_of(present), rolling)
         # Of this very state: what is kept for the way back must be what was replaced.
         await dpf.resource(DPUDeployment).patch(deployment, _patch(present, wanted, keep=keep))
-        reporter.tell(f"{DPUDeployment.KIND} {deployment}", f"says {wanted}; before, {said}")
+        reporter.report(f"{DPUDeployment.KIND} {deployment}", f"says {wanted}; before, {said}")
         return Referred(True, wanted, said if keep else previous_of(present), rolling)
 
     return await retry_on_conflict(write)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from dpf_async._api.codec import ObjectState
-    from dpf_async._handshakes.plain_calls import Client
+    from dpf_async._session.client import Client
 
 T = TypeVar("T", bound=Resource)
 

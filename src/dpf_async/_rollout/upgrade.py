@@ -21,7 +21,7 @@ from dpf_async._readers.waits import Deadline
 from dpf_async._rollout import deployments
 from dpf_async._rollout.deployments import DeploymentChange
 from dpf_async._rollout.outdated import OutdatedDPU, Owners, References, find_outdated, judge, states_of
-from dpf_async._session.node_handle import dpu_failed
+from dpf_async._session.failures import dpu_failed
 from dpf_async._site.acceptance import until_deployment_accepted
 from dpf_async._transitions.levels import Level, external_reboot_required, node_effect_held
 from dpf_async._transitions.views import DPUView, NodeView, describe
@@ -377,7 +377,7 @@ class _Run:
         """Ask for approval where that is due; and look whether the upgrade is still wanted."""
         if (not host.begun or host.failed) and not await self._approved(host):
             return False
-        if self._deadline.left == 0:
+        if self._deadline.remaining == 0:
             self._interrupt("its time is over")
         return not self._is_stopped and await self.is_wanted()
 
@@ -468,7 +468,7 @@ class _Run:
             if self._is_stopped:
                 scope.cancel()
             try:
-                found = await self._dpf.node(node).until(wait, timeout=self._deadline.left)
+                found = await self._dpf.node(node).until(wait, timeout=self._deadline.remaining)
             except WaitTimeout:
                 self._interrupt("its time is over")
             finally:
@@ -502,7 +502,7 @@ class _Run:
 
     async def _until_ready(self, host: HostUpgrade, replacing: dict[str, str], of_host: Deadline) -> NodeView:
         """Have these DPUs made anew, if any, and answer for the host until it is Ready; tell how it goes."""
-        left = [one for one in (self._deadline.left, of_host.left) if one is not None]
+        left = [one for one in (self._deadline.remaining, of_host.remaining) if one is not None]
 
         def tell(view: NodeView) -> bool:
             self._tell(host.node, describe(view))
@@ -588,7 +588,7 @@ class _Run:
         self._note(view.name, "upgraded")
 
     def _tell(self, node: str, doing: str) -> None:
-        self._reporter.tell(f"{DPUNode.KIND} {node}", doing)
+        self._reporter.report(f"{DPUNode.KIND} {node}", doing)
 
     def _note(self, node: str, outcome: Outcome, reason: str = "", error: Exception | None = None) -> None:
         self._outcomes[node] = HostOutcome(node, outcome, reason, error)

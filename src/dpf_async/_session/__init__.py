@@ -1,1 +1,1 @@
-"""What an entered client owns: connections, shared reflectors, and the handles on objects."""
+"""What an entered client owns: its connection, its caches, and the handles on objects."""

@@ -1,78 +1,71 @@
-"""DPUHandle: one DPU, whatever incarnation has its name."""
+"""DPUHandle: one DPU by its name, including the DPUs that get its name later."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dpf_async._readers.transition_stream import TransitionStream
-from dpf_async._session.handles import ObjectCache, ObjectHandle
-from dpf_async._session.node_handle import dpu_failed
+from dpf_async._session.handles import ObjectHandle
 from dpf_async._transitions.derive import derive_dpu
 from dpf_async._transitions.health import DPUHealth, health_of
 from dpf_async._transitions.hub import Hub
-from dpf_async._transitions.levels import Level
-from dpf_async._transitions.views import DPUView, describe
-from dpf_async._watch.reflector import Reflector
-from dpf_async.errors import DPUFailed
-from dpf_async.models import DPU
+from dpf_async._transitions.views import DPUView
+
+if TYPE_CHECKING:
+    from dpf_async._session.resources import Resources
+    from dpf_async._session.sources import Source
+    from dpf_async.models import DPU
 
 
 class DPUHandle(ObjectHandle[DPUView]):
-    """One DPU by its name, whether it exists or not. Get one from DPFClient.dpu."""
+    """One DPU by its name, whether it exists or not. Get one from DPFClient.dpu.
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        picture: Callable[[], Awaitable[ObjectCache[DPU, DPUView]]],
-        fresh: Callable[[Reflector[Any]], Awaitable[None]],  # Any: it is fresh whatever its kind
-    ) -> None:
-        super().__init__(
-            DPU.KIND,
-            name,
-            picture=picture,
-            fresh=fresh,
-            describe=describe,
-            verdict=_verdict,
-        )
+    Args:
+        name: of the DPU.
+        source: where its views come from.
+        dpus: reads DPUs from the API server.
+    """
+
+    def __init__(self, name: str, source: Source[DPUView, DPUView | None], dpus: Resources[DPU]) -> None:
+        super().__init__(name, source)
+        self._dpus = dpus
+
+    async def is_ready(self) -> bool:
+        """Whether the DPU is ready according to the API server; see DPUView.ready. A DPU being deleted is not.
+
+        Raises:
+            NotFound: there is no such DPU.
+        """
+        return DPUView(await self._dpus.get_state(self.name)).ready
 
     def transitions(self) -> TransitionStream[DPUView | None, DPUView | None]:
-        """What happens to this DPU, and to the ones that take its name after it.
+        """The transitions of this DPU, and of the DPUs that get its name after it.
 
-        The reader is first told of what stands; see NodeHandle.transitions.
+        The existing state is reported first; see NodeHandle.transitions.
         """
 
         @asynccontextmanager
         async def enter() -> AsyncIterator[Hub[DPUView | None]]:
-            picture = await self._picture()
-            await self._fresh(picture.reflector)
-            yield picture.hub
-
-        def keys() -> Iterable[str]:
-            return [self.name]
+            hub = await self._source.hub()
+            await self._source.refresh()
+            yield hub
 
         return TransitionStream(
             enter,
             lambda _, before, after, contiguous: derive_dpu(before, after, contiguous=contiguous),
             key=self.name,
-            keys=keys,
-            select=lambda view: view is not None,
-            settle=lambda _, view: view,
+            existing=lambda: [self.name],
+            matches=lambda view: view is not None,
+            next_state=lambda _, view: view,
         )
 
     async def health(self) -> DPUHealth:
-        """What is wrong with this DPU now, everything this client wrote included.
+        """The current problems of this DPU, including everything that this client wrote.
 
         Raises:
             NotFound: there is no DPU of this name.
-            DecodeError: there is one, and it cannot be read.
+            DecodeError: there is one, and it cannot be decoded.
         """
         return health_of(await self.view())
-
-
-def _verdict(view: DPUView, condition: Level[Any], waited: float) -> DPUFailed | None:
-    if view.failed and not condition.survives_failure:
-        return dpu_failed(view, condition, view, waited)
-    return None

@@ -1,120 +1,171 @@
-"""Handles on single objects by name: look, wait, follow.
+"""Handles on single objects by name: read the current view, wait for a level, iterate over the views.
 
-Generic over the kind. A wait binds to the object it first sees: what is true of another one that gets the same name
-later is not taken for the answer (G7).
+A wait binds to the object that it sees first: a level that holds for another object of the same name does not end it
+(G7).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Generic
 
 import anyio
 
+from dpf_async._readers.view_stream import ViewStream
 from dpf_async._readers.waits import wait_for
-from dpf_async._transitions.hub import FailureCheck, Hub
+from dpf_async._session.sources import Cached, Source, View
+from dpf_async._transitions.hub import Hub, Wait
 from dpf_async._transitions.levels import Level
-from dpf_async.errors import DecodeError, NotFound, ObjectReplaced, WaitError
-from dpf_async.models import Resource
+from dpf_async.errors import DecodeError, NotFound, ObjectReplaced
 
 if TYPE_CHECKING:
-    from dpf_async._api.codec import ObjectState, Undecodable
-    from dpf_async._watch.reflector import Reflector
-    from dpf_async._watch.store import Change
-
-T = TypeVar("T", bound=Resource)
+    from dpf_async.errors import WaitError
 
 
-class HasIdentity(Protocol):
-    """Any view of one object."""
+class Handle(Generic[View, Cached]):
+    """One object by its name, whether it exists or not.
 
-    @property
-    def name(self) -> str: ...
+    Args:
+        name: of the object.
+        source: where its views come from.
+    """
 
-    @property
-    def uid(self) -> str: ...
-
-
-View = TypeVar("View", bound=HasIdentity)
-
-
-class ObjectCache(Generic[T, View]):
-    """The views of all objects of one kind, and who waits for which. Listens from the moment it is built."""
-
-    def __init__(self, reflector: Reflector[T], view_of: Callable[[ObjectState[T]], View]) -> None:
-        self.reflector = reflector
-        self.hub: Hub[View | None] = Hub(self.look, self.hidden)
-        self._view_of = view_of
-        reflector.store.listen(self)
-
-    def look(self, name: str) -> View | None:
-        """The view of the object of this name; None if there is none."""
-        state = self.reflector.store.get(name)
-        return None if state is None else self._view_of(state)
-
-    def hidden(self, name: str) -> bool:
-        """An object of this name exists and cannot be read."""
-        return name in self.reflector.store.unreadable
-
-    # What the store tells.
-
-    def changed(self, change: Change[T]) -> None:
-        """An object appeared, changed or went."""
-        self.hub.notify(change.name, change.origin)
-
-    def undecodable(self, obj: Undecodable) -> None:
-        """An object exists and cannot be read: there is no view of it."""
-        self.hub.notify(obj.name, "watch")
-
-    def vanished(self, obj: Undecodable) -> None:
-        """An object that could not be read is gone."""
-        self.hub.notify(obj.name, "watch")
-
-    def interrupted(self, reason: str) -> None:
-        """Nothing: the next list tells what changed."""
-
-    def list_begins(self) -> None:
-        """Nothing: each object is told of for itself."""
-
-    def list_ends(self) -> None:
-        """Nothing."""
-
-    def listed(self, resource_version: str, *, rewound: bool) -> None:
-        """Nothing: what the list changed was told one by one."""
-
-
-Verdict = Callable[[View, Level[Any], float], "WaitError | None"]
-"""Looks at an existing object that is not yet as wanted, having waited so many seconds: will it ever be?"""
-
-
-class ObjectHandle(Generic[View]):
-    """One object by its name, whether it exists or not."""
-
-    def __init__(
-        self,
-        kind: str,
-        name: str,
-        *,
-        picture: Callable[[], Awaitable[ObjectCache[Any, View]]],
-        fresh: Callable[[Reflector[Any]], Awaitable[None]],
-        describe: Callable[[View], str],
-        verdict: Verdict[View] | None = None,
-    ) -> None:
-        self.kind = kind
+    def __init__(self, name: str, source: Source[View, Cached]) -> None:
         self.name = name
-        self._picture = picture
-        self._fresh = fresh
-        self._describe = describe
-        self._verdict = verdict
+        self._source = source
+
+    @property
+    def kind(self) -> str:
+        """The kind of the object, such as "DPU"."""
+        return self._source.kind
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.kind} {self.name}>"
+
+    async def until(self, condition: Level[View], *, timeout: float | None = None) -> View:
+        """Wait until condition holds for this object and return the view in which it did.
+
+        Returns at once if it holds already. States in between may be skipped while the connection is interrupted; a
+        condition that becomes true and stays true is never missed. An object that does not exist yet is waited for.
+
+        Args:
+            condition: a level, evaluated on every view including the first.
+            timeout: seconds from the call; None leaves it to the caller's cancel scope; 0 or less checks once.
+
+        Raises:
+            WaitTimeout: with the last view.
+            ObjectReplaced: the object was deleted, or another one has its name now.
+            DPUFailed: the DPU, or a DPU of the node, entered phase Error, and condition does not hold.
+        """
+        level = self._on_existing(condition)
+        view = self._source.existing(await self._wait(level, timeout=timeout, bound=True))
+        assert view is not None, "the level holds for no absent object"  # noqa: S101
+        return view
+
+    def views(self) -> ViewStream[Cached]:
+        """The views of this object: `async with handle.views() as views: async for view in views`.
+
+        The current view is first, then one after each change. A slow reader receives the newest view only; `until`
+        skips no state. While there is no object of this name, the view is None; a node has a view with `exists` False.
+
+        Raises:
+            Unauthorized, Forbidden, KindNotServed: on entering, if a kind cannot be listed.
+        """
+
+        @asynccontextmanager
+        async def enter() -> AsyncIterator[Hub[Cached]]:
+            hub = await self._source.hub()
+            await self._source.refresh()
+            yield hub
+
+        return ViewStream(enter, self.name)
+
+    @asynccontextmanager
+    async def observe(self, condition: Level[Cached]) -> AsyncIterator[Wait[Cached]]:
+        """Evaluate a level on every state while the block runs; the result does not end the block."""
+        hub = await self._source.hub()
+        wait: Wait[Cached] = Wait(condition, lambda _: None)
+        wait.evaluate(hub.view(self.name))
+        hub.add_wait(self.name, wait)
+        try:
+            yield wait
+        finally:
+            hub.remove_wait(self.name, wait)
+
+    def describe(self, view: View) -> str:
+        """A description of the state in a view, as error messages have it."""
+        return self._source.describe(view)
+
+    async def _read(self) -> Cached:
+        """What the cache has, including everything that this client wrote."""
+        hub = await self._source.hub()
+        await self._source.refresh()
+        if (undecodable := self._source.undecodable(self.name)) is not None:
+            raise DecodeError(
+                f"{self.kind} {self.name} cannot be decoded: {undecodable.error}",
+                kind=self.kind,
+                name=self.name,
+            )
+        return hub.view(self.name)
+
+    def _on_existing(self, condition: Level[View]) -> Level[Cached]:
+        """The level that holds for an existing object if condition does."""
+
+        def holds(cached: Cached) -> bool:
+            view = self._source.existing(cached)
+            return view is not None and condition.holds(view)
+
+        return Level(condition.name, holds, survives_failure=condition.survives_failure)
+
+    async def _wait(self, level: Level[Cached], *, timeout: float | None, bound: bool) -> Cached:
+        """Wait until level holds.
+
+        Args:
+            level: on views and on the absence of the object.
+            timeout: seconds.
+            bound: end the wait with an error if the object is replaced, or fails.
+        """
+        return await wait_for(
+            await self._source.hub(),
+            self.name,
+            level,
+            refresh=self._source.refresh,
+            failure_check=lambda first, began: (
+                _BoundCheck(self.name, self._source, level, first, began) if bound else lambda _: None
+            ),
+            timeout=timeout,
+            timeout_message=lambda last, waited, checked: self._timeout_message(
+                level, last, waited, checked=checked
+            ),
+        )
+
+    def _timeout_message(self, level: Level[Any], last: Cached, waited: float, *, checked: bool) -> str:
+        view = self._source.existing(last)
+        if (undecodable := self._source.undecodable(self.name)) is not None:
+            state = f"it exists but cannot be decoded: {undecodable.error}"
+        elif view is not None and (checked or view.uid):
+            state = self._source.describe(view)
+        elif checked:
+            state = f"it never existed or is gone: there is no {self.kind} of this name"
+        else:
+            state = "its state is unknown: the API server has not answered yet"
+        interruption = self._source.interruption()
+        watch = f"; the watch is {interruption}" if interruption else ""
+        return f"{self.kind} {self.name}: not {level.name} after {waited:g} s; {state}{watch}"
+
+
+class ObjectHandle(Handle[View, View | None]):
+    """One object of a kind whose absence has no view."""
 
     async def view(self) -> View:
-        """What is true of it now, everything we wrote ourselves included.
+        """The current view, including everything that this client wrote.
 
         Raises:
             NotFound: there is no object of this name.
-            DecodeError: there is one, and it cannot be read.
+            DecodeError: there is one, and it cannot be decoded.
         """
-        view = await self.look()
+        view = await self.find()
         if view is None:
             raise NotFound(
                 f"there is no {self.kind} {self.name}",
@@ -124,67 +175,37 @@ class ObjectHandle(Generic[View]):
             )
         return view
 
-    async def look(self) -> View | None:
+    async def find(self) -> View | None:
         """The same, and None if there is no object of this name.
 
         Raises:
-            DecodeError: there is one, and it cannot be read.
+            DecodeError: there is one, and it cannot be decoded.
         """
-        picture = await self._picture()
-        await self._fresh(picture.reflector)
-        if (unreadable := picture.reflector.store.unreadable.get(self.name)) is not None:
-            raise DecodeError(
-                f"{self.kind} {self.name} cannot be read: {unreadable.error}", kind=self.kind, name=self.name
-            )
-        return picture.look(self.name)
-
-    async def until(self, condition: Level[View], *, timeout: float | None = None) -> View:
-        """Wait until condition holds for this object and return the view in which it did.
-
-        Returns at once if it holds already. States in between may be skipped while the connection is down; a condition
-        that becomes true and stays true is never missed. An object that does not exist yet is waited for.
-
-        Args:
-            condition: a level, asked of every state including the first.
-            timeout: seconds from the call; None leaves it to the caller's cancel scope; 0 looks once.
-
-        Raises:
-            WaitTimeout: with the last view seen.
-            ObjectReplaced: the object was deleted, or another one has its name now.
-            DPUFailed: for a DPU: it entered phase Error, and waiting does not help any more.
-        """
-        level: Level[View | None] = Level(
-            condition.name,
-            lambda view: view is not None and condition.holds(view),
-            survives_failure=condition.survives_failure,
-        )
-        view = await self._wait(level, timeout=timeout, bound=True)
-        assert view is not None, "the level holds for no None"  # noqa: S101
-        return view
+        return await self._read()
 
     async def until_gone(
         self,
         *,
         uid: str | None = None,
         timeout: float | None = None,
-        tell: Callable[[str], object] | None = None,
+        tell: Callable[[str], object] | None = None,  # temporary: for callers that do not follow views() yet
     ) -> None:
         """Wait until there is no object of this name, or none with this uid.
 
         Args:
-            uid: only this very object has to go; another one of its name may come.
+            uid: wait only for this object; another one of its name may exist afterwards.
             timeout: as for `until`.
-            tell: hears, in words, of every state in which it is still there.
+            tell: temporary; receives a description of every state in which it still exists.
 
         Raises:
-            WaitTimeout: it is still there; the message says what holds it.
+            WaitTimeout: it still exists; the message says what holds it.
         """
 
         def gone(view: View | None) -> bool:
             if view is None or (uid is not None and view.uid != uid):
                 return True
             if tell is not None:
-                tell(self._describe(view))
+                tell(self.describe(view))
             return False
 
         level: Level[View | None] = Level("gone", gone, survives_failure=True)
@@ -195,90 +216,57 @@ class ObjectHandle(Generic[View]):
         uid: str,
         *,
         timeout: float | None = None,
-        seen: Callable[[View | None], object] | None = None,
+        seen: Callable[[View | None], object] | None = None,  # temporary: as for `until_gone`
     ) -> View:
-        """Wait until another object than the one with this uid has the name.
+        """Wait until an object with another uid has the name.
 
         Args:
-            uid: of the object that has to make way.
+            uid: of the object that is replaced.
             timeout: as for `until`.
-            seen: is told every state in which it has not; it must not wait.
+            seen: temporary; receives every state in which the old object still has the name.
 
         Raises:
-            WaitTimeout: there is still the old one, or none yet.
+            WaitTimeout: the old object still exists, or there is no new one yet.
         """
 
-        def is_replaced(view: View | None) -> bool:
+        def replaced(view: View | None) -> bool:
             if view is not None and view.uid != uid:
                 return True
             if seen is not None:
                 seen(view)
             return False
 
-        level: Level[View | None] = Level("replaced", is_replaced, survives_failure=True)
+        level: Level[View | None] = Level("replaced", replaced, survives_failure=True)
         view = await self._wait(level, timeout=timeout, bound=False)
-        assert view is not None, "the level holds for no None"  # noqa: S101
+        assert view is not None, "the level holds for no absent object"  # noqa: S101
         return view
 
-    async def _wait(self, level: Level[View | None], *, timeout: float | None, bound: bool) -> View | None:
-        picture: ObjectCache[Any, View] | None = None
 
-        async def fresh() -> None:
-            assert picture is not None, "asked only after the picture is known"  # noqa: S101
-            await self._fresh(picture.reflector)
+class _BoundCheck(Generic[View, Cached]):
+    """Fails a wait when its object was deleted or replaced, or when the source says that the level never will hold."""
 
-        picture = await self._picture()
-        return await wait_for(
-            picture.hub,
-            self.name,
-            level,
-            fresh=fresh,
-            failure_check=lambda first, began: self._objection(level, first, began, bound=bound),
-            timeout=timeout,
-            words=lambda last, waited, looked: self._words(level, last, waited, picture, looked=looked),
-        )
+    def __init__(
+        self, name: str, source: Source[View, Cached], level: Level[Any], first: Cached, began: float
+    ) -> None:
+        self._object = f"{source.kind} {name}"
+        self._source = source
+        self._level = level
+        self._last = first
+        self._began = began
 
-    def _objection(
-        self, level: Level[Any], first: View | None, began: float, *, bound: bool
-    ) -> FailureCheck[View | None]:
-        seen = first
-
-        def object_to(view: View | None) -> WaitError | None:
-            nonlocal seen
-            waited = anyio.current_time() - began
-            if bound and seen is not None and (view is None or view.uid != seen.uid):
-                return ObjectReplaced(
-                    f"{self.kind} {self.name} was {'deleted' if view is None else 'replaced'} while waiting for"
-                    f" {level.name}; it was {self._describe(seen)}",
-                    old_uid=seen.uid,
-                    new_uid=None if view is None else view.uid,
-                    condition=level.name,
-                    view=seen,
-                    waited=waited,
-                )
-            seen = view
-            if view is not None and self._verdict is not None and bound:
-                return self._verdict(view, level, waited)
-            return None
-
-        return object_to
-
-    def _words(
-        self,
-        level: Level[Any],
-        last: View | None,
-        waited: float,
-        picture: ObjectCache[Any, View],
-        *,
-        looked: bool,
-    ) -> str:
-        state = f"it never existed or is gone: there is no {self.kind} of this name"
-        if last is not None:
-            state = self._describe(last)
-        elif unreadable := picture.reflector.store.unreadable.get(self.name):
-            state = f"it exists but cannot be read: {unreadable.error}"
-        elif not looked:
-            state = "nothing is known of it: it could not be looked for yet"
-        health = picture.reflector.health
-        trouble = f"; the watch is {health.state}: {health.reason}" if health.reason else ""
-        return f"{self.kind} {self.name}: not {level.name} after {waited:g} s; {state}{trouble}"
+    def __call__(self, cached: Cached) -> WaitError | None:
+        waited = anyio.current_time() - self._began
+        before, now = self._source.existing(self._last), self._source.existing(cached)
+        new_uid = now.uid if now is not None else ""
+        if before is not None and before.uid and new_uid != before.uid:
+            return ObjectReplaced(
+                f"{self._object} was {'replaced' if new_uid else 'deleted'} while waiting for {self._level.name};"
+                f" it was {self._source.describe(before)}",
+                old_uid=before.uid,
+                new_uid=new_uid or None,
+                condition=self._level.name,
+                view=before,
+                waited=waited,
+            )
+        self._last = cached
+        return None if now is None else self._source.failure(now, self._level, waited)

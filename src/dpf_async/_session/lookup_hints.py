@@ -13,14 +13,14 @@ from dpf_async.models import BFB, DPU, DPUDeployment, DPUFlavor, DPUNode
 if TYPE_CHECKING:
     from dpf_async.models import Resource
 
-_OF_A_SITE: Final = "list() has the names; create_initialization_objects() creates those of a site"
+_OF_A_SITE: Final = "list() returns the names; create_initialization_objects() creates the objects of a site"
 
-_WHERE_TO_LOOK: Final[dict[type[Resource], str]] = {
+_HINTS: Final[dict[type[Resource], str]] = {
     DPU: (
-        "`dpf-async status` and resource(DPU).list() have the names; dpu_of(…) of a node's view finds the DPU of a"
+        "`dpf-async status` and resource(DPU).list() show the names; dpu_of(…) of a node's view returns the DPU of a"
         " device"
     ),
-    DPUNode: "`dpf-async status` and resource(DPUNode).list() have the names; create_dpu_node() registers a host",
+    DPUNode: "`dpf-async status` and resource(DPUNode).list() show the names; create_dpu_node() registers a host",
     **{kind: f"resource({kind.KIND}).{_OF_A_SITE}" for kind in (DPUDeployment, BFB, DPUFlavor)},
 }
 
@@ -36,6 +36,6 @@ def lookup_hint(kind: type[Resource], name: str) -> Iterator[None]:
     try:
         yield
     except NotFound as error:
-        if error.object == f"{kind.KIND} {name}" and kind in _WHERE_TO_LOOK:
-            error.add_note(_WHERE_TO_LOOK[kind])
+        if error.object == f"{kind.KIND} {name}" and kind in _HINTS:
+            error.add_note(_HINTS[kind])
         raise

@@ -1,8 +1,7 @@
-"""One reflector per selection, shared by everybody who asks for the same, and what we wrote ourselves.
+"""SharedReflectors: one reflector per selection, shared by its users, and the writes that its cache must show.
 
-A picture starts when somebody first wants it, and goes when nobody has wanted it for a while. Reading it after a write
-of ours waits until it shows that write: a decision made from a picture that lags is how one request becomes nine
-power cycles.
+A reflector starts with its first user and ends a while after its last one. A read after a write of this client waits
+until the cache shows that write: decisions from an outdated cache are how one request becomes nine power cycles.
 """
 
 from __future__ import annotations
@@ -28,19 +27,19 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Resource)
 
 LINGER: Final = 5.0
-"""Seconds a picture is kept when nobody wants it: workers that come and go share one list (reliability 4.2)."""
+"""Seconds that a reflector runs without users, so that consecutive workers share one list (reliability 4.2)."""
 
 _Scope = tuple[type[Resource], str]
 _Selection = tuple[type[Resource], str, str, str]
 
 
 class _Kept:
-    """A reflector that runs, and how many want it."""
+    """A running reflector and the number of its users."""
 
-    def __init__(self, reflector: Reflector[Any]) -> None:  # Any: of whatever kind the key says
+    def __init__(self, reflector: Reflector[Any]) -> None:  # Any: of the kind in the key
         self.reflector = reflector
         self.users = 0
-        self.unwanted = anyio.Event()
+        self.unused = anyio.Event()
 
 
 class SharedReflectors:
@@ -55,15 +54,15 @@ class SharedReflectors:
         self._linger = linger
         self._kept: dict[_Selection, _Kept] = {}
         self._written: dict[_Scope, str] = {}
-        """The newest version that we wrote."""
+        """The newest resourceVersion that this client wrote."""
         self._deleted: dict[_Scope, dict[str, str]] = {}
-        """What we deleted: the name, by uid; for as long as a picture may still show it."""
+        """The objects that this client deleted, name by uid, while a cache may still show them."""
 
     @asynccontextmanager
     async def of(
         self, kind: type[T], namespace: str, *, label_selector: str = "", field_selector: str = ""
     ) -> AsyncIterator[Reflector[T]]:
-        """Want the picture of a selection for as long as the block lasts. It may not be there yet: see `synced`."""
+        """Use the reflector of a selection while the block runs. It may not have listed yet: see `synced`."""
         key = (kind, namespace, label_selector, field_selector)
         kept = self._kept.get(key)
         if kept is None:
@@ -75,7 +74,7 @@ class SharedReflectors:
                 field_selector=field_selector,
             )
             reflector = Reflector(
-                feed, self._policy, on_rewind=lambda: self._forget_writes((kind, namespace))
+                feed, self._policy, on_rewind=lambda: self._discard_writes((kind, namespace))
             )
             kept = self._kept[key] = _Kept(reflector)
             self._tasks.start_soon(self._keep, key, kept)
@@ -85,47 +84,47 @@ class SharedReflectors:
         finally:
             kept.users -= 1
             if kept.users == 0:
-                kept.unwanted.set()
+                kept.unused.set()
 
     def note_write(self, kind: type[Resource], namespace: str, resource_version: str) -> None:
-        """An object of this kind was written by us, and has this version now."""
+        """This client wrote an object of this kind, which has this resourceVersion now."""
         key = (kind, namespace)
         self._written[key] = newest(self._written.get(key, ""), resource_version)
 
     def note_deletion(self, kind: type[Resource], namespace: str, name: str, uid: str) -> None:
-        """An object of this kind was deleted by us and is gone; no version tells since when."""
+        """This client deleted an object of this kind; the server returns no resourceVersion for that."""
         scope = (kind, namespace)
         noted = self._deleted.setdefault(scope, {})
         noted[uid] = name
         for known, of in list(noted.items()):
-            if not any(kept.reflector.may_show(of, known) for kept in self._of_scope(scope)):
+            if not any(kept.reflector.may_contain(of, known) for kept in self._of_scope(scope)):
                 del noted[known]
 
     async def fresh(self, reflector: Reflector[Any], namespace: str) -> None:  # Any: of any kind
-        """Wait until the picture of a whole kind is there and shows everything that we wrote.
+        """Wait until a whole kind was listed and its cache shows everything that this client wrote.
 
-        Not for a selection: what was written to an object outside of it is never shown by it.
+        Not for a label or field selection: it never shows a write to an object outside of it.
 
         Raises:
-            Unauthorized, Forbidden, KindNotServed: it cannot be read until somebody repairs something.
+            Unauthorized, Forbidden, KindNotServed: the kind cannot be listed until an administrator changes that.
         """
         scope = (reflector.feed.kind, namespace)
         await reflector.synced()
         if version := self._written.get(scope):
-            await reflector.reached(version)
+            await reflector.wait_for_version(version)
         for uid, name in list(self._deleted.get(scope, {}).items()):
-            await reflector.without(name, uid)
+            await reflector.wait_for_deletion(name, uid)
 
     @property
     def health(self) -> Mapping[str, CacheHealth]:
-        """How each picture is kept, by what it shows."""
+        """The health of each cache, by a description of its selection."""
         return {kept.reflector.feed.description: kept.reflector.health for kept in self._kept.values()}
 
     def _of_scope(self, scope: _Scope) -> Iterator[_Kept]:
         return (kept for key, kept in self._kept.items() if key[:2] == scope)
 
-    def _forget_writes(self, scope: _Scope) -> None:
-        """The server's history went back, to before we wrote."""
+    def _discard_writes(self, scope: _Scope) -> None:
+        """The server's history was rewound to before these writes."""
         self._written.pop(scope, None)
         self._deleted.pop(scope, None)
 
@@ -133,11 +132,11 @@ class SharedReflectors:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(kept.reflector.run)
             while True:
-                await kept.unwanted.wait()
+                await kept.unused.wait()
                 await anyio.sleep(self._linger)
                 if kept.users == 0:
                     break
-                kept.unwanted = anyio.Event()
-            # No await between the count and this line: nobody can have come.
+                kept.unused = anyio.Event()
+            # No await between the count and this line: there is no new user.
             del self._kept[key]
             tasks.cancel_scope.cancel()

@@ -1,4 +1,4 @@
-"""Typed objects of one kind, as a client offers them: create, read, update, delete, and a stream of what happens."""
+"""Resources: the typed objects of one kind, with a watch and with read-your-own-writes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dpf_async._api.resource import ResourceClient
 from dpf_async._watch.stream import EventStream
+from dpf_async.errors import NotFound
 from dpf_async.models import Resource
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from dpf_async._api.codec import ObjectState
     from dpf_async._api.transport import Transport
     from dpf_async._session.reflectors import SharedReflectors
 
@@ -22,7 +24,7 @@ T = TypeVar("T", bound=Resource)
 class Resources(ResourceClient[T]):
     """The objects of one kind in one namespace. Get one from DPFClient.resource.
 
-    Whatever is written here is seen by every later look and wait of the same client (read your own writes).
+    Every later view and wait of the same client includes what is written here.
     """
 
     def __init__(
@@ -30,12 +32,12 @@ class Resources(ResourceClient[T]):
         transport: Transport,
         kind: type[T],
         namespace: str,
-        pictures: SharedReflectors,
+        reflectors: SharedReflectors,
         *,
         field_manager: str,
     ) -> None:
         super().__init__(transport, kind, namespace, field_manager=field_manager)
-        self._pictures = pictures
+        self._reflectors = reflectors
 
     async def create(self, obj: T, *, dry_run: bool = False) -> T:
         return self._noted(await super().create(obj, dry_run=dry_run), dry_run=dry_run)
@@ -43,33 +45,34 @@ class Resources(ResourceClient[T]):
     async def apply(self, obj: T, *, force: bool = True, dry_run: bool = False) -> T:
         return self._noted(await super().apply(obj, force=force, dry_run=dry_run), dry_run=dry_run)
 
-    async def _delete(self, name: str, *, uid: str | None, dry_run: bool) -> tuple[T | None, str]:
-        left, uid_of_it = await super()._delete(name, uid=uid, dry_run=dry_run)
-        if left is not None:
-            self._noted(left, dry_run=dry_run)
-        elif uid_of_it and not dry_run:
-            self._pictures.note_deletion(self.kind, self.namespace, name, uid_of_it)
-        return left, uid_of_it
+    async def latest_state(self, name: str, uid: str) -> ObjectState[T] | None:
+        """The state that the API server has now, with all clients' writes; None if there is no object of this name.
 
-    async def _patch(
-        self,
-        name: str,
-        patch: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-        subresource: str,  # Any: JSON
-    ) -> T:
-        return self._noted(await super()._patch(name, patch, subresource), dry_run=False)
+        Every later view of the same client is at least as new.
+
+        Args:
+            name: of the object.
+            uid: of the object that the cache may still show.
+        """
+        try:
+            state = await self.get_state(name)
+        except NotFound:
+            self._reflectors.note_deletion(self.kind, self.namespace, name, uid)
+            return None
+        self._reflectors.note_write(self.kind, self.namespace, state.resource_version)
+        return state
 
     def watch(
         self, *, label_selector: str = "", field_selector: str = ""
     ) -> AbstractAsyncContextManager[EventStream[T]]:
-        """What happens to the objects that match: `async with … as stream: async for event in stream`.
+        """The events of the objects that match: `async with … as stream: async for event in stream`.
 
-        The reader is first told Added for everything that stands, then Synced. The stream heals itself and ends only
-        with its block; every discontinuity is told. Readers of the same selection share one list and one watch.
+        A new reader receives Added for every existing object, then Synced. The stream reconnects by itself and ends
+        only with its block; every gap is reported. Readers of the same selection share one list and one watch.
 
         Args:
-            label_selector: as Kubernetes takes it; objects that stop matching are told as Deleted.
-            field_selector: as Kubernetes takes it; metadata.name works for every kind.
+            label_selector: a Kubernetes label selector; an object that stops matching is reported as Deleted.
+            field_selector: a Kubernetes field selector; metadata.name works for every kind.
 
         Raises:
             Unauthorized, Forbidden, KindNotServed: on entering, if the kind cannot be listed.
@@ -79,14 +82,30 @@ class Resources(ResourceClient[T]):
     @asynccontextmanager
     async def _watching(self, label_selector: str, field_selector: str) -> AsyncIterator[EventStream[T]]:
         async with (
-            self._pictures.of(
+            self._reflectors.of(
                 self.kind, self.namespace, label_selector=label_selector, field_selector=field_selector
             ) as reflector,
             EventStream(reflector) as stream,
         ):
             yield stream
 
+    async def _delete(self, name: str, *, uid: str | None, dry_run: bool) -> tuple[T | None, str]:
+        remaining, deleted_uid = await super()._delete(name, uid=uid, dry_run=dry_run)
+        if remaining is not None:
+            self._noted(remaining, dry_run=dry_run)
+        elif deleted_uid and not dry_run:
+            self._reflectors.note_deletion(self.kind, self.namespace, name, deleted_uid)
+        return remaining, deleted_uid
+
+    async def _patch(
+        self,
+        name: str,
+        patch: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        subresource: str,  # Any: JSON
+    ) -> T:
+        return self._noted(await super()._patch(name, patch, subresource), dry_run=False)
+
     def _noted(self, obj: T, *, dry_run: bool) -> T:
         if not dry_run and obj.metadata.resource_version:
-            self._pictures.note_write(self.kind, self.namespace, obj.metadata.resource_version)
+            self._reflectors.note_write(self.kind, self.namespace, obj.metadata.resource_version)
         return obj

@@ -1,56 +1,45 @@
-"""Session: what a client has while it is entered."""
+"""Session: what a client has while it is entered, and the handles, resources and streams that it makes from that."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import anyio
-
-from dpf_async._api.codec import ObjectState
-from dpf_async._api.transport import Transport
 from dpf_async._base.locks import Locks
-from dpf_async._diagnostics import compatibility
-from dpf_async._diagnostics.compatibility import Compatibility
-from dpf_async._diagnostics.permissions import Access, Role, check
-from dpf_async._diagnostics.snapshot import HostReport, take
 from dpf_async._handshakes.claim_acquisition import ClaimAcquisition
-from dpf_async._handshakes.claims import CLAIM_SELECTOR, Claims
+from dpf_async._handshakes.handshakes import Handshakes
+from dpf_async._session.caches import Caches
 from dpf_async._session.dpu_handle import DPUHandle
-from dpf_async._session.handles import ObjectCache, ObjectHandle
-from dpf_async._session.node_handle import NodeServices, Selection
-from dpf_async._session.reflectors import SharedReflectors
+from dpf_async._session.handles import ObjectHandle
+from dpf_async._session.host_streams import Hosts, MatchingHosts, health_stream, transition_stream
+from dpf_async._session.node_handle import NodeHandle
 from dpf_async._session.resources import Resources
-from dpf_async._transitions.node_join import ListenerAdapter, Site
-from dpf_async._transitions.views import (
-    BFBView,
-    DeploymentView,
-    DPUView,
-    NodeView,
-    describe,
-    describe_deployment,
-    describe_maintenance,
-    describe_object,
-)
-from dpf_async._watch.reflector import Reflector
-from dpf_async.errors import NotFound
-from dpf_async.models import BFB, DPU, DPUDeployment, DPUDevice, DPUNode, DPUNodeMaintenance, Lease, Resource
+from dpf_async._session.sources import NodeSource, ObjectSource
+from dpf_async.models import DPU, DPUNode, DPUNodeMaintenance, Lease, Resource
+
+if TYPE_CHECKING:
+    from dpf_async._api.transport import Transport
+    from dpf_async._handshakes.claims import Claims
+    from dpf_async._readers.health_stream import HealthStream
+    from dpf_async._readers.transition_stream import NodeTransitionStream
+    from dpf_async._session.reflectors import SharedReflectors
+    from dpf_async._transitions.health_transitions import Damping
 
 T = TypeVar("T", bound=Resource)
 
-_VIEWS: Mapping[type[Resource], tuple[Callable[[Any], Any], Callable[[Any], str]]] = {
-    DPU: (DPUView, describe),
-    DPUDeployment: (DeploymentView, describe_deployment),
-    BFB: (BFBView, lambda view: describe_object(view.state)),
-    DPUNodeMaintenance: (lambda state: state, describe_maintenance),
-}
-"""Kinds that have a view of their own; the others are looked at as Snapshots. Any: the type hangs on the kind."""
-
 
 class Session:
-    """Shared reflectors, the joined cache of nodes, and the handles on it. A reflector starts when it is first used."""
+    """The connection, the caches and the handshakes of one entered client.
+
+    Args:
+        transport: the connection to the API server.
+        reflectors: keep the caches up to date.
+        stack: closed when the client is left.
+        namespace: of DPF.
+        field_manager: the name under which the client writes.
+        claims: how nodes are claimed; None if they are not.
+    """
 
     def __init__(
         self,
@@ -62,150 +51,42 @@ class Session:
         field_manager: str,
         claims: Claims | None,
     ) -> None:
+        self.transport = transport
         self.reflectors = reflectors
-        self._transport = transport
-        self._stack = stack
-        self._namespace = namespace
+        self.namespace = namespace
+        self.caches = Caches(reflectors, namespace, stack)
         self._field_manager = field_manager
-        self._starting = anyio.Lock()
-        self._objects: dict[type[Resource], ObjectCache[Any, Any]] = {}  # Any: by kind
-        self._site: Site | None = None
-        self._site_reflectors: list[Reflector[Any]] = []
-        self._claims_picture: ObjectCache[Lease, Any] | None = None
-        self.node_services = NodeServices(
-            site=self.site,
-            fresh=self.fresh_site,
-            nodes=self.resource(DPUNode),
-            maintenances=self.resource(DPUNodeMaintenance),
-            locks=Locks(),
-            claimant=ClaimAcquisition(claims, self.resource(Lease), self.claims_picture) if claims else None,
-            latest=self.latest,
-            health=lambda: [reflector.health for reflector in self._site_reflectors],
+        self._handshakes = Handshakes(
+            self.resource(DPUNode),
+            self.resource(DPUNodeMaintenance),
+            Locks(),
+            ClaimAcquisition(claims, self.resource(Lease), self.caches.claims) if claims else None,
         )
 
     def resource(self, kind: type[T]) -> Resources[T]:
         return Resources(
-            self._transport, kind, self._namespace, self.reflectors, field_manager=self._field_manager
+            self.transport, kind, self.namespace, self.reflectors, field_manager=self._field_manager
         )
 
-    def handle(self, kind: type[T], name: str) -> ObjectHandle[Any]:
-        if kind is DPU:
-            return self.dpu(name)
-        _, words = _VIEWS.get(kind, (None, describe_object))
-        return ObjectHandle(
-            kind.KIND, name, picture=lambda: self.picture(kind), fresh=self.fresh, describe=words
-        )
+    def handle(self, kind: type[T], name: str) -> ObjectHandle[Any]:  # Any: the view depends on the kind
+        return self.dpu(name) if kind is DPU else ObjectHandle(name, ObjectSource(kind, self.caches))
 
     def dpu(self, name: str) -> DPUHandle:
-        return DPUHandle(name, picture=lambda: self.picture(DPU), fresh=self.fresh)
+        return DPUHandle(name, ObjectSource(DPU, self.caches), self.resource(DPU))
 
-    async def picture(self, kind: type[T]) -> ObjectCache[T, Any]:
-        """The picture of a kind, started if need be; it may not be synced yet."""
-        async with self._starting:
-            picture = self._objects.get(kind)
-            if picture is None:
-                reflector = await self._stack.enter_async_context(self.reflectors.of(kind, self._namespace))
-                view_of, _ = _VIEWS.get(kind, (_itself, None))
-                picture = self._objects[kind] = ObjectCache(reflector, view_of)
-            return picture
+    def node(self, name: str) -> NodeHandle:
+        return NodeHandle(
+            name, NodeSource(self.caches), Hosts(self.caches, name), self._handshakes, self.handle
+        )
 
-    async def site(self) -> Site:
-        """The joined picture of all hosts, started if need be; it may not be synced yet."""
-        async with self._starting:
-            if self._site is None:
-                of, enter = self.reflectors.of, self._stack.enter_async_context
-                nodes = await enter(of(DPUNode, self._namespace))
-                devices = await enter(of(DPUDevice, self._namespace))
-                dpus = await enter(of(DPU, self._namespace))
-                maintenances = await enter(of(DPUNodeMaintenance, self._namespace))
-                self._site_reflectors = [nodes, devices, dpus, maintenances]
-                self._site = Site(nodes.store, devices.store, dpus.store, maintenances.store)
-            return self._site
+    def transitions(self, label_selector: str, since: Mapping[str, Any] | None) -> NodeTransitionStream:
+        return transition_stream(self._hosts(label_selector), since)
 
-    async def claims_picture(self) -> ObjectCache[Lease, Any]:
-        """The picture of the leases that are claims, whoever's; started when one of somebody else is in the way."""
-        async with self._starting:
-            if self._claims_picture is None:
-                of = self.reflectors.of(Lease, self._namespace, label_selector=CLAIM_SELECTOR)
-                self._claims_picture = ObjectCache(await self._stack.enter_async_context(of), _itself)
-            return self._claims_picture
-
-    async def latest(self, kind: type[T], name: str, uid: str) -> ObjectState[T] | None:
-        """An object as the server has it at this moment, whoever wrote it; None if it is gone.
-
-        Whatever is looked at later is at least as new.
-
-        Args:
-            kind: of the object.
-            name: of the object.
-            uid: of the one that a look may still show.
-        """
-        try:
-            state = await self.resource(kind).get_state(name)
-        except NotFound:
-            self.reflectors.note_deletion(kind, self._namespace, name, uid)
-            return None
-        self.reflectors.note_write(kind, self._namespace, state.resource_version)
-        return state
-
-    async def fresh(self, reflector: Reflector[Any]) -> None:
-        await self.reflectors.fresh(reflector, self._namespace)
-
-    async def fresh_site(self) -> None:
-        for reflector in self._site_reflectors:
-            await self.fresh(reflector)
-
-    async def snapshot(self, name: str) -> HostReport | None:
-        """Everything known of a host; None if nothing is."""
-        site = await self.site()
-        # The same picture as the site's: one selection is kept once.
-        devices = (await self.picture(DPUDevice)).reflector.store
-        await self.fresh_site()
-        # No await from here: all of it is of one moment.
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        view = site.view(name)
-        return take(view, devices, pictures=self._site_reflectors, namespace=self._namespace, now=now)
-
-    def selection(self, label_selector: str) -> Selection:
-        """The hosts that match: the server decides which do, in a watch of its own. All, without a selector."""
-        if not label_selector:
-            return Selection()
-        selected: list[Reflector[DPUNode]] = []
-
-        @asynccontextmanager
-        async def choosing(site: Site) -> AsyncIterator[None]:
-            async with self.reflectors.of(
-                DPUNode, self._namespace, label_selector=label_selector
-            ) as reflector:
-                # Not past our own writes: one to a host outside the selection would never be seen here. Whatever a
-                # write of ours changes about who matches is told when it is known.
-                await reflector.synced()
-                membership: ListenerAdapter[DPUNode] = ListenerAdapter(
-                    lambda change: site.hub.notify(change.name, change.origin),
-                    lambda obj: site.hub.notify(obj.name, "watch"),
-                )
-                selected.append(reflector)
-                reflector.store.listen(membership)
-                try:
-                    yield
-                finally:
-                    reflector.store.unlisten(membership)
-
-        def matches(view: NodeView) -> bool:
-            store = selected[-1].store
-            return store.get(view.name) is not None or view.name in store.unreadable
-
-        return Selection(label_selector=label_selector, select=matches, beside=choosing)
+    def health_transitions(self, label_selector: str, damping: Damping) -> HealthStream:
+        return health_stream(self._hosts(label_selector), damping)
 
     async def server_version(self) -> str:
         return await self.resource(DPU).server_version()
 
-    async def check_compatibility(self) -> Compatibility:
-        return await compatibility.check(self._transport)
-
-    async def check_access(self, role: Role, operations: Iterable[str] | None) -> Access:
-        return await check(self._transport, self._namespace, role, operations)
-
-
-def _itself(state: Any) -> Any:  # Any: a ObjectState of whatever kind is its own view
-    return state
+    def _hosts(self, label_selector: str) -> Hosts:
+        return MatchingHosts(self.caches, label_selector) if label_selector else Hosts(self.caches)

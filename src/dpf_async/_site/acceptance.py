@@ -1,16 +1,18 @@
-"""Waiting until the operator has taken a site's definition over, all parts at a time, so that each can say its trouble.
+"""Wait until the operator has accepted a site: its BFBs are downloaded and its DPUDeployments are reconciled.
 
-A site is accepted when its BFBs are downloaded and every DPUDeployment is reconciled at its present generation; with no
-DPUNodes yet, that is all there is to see (dpf-facts 7.1, 13).
+A DPUDeployment is accepted when it is reconciled at its current generation; while there are no DPUNodes, the operator
+reports nothing else (dpf-facts 7.1, 13). The waits run concurrently, so that a timeout reports each late object.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-from dpf_async._base.tasks import background_tasks
+from dpf_async._base.concurrency import wait_all
 from dpf_async._readers.waits import Deadline
 from dpf_async._transitions.levels import Level
 from dpf_async._transitions.views import BFBView, DeploymentView, describe_deployment, describe_object
@@ -20,158 +22,163 @@ from dpf_async.models import BFB, DPUDeployment, Resource, known
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from dpf_async._handshakes.plain_calls import Client
     from dpf_async._readers.progress import ProgressReporter
+    from dpf_async._session.client import Client
     from dpf_async._specs import SiteSpec
+
+V = TypeVar("V")
+
+_BEING_DELETED = "is being deleted: wait until it is deleted, then apply the site again"
 
 
 async def until_accepted(
     dpf: Client, site: SiteSpec, *, timeout: float | None, reporter: ProgressReporter
 ) -> dict[str, DeploymentView]:
-    """Wait for all of it; see DPFClient.site_accepted."""
+    """Wait for all objects of a site; see DPFClient.site_accepted."""
     began = anyio.current_time()
-    waits = _Waits(dpf, Deadline(timeout), reporter)
-    bfbs = sorted({group.bfb for group in site.groups.values()})
-    left = len(bfbs) + len(site.groups)
-    over = anyio.Event()
-
-    async def wait(one: Callable[[str], Awaitable[None]], name: str) -> None:
-        nonlocal left
-        await one(name)
-        left -= 1
-        if not left:
-            over.set()
-
-    async with background_tasks() as tasks:
-        for name in bfbs:
-            tasks.start_soon(wait, waits.downloaded, name)
-        for name in site.groups:
-            tasks.start_soon(wait, waits.accepted, name)
-        await over.wait()
-    if waits.late:
+    deadline = Deadline(timeout)
+    waits: dict[tuple[str, str], Callable[[], Awaitable[BFBView | DeploymentView]]] = {}
+    for bfb in sorted({group.bfb for group in site.groups.values()}):
+        waits[BFB.KIND, bfb] = partial(until_downloaded, dpf, bfb, deadline=deadline, reporter=reporter)
+    for group in site.groups:
+        waits[DPUDeployment.KIND, group] = partial(
+            until_deployment_accepted, dpf, group, deadline=deadline, reporter=reporter
+        )
+    outcomes = await wait_all(waits)
+    if late := [*outcomes.errors.values()]:
         raise WaitTimeout(
-            "\n".join(map(str, waits.late)),
+            "\n".join(map(str, late)),
             condition="site accepted",
-            view=waits.late[0].view,
+            view=late[0].view,
             waited=anyio.current_time() - began,
         )
-    return {name: waits.views[name] for name in site.groups}
+    return {name: view for (_, name), view in outcomes.values.items() if isinstance(view, DeploymentView)}
+
+
+async def until_downloaded(
+    dpf: Client, name: str, *, deadline: Deadline, reporter: ProgressReporter
+) -> BFBView:
+    """Wait until a BFB is downloaded and can be installed.
+
+    Raises:
+        WaitTimeout: it is not yet.
+        SiteFailed: it is in phase Error, or is being deleted.
+        ObjectReplaced: it was deleted meanwhile.
+    """
+    downloaded = Level[BFBView]("downloaded", lambda view: view.ready)
+    return await _until(
+        dpf,
+        BFB,
+        name,
+        downloaded,
+        failure_of=_bfb_failure,
+        describe=lambda view: describe_object(view.state),
+        deadline=deadline,
+        reporter=reporter,
+    )
 
 
 async def until_deployment_accepted(
     dpf: Client, name: str, *, deadline: Deadline, reporter: ProgressReporter
 ) -> DeploymentView:
-    """Wait until one DPUDeployment is reconciled at its present generation.
+    """Wait until a DPUDeployment is reconciled at its current generation.
 
     Raises:
-        WaitTimeout: it says what the DPUDeployment is waiting for.
-        SiteFailed: it has a condition that only a user can do something about, or is being deleted.
+        WaitTimeout: the message says what the DPUDeployment is waiting for.
+        SiteFailed: a condition reports a failure that only a change of the description ends, or it is being deleted.
         ObjectReplaced: it was deleted meanwhile.
     """
-    waits = _Waits(dpf, deadline, reporter)
-    await waits.accepted(name)
-    if waits.late:
-        raise waits.late[0]
-    return waits.views[name]
+    accepted = Level[DeploymentView]("accepted", lambda view: view.accepted)
+    return await _until(
+        dpf,
+        DPUDeployment,
+        name,
+        accepted,
+        failure_of=_deployment_failure,
+        describe=describe_deployment,
+        deadline=deadline,
+        reporter=reporter,
+    )
 
 
-class _Waits:
-    """The waits for one site: what came true, and what was late."""
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why the operator cannot accept an object: the message after its name, and the fields of the error."""
 
-    def __init__(self, dpf: Client, deadline: Deadline, reporter: ProgressReporter) -> None:
-        self.views: dict[str, DeploymentView] = {}
-        self.late: list[WaitTimeout] = []
-        self._dpf = dpf
-        self._deadline = deadline
-        self._reporter = reporter
+    text: str
+    reason: str = ""
+    detail: str = ""
 
-    async def downloaded(self, name: str) -> None:
-        """A BFB is there and can be installed."""
-        level: Level[BFBView] = Level(
-            "downloaded", lambda view: view.ready or view.failed or view.state.terminating
+
+async def _until(
+    dpf: Client,
+    kind: type[Resource],
+    name: str,
+    level: Level[V],
+    *,
+    failure_of: Callable[[V], _Failure | None],
+    describe: Callable[[V], str],
+    deadline: Deadline,
+    reporter: ProgressReporter,
+) -> V:
+    """Wait until the level holds; raise SiteFailed as soon as there is a failure instead."""
+    subject = f"{kind.KIND} {name}"
+    decided: Level[Any] = Level(  # Any: the view of a handle depends on the kind
+        level.name, lambda view: level.holds(view) or failure_of(view) is not None
+    )
+    view: V = await reporter.wait_for(
+        dpf.handle(kind, name), decided, subject=subject, describe=describe, timeout=deadline.remaining
+    )
+    if not level.holds(view) and (failure := failure_of(view)) is not None:
+        raise SiteFailed(
+            f"{subject} {failure.text}",
+            kind=kind.KIND,
+            name=name,
+            reason=failure.reason,
+            detail=failure.detail,
+            condition=level.name,
+            view=view,
         )
-        view: BFBView | None = await self._until(BFB, name, level, lambda view: describe_object(view.state))
-        if view is None:
-            return
-        if not view.ready:
-            why = next((c.message for c in view.state.conditions if c.status == "False" and c.message), "")
-            words = (
-                "is being deleted: wait until it is gone, then define the site again"
-                if view.state.terminating
-                else f"is in phase Error: its url could not be downloaded{f' ({why})' if why else ''};"
-                " make the url reachable and delete the BFB, or name another one; then define the site again"
-            )
-            raise SiteFailed(
-                f"BFB {name} {words}",
-                kind=BFB.KIND,
-                name=name,
-                reason=str(view.phase),
-                detail=why,
-                condition=level.name,
-                view=view,
-            )
-        self._reporter.tell(f"{BFB.KIND} {name}", "downloaded")
-
-    async def accepted(self, name: str) -> None:
-        """A DPUDeployment is reconciled at its present generation."""
-        level: Level[DeploymentView] = Level(
-            "accepted", lambda view: view.accepted or view.terminating or _failure(view) is not None
-        )
-        view: DeploymentView | None = await self._until(DPUDeployment, name, level, describe_deployment)
-        if view is None:
-            return
-        if not view.accepted:
-            type_, reason, detail = _failure(view) or ("", "", "")
-            words = (
-                "is being deleted: wait until it is gone, then define the site again"
-                if view.terminating
-                else f"cannot be accepted: {type_} is False ({reason}: {detail});"
-                " change the description and define the site again"
-            )
-            raise SiteFailed(
-                f"DPUDeployment {name} {words}",
-                kind=DPUDeployment.KIND,
-                name=name,
-                reason=f"{type_} {reason}".strip(),
-                detail=detail,
-                condition=level.name,
-                view=view,
-            )
-        self.views[name] = view
-        self._reporter.tell(f"{DPUDeployment.KIND} {name}", "accepted")
-
-    async def _until(
-        self,
-        kind: type[Resource],
-        name: str,
-        level: Level[Any],  # Any: the view hangs on the kind
-        words: Callable[[Any], str],
-    ) -> Any:
-        """The view in which the level held; None if it was late."""
-        subject = f"{kind.KIND} {name}"
-        handle = self._dpf.handle(kind, name)
-        with anyio.move_on_after(self._deadline.for_a_look):
-            if await handle.look() is None:
-                self._reporter.tell(subject, "it does not exist yet")
-        try:
-            return await handle.until(
-                self._reporter.until(level, subject, words), timeout=self._deadline.left
-            )
-        except WaitTimeout as error:
-            # The others may have more to say about why nothing goes on.
-            self.late.append(error)
-            return None
+    reporter.report(subject, level.name)
+    return view
 
 
-def _failure(view: DeploymentView) -> tuple[str, str, str] | None:
-    """Type, reason and message of a condition that nobody but a user can do anything about (dpf-facts 7.3)."""
+def _bfb_failure(view: BFBView) -> _Failure | None:
+    if view.ready or not (view.failed or view.state.terminating):
+        return None
+    detail = next((c.message for c in view.state.conditions if c.status == "False" and c.message), "")
+    if view.state.terminating:
+        return _Failure(_BEING_DELETED, str(view.phase), detail)
+    cause = f" ({detail})" if detail else ""
+    text = (
+        f"is in phase Error: its url could not be downloaded{cause};"
+        " make the url reachable and delete the BFB, or name another BFB; then apply the site again"
+    )
+    return _Failure(text, str(view.phase), detail)
+
+
+def _deployment_failure(view: DeploymentView) -> _Failure | None:
+    """A failure that ends only by a change of the description (dpf-facts 7.3)."""
     generation = view.state.record.metadata.generation
-    for one in view.state.conditions:
-        if (
-            one.status == "False"
+    failed = next(
+        (
+            one
+            for one in view.state.conditions
+            if one.status == "False"
             and one.reason == known.CommonReason.FAILURE
             and one.type != known.DPUDeploymentCondition.READY
             and one.observed_generation == generation
-        ):
-            return one.type, one.reason, one.message or ""
-    return None
+        ),
+        None,
+    )
+    reason = "" if failed is None else f"{failed.type} {failed.reason}"
+    detail = "" if failed is None else failed.message or ""
+    if view.terminating:
+        return _Failure(_BEING_DELETED, reason, detail)
+    if failed is None:
+        return None
+    text = (
+        f"cannot be accepted: {failed.type} is False ({failed.reason}: {detail});"
+        " change the description and apply the site again"
+    )
+    return _Failure(text, reason, detail)

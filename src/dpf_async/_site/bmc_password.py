@@ -1,8 +1,9 @@
-"""The password of the DPUs' BMCs: written into the Secret that DPF reads, and kept what its owner says it is.
+"""The password of the DPUs' BMCs: write it into the Secret that DPF reads, and keep the Secret current.
 
-DPF reads it when it initialises a DPUDevice; from then on it knows the BMC by certificate (dpf-facts 9). The Secret is
-never read here: whoever may write it need not be allowed to (reliability 7.1). What we wrote last is remembered as a
-keyed digest. The password itself is in no log, no message, no repr and no frame of a traceback that leaves this module.
+DPF reads the password when it initializes a DPUDevice; afterwards it authenticates to the BMC with a certificate
+(dpf-facts 9). This module never reads the Secret, so it needs no permission to (reliability 7.1). To detect a change it
+keeps a keyed digest of the password that it wrote last. The password itself is in no log, message or repr, and in no
+frame of a traceback that leaves this module.
 """
 
 from __future__ import annotations
@@ -38,41 +39,41 @@ if TYPE_CHECKING:
     from dpf_async._api.resource import ResourceClient
 
 PasswordProvider = Callable[[], Awaitable[str]]
-"""Tells the password as it is now, from wherever it is kept. What it raises means that it cannot for now."""
+"""Returns the current password, for example from a vault. Any exception means that it is not available now."""
 
-EVERY: Final = 60.0
-"""Seconds between two questions to the provider. Source: Carbide's own (dpf-facts 9)."""
+REFRESH_INTERVAL: Final = 60.0
+"""Seconds between two calls of the provider. Source: Carbide's own interval (dpf-facts 9)."""
 
-ANYWAY: Final = 600.0
-"""Seconds after which the same password is written once more: a Secret that somebody deleted or overwrote is healed
-(chosen; the write of what is there already changes nothing on the server)."""
+REWRITE_INTERVAL: Final = 600.0
+"""Seconds after which an unchanged password is written again, which restores a Secret that another client deleted or
+overwrote (chosen; applying an unchanged object changes nothing on the server)."""
 
 _BASE: Final = 1.0
 _CAP: Final = 60.0
-"""Seconds of backoff, the first step and the most (chosen: a vault that restarts is asked within the minute)."""
+"""Seconds of backoff, first and maximum (chosen: after a restart of the vault the next call is within a minute)."""
 
 _LIMIT: Final = 1024
-"""Characters; chosen: far more than any BMC takes, and far less than what a Secret could hold."""
+"""Characters; chosen: far above what any BMC accepts, and far below what a Secret can contain."""
 
-_PASSING: Final = (PasswordUnavailable, ConnectionFailed, ServerError, TooManyRequests, Unauthorized)
-"""Failures that pass by themselves, or when a token is renewed; every other one is for a person."""
+_TRANSIENT: Final = (PasswordUnavailable, ConnectionFailed, ServerError, TooManyRequests, Unauthorized)
+"""Failures that end without a change of configuration, or when a token is renewed; the others need a person."""
 
 
 class Password:
-    """A password, which shows itself in no repr, no text and no pickle. It may be none at all; ask `usable`."""
+    """A password that is not shown by repr, str or pickle. It may be invalid: `usable` checks it."""
 
     __slots__ = ("_bytes", "_problem")
 
     def __init__(self, password: object) -> None:
-        # Nothing is raised here: the password would be in the frame.
+        # Raises nothing: the password would be in the frame.
         self._problem = _problem(password)
         self._bytes = b"" if self._problem else str(password).encode()
 
     def usable(self) -> Self:
-        """Itself, if a BMC could take it.
+        """Return self if a BMC could accept this password.
 
         Raises:
-            UsageError: it is no text, or empty, or far too long. It is not in the message.
+            UsageError: it is not text, is empty, or is too long. The message does not contain it.
         """
         if self._problem:
             raise UsageError(f"the BMC password {self._problem}; nothing was sent")
@@ -83,11 +84,11 @@ class Password:
         return manifests.bmc_secret(self._bytes)
 
     def digest(self, key: bytes) -> bytes:
-        """What tells it from another without being it."""
+        """A keyed hash, by which two passwords are compared without storing either."""
         return hmac.digest(key, self._bytes, "sha256")
 
     def is_in(self, text: str) -> bool:
-        """Whether it is said in a text, as it is or as a Secret encodes it."""
+        """Whether a text contains the password, in plain or as a Secret encodes it."""
         return self._bytes.decode() in text or Secret.encoded(self._bytes) in text
 
     def __repr__(self) -> str:
@@ -98,7 +99,7 @@ class Password:
 
 
 def _problem(password: object) -> str:
-    """What is wrong with it, in words that do not have it in them."""
+    """What is invalid about a password, without repeating it; empty if it is valid."""
     if not isinstance(password, str):
         return f"is of type {type(password).__name__}, not str"
     if not password.strip():
@@ -108,37 +109,37 @@ def _problem(password: object) -> str:
     try:
         password.encode()
     except UnicodeEncodeError:
-        return "has characters that UTF-8 has not"
+        return "has characters that UTF-8 cannot encode"
     return ""
 
 
 async def write_password(to: ResourceClient[Secret], password: Password) -> None:
-    """Create the Secret or change what is in it.
+    """Create the Secret, or change its content.
 
     Raises:
-        Forbidden: we may not; it takes "create" and "patch" on this one Secret (deploy/rbac.yaml).
-        APIError, ConnectionFailed: it could not be written, or it is not known whether it was.
+        Forbidden: the client lacks "create" or "patch" on this one Secret (deploy/rbac.yaml).
+        APIError, ConnectionFailed: the write failed, or its outcome is unknown.
     """
     try:
-        # Whoever else wrote it: what BMCs take is not a matter of field managers.
+        # Forced: the correct password does not depend on which field manager wrote the Secret before.
         await to.apply(password.secret(), force=True)
     except DPFError as error:
-        failure = _cleared(error, password)
+        failure = _without_password(error, password)
     else:
         return
-    # Raised here, with neither cause nor frames: in those of the request, its body is a local variable.
+    # Raised without cause and frames: the frames of the request have its body in a local variable.
     raise failure.with_traceback(None)
 
 
-def _cleared(error: DPFError, password: Password) -> DPFError:
+def _without_password(error: DPFError, password: Password) -> DPFError:
     error.__cause__ = error.__context__ = None
-    told = [str(error), *getattr(error, "__notes__", ())]
+    texts = [str(error), *getattr(error, "__notes__", ())]
     if isinstance(error, APIError):
-        told += [error.server_message, *map(str, error.causes)]
-    if not any(password.is_in(text) for text in told):
+        texts += [error.server_message, *map(str, error.causes)]
+    if not any(password.is_in(text) for text in texts):
         return error
-    # A webhook that repeats what it refuses.
-    message = f"PATCH Secret {known.BMC_PASSWORD_SECRET}: refused with words that have the password in them"
+    # An admission webhook can repeat the rejected value in its message.
+    message = f"PATCH Secret {known.BMC_PASSWORD_SECRET}: rejected with a message that contains the password"
     if not isinstance(error, APIError):
         return type(error)(message)
     cleared = type(error)(
@@ -157,12 +158,13 @@ def _cleared(error: DPFError, password: Password) -> DPFError:
 
 @dataclass(frozen=True, slots=True)
 class PasswordHealth:
-    """How the Secret is kept.
+    """Whether the Secret is current.
 
     Attributes:
-        state: "current": it has what the provider said last; "failing": it may not, and is tried again.
+        state: "current": the Secret has the password that the provider returned last; "failing": it may be outdated;
+            the write is retried.
         reason: what fails, without the password; empty if nothing does.
-        failures: how often in a row it failed.
+        failures: consecutive failures.
         writes: how often the Secret was written in this scope.
     """
 
@@ -173,31 +175,31 @@ class PasswordHealth:
 
 
 class BMCPassword(anyio.AsyncContextManagerMixin):
-    """Keeps the Secret with the BMC password what the provider says, while the block runs. See DPFClient.bmc_password.
+    """Keeps the Secret with the BMC password current while the block runs; see DPFClient.bmc_password.
 
     Args:
-        to: where it is written.
-        provider: tells the password.
-        every: seconds between two questions.
-        chance: for the jitter of the backoff.
+        secrets_client: returns the client for Secrets, once the DPFClient is entered.
+        provider: returns the password.
+        every: seconds between two calls of the provider.
+        rng: for the jitter of the interval and the backoff.
     """
 
     def __init__(
         self,
-        to: Callable[[], ResourceClient[Secret]],
+        secrets_client: Callable[[], ResourceClient[Secret]],
         provider: PasswordProvider,
         *,
-        every: float = EVERY,
-        chance: Random | None = None,
+        every: float = REFRESH_INTERVAL,
+        rng: Random | None = None,
     ) -> None:
         if not every > 0:
             raise UsageError(f"every must be a number of seconds above 0, not {every!r}")
-        self._to = to
+        self._secrets_client = secrets_client
         self._provider = provider
         self._every = every
-        self._chance = chance or Random()  # noqa: S311  jitter
-        self._backoff = Backoff(base=_BASE, cap=_CAP, reset=0.0, chance=self._chance)
-        self._one_at_a_time = anyio.Lock()
+        self._rng = rng or Random()  # noqa: S311  jitter
+        self._backoff = Backoff(base=_BASE, cap=_CAP, reset=0.0, jitter=self._rng)
+        self._lock = anyio.Lock()
         self._key = secrets.token_bytes(32)
         self._last: bytes | None = None
         self._last_written = 0.0
@@ -205,7 +207,7 @@ class BMCPassword(anyio.AsyncContextManagerMixin):
 
     @property
     def health(self) -> PasswordHealth:
-        """How the Secret is kept, at this moment."""
+        """Whether the Secret is current now."""
         return self._health
 
     @asynccontextmanager
@@ -216,44 +218,44 @@ class BMCPassword(anyio.AsyncContextManagerMixin):
             yield self
 
     async def refresh(self) -> None:
-        """Ask the provider now, and return when the Secret has what it says: for whoever has just rotated it.
+        """Call the provider now, and return when the Secret has its password; to be called after a rotation.
 
         Raises:
-            PasswordUnavailable: the provider could not tell it.
-            UsageError: what it told is no password.
-            APIError, ConnectionFailed: it could not be written. The scope goes on, and tries again.
+            PasswordUnavailable: the provider raised an exception.
+            UsageError: it returned an invalid password.
+            APIError, ConnectionFailed: the Secret could not be written. The scope remains active and retries.
         """
-        async with self._one_at_a_time:
-            await self._once()
+        async with self._lock:
+            await self._refresh_once()
 
     async def _keep(self) -> None:
         while True:
-            # Replicas that started together do not ask together for ever.
-            await anyio.sleep(self._every * self._chance.uniform(0.9, 1.1))
+            # Jitter, so that replicas that started together do not stay synchronized.
+            await anyio.sleep(self._every * self._rng.uniform(0.9, 1.1))
             await self._until_current()
 
     async def _until_current(self) -> None:
         while True:
-            async with self._one_at_a_time:
+            async with self._lock:
                 try:
-                    await self._once()
-                except _PASSING as error:
+                    await self._refresh_once()
+                except _TRANSIENT as error:
                     at_least = error.retry_after if isinstance(error, APIError) else 0.0
                 else:
                     return
-            # Also before a scope is entered: a worker that starts while the vault does waits for it.
+            # Applies also on entry: a worker that starts before the vault is available waits for it.
             await anyio.sleep(self._backoff.next(at_least=at_least))
 
-    async def _once(self) -> None:
+    async def _refresh_once(self) -> None:
         try:
-            password = await self._told()
+            password = await self._fetch()
             digest = password.digest(self._key)
             now = anyio.current_time()
             same = self._last is not None and hmac.compare_digest(digest, self._last)
-            if same and now - self._last_written < ANYWAY:
+            if same and now - self._last_written < REWRITE_INTERVAL:
                 self._succeeded(self._health.writes)
                 return
-            await write_password(self._to(), password)
+            await write_password(self._secrets_client(), password)
         except DPFError as error:
             self._failed(str(error))
             raise
@@ -262,16 +264,16 @@ class BMCPassword(anyio.AsyncContextManagerMixin):
         self._last, self._last_written = digest, now
         self._succeeded(self._health.writes + 1)
 
-    async def _told(self) -> Password:
+    async def _fetch(self) -> Password:
         kind = ""
         try:
             password = Password(await self._provider())
-        except Exception as error:  # noqa: BLE001  the caller's code: whatever it raises, it has no password for us
+        except Exception as error:  # noqa: BLE001  the caller's code may raise anything
             kind = type(error).__name__
         if kind:
-            # Its type and no more: what a vault's client says may have in it what it was asked for.
+            # Only the type: the message of a vault's client may contain the password.
             raise PasswordUnavailable(
-                f"the provider of the BMC password raised {kind}; the Secret stays as it is"
+                f"the provider of the BMC password raised {kind}; the Secret is unchanged"
             )
         return password.usable()
 

@@ -1,6 +1,6 @@
-"""Two states of an object held against each other, field by field; what may hold passwords is not shown. Pure.
+"""Compare two states of an object field by field, without showing values that may contain passwords. Pure.
 
-A field may hold passwords if its model keeps it out of its repr: settings of bf.cfg, files, values of helm charts.
+A field may contain passwords if its model excludes it from its repr: settings of bf.cfg, files, values of Helm charts.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ JSON = Any  # a value as it is on the wire
 
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _SHOWN: Final = 200
-"""Characters of a value that a message shows (chosen: two lines of a terminal). The data has all of it."""
+"""Characters of a value that a message shows (chosen: two lines of a terminal). The attributes have all of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldDifference:
-    """A field in which an object is not as it is described.
+    """A field in which an object differs from its description.
 
     Attributes:
         path: such as "spec.dpus.bfb" or "spec.nvconfig[0].parameters[2]".
         present: the value on the server, as JSON; None if there is none.
-        wanted: the value it would have; None if none.
-        secret: it may hold passwords, so neither value is here. They differ.
+        wanted: the value that it should have; None if none.
+        secret: the values may contain passwords, so neither is included; they differ.
     """
 
     path: str
@@ -41,19 +41,19 @@ class FieldDifference:
 
     def __str__(self) -> str:
         if self.secret:
-            return f"{self.path}: differs (not shown: it may hold passwords)"
-        return f"{self.path}: it has {_words(self.present)}, asked for is {_words(self.wanted)}"
+            return f"{self.path}: differs (not shown: it may contain passwords)"
+        return f"{self.path}: the value is {_shown(self.present)}, wanted is {_shown(self.wanted)}"
 
 
 def field_differences(
     present: Resource, wanted: Resource, *, additions: bool = True
 ) -> tuple[FieldDifference, ...]:
-    """In which fields of spec the two are not the same, with the API server's defaults filled in.
+    """Return the fields of spec in which the two differ, with the API server's defaults filled in.
 
     Args:
         present: as it is on the server.
         wanted: as it is described, or as the server would store it.
-        additions: what `present` has beside what is asked for in spec counts, too, as far as the model knows the field.
+        additions: also report fields that only `present` has, if the model knows them.
     """
     (spec,) = (field for field in fields_of(type(present)) if field.wire_name == "spec")
     before, after = as_stored(present)["spec"], as_stored(wanted)["spec"]
@@ -67,16 +67,16 @@ def _walk(
 ) -> Iterator[FieldDifference]:
     if before == after:
         return
-    # One that is absent is compared as an empty one, so that all that is ever shown is single values.
-    if _are(dict, before, after):
+    # An absent mapping or list is compared as an empty one, so that only single values are ever shown.
+    if _both_are(dict, before, after):
         before, after = before or {}, after or {}
         for key in sorted(before.keys() | after.keys()):
             known, inner, hidden = _inside(shape, key)
             if not known and key not in after:
-                continue  # a newer server's own: nobody could have asked for it
-            there = f"{path}.{key}" if _PLAIN_KEY.fullmatch(key) else f'{path}["{key}"]'
-            yield from _walk(inner, there, before.get(key), after.get(key), secret=secret or hidden)
-    elif _are(list, before, after):
+                continue  # a field of a newer server, which no description can contain
+            inner_path = f"{path}.{key}" if _PLAIN_KEY.fullmatch(key) else f'{path}["{key}"]'
+            yield from _walk(inner, inner_path, before.get(key), after.get(key), secret=secret or hidden)
+    elif _both_are(list, before, after):
         before, after = before or [], after or []
         items = shape.items if shape is not None else None
         for position in range(max(len(before), len(after))):
@@ -88,14 +88,14 @@ def _walk(
         yield FieldDifference(path, _without_credentials(before), _without_credentials(after))
 
 
-def _are(kind: type[dict[Any, Any] | list[Any]], before: JSON, after: JSON) -> bool:
-    """Both are such a thing and not empty, or one is and the other is not there."""
+def _both_are(kind: type[dict[Any, Any] | list[Any]], before: JSON, after: JSON) -> bool:
+    """Whether both are of this type, or one is and the other is absent; and not all are empty."""
     sides = [side for side in (before, after) if side is not None]
     return all(isinstance(side, kind) for side in sides) and any(sides)
 
 
 def _inside(shape: Shape | None, key: str) -> tuple[bool, Shape | None, bool]:
-    """What is under a key: whether the model knows it, its shape, and whether its model keeps it out of its repr."""
+    """For a key: whether the model knows it, its shape, and whether the model excludes it from its repr."""
     if shape is None:
         return True, None, False
     if isinstance(shape.type, type) and issubclass(shape.type, Wire):
@@ -107,7 +107,7 @@ def _inside(shape: Shape | None, key: str) -> tuple[bool, Shape | None, bool]:
 
 
 def _without_credentials(value: JSON) -> JSON:
-    """A URL without user, password and query, which is where people put tokens."""
+    """A URL without user, password and query, which may contain tokens."""
     if not isinstance(value, str) or "://" not in value:
         return value
     try:
@@ -119,9 +119,9 @@ def _without_credentials(value: JSON) -> JSON:
     return urlunsplit((parts.scheme, user + host, parts.path, "…" if parts.query else "", ""))
 
 
-def _words(value: JSON) -> str:
+def _shown(value: JSON) -> str:
     if value is None:
-        return "nothing"
-    # JSON in ASCII: nothing that another hand has put into an object can move a cursor.
+        return "absent"
+    # ASCII JSON: values that other clients wrote cannot contain terminal control sequences.
     text = json.dumps(value).replace("\\u2026", "…")
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

@@ -1,7 +1,7 @@
-"""Labels: what a labeler says about hosts and DPUs, selectors made of it, and labels that are not as they should be.
+"""Labels of hosts and DPUs from a labeler, selectors built from the same labels, and verification of labels.
 
-DPF finds hosts and devices by their labels, and follows when they change: a host that a group's selector does not
-match any more loses its DPUs (dpf-facts 7.1). So they come from one place, for the objects and for the selectors.
+DPF selects hosts and devices by their labels and reacts when they change: it deletes the DPUs of a host that the
+selector of a group no longer matches (dpf-facts 7.1). Therefore objects and selectors get their labels from one source.
 """
 
 from __future__ import annotations
@@ -18,40 +18,41 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from dpf_async._api.resource import ResourceClient
+    from dpf_async._session.client import Client
     from dpf_async._specs import DeviceSpec, HostSpec, SiteSpec
 
 T = TypeVar("T", bound=Resource)
 
 
 class ResourceLabeler(Protocol):
-    """Says which labels objects have. Each answer is a pure function of its arguments."""
+    """Decides which labels objects have. Each method is a pure function of its arguments."""
 
     def node_labels(self, group: str) -> Mapping[str, str]:
-        """Labels of the DPUNodes of a group, the same for all of them: the group's selector is made of them."""
+        """Labels that all DPUNodes of a group have; the group's selector consists of them."""
 
     def node_context_labels(self, host: HostSpec) -> Mapping[str, str]:
-        """Labels of one DPUNode beside those: what its owner wants to know of it. No selector has them."""
+        """Additional labels of one DPUNode, for its owner's use. No selector contains them."""
 
     def device_labels(self, host: HostSpec, device: DeviceSpec) -> Mapping[str, str]:
-        """Labels of a DPUDevice. The operator copies them to the DPU when it makes it."""
+        """Labels of a DPUDevice. The operator copies them to the DPU when it creates it."""
 
     def dpu_label_selector(self) -> str:
-        """Selects, among all DPUs, those that are labelled by this labeler; as Kubernetes takes it."""
+        """A label selector for the DPUs that this labeler labelled, in Kubernetes' syntax."""
 
     def owns(self, key: str) -> bool:
-        """Whether a label of this key can only be this labeler's, or an earlier version's: it may be taken away."""
+        """Whether only this labeler or an earlier version of it sets this key, so that it may remove the label."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelMismatch:
-    """One label that is not as it should be.
+    """One label that differs from the wanted one.
 
     Attributes:
         object: such as "DPUNode node-1".
         key: of the label.
-        present: its value; None if it is not there.
-        wanted: the value it should have; None if it should not be there.
-        repaired: it was made as wanted.
+        present: its value; None if the object does not have it.
+        wanted: the value that it should have; None if the object should not have the label.
+        repaired: verification has corrected it.
     """
 
     object: str
@@ -66,22 +67,23 @@ class LabelMismatch:
 
 
 def label_host(host: HostSpec, group: str, labeler: ResourceLabeler) -> HostSpec:
-    """The host with the labels that a labeler gives it, beside those it has.
+    """Return the host with the labels of a labeler added.
 
     Args:
         host: what the site explorer found.
         group: the group it belongs to.
-        labeler: says the labels.
+        labeler: decides the labels.
 
     Raises:
-        UsageError: two of them contradict each other.
+        UsageError: two sources give one label different values.
     """
-    words = f"DPUNode {host.name}"
-    labels = _united(words, host.labels, labeler.node_labels(group), labeler.node_context_labels(host))
+    labels = _union(
+        f"DPUNode {host.name}", host.labels, labeler.node_labels(group), labeler.node_context_labels(host)
+    )
     devices = tuple(
         device.model_copy(
             update={
-                "labels": _united(
+                "labels": _union(
                     f"DPUDevice {device.name}", device.labels, labeler.device_labels(host, device)
                 )
             }
@@ -92,14 +94,14 @@ def label_host(host: HostSpec, group: str, labeler: ResourceLabeler) -> HostSpec
 
 
 def label_site(site: SiteSpec, labeler: ResourceLabeler) -> SiteSpec:
-    """The site with selectors made of a labeler's labels: each group selects the hosts that are labelled as its own.
+    """Return the site with selectors from a labeler: each group selects the hosts that have the labels of that group.
 
     Raises:
-        UsageError: a selector that is there already contradicts it.
+        UsageError: an existing selector has another value for one of the labels.
     """
     groups = {
         name: group.model_copy(
-            update={"node_labels": _united(f"group {name}", group.node_labels, labeler.node_labels(name))}
+            update={"node_labels": _union(f"group {name}", group.node_labels, labeler.node_labels(name))}
         )
         for name, group in site.groups.items()
     }
@@ -107,26 +109,21 @@ def label_site(site: SiteSpec, labeler: ResourceLabeler) -> SiteSpec:
 
 
 def selector_of(labels: Mapping[str, str]) -> str:
-    """The label selector for objects that have all of these labels, as Kubernetes takes it."""
+    """A label selector for objects that have all of these labels, in Kubernetes' syntax."""
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
-class Client(Protocol):
-    """What verification needs."""
-
-    def resource(self, kind: type[T]) -> ResourceClient[T]:
-        """Typed objects of one kind."""
-
-
-async def verify(
+async def verify_labels(
     dpf: Client, host: HostSpec, *, owned: Callable[[str], bool] | None, repair: bool
 ) -> tuple[LabelMismatch, ...]:
-    """Compare the labels of a host's objects with those it should have; see DPFClient.verify_labels."""
+    """Compare the labels of a host's objects with the wanted ones; see DPFClient.verify_labels."""
     found: list[LabelMismatch] = []
     for device in host.devices:
-        found += await _verify(dpf.resource(DPUDevice), device.name, device.labels, owned, repair=repair)
-    # The node last: its labels are what has DPUs come and go.
-    found += await _verify(dpf.resource(DPUNode), host.name, host.labels, owned, repair=repair)
+        found += await _verify_object(
+            dpf.resource(DPUDevice), device.name, device.labels, owned, repair=repair
+        )
+    # The node last: DPF creates and deletes DPUs by its labels.
+    found += await _verify_object(dpf.resource(DPUNode), host.name, host.labels, owned, repair=repair)
     wanted = {device.name.lower(): device.labels for device in host.devices}
     of_host = f"{known.DPUNODE_NAME_LABEL}={host.name}"
     for dpu in (await dpf.resource(DPU).list(label_selector=of_host)).items:
@@ -135,7 +132,7 @@ async def verify(
     return tuple(found)
 
 
-async def _verify(
+async def _verify_object(
     objects: ResourceClient[T],
     name: str,
     wanted: Mapping[str, str],
@@ -148,7 +145,7 @@ async def _verify(
             present = await objects.get(name)
         except NotFound as error:
             error.add_note(
-                f"{objects.kind.KIND} {name} was never registered, or is gone: create_dpu_node makes it"
+                f"{objects.kind.KIND} {name} was never registered, or was deleted: create_dpu_node creates it"
             )
             raise
         found = list(_mismatches(present, wanted, owned))
@@ -167,26 +164,28 @@ async def _verify(
 def _mismatches(
     present: Resource, wanted: Mapping[str, str], owned: Callable[[str], bool] | None
 ) -> Iterator[LabelMismatch]:
-    words, labels = f"{present.KIND} {present.name}", present.metadata.labels
+    subject, labels = f"{present.KIND} {present.name}", present.metadata.labels
     for key, value in wanted.items():
         if labels.get(key) != value:
-            yield LabelMismatch(words, key, labels.get(key), value)
+            yield LabelMismatch(subject, key, labels.get(key), value)
     for key in sorted(labels.keys() - wanted.keys()):
         if owned is not None and owned(key):
-            yield LabelMismatch(words, key, labels[key], None)
+            yield LabelMismatch(subject, key, labels[key], None)
 
 
 def _as_repaired(one: LabelMismatch) -> LabelMismatch:
     return LabelMismatch(one.object, one.key, one.present, one.wanted, repaired=True)
 
 
-def _united(words: str, *parts: Mapping[str, str]) -> dict[str, str]:
-    united: dict[str, str] = {}
+def _union(subject: str, *parts: Mapping[str, str]) -> dict[str, str]:
+    union: dict[str, str] = {}
     for part in parts:
         for key, value in part.items():
-            if united.setdefault(key, value) != value:
-                raise UsageError(f"{words}: label {key} is to be both {united[key]!r} and {value!r}")
-    return united
+            if union.setdefault(key, value) != value:
+                raise UsageError(
+                    f"{subject}: label {key} has two different values: {union[key]!r} and {value!r}"
+                )
+    return union
 
 
 def _quoted(value: str | None) -> str:

@@ -1,6 +1,6 @@
-"""From descriptions to the objects that are created. Pure.
+"""Build the Kubernetes objects of a site and of its hosts from their descriptions. Pure.
 
-Which objects, and in which order they have to exist: dpf-facts 7.1 and 13 (methods 1 and 2).
+Which objects exist, and in which order they are created: dpf-facts 7.1 and 13 (methods 1 and 2).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def bmc_secret(password: bytes) -> Secret:
 
 
 def immutable_objects(site: SiteSpec) -> list[Resource]:
-    """BFBs and DPUFlavors: what is there is used, and must be what was asked for."""
+    """The BFBs and DPUFlavors, which cannot change: an existing one is used, and must be equal to its description."""
     return [
         *(BFB(metadata=ObjectMeta(name=name), spec=spec) for name, spec in site.bfbs.items()),
         *(DPUFlavor(metadata=ObjectMeta(name=name), spec=spec) for name, spec in site.flavors.items()),
@@ -72,7 +72,7 @@ def immutable_objects(site: SiteSpec) -> list[Resource]:
 
 
 def applied_objects(site: SiteSpec) -> list[Resource]:
-    """Everything else, in the order in which it is needed: networks, interfaces, services, and the groups last."""
+    """All other objects in the order of their dependencies: networks, interfaces, services, groups."""
     objects: list[Resource] = [
         DPUServiceNAD(metadata=ObjectMeta(name=name), spec=spec) for name, spec in site.networks.items()
     ]
@@ -123,7 +123,7 @@ def deployment(name: str, group: GroupSpec, site: SiteSpec) -> DPUDeployment:
                         name_suffix=group.suffix,
                         dpu_node_selector=LabelSelector(match_labels=group.node_labels),
                         dpu_device_selector=_selector(group.device_labels),
-                        **_said(
+                        **_non_empty(
                             dpu_cluster_selector=group.cluster_labels, dpu_annotations=group.dpu_annotations
                         ),
                     ),
@@ -131,7 +131,7 @@ def deployment(name: str, group: GroupSpec, site: SiteSpec) -> DPUDeployment:
             ),
             services={site.name_of(name): _refs(name, group, site) for name in group.services},
             service_chains=chains,
-            **_said(revision_history_limit=group.revisions),
+            **_non_empty(revision_history_limit=group.revisions),
         ),
     )
 
@@ -153,7 +153,7 @@ def device(spec: DeviceSpec) -> DPUDevice:
 
 
 def node(name: str, devices: Sequence[DeviceSpec], labels: Mapping[str, str]) -> DPUNode:
-    """The DPUNode of a host, rebooted from outside: Carbide alone reboots hosts."""
+    """The DPUNode of a host, with external reboots: only Carbide reboots hosts."""
     return DPUNode(
         metadata=ObjectMeta(name=name, labels=dict(labels)),
         spec=DPUNodeSpec(
@@ -190,7 +190,7 @@ def _refs(name: str, group: GroupSpec, site: SiteSpec) -> ServiceRefs:
     return ServiceRefs(
         service_template=name,
         service_configuration=name,
-        **_said(depends_on=tuple(ServiceDependency(name=service) for service in needed)),
+        **_non_empty(depends_on=tuple(ServiceDependency(name=service) for service in needed)),
     )
 
 
@@ -198,8 +198,8 @@ def _selector(labels: Mapping[str, str]) -> LabelSelector | None:
     return LabelSelector(match_labels=labels) if labels else None
 
 
-def _said(**fields: Any) -> dict[str, Any]:  # Any: values of fields
-    """Those fields that say something: an empty list or map is left out of what we own on the server."""
+def _non_empty(**fields: Any) -> dict[str, Any]:  # Any: values of fields
+    """The fields that have a value; an empty list or map is omitted, so that this client does not own the field."""
     return {name: value for name, value in fields.items() if value}
 
 

@@ -1,7 +1,7 @@
-"""The plan of a site: what defining it would do to each object, found out without changing anything.
+"""The plan of a site: what applying the site file would do to each object, computed without changing anything.
 
-The server itself says what would come of it: everything is sent as a dry run, so that its defaults, its rules and the
-ownership of fields count as they will when it is done (Kubernetes API concepts, "Dry-run" and "Server-Side Apply").
+Every write is sent to the API server as a dry run, so that the plan accounts for its defaulting, its validation and
+the ownership of fields (Kubernetes API concepts, "Dry-run" and "Server-Side Apply").
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from dpf_async.models import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from dpf_async._hosts.registration import Writes
+    from dpf_async._session.client import Client
     from dpf_async._specs import SiteSpec
 
 PlannedAction = Literal["create", "change", "unchanged", "refused", "left over"]
-"""What would happen to an object."""
+"""What applying the site would do to an object."""
 
 ACTIONS: Final[tuple[PlannedAction, ...]] = get_args(PlannedAction)
 _TO: Final = {"create": "to create", "change": "to change"}
 
 CREATE_ONLY: Final[tuple[type[Resource], ...]] = (BFB, DPUFlavor)
-"""What is there is used, and must be what was asked for: these never change (dpf-facts 1.3, 13)."""
+"""Kinds that cannot change: an existing object is used, and must be equal to its description (dpf-facts 1.3, 13)."""
 
 KINDS: Final[tuple[type[Resource], ...]] = (
     *CREATE_ONLY,
@@ -49,7 +49,7 @@ KINDS: Final[tuple[type[Resource], ...]] = (
     DPUServiceConfiguration,
     DPUDeployment,
 )
-"""What a site's definition consists of."""
+"""The kinds of objects that describe a site."""
 
 _OWNER: Final = re.compile(r'conflicts? with "([^"]+)"')
 """Source: Kubernetes' structured-merge-diff, the message of a conflict's cause."""
@@ -60,18 +60,19 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class PlannedObject:
-    """One object of a site, and what would happen to it.
+    """One object of a site, and what applying the site would do to it.
 
     Attributes:
         kind: such as "DPUDeployment".
         name: metadata.name.
-        action: "create"; "change": the differences would be made so; "unchanged"; "refused": it cannot be made so, and
-            `reason` says why; "left over": an earlier definition made it, and this one does not name it. It stays.
-        differences: the fields that are not as described.
-        reason: why it is refused.
-        owners: other field managers, such as "kubectl", that own fields which differ.
+        action: "create"; "change": the differing fields would be written; "unchanged"; "refused": the object cannot get
+            the described values, for `reason`; "left over": an earlier version of the site created it, and this one
+            does not name it. A left-over object is not modified.
+        differences: the fields that differ from the description.
+        reason: why the change is refused.
+        owners: other field managers, such as "kubectl", that own differing fields.
         terminating: it is being deleted.
-        causes: the single rules that refuse it, as the server told them.
+        causes: the rules that the object violates, as reported by the server.
     """
 
     kind: str
@@ -87,8 +88,8 @@ class PlannedObject:
         return "\n    ".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        why = f": {self.reason}" if self.reason else ""
-        yield f"{self.action:10} {self.kind} {self.name}{why}"
+        reason = f": {self.reason}" if self.reason else ""
+        yield f"{self.action:10} {self.kind} {self.name}{reason}"
         yield from map(str, self.differences)
         if self.owners:
             yield f"owned by field manager {', '.join(self.owners)}"
@@ -96,21 +97,21 @@ class PlannedObject:
 
 @dataclass(frozen=True, slots=True)
 class SitePlan:
-    """What `create_initialization_objects` would do with a site. Its text is for a person, `to_dict` for a program.
+    """What `create_initialization_objects` would do for a site. `str()` is for people, `to_dict` for programs.
 
     Attributes:
-        objects: every object of the definition, in the order in which they are made, then those left over.
+        objects: every object of the site in the order of creation, then the left-over objects.
     """
 
     objects: tuple[PlannedObject, ...]
 
     def of(self, *actions: PlannedAction) -> tuple[PlannedObject, ...]:
-        """The objects to which this would happen: `plan.of("create", "change")`."""
+        """The objects with one of these actions: `plan.of("create", "change")`."""
         return tuple(one for one in self.objects if one.action in actions)
 
     @property
     def changes_nothing(self) -> bool:
-        """Everything is there as described."""
+        """Whether every object exists as described."""
         return not self.of("create", "change", "refused")
 
     def to_dict(self) -> dict[str, Any]:  # Any: JSON
@@ -127,52 +128,53 @@ class SitePlan:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An object as it is to be, and the plan for it.
+    """A described object and the plan for it.
 
     Attributes:
-        wanted: the object.
+        wanted: the object as described.
         planned: the plan.
-        takes_back: a field is owned by another method of ours, such as update_dpu_deployment_bfb: a manager of our name
-            all the same, but not the one that applies (Kubernetes, "Server-Side Apply", managers).
+        force: apply with force, because another method of this client owns a differing field, such as
+            update_dpu_deployment_bfb: the manager has this client's name but another operation than Apply (Kubernetes,
+            "Server-Side Apply", managers).
     """
 
     wanted: Resource
     planned: PlannedObject
-    takes_back: bool = False
+    force: bool = False
 
 
-async def steps_of(to: Writes, site: SiteSpec) -> tuple[list[Step], tuple[PlannedObject, ...]]:
-    """The steps that define a site, in the order in which objects are needed; and what is left over.
+async def plan_steps(dpf: Client, site: SiteSpec) -> tuple[list[Step], tuple[PlannedObject, ...]]:
+    """Return the steps that apply a site, in the order of dependencies, and the left-over objects.
 
     Raises:
-        DecodeError: an object of the site's is there and cannot be read.
-        NotFound: the site has a wish about DPF's own configuration, and there is none.
-        APIError, ConnectionFailed: it could not be found out.
+        DecodeError: an object of the site exists and cannot be decoded.
+        NotFound: the site sets operator_bfcfg, and there is no DPFOperatorConfig.
+        APIError, ConnectionFailed: a read or a dry run failed.
     """
     objects = [*manifests.immutable_objects(site), *manifests.applied_objects(site)]
     named = {(wanted.KIND, wanted.name) for wanted in objects}
-    present = await _present(to, named)
-    steps = [await _step(to, wanted, present.get((wanted.KIND, wanted.name))) for wanted in objects]
+    present = await _existing(dpf, named)
+    steps = [await _step(dpf, wanted, present.get((wanted.KIND, wanted.name))) for wanted in objects]
     if site.operator_bfcfg is False:
-        steps.append(await _own_bfcfg(to))
-    return steps, tuple(_left_over(to, (obj for key, obj in present.items() if key not in named)))
+        steps.append(await _bfcfg_step(dpf))
+    return steps, tuple(_left_over(dpf, (obj for key, obj in present.items() if key not in named)))
 
 
-async def plan_of(to: Writes, site: SiteSpec) -> SitePlan:
-    """The plan of a site; see DPFClient.plan_site."""
-    steps, left_over = await steps_of(to, site)
+async def plan_site(dpf: Client, site: SiteSpec) -> SitePlan:
+    """Plan a site; see DPFClient.plan_site."""
+    steps, left_over = await plan_steps(dpf, site)
     return SitePlan((*(step.planned for step in steps), *left_over))
 
 
-async def _present(to: Writes, named: set[Key]) -> dict[Key, Resource]:
-    """Everything of a site's kinds that is there."""
+async def _existing(dpf: Client, named: set[Key]) -> dict[Key, Resource]:
+    """All existing objects of the kinds of a site."""
     present: dict[Key, Resource] = {}
     for kind in KINDS:
-        found = await to.resource(kind).list()
+        found = await dpf.resource(kind).list()
         for broken in found.undecodable:
             if (kind.KIND, broken.name) in named:
                 raise DecodeError(
-                    f"{kind.KIND} {broken.name} cannot be read, so it cannot be compared: {broken.error};"
+                    f"{kind.KIND} {broken.name} cannot be decoded, so it cannot be compared: {broken.error};"
                     " repair or delete it first",
                     kind=kind.KIND,
                     name=broken.name,
@@ -181,29 +183,29 @@ async def _present(to: Writes, named: set[Key]) -> dict[Key, Resource]:
     return present
 
 
-async def _step(to: Writes, wanted: Resource, present: Resource | None) -> Step:
+async def _step(dpf: Client, wanted: Resource, present: Resource | None) -> Step:
     if present is not None and present.terminating:
-        words = "it is being deleted: wait until it is gone, or use another name"
-        planned = PlannedObject(wanted.KIND, wanted.name, "refused", reason=words, terminating=True)
+        reason = "it is being deleted: wait until it is deleted, or use another name"
+        planned = PlannedObject(wanted.KIND, wanted.name, "refused", reason=reason, terminating=True)
         return Step(wanted, planned)
     if isinstance(wanted, CREATE_ONLY):
-        return Step(wanted, await _planned_creation(to, wanted, present))
-    return await _applied(to, wanted, present)
+        return Step(wanted, await _plan_creation(dpf, wanted, present))
+    return await _apply_step(dpf, wanted, present)
 
 
-async def _planned_creation(to: Writes, wanted: Resource, present: Resource | None) -> PlannedObject:
+async def _plan_creation(dpf: Client, wanted: Resource, present: Resource | None) -> PlannedObject:
     if present is not None:
-        return compared(wanted, present)
+        return plan_existing(wanted, present)
     try:
-        await to.resource(type(wanted)).create(wanted, dry_run=True)
+        await dpf.resource(type(wanted)).create(wanted, dry_run=True)
     except Invalid as error:
         return _refused(wanted, error)
     return PlannedObject(wanted.KIND, wanted.name, "create")
 
 
-def compared(wanted: Resource, present: Resource) -> PlannedObject:
-    """The plan for an object that never changes, and is there already."""
-    # The operator may complete a BFB, as older ones did its fileName; nobody can complete a DPUFlavor.
+def plan_existing(wanted: Resource, present: Resource) -> PlannedObject:
+    """The plan for an existing object of a kind that cannot change."""
+    # The operator may complete a BFB, as older releases did with fileName; a DPUFlavor is never completed.
     differences = field_differences(present, wanted, additions=not isinstance(wanted, BFB))
     if not differences:
         return PlannedObject(wanted.KIND, wanted.name, "unchanged")
@@ -216,8 +218,8 @@ def compared(wanted: Resource, present: Resource) -> PlannedObject:
     )
 
 
-async def _applied(to: Writes, wanted: Resource, present: Resource | None) -> Step:
-    objects = to.resource(type(wanted))
+async def _apply_step(dpf: Client, wanted: Resource, present: Resource | None) -> Step:
+    objects = dpf.resource(type(wanted))
     owners: tuple[str, ...] = ()
     try:
         try:
@@ -234,12 +236,12 @@ async def _applied(to: Writes, wanted: Resource, present: Resource | None) -> St
         return Step(wanted, PlannedObject(wanted.KIND, wanted.name, "unchanged"))
     others = tuple(owner for owner in owners if owner != objects.field_manager)
     planned = PlannedObject(wanted.KIND, wanted.name, "change", differences, owners=others)
-    return Step(wanted, planned, takes_back=bool(owners) and not others)
+    return Step(wanted, planned, force=bool(owners) and not others)
 
 
 def _owners(error: Conflict) -> tuple[str, ...]:
     found = [match[1] for cause in error.causes if (match := _OWNER.search(cause.message))]
-    return tuple(dict.fromkeys(found or ["of somebody else"]))
+    return tuple(dict.fromkeys(found or ["unknown"]))
 
 
 def _refused(wanted: Resource, error: Invalid, present: Resource | None = None) -> PlannedObject:
@@ -251,15 +253,15 @@ def _refused(wanted: Resource, error: Invalid, present: Resource | None = None) 
             for one in field_differences(present, wanted, additions=False)
             if one.path.startswith(fields) or any(field.startswith(one.path) for field in fields)
         )
-    why = "; ".join(map(str, error.causes)) or error.server_message or str(error)
+    reason = "; ".join(map(str, error.causes)) or error.server_message or str(error)
     return PlannedObject(
-        wanted.KIND, wanted.name, "refused", differences, reason=why, causes=tuple(error.causes)
+        wanted.KIND, wanted.name, "refused", differences, reason=reason, causes=tuple(error.causes)
     )
 
 
-async def _own_bfcfg(to: Writes) -> Step:
-    """Have the operator use its own bf.cfg template, as Carbide does (dpf-facts 12.1)."""
-    config = await to.resource(DPFOperatorConfig).get(known.OPERATOR_CONFIG_NAME)
+async def _bfcfg_step(dpf: Client) -> Step:
+    """Make the operator use its own bf.cfg template, as Carbide does (dpf-facts 12.1)."""
+    config = await dpf.resource(DPFOperatorConfig).get(known.OPERATOR_CONFIG_NAME)
     template = config.spec.provisioning_controller.bf_cfg_template_config_map
     if not template:
         return Step(config, PlannedObject(config.KIND, config.name, "unchanged"))
@@ -268,12 +270,12 @@ async def _own_bfcfg(to: Writes) -> Step:
     return Step(config, PlannedObject(config.KIND, config.name, "change", (difference,)))
 
 
-def _left_over(to: Writes, others: Iterable[Resource]) -> Iterator[PlannedObject]:
-    """Those that we have made: the server remembers who wrote an object; there is no other trace (dpf-facts 7.1)."""
+def _left_over(dpf: Client, others: Iterable[Resource]) -> Iterator[PlannedObject]:
+    """Objects that this client created; only the managed fields record that (dpf-facts 7.1)."""
     for obj in others:
         if obj.metadata.owner_references or known.OWNED_BY_DPUDEPLOYMENT_LABEL in obj.metadata.labels:
-            continue  # made of a DPUDeployment, by DPF
-        ours = to.resource(type(obj)).field_manager
+            continue  # created by DPF for a DPUDeployment
+        ours = dpf.resource(type(obj)).field_manager
         fields: list[dict[str, Any]] = (obj.metadata.model_extra or {}).get("managedFields", [])
         if any(entry.get("manager") == ours and not entry.get("subresource") for entry in fields):
             yield PlannedObject(obj.KIND, obj.name, "left over", terminating=obj.terminating)

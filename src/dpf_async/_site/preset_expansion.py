@@ -1,6 +1,6 @@
-"""Presets in a site file, put in the place of their names. What is written beside a name is merged over it.
+"""Replace the presets that a site file names by their descriptions. Keys next to `preset` are merged over it.
 
-Works on YAML as it was read, before anything is checked: what a preset yields is checked like what a person wrote.
+Works on the YAML before validation, so that the output of presets is validated like any other YAML.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from dpf_async.models.wire import Wire
 PRESET: Final = "preset"
 WITH: Final = "with"
 ANY: Final = "*"
-"""Stands for any key in a place."""
+"""Matches any key in a place."""
 
 Place = tuple[str | int, ...]
-YAML = Any  # what a document has in it
+YAML = Any  # the content of a document
 Preset = Callable[..., Any]
 
 PLACES: Final[Mapping[tuple[str, ...], Mapping[str, Preset]]] = {
@@ -39,35 +39,37 @@ PLACES: Final[Mapping[tuple[str, ...], Mapping[str, Preset]]] = {
     },
     ("groups", ANY, "chains"): {"chains": presets.chains},
 }
-"""Which presets can be named where."""
+"""The presets that each place of a site file accepts."""
 
 
-class Mistake(NamedTuple):
-    """Something wrong with a preset: which, where exactly, and what."""
+class PresetProblem(NamedTuple):
+    """A problem of one preset: the place of the preset, the place of the problem, and a description."""
 
     preset: Place
     place: Place
     problem: str
 
 
-def expanded(content: YAML) -> tuple[YAML, list[Mistake]]:
-    """The document with every preset in place, and what is wrong with those that are not."""
-    mistakes: list[Mistake] = []
+def expand_presets(content: YAML) -> tuple[YAML, list[PresetProblem]]:
+    """Return the document with its presets expanded, and the problems of those that could not be expanded."""
+    problems: list[PresetProblem] = []
 
     def expand(known: Mapping[str, Preset], one: YAML, where: Place) -> YAML:
         try:
             return _expand(one, known)
-        except _Wrong as error:
-            mistakes.extend(Mistake(where, (*where, *place), problem) for place, problem in error.problems)
+        except _InvalidPreset as error:
+            problems.extend(
+                PresetProblem(where, (*where, *place), problem) for place, problem in error.problems
+            )
             return one
 
     for place, known in PLACES.items():
         content = _at(content, place, (), partial(expand, known))
-    return content, mistakes
+    return content, problems
 
 
-class _Wrong(Exception):
-    """Mistakes in one preset, with their places in it."""
+class _InvalidPreset(Exception):
+    """Problems of one preset, with their places in it."""
 
     def __init__(self, *problems: tuple[Place, str]) -> None:
         super().__init__()
@@ -75,7 +77,7 @@ class _Wrong(Exception):
 
 
 def _at(content: YAML, place: tuple[str, ...], where: Place, change: Callable[[YAML, Place], YAML]) -> YAML:
-    """A copy in which everything at a place is changed."""
+    """A copy in which `change` was applied to everything at a place."""
     if not place:
         return change(content, where)
     if not isinstance(content, dict):
@@ -88,31 +90,35 @@ def _at(content: YAML, place: tuple[str, ...], where: Place, change: Callable[[Y
 
 
 def _expand(content: YAML, known: Mapping[str, Preset]) -> YAML:
-    # An interface may be called "preset": then what is under the name is a mapping.
+    # An interface may be named "preset"; the value is a mapping then.
     if not isinstance(content, dict) or not isinstance(name := content.get(PRESET), str):
         return content
     if name not in known:
-        raise _Wrong(((PRESET,), f"there is no preset {name} here, only {', '.join(sorted(known))}"))
+        raise _InvalidPreset(((PRESET,), f"there is no preset {name} here, only {', '.join(sorted(known))}"))
     value = _as_yaml(_call(known[name], content.get(WITH)))
-    over = {key: said for key, said in content.items() if key not in {PRESET, WITH}}
+    over = {key: given for key, given in content.items() if key not in {PRESET, WITH}}
     if isinstance(value, dict):
         return presets.merged(value, over)
     if over:
-        raise _Wrong(*(((key,), f"nothing can be said beside the preset {name}") for key in over))
+        raise _InvalidPreset(
+            *(((key,), f"the preset {name} accepts no keys except {PRESET} and {WITH}") for key in over)
+        )
     return value
 
 
 def _call(preset: Preset, arguments: YAML) -> Any:
     arguments = {} if arguments is None else arguments
     if not isinstance(arguments, dict):
-        raise _Wrong(((WITH,), "must be a mapping"))
+        raise _InvalidPreset(((WITH,), "must be a mapping"))
     names = {
         to_camel(parameter.name): parameter.name
         for parameter in inspect.signature(preset).parameters.values()
         if parameter.kind is not parameter.VAR_KEYWORD
     }
     if unknown := [key for key in arguments if key not in names]:
-        raise _Wrong(*(((WITH, key), f"unknown key; there are {', '.join(names)}") for key in unknown))
+        raise _InvalidPreset(
+            *(((WITH, key), f"unknown key; known are {', '.join(names)}") for key in unknown)
+        )
     checked = validate_call(config=ConfigDict(hide_input_in_errors=True))(preset)
     try:
         return checked(**{names[key]: value for key, value in arguments.items()})
@@ -122,11 +128,11 @@ def _call(preset: Preset, arguments: YAML) -> Any:
             key, *inside = one["loc"]
             missing = one["type"] == "missing_keyword_only_argument"
             problems.append(((WITH, to_camel(str(key)), *inside), "is required" if missing else one["msg"]))
-        raise _Wrong(*problems) from None
+        raise _InvalidPreset(*problems) from None
 
 
 def _as_yaml(value: Any) -> YAML:
-    """A description as a file has it."""
+    """A description in the form of a site file."""
     if isinstance(value, Wire):
         return value.to_wire()
     if isinstance(value, BaseModel):

@@ -1,5 +1,7 @@
-"""What the pictures mean: views, levels to wait for, and transitions between what a reader was told and what is true.
+"""Views of DPF's objects, levels to wait for, and transitions between two views. Pure: no I/O.
 
-Reading order: view (what is true of a DPU and of a node), levels (questions asked of views), transitions and derive
-(what changed between two views), hub (who waits for what), site (joins the pictures of the kinds). No I/O anywhere.
+Reading order: views (frozen states of DPUs and hosts), levels (conditions on views), transitions and derive (the
+differences between two views), checkpoint (what a stream has yielded, as JSON), health and health_transitions (problems
+of DPUs, with damping), node_join (joins the stores of four kinds into views of hosts), hub (notifies waits and
+streams).
 """

@@ -1,7 +1,21 @@
-"""What changed between two states of a node: pure, and the only place where a difference gets its meaning.
+"""Derives the transitions between two states of a host. Pure.
 
-`before` is what one reader was last told, None if nothing; `after` is what is true now, None if nothing is. Either is a
-view, or what is remembered of one.
+`before` is the state that was last reported to one reader, `after` the current one; None means that the host does not
+exist. Either is a view, or the part of it that a checkpoint contains.
+
+| difference | transitions, in this order |
+| --- | --- |
+| DPUNode deleted, created, or another uid | NodeGone, NodeAppeared |
+| DPUNode: conditions | ConditionChanged |
+| DPU deleted | DPUGone |
+| DPU created, or another uid | DPUAppeared, or DPUReplaced |
+| DPU: deletionTimestamp set, phase, conditions | DPUTerminating, PhaseChanged, ConditionChanged |
+| DPUDevice, DPUNodeMaintenance: conditions | ConditionChanged |
+| hold of another maintenance, or none | NodeEffectReleased, NodeEffectHeld |
+| reboot request | ExternalRebootDone, ExternalRebootRequired |
+
+Each difference yields one transition. After NodeAppeared, DPUAppeared and DPUReplaced, every condition of the new
+object is reported as added. DPUDevices and DPUNodeMaintenances that are deleted yield no transition.
 """
 
 from __future__ import annotations
@@ -9,8 +23,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from dpf_async._transitions.checkpoint import Remembered, RememberedObject, conditions_of
-from dpf_async._transitions.phases import possibly_skipped
+from dpf_async._transitions.checkpoint import CheckpointNode, CheckpointObject, conditions_of
+from dpf_async._transitions.phases import phases_between
 from dpf_async._transitions.transitions import (
     ConditionChanged,
     DPUAppeared,
@@ -37,17 +51,16 @@ if TYPE_CHECKING:
 
 def derive(
     name: str,
-    before: NodeView | Remembered | None,
-    after: NodeView | Remembered | None,
+    before: NodeView | CheckpointNode | None,
+    after: NodeView | CheckpointNode | None,
     *,
     contiguous: bool = True,
 ) -> Iterator[Transition]:
-    """What happened to the node of this name and everything that refers to it.
+    """Yield the transitions of the host of this name, in the order of the table above.
 
-    Deletions come first, then what is new, then what changed, and the two questions last: by then the reader knows
-    everything they are about.
+    Requests (hold and reboot) come last: the reader has received the state of every object that they refer to.
     """
-    was, now = _known(name, before), _known(name, after)
+    was, now = _host(name, before), _host(name, after)
     yield from _node(name, was.node, now.node, contiguous=contiguous)
     for dpu_name, dpu in was.dpus.items():
         if dpu_name not in now.dpus:
@@ -60,22 +73,22 @@ def derive(
             if same is not None and same.uid != one.uid:
                 same = None
             yield from _conditions(name, same, one, contiguous=contiguous)
-    yield from _questions(name, was, now, contiguous=contiguous)
+    yield from _requests(name, was, now, contiguous=contiguous)
 
 
 def derive_dpu(
     before: DPUView | None, after: DPUView | None, *, contiguous: bool = True
 ) -> Iterator[Transition]:
-    """What happened to a DPU name: its incarnations are never mixed."""
-    known = after if after is not None else before
-    if known is not None:
+    """Yield the transitions of one DPU. States of different uids are never compared."""
+    dpu = after if after is not None else before
+    if dpu is not None:
         was = None if before is None else _of_dpu(before)
         now = None if after is None else _of_dpu(after)
-        yield from _dpu(known.node, was, now, contiguous=contiguous)
+        yield from _dpu(dpu.node, was, now, contiguous=contiguous)
 
 
 class _Object(NamedTuple):
-    """What is compared of one object. Its conditions are in the lists that it has: the very same list is no change."""
+    """The compared parts of one object. If both tuples of conditions are identical objects, no condition changed."""
 
     kind: str
     name: str
@@ -86,8 +99,8 @@ class _Object(NamedTuple):
     terminating: bool = False
 
 
-class _Known(NamedTuple):
-    """What is compared of a node and everything that refers to it; objects by name."""
+class _Host(NamedTuple):
+    """The compared parts of a host and every object that refers to it; objects by name."""
 
     node: _Object | None
     dpus: Mapping[str, _Object]
@@ -97,26 +110,23 @@ class _Known(NamedTuple):
     reboot: bool
 
 
-_NOTHING = _Known(None, {}, {}, {}, None, reboot=False)
+_ABSENT = _Host(None, {}, {}, {}, None, reboot=False)
 
 
-def _known(name: str, state: NodeView | Remembered | None) -> _Known:
+def _host(name: str, state: NodeView | CheckpointNode | None) -> _Host:
     if state is None:
-        return _NOTHING
-    if isinstance(state, Remembered):
-        return _Known(
-            None if state.node is None else _remembered(DPUNode.KIND, name, state.node),
-            {name: _remembered(DPU.KIND, name, one) for name, one in state.dpus.items()},
-            {name: _remembered(DPUDevice.KIND, name, one) for name, one in state.devices.items()},
-            {
-                name: _remembered(DPUNodeMaintenance.KIND, name, one)
-                for name, one in state.maintenances.items()
-            },
+        return _ABSENT
+    if isinstance(state, CheckpointNode):
+        return _Host(
+            None if state.node is None else _recorded(DPUNode.KIND, name, state.node),
+            {name: _recorded(DPU.KIND, name, one) for name, one in state.dpus.items()},
+            {name: _recorded(DPUDevice.KIND, name, one) for name, one in state.devices.items()},
+            {name: _recorded(DPUNodeMaintenance.KIND, name, one) for name, one in state.maintenances.items()},
             state.hold,
             state.reboot,
         )
     node, hold = state.node, state.hold
-    return _Known(
+    return _Host(
         None if node is None else _Object(DPUNode.KIND, node.name, node.uid, node.conditions),
         {dpu.name: _of_dpu(dpu) for dpu in state.dpus},
         {one.name: _Object(DPUDevice.KIND, one.name, one.uid, one.conditions) for one in state.devices},
@@ -141,7 +151,7 @@ def _of_dpu(dpu: DPUView) -> _Object:
     )
 
 
-def _remembered(kind: str, name: str, one: RememberedObject) -> _Object:
+def _recorded(kind: str, name: str, one: CheckpointObject) -> _Object:
     return _Object(
         kind, name, one.uid, conditions_of(one), phase=DPUPhase(one.phase), terminating=one.terminating
     )
@@ -185,12 +195,12 @@ def _dpu(node: str, was: _Object | None, now: _Object | None, *, contiguous: boo
             before=was.phase,
             after=now.phase,
             contiguous=contiguous,
-            possibly_skipped=None if contiguous else possibly_skipped(was.phase, now.phase),
+            phases_between=None if contiguous else phases_between(was.phase, now.phase),
         )
     yield from _conditions(node, was, now, contiguous=contiguous)
 
 
-def _questions(name: str, was: _Known, now: _Known, *, contiguous: bool) -> Iterator[Transition]:
+def _requests(name: str, was: _Host, now: _Host, *, contiguous: bool) -> Iterator[Transition]:
     if was.hold is not None and (now.hold is None or now.hold[0] != was.hold[0]):
         yield NodeEffectReleased(node=name, maintenance=was.hold[1], contiguous=contiguous)
     if now.hold is not None and (was.hold is None or was.hold[0] != now.hold[0]):
@@ -228,7 +238,7 @@ def _by_type(conditions: Iterable[ConditionRecord]) -> dict[str, ConditionRecord
 
 
 def _same(was: ConditionRecord, now: ConditionRecord) -> bool:
-    # The message is left out: "install task 42% complete" is progress, and the view has it.
+    # The message is not compared: "install task 42% complete" is progress, which the view contains.
     return (
         was.status == now.status
         and was.reason == now.reason

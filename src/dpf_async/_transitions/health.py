@@ -1,7 +1,7 @@
-"""What is wrong with a DPU, and whether its host can be used: frozen values, read from one view. Pure.
+"""Health: the problems of a DPU, and whether its host can be used, as frozen values read from one view. Pure.
 
-Health has aspects, such as the phase, or the critical services. About each at most one problem stands at a time. What
-nobody can say at the moment is a problem of its own, HealthUnknown: it makes nothing good, and nothing bad.
+Health has aspects, such as the phase or the critical services; each aspect has at most one problem at a time. An aspect
+whose state cannot be determined has the problem HealthUnknown, which makes a host neither usable nor unusable.
 
 Source: dpf-facts 2.3 (conditions), 11 (what moves a DPU out of Ready), requirement flow 5.
 """
@@ -30,33 +30,34 @@ class NotReadyBecause(StrEnum):
     """Why a DPU is not in phase Ready."""
 
     PROVISIONING = "provisioning"
-    """It is on its way to its first Ready."""
+    """It has not been Ready yet."""
     NODE_EFFECT = "node effect"
     """It was Ready and is in Node Effect.
 
-    The requirement reads this as "critical services are down" (flow 5.2). The operator of v26.4 does it when a
-    disruptive service or chain was *changed*, and stays there until the node effect was applied: with a hold, until
-    somebody releases it. By both readings the host is not to be used, from this moment on.
+    The requirement interprets this as "critical services are down" (flow 5.2). The operator of v26.4 enters the phase
+    when a disruptive service or chain was *changed*, and remains in it until the node effect was applied: with a hold,
+    until a client releases it. In both interpretations the host must not be used from now on.
     """
     RETURNING = "returning"
-    """It was Ready and is on its way back there, for new labels or after a Node Effect. Nobody is asked."""
+    """It was Ready and returns to Ready, for new labels or after Node Effect, without a request to a client."""
     FAILED = "failed"
-    """Phase Error: only making it anew helps."""
+    """Phase Error: it must be reprovisioned."""
     TERMINATING = "terminating"
-    """Its deletion was asked for."""
+    """It is being deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DPUProblem:
-    """What all problems of a DPU have.
+    """Base of all problems of a DPU.
 
     Attributes:
         node: name of its DPUNode.
         dpu: its name.
-        uid: its identity.
-        reason: of the condition that says most about it; empty if none does.
-        message: its message.
-        flaps: how often this aspect of the DPU came and went since this reader was last told of it.
+        uid: its uid.
+        reason: of the condition that explains the problem best; empty if no condition does.
+        message: of the same condition.
+        flaps: times that this aspect changed to a state other than the reported one and back, since the last report to
+            this reader.
     """
 
     node: str
@@ -68,14 +69,14 @@ class DPUProblem:
 
     @property
     def aspect(self) -> str:
-        """What of the DPU it is about: "phase", the type of a condition, or "readable"."""
+        """The aspect with the problem: "phase", the type of a condition, or "readable"."""
         raise NotImplementedError
 
     def __str__(self) -> str:
-        said = ": ".join(part for part in (self.reason, self.message) if part)
-        return f"DPU {self.dpu} {self._what()}{f' ({said})' if said else ''}"
+        detail = ": ".join(part for part in (self.reason, self.message) if part)
+        return f"DPU {self.dpu} {self._describe()}{f' ({detail})' if detail else ''}"
 
-    def _what(self) -> str:
+    def _describe(self) -> str:
         raise NotImplementedError
 
 
@@ -84,8 +85,8 @@ class DPUNotReady(DPUProblem):
     """A DPU is not in phase Ready, or is being deleted.
 
     Attributes:
-        why: the kind of reason. Phases that pass while it stays the same are told by `transitions()` only.
-        phase: the phase it was in when this was told.
+        why: the kind of reason. Phase changes with the same reason are reported by `transitions()` only.
+        phase: the phase at the time of the report.
     """
 
     why: NotReadyBecause
@@ -95,32 +96,32 @@ class DPUNotReady(DPUProblem):
     def aspect(self) -> str:
         return PHASE
 
-    def _what(self) -> str:
+    def _describe(self) -> str:
         return f"is in {f'phase {self.phase}' if self.phase else 'no phase'}, {self.why}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubeNodeNotReady(DPUProblem):
-    """The DPU's Node in the DPUCluster is not ready. Its phase stays Ready; condition Ready is False."""
+    """The Node of the DPU in the DPUCluster is not ready. The phase remains Ready; condition Ready is False."""
 
     @property
     def aspect(self) -> str:
         return known.DPUCondition.READY
 
-    def _what(self) -> str:
+    def _describe(self) -> str:
         return "is not ready as a Node of its DPUCluster"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CriticalServicesDown(DPUProblem):
-    """Pods of services that are labelled critical do not run. The phase stays Ready."""
+    """Pods of critical services do not run. The phase remains Ready."""
 
     @property
     def aspect(self) -> str:
         return _Operational.CRITICAL_PODS_READY
 
-    def _what(self) -> str:
-        return "does not run all its critical services"
+    def _describe(self) -> str:
+        return "does not run all of its critical services"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,15 +132,15 @@ class NonCriticalServicesDown(DPUProblem):
     def aspect(self) -> str:
         return _Operational.NON_CRITICAL_PODS_READY
 
-    def _what(self) -> str:
-        return "does not run all its other services"
+    def _describe(self) -> str:
+        return "does not run all of its other services"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationalConditionFalse(DPUProblem):
     """Another operational condition is False: interfaces, chains, problems of the Node, or one of a newer release.
 
-    `type` is the condition's; the summary OperationalReady only where no other condition explains it.
+    `type` is the type of the condition. The summary OperationalReady is reported only where no other one explains it.
     """
 
     type: str
@@ -148,16 +149,16 @@ class OperationalConditionFalse(DPUProblem):
     def aspect(self) -> str:
         return self.type
 
-    def _what(self) -> str:
-        return f"says that {self.type} is False"
+    def _describe(self) -> str:
+        return f"reports {self.type} False"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthUnknown(DPUProblem):
-    """Nobody can say at the moment.
+    """The state of an aspect cannot be determined at the moment.
 
-    `about` is the type of a condition that is Unknown or was not reported yet, or "readable" where the DPU itself
-    cannot be read.
+    `about` is the type of a condition that is Unknown or was not reported yet, or "readable" if the DPU cannot be
+    decoded.
     """
 
     about: str
@@ -166,8 +167,8 @@ class HealthUnknown(DPUProblem):
     def aspect(self) -> str:
         return self.about
 
-    def _what(self) -> str:
-        return "cannot be read" if self.about == READABLE else f"says nothing certain about {self.about}"
+    def _describe(self) -> str:
+        return "cannot be read" if self.about == READABLE else f"does not report the status of {self.about}"
 
 
 HealthProblem = (
@@ -178,13 +179,13 @@ HealthProblem = (
     | OperationalConditionFalse
     | HealthUnknown
 )
-"""One thing that is wrong with one DPU."""
+"""One problem of one DPU."""
 
 _Disabling = DPUNotReady | KubeNodeNotReady | CriticalServicesDown
 """Problems with which a host cannot be used."""
 
 _ESSENTIAL: Final = frozenset((PHASE, known.DPUCondition.READY, _Operational.CRITICAL_PODS_READY))
-"""Aspects that must be known to be good before a host is used."""
+"""Aspects that must be determined, without a problem, for a DPU to be usable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +193,7 @@ class DPUHealth:
     """The health of one DPU.
 
     Attributes:
-        aspects: the problem with each aspect that can be spoken of, None where it is good; the gravest first.
+        aspects: the problem of each aspect that applies in this phase, None if it has none; the most severe first.
     """
 
     node: str
@@ -204,17 +205,17 @@ class DPUHealth:
 
     @property
     def problems(self) -> tuple[HealthProblem, ...]:
-        """What is wrong, the gravest first."""
+        """The problems, the most severe first."""
         return tuple(problem for problem in self.aspects.values() if problem is not None)
 
     @property
     def healthy(self) -> bool:
-        """Nothing is wrong, and nothing is unknown."""
+        """No aspect has a problem, and none is unknown."""
         return not self.problems
 
     @property
     def usable(self) -> bool | None:
-        """Ready, with its Node and its critical services; None where that is not known."""
+        """Ready, with its Node and its critical services up; None if that cannot be determined."""
         if any(isinstance(problem, _Disabling) for problem in self.aspects.values()):
             return False
         good = {aspect for aspect, problem in self.aspects.items() if problem is None}
@@ -223,16 +224,16 @@ class DPUHealth:
 
 @dataclass(frozen=True, slots=True)
 class NodeHealth:
-    """The health of a host: of all its DPUs.
+    """The health of a host: the health of all its DPUs.
 
     Attributes:
         node: name of the DPUNode.
-        uid: of the DPUNode; empty if there is none.
+        uid: of the DPUNode; empty if it does not exist.
         dpus: its DPUs, by name.
         missing: devices that it lists and that have no DPU.
-        terminating: its deletion was asked for.
-        usable: every device has a DPU and every DPU can be used; None where that is not known. What a stream or a
-            monitor says is what it last told, and does not become None again.
+        terminating: it is being deleted.
+        usable: every device has a DPU and every DPU is usable; None if that cannot be determined. In values of a stream
+            or a monitor it is the last reported value, which does not become None again.
     """
 
     node: str
@@ -244,21 +245,23 @@ class NodeHealth:
 
     @property
     def problems(self) -> tuple[HealthProblem, ...]:
-        """What is wrong with its DPUs."""
+        """The problems of its DPUs."""
         return tuple(problem for dpu in self.dpus for problem in dpu.problems)
 
     @property
     def healthy(self) -> bool:
-        """It can be used, nothing is wrong, and nothing is unknown."""
+        """It is usable, and no aspect of its DPUs has a problem or is unknown."""
         return self.usable is True and not self.problems
 
     def __str__(self) -> str:
-        word = {True: "can be used", False: "cannot be used", None: "is not known to be usable"}[self.usable]
+        usable = {True: "can be used", False: "cannot be used", None: "is not known to be usable"}[
+            self.usable
+        ]
         reasons = [str(problem) for problem in self.problems]
         reasons += [f"DPUDevice {device} has no DPU" for device in self.missing]
         if self.terminating:
             reasons.append("it is being deleted")
-        return f"DPUNode {self.node} {word}{': ' + '; '.join(reasons) if reasons else ''}"
+        return f"DPUNode {self.node} {usable}{': ' + '; '.join(reasons) if reasons else ''}"
 
 
 @overload
@@ -274,9 +277,11 @@ def health_of(view: DPUView | NodeView) -> DPUHealth | NodeHealth: ...
 
 
 def health_of(view: DPUView | NodeView) -> DPUHealth | NodeHealth:
-    """What can be said of the health of a DPU, or of a host, from one view of it."""
+    """Return the health of a DPU, or of a host, from one view of it."""
     if isinstance(view, DPUView):
-        return DPUHealth(view.node, view.name, view.uid, view.phase, view.device, _aspects(_problems(view)))
+        return DPUHealth(
+            view.node, view.name, view.uid, view.phase, view.device, MappingProxyType(dict(_problems(view)))
+        )
     unreadable = {obj.uid: obj for obj in view.unreadable if obj.kind is DPU}
     dpus = [health_of(dpu) for dpu in view.dpus if dpu.uid not in unreadable]
     last_read = {dpu.uid: health_of(dpu) for dpu in view.dpus if dpu.uid in unreadable}
@@ -287,10 +292,10 @@ def health_of(view: DPUView | NodeView) -> DPUHealth | NodeHealth:
         phase, device = (before.phase, before.device) if before is not None else (DPUPhase(""), "")
         dpus.append(DPUHealth(view.name, obj.name, uid, phase, device, MappingProxyType(aspects)))
     dpus.sort(key=lambda dpu: dpu.dpu)
-    carried = {dpu.device.lower() for dpu in dpus}
-    # A DPU that never could be read may be any device's.
+    with_dpu = {dpu.device.lower() for dpu in dpus}
+    # A DPU that could never be decoded may belong to any device.
     certain = all(dpu.device for dpu in dpus)
-    missing = tuple(name for name in view.device_names if name.lower() not in carried) if certain else ()
+    missing = tuple(name for name in view.device_names if name.lower() not in with_dpu) if certain else ()
     return NodeHealth(
         node=view.name,
         uid=view.uid,
@@ -304,15 +309,15 @@ def health_of(view: DPUView | NodeView) -> DPUHealth | NodeHealth:
 def node_usable(
     uid: str, dpus: Iterable[DPUHealth], missing: Iterable[str], *, terminating: bool
 ) -> bool | None:
-    """Whether a host can be used: no unless it exists, with a usable DPU for every device."""
-    answers = {dpu.usable for dpu in dpus}
-    if not uid or terminating or any(True for _ in missing) or not answers or False in answers:
+    """Whether a host can be used: it exists, is not being deleted, and has a usable DPU for every device."""
+    usable = {dpu.usable for dpu in dpus}
+    if not uid or terminating or any(True for _ in missing) or not usable or False in usable:
         return False
-    return None if None in answers else True
+    return None if None in usable else True
 
 
 def same_problem(one: HealthProblem | None, other: HealthProblem | None) -> bool:
-    """Whether two values speak of the same: messages that count pods, and phases that pass, make no other problem."""
+    """Whether two values are reports of one problem: other messages, pod counts or phases make no new problem."""
     if one is None or other is None:
         return one is other
     if isinstance(one, DPUNotReady) and isinstance(other, DPUNotReady):
@@ -320,105 +325,100 @@ def same_problem(one: HealthProblem | None, other: HealthProblem | None) -> bool
     return type(one) is type(other) and one.aspect == other.aspect
 
 
-class _Who(TypedDict):
+class _Identity(TypedDict):
     node: str
     dpu: str
     uid: str
 
 
-class _Words(TypedDict):
+class _Explanation(TypedDict):
     reason: str
     message: str
 
 
-_GRAVITY: Final = (_Operational.CRITICAL_PODS_READY, _Operational.NON_CRITICAL_PODS_READY)
+_BY_SEVERITY: Final = (_Operational.CRITICAL_PODS_READY, _Operational.NON_CRITICAL_PODS_READY)
 
-_SILENT: Final = frozenset(
+_PHASE_ONLY: Final = frozenset(
     (NotReadyBecause.PROVISIONING, NotReadyBecause.FAILED, NotReadyBecause.TERMINATING)
 )
 
 
 def only_the_phase_counts(problem: HealthProblem | None) -> bool:
-    """What a DPU runs, or does not, while it is installed, broken or on its way out, is no news."""
-    return isinstance(problem, DPUNotReady) and problem.why in _SILENT
-
-
-def _aspects(
-    problems: Iterable[tuple[str, HealthProblem | None]],
-) -> Mapping[str, HealthProblem | None]:
-    return MappingProxyType(dict(problems))
+    """Aspects other than the phase do not apply while a DPU is installed, has failed or is being deleted."""
+    return isinstance(problem, DPUNotReady) and problem.why in _PHASE_ONLY
 
 
 def _problems(view: DPUView) -> Iterator[tuple[str, HealthProblem | None]]:
-    who = _Who(node=view.node, dpu=view.name, uid=view.uid)
-    phase = _not_ready(view, who)
+    dpu = _Identity(node=view.node, dpu=view.name, uid=view.uid)
+    phase = _not_ready(view, dpu)
     yield PHASE, phase
     if only_the_phase_counts(phase):
         return
-    yield known.DPUCondition.READY, _kube_node(view.condition(known.DPUCondition.READY), who)
-    yield from _operational(view, who)
+    yield known.DPUCondition.READY, _kube_node(view.condition(known.DPUCondition.READY), dpu)
+    yield from _operational(view, dpu)
 
 
-def _not_ready(view: DPUView, who: _Who) -> DPUNotReady | None:
+def _not_ready(view: DPUView, dpu: _Identity) -> DPUNotReady | None:
     phase = view.phase
-    said = next((one for one in reversed(view.conditions) if one.status == "False"), None)
+    cause = next((one for one in reversed(view.conditions) if one.status == "False"), None)
     if view.terminating or phase == DPUPhase.DELETING:
         why = NotReadyBecause.TERMINATING
     elif phase == DPUPhase.READY:
         return None
     elif phase == DPUPhase.ERROR:
-        why, said = NotReadyBecause.FAILED, view.failure
+        why, cause = NotReadyBecause.FAILED, view.failure
     elif not _was_ready(view):
         why = NotReadyBecause.PROVISIONING
     elif phase == DPUPhase.NODE_EFFECT:
         why = NotReadyBecause.NODE_EFFECT
     else:
         why = NotReadyBecause.RETURNING
-    return DPUNotReady(**who, why=why, phase=phase, **_words(said))
+    return DPUNotReady(**dpu, why=why, phase=phase, **_explanation(cause))
 
 
 def _was_ready(view: DPUView) -> bool:
-    """Only phase Ready writes the condition, and nothing takes it away again (dpf-facts 2.3)."""
+    """Only phase Ready writes the condition, and no phase removes it (dpf-facts 2.3)."""
     return view.condition(known.DPUCondition.READY) is not None
 
 
-def _kube_node(condition: ConditionRecord | None, who: _Who) -> HealthProblem | None:
+def _kube_node(condition: ConditionRecord | None, dpu: _Identity) -> HealthProblem | None:
     if condition is not None and condition.status == "True":
         return None
     if condition is not None and condition.status == "False":
-        return KubeNodeNotReady(**who, **_words(condition))
-    return HealthUnknown(**who, about=known.DPUCondition.READY, **_words(condition))
+        return KubeNodeNotReady(**dpu, **_explanation(condition))
+    return HealthUnknown(**dpu, about=known.DPUCondition.READY, **_explanation(condition))
 
 
-def _operational(view: DPUView, who: _Who) -> Iterator[tuple[str, HealthProblem | None]]:
-    said = {condition.type: condition for condition in view.operational_conditions}
-    summary = said.pop(_Operational.OPERATIONAL_READY, None)
-    if _Operational.CRITICAL_PODS_READY not in said:
-        # Without it nobody has looked at the services, whatever a summary over less says (requirement, flow 3).
+def _operational(view: DPUView, dpu: _Identity) -> Iterator[tuple[str, HealthProblem | None]]:
+    conditions = {condition.type: condition for condition in view.operational_conditions}
+    summary = conditions.pop(_Operational.OPERATIONAL_READY, None)
+    if _Operational.CRITICAL_PODS_READY not in conditions:
+        # Without this condition the services were not checked, even if the summary of other conditions is True
+        # (requirement, flow 3).
         about = _Operational.CRITICAL_PODS_READY
-        yield about, HealthUnknown(**who, about=about, **_words(summary))
-    gravest = [type_ for type_ in _GRAVITY if type_ in said]
-    for type_ in (*gravest, *sorted(said.keys() - {*gravest})):
-        yield type_, _one(said[type_], who)
+        yield about, HealthUnknown(**dpu, about=about, **_explanation(summary))
+    first = [type_ for type_ in _BY_SEVERITY if type_ in conditions]
+    for type_ in (*first, *sorted(conditions.keys() - {*first})):
+        yield type_, _operational_problem(conditions[type_], dpu)
     if summary is not None:
-        explained = summary.status != "False" or any(one.status != "True" for one in said.values())
-        yield summary.type, None if explained else _one(summary, who)
+        explained = summary.status != "False" or any(one.status != "True" for one in conditions.values())
+        yield summary.type, None if explained else _operational_problem(summary, dpu)
 
 
-def _one(condition: ConditionRecord, who: _Who) -> HealthProblem | None:
-    words = _words(condition)
+def _operational_problem(condition: ConditionRecord, dpu: _Identity) -> HealthProblem | None:
+    explanation = _explanation(condition)
     if condition.status == "True":
         return None
     if condition.status != "False":
-        return HealthUnknown(**who, about=condition.type, **words)
+        return HealthUnknown(**dpu, about=condition.type, **explanation)
     if condition.type == _Operational.CRITICAL_PODS_READY:
-        return CriticalServicesDown(**who, **words)
+        return CriticalServicesDown(**dpu, **explanation)
     if condition.type == _Operational.NON_CRITICAL_PODS_READY:
-        return NonCriticalServicesDown(**who, **words)
-    return OperationalConditionFalse(**who, type=condition.type, **words)
+        return NonCriticalServicesDown(**dpu, **explanation)
+    return OperationalConditionFalse(**dpu, type=condition.type, **explanation)
 
 
-def _words(condition: ConditionRecord | None) -> _Words:
+def _explanation(condition: ConditionRecord | None) -> _Explanation:
     if condition is None:
         return {"reason": "", "message": ""}
     return {"reason": condition.reason or "", "message": condition.message or ""}

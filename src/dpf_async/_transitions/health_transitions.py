@@ -1,11 +1,12 @@
-"""What a reader of health is told, and who decides what it is told when. Pure: time is an argument.
+"""Health transitions of one reader, with damping. Pure: time is an argument, in seconds on any steady clock.
 
-HealthNotifier keeps, for each aspect of each DPU, what this reader was told and what is true since when. Memory is per
-object, never per event.
+HealthNotifier keeps, for each aspect of each DPU, the problem that was last reported to this reader, and the current
+one with the time since which it exists. Memory is per object, never per event.
 
-Damping is about episodes. A problem's episode begins when it comes and ends when it has been gone for `up_after`
-seconds: good spells shorter than that do not count. It is told when its episode has lasted `down_after` seconds. So a
-brief trouble is never told, and a service that crashes every minute is told once, and once that it is over.
+Damping works on episodes. The episode of a problem begins when the problem occurs and ends when it has been absent for
+`up_after` seconds; shorter absences are ignored. The problem is reported when its episode has lasted `down_after`
+seconds. Thus a brief problem is not reported, and a service that crashes every minute is reported once, and its
+recovery once.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ from dpf_async._transitions.views import NodeView, as_last_read
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:
-    """A problem is over. Others may stand: a DPU with none is told as DPUHealthy.
+    """A problem is over. Others may remain: a DPU without any is reported as DPUHealthy.
 
     Attributes:
-        was: what was told last about this aspect of the DPU.
-        flaps: how often it came back since then.
+        was: the problem that was last reported for this aspect of the DPU.
+        flaps: times that it was absent and occurred again since that report.
     """
 
     node: str
@@ -51,7 +52,7 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DPUHealthy:
-    """Nothing is wrong with a DPU, and nothing unknown."""
+    """A DPU has no problem, and no aspect of it is unknown."""
 
     node: str
     dpu: str
@@ -60,7 +61,7 @@ class DPUHealthy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StillUnhealthy:
-    """A problem has stood for `seconds` since it was told. ListenerAdapter once for each time a problem is told."""
+    """A problem remains `seconds` after it was reported. Reported once per report of a problem."""
 
     node: str
     dpu: str
@@ -71,7 +72,7 @@ class StillUnhealthy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeUsable:
-    """Every device of a host has a DPU; each is Ready, with its Node and its critical services."""
+    """A host can be used: every device has a DPU, and each DPU is Ready with its Node and critical services up."""
 
     node: str
     uid: str
@@ -79,12 +80,12 @@ class NodeUsable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeUnusable:
-    """A host is not to be used.
+    """A host must not be used.
 
     Attributes:
-        problems: all that are wrong with its DPUs, as far as this reader was told.
+        problems: the problems of its DPUs that were reported to this reader.
         missing: devices that have no DPU.
-        terminating: its deletion was asked for.
+        terminating: it is being deleted.
     """
 
     node: str
@@ -109,14 +110,23 @@ HealthTransition = (
 
 @dataclass(frozen=True, slots=True)
 class Damping:
-    """How patient a reader is, in seconds; see this module's docstring."""
+    """Delays of reports, in seconds; see the docstring of this module.
+
+    Attributes:
+        down_after: a problem is reported when its episode has lasted this long.
+        up_after: an episode ends, and recovery is reported, when the problem has been absent this long.
+        still_after: a problem that remains this long after its report is reported as StillUnhealthy; infinite: never.
+    """
 
     down_after: float = 0.0
     up_after: float = 0.0
     still_after: float = math.inf
 
-    def before_telling(self, problem: HealthProblem) -> float:
-        """What the operator decided is told at once: a DPU does not flap in and out of Node Effect or Error."""
+    def delay(self, problem: HealthProblem) -> float:
+        """Seconds before a problem is reported: 0 for decisions of the operator such as Node Effect or Error.
+
+        These do not flap; only RETURNING is damped like the other problems.
+        """
         decided = isinstance(problem, DPUNotReady) and problem.why is not NotReadyBecause.RETURNING
         return 0.0 if decided else self.down_after
 
@@ -126,97 +136,98 @@ class _Aspect:
     """One aspect of one DPU."""
 
     now: HealthProblem | None
+    """The current problem."""
     since: float
-    """When it became so, whatever the words."""
-    began: float = -math.inf
-    """When the episode of the problem began that is there now, or was there last."""
+    """When the current problem, or its absence, began; other messages of the same problem do not change it."""
+    episode_began: float = -math.inf
+    """When the current or last episode began."""
     is_known: bool = False
-    """The reader was told what stands, or that nothing does. What it finds first is not damped."""
-    told: HealthProblem | None = None
-    told_at: float = 0.0
+    """A state of this aspect was reported, also if it had no problem. The first report is not damped."""
+    reported: HealthProblem | None = None
+    reported_at: float = 0.0
     flaps: int = 0
-    is_old: bool = False
-    """That it still stands was told."""
+    still_reported: bool = False
+    """StillUnhealthy was reported for `reported`."""
 
-    def see(self, problem: HealthProblem | None, now: float, up_after: float) -> None:
-        """It is so now."""
+    def observe(self, problem: HealthProblem | None, now: float, up_after: float) -> None:
+        """Record the state at this time."""
         if same_problem(problem, self.now):
             self.now = problem
             return
-        if (problem is None) != (self.now is None) and (problem is None) == (self.told is None):
-            # Back to what was told last: whatever was in between was not.
+        if (problem is None) != (self.now is None) and (problem is None) == (self.reported is None):
+            # Back to the reported state: the state in between was not reported.
             self.flaps += 1
-        if self.now is None and (self.began == -math.inf or now - self.since >= up_after):
-            self.began = now
+        if self.now is None and (self.episode_began == -math.inf or now - self.since >= up_after):
+            self.episode_began = now
         self.now, self.since = problem, now
 
     def due(self, damping: Damping) -> float:
-        """From when on there is something to tell, if nothing changes."""
+        """When the next report is due if the state does not change."""
         if not self.is_known:
             return -math.inf
         if self.now is None:
-            return math.inf if self.told is None else self.since + damping.up_after
-        patience = damping.before_telling(self.now)
-        if self.told is None:
-            return self.began + patience
-        if not same_problem(self.told, self.now):
-            return self.since + patience
-        return math.inf if self.is_old else self.told_at + damping.still_after
+            return math.inf if self.reported is None else self.since + damping.up_after
+        delay = damping.delay(self.now)
+        if self.reported is None:
+            return self.episode_began + delay
+        if not same_problem(self.reported, self.now):
+            return self.since + delay
+        return math.inf if self.still_reported else self.reported_at + damping.still_after
 
-    def tell(self, now: float) -> HealthProblem | Recovered | StillUnhealthy | None:
-        """What is due; None if that is only that nothing is wrong from the beginning."""
+    def report(self, now: float) -> HealthProblem | Recovered | StillUnhealthy | None:
+        """Return the report that is due and record it; None if the aspect had no problem from the beginning."""
         self.is_known = True
-        was, flaps, at = self.told, self.flaps, self.told_at
+        was, flaps, at = self.reported, self.flaps, self.reported_at
         if was is not None and same_problem(was, self.now):
-            self.is_old = True
+            self.still_reported = True
             return StillUnhealthy(node=was.node, dpu=was.dpu, uid=was.uid, problem=was, seconds=now - at)
-        self.told = None if self.now is None else replace(self.now, flaps=flaps)
-        self.told_at, self.flaps, self.is_old = now, 0, False
-        if self.told is None and was is not None:
+        self.reported = None if self.now is None else replace(self.now, flaps=flaps)
+        self.reported_at, self.flaps, self.still_reported = now, 0, False
+        if self.reported is None and was is not None:
             return Recovered(node=was.node, dpu=was.dpu, uid=was.uid, was=was, flaps=flaps)
-        return self.told
+        return self.reported
 
 
 @dataclass(slots=True)
 class _DPU:
     health: DPUHealth
     aspects: dict[str, _Aspect] = field(default_factory=dict)
-    healthy_told: bool = False
+    healthy_reported: bool = False
 
-    def see(self, health: DPUHealth, now: float, up_after: float) -> None:
+    def observe(self, health: DPUHealth, now: float, up_after: float) -> None:
         self.health = health
         phase = health.aspects.get(PHASE)
         for name, aspect in self.aspects.items():
-            # What is not spoken of any more is no problem any more, unless nothing is spoken of in this phase.
+            # An aspect that is not present any more has no problem, unless only the phase applies now.
             if name not in health.aspects and (name == READABLE or not only_the_phase_counts(phase)):
-                aspect.see(None, now, up_after)
+                aspect.observe(None, now, up_after)
         for name, problem in health.aspects.items():
-            self.aspects.setdefault(name, _Aspect(problem, now)).see(problem, now, up_after)
+            self.aspects.setdefault(name, _Aspect(problem, now)).observe(problem, now, up_after)
 
     def next(
         self, now: float, damping: Damping
     ) -> HealthProblem | Recovered | StillUnhealthy | DPUHealthy | None:
         for aspect in self.aspects.values():
-            if aspect.due(damping) <= now and (transition := aspect.tell(now)) is not None:
-                self.healthy_told = False
+            if aspect.due(damping) <= now and (transition := aspect.report(now)) is not None:
+                self.healthy_reported = False
                 return transition
-        if self.healthy_told or any(one.told or one.now for one in self.aspects.values()):
+        if self.healthy_reported or any(one.reported or one.now for one in self.aspects.values()):
             return None
-        self.healthy_told = True
+        self.healthy_reported = True
         return DPUHealthy(node=self.health.node, dpu=self.health.dpu, uid=self.health.uid)
 
     def due(self, damping: Damping) -> float:
         return min((aspect.due(damping) for aspect in self.aspects.values()), default=math.inf)
 
     @property
-    def was_told_of(self) -> bool:
-        """The reader knows that there is such a DPU."""
+    def is_known(self) -> bool:
+        """A state of this DPU was reported."""
         return any(aspect.is_known for aspect in self.aspects.values())
 
     @property
-    def told(self) -> DPUHealth:
-        """Its health as the reader was told it."""
-        aspects = {name: aspect.told for name, aspect in self.aspects.items() if aspect.is_known}
+    def reported(self) -> DPUHealth:
+        """The health of the DPU as it was reported."""
+        aspects = {name: aspect.reported for name, aspect in self.aspects.items() if aspect.is_known}
         return replace(self.health, aspects=MappingProxyType(aspects))
 
 
@@ -225,63 +236,63 @@ class _Node:
     view: NodeView | None = None
     health: NodeHealth | None = None
     uid: str = ""
-    """The one that this reader takes the node for."""
+    """Uid of the DPUNode of the last report."""
     dpus: dict[str, _DPU] = field(default_factory=dict)
     gone: dict[str, _DPU] = field(default_factory=dict)
-    """DPUs that are gone, or were replaced, and of which the reader was not told so yet."""
+    """DPUs that were deleted or replaced, which was not reported yet."""
     usable: bool | None = None
 
 
 class HealthNotifier:
-    """What one reader was told of the health of hosts, and what it is to be told next."""
+    """The health of hosts as it was reported to one reader, and the reports that are due."""
 
     def __init__(self, damping: Damping | None = None) -> None:
         self._damping = damping or Damping()
         self._nodes: dict[str, _Node] = {}
 
     def knows(self, name: str) -> bool:
-        """Something of this host was seen."""
+        """This host is tracked: it was observed, and its deletion was not reported yet."""
         return name in self._nodes
 
-    def told(self, name: str) -> NodeHealth | None:
-        """The health of a host as this reader was told it; None if it was told of no such host, or that it is gone."""
+    def reported(self, name: str) -> NodeHealth | None:
+        """The health of a host as it was reported; None if no such host was reported, or its deletion was."""
         node = self._nodes.get(name)
         if node is None or node.health is None:
             return None
-        dpus = tuple(dpu.told for _, dpu in sorted(node.dpus.items()))
+        dpus = tuple(dpu.reported for _, dpu in sorted(node.dpus.items()))
         return replace(node.health, dpus=dpus, usable=node.usable)
 
-    def see(self, name: str, view: NodeView | None, now: float) -> None:
-        """What is true of a host at this time; None if there is nothing, or nothing of this reader's concern."""
+    def observe(self, name: str, view: NodeView | None, now: float) -> None:
+        """Record the view of a host at this time; None if it does not exist or is not selected by this reader."""
         if view is None and name not in self._nodes:
             return
         node = self._nodes.setdefault(name, _Node())
         node.view = None if view is None else as_last_read(node.view, view)
         node.health = None if node.view is None else health_of(node.view)
-        seen = {dpu.dpu: dpu for dpu in node.health.dpus} if node.health is not None else {}
+        current = {dpu.dpu: dpu for dpu in node.health.dpus} if node.health is not None else {}
         for dpu_name, dpu in list(node.dpus.items()):
-            if dpu_name not in seen or seen[dpu_name].uid != dpu.health.uid:
+            if dpu_name not in current or current[dpu_name].uid != dpu.health.uid:
                 del node.dpus[dpu_name]
-                if dpu.was_told_of:
+                if dpu.is_known:
                     node.gone.setdefault(dpu_name, dpu)
-        for dpu_name, health in seen.items():
+        for dpu_name, health in current.items():
             if dpu_name in node.gone and node.gone[dpu_name].health.uid == health.uid:
-                # It left the selection and is back before anybody asked.
+                # It left the selection and returned before that was reported.
                 node.dpus[dpu_name] = node.gone.pop(dpu_name)
-            node.dpus.setdefault(dpu_name, _DPU(health)).see(health, now, self._damping.up_after)
+            node.dpus.setdefault(dpu_name, _DPU(health)).observe(health, now, self._damping.up_after)
 
     def next(self, name: str, now: float) -> HealthTransition | None:
-        """The next thing to tell of a host, which is told with that; None if there is nothing at this time."""
+        """Return the next report of a host and record it as reported; None if no report is due at this time."""
         node = self._nodes.get(name)
         if node is None:
             return None
-        transition = next(self._to_tell(name, node, now), None)
+        transition = next(self._due_reports(name, node, now), None)
         if transition is None and node.view is None:
             del self._nodes[name]
         return transition
 
     def due(self, name: str) -> float:
-        """When to ask about a host again if nothing changes; infinite if only news lead on."""
+        """When the next report of a host is due if it does not change; infinite if none is."""
         node = self._nodes.get(name)
         return (
             min((dpu.due(self._damping) for dpu in node.dpus.values()), default=math.inf)
@@ -289,11 +300,11 @@ class HealthNotifier:
             else math.inf
         )
 
-    def _to_tell(self, name: str, node: _Node, now: float) -> Iterator[HealthTransition]:
-        """What there is to tell. Taking the first one is telling it."""
+    def _due_reports(self, name: str, node: _Node, now: float) -> Iterator[HealthTransition]:
+        """Yield the reports that are due; each is recorded as reported before it is yielded."""
         for dpu_name, old in list(node.gone.items()):
             del node.gone[dpu_name]
-            yield _farewell(name, old.health, node.dpus.get(dpu_name))
+            yield _deletion(name, old.health, node.dpus.get(dpu_name))
         for dpu in node.dpus.values():
             if (transition := dpu.next(now, self._damping)) is not None:
                 yield transition
@@ -305,7 +316,7 @@ class HealthNotifier:
         if health is None or not uid:
             return
         node.uid = uid
-        dpus = [dpu.told for dpu in node.dpus.values()]
+        dpus = [dpu.reported for dpu in node.dpus.values()]
         usable = node_usable(uid, dpus, health.missing, terminating=health.terminating)
         if usable is None or usable is node.usable:
             return
@@ -323,28 +334,28 @@ class HealthNotifier:
 
 
 class Agenda:
-    """Which hosts to ask about: those of which something is new, and those whose time has come."""
+    """The hosts to check next: those that changed, and those with a report that is due by time."""
 
     def __init__(self) -> None:
         self._now: dict[str, None] = {}
         self._at: dict[str, float] = {}
         self._order: list[tuple[float, str]] = []
-        """A heap; what is not in `_at` any more is passed over."""
+        """A heap; entries that are not in `_at` any more are skipped."""
 
     def add(self, name: str, at: float = -math.inf) -> None:
-        """Ask about a host, at this time, or now."""
+        """Check a host at this time, or at once by default."""
         if at == -math.inf:
             self._now[name] = None
         elif at < self._at.get(name, math.inf):
             self._at[name] = at
             heapq.heappush(self._order, (at, name))
             if len(self._order) > 2 * len(self._at) + 64:
-                # Passed-over entries would be memory per event.
+                # Skipped entries would be memory per event.
                 self._order = [(at, name) for name, at in self._at.items()]
                 heapq.heapify(self._order)
 
     def first(self, now: float) -> str | None:
-        """The host to ask about, until it is `done`; None if there is none at this time."""
+        """The host to check, until `done` is called for it; None if there is none at this time."""
         while self._order and self._order[0][0] <= now:
             at, name = heapq.heappop(self._order)
             if self._at.get(name) == at:
@@ -353,17 +364,17 @@ class Agenda:
         return next(iter(self._now), None)
 
     def done(self, name: str) -> None:
-        """There is nothing to tell about this host at this time."""
+        """No report of this host is due at this time."""
         del self._now[name]
 
     @property
     def next_at(self) -> float:
-        """When to look again; infinite if nobody's time comes."""
+        """When the next host is due by time; infinite if none is."""
         return self._order[0][0] if self._order else math.inf
 
 
-def _farewell(node: str, old: DPUHealth, new: _DPU | None) -> DPUGone | DPUReplaced:
-    # What happened in between is not followed here: `transitions()` does that.
+def _deletion(node: str, old: DPUHealth, new: _DPU | None) -> DPUGone | DPUReplaced:
+    # contiguous=False: states in between are reported by `transitions()` only.
     if new is None:
         return DPUGone(node=node, dpu=old.dpu, uid=old.uid, phase=old.phase, contiguous=False)
     return DPUReplaced(

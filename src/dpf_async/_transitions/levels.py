@@ -1,7 +1,7 @@
-"""Levels: questions with a yes or no, asked of every view. What `until` waits for.
+"""Levels: named conditions on a view, which `until` evaluates for the current view and for each later one.
 
-A level survives a restart, an edge does not: a worker that comes late asks the same question and gets the same answer.
-Levels are values; they compose with `|`, `&` and `~`.
+A level depends on the current state only: after a restart of the client it gives the same result, and a change that
+happened before the wait began is not missed. Levels are values; they combine with `|`, `&` and `~`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ W = TypeVar("W")
 
 
 class Level(Generic[V_contra]):
-    """A named yes-or-no question about a view.
+    """A named condition on a view.
 
     Args:
-        name: in words, as they follow "waiting until": "ready".
-        holds: the question. An exception it raises ends the wait that asked.
-        survives_failure: waiting for it makes sense while a DPU is in phase Error.
+        name: the phrase that follows "waiting until" in messages: "ready".
+        holds: the predicate; free of side effects. An exception that it raises ends the wait.
+        survives_failure: a wait for it continues while a DPU is in phase Error.
     """
 
     __slots__ = ("_holds", "name", "survives_failure")
@@ -36,10 +36,11 @@ class Level(Generic[V_contra]):
         self._holds = holds
 
     def holds(self, view: V_contra) -> bool:
-        """The answer for this view."""
+        """Whether the condition is true of this view."""
         return self._holds(view)
 
-    # Two signatures, because a level about less (`ready`, of nodes and DPUs) goes with one about more, on either side.
+    # Two signatures, so that a level on a wider type (`ready`, of nodes and DPUs) combines with one on a narrower type
+    # in both orders.
 
     @overload
     def __or__(self, other: Level[V_contra]) -> Level[V_contra]: ...
@@ -86,41 +87,42 @@ class _CanBeReady(Protocol):
 
 
 ready: Level[_CanBeReady] = Level("ready", lambda view: view.ready)
-"""A DPU: provisioned and up. A node: every device it lists has a DPU, and all of them are."""
+"""DPU: phase Ready, condition Ready True, not being deleted. Node: every device has a DPU, and all DPUs are ready."""
 
 services_ready: Level[_CanBeReady] = Level("services ready", lambda view: view.services_ready)
-"""OperationalReady is True, for a node on all its DPUs. The phase says nothing about it (dpf-facts 11)."""
+"""OperationalReady is True; for a node on all its DPUs. It is independent of the phase (dpf-facts 11)."""
 
 healthy: Level[NodeView | DPUView] = Level("healthy", lambda view: health_of(view).healthy)
-"""Nothing is wrong and nothing is unknown: phase, Node, services, interfaces, chains; for a node on all its DPUs."""
+"""No problem and nothing unknown in phase, Node, services, interfaces and chains; for a node on all its DPUs."""
 
 usable: Level[NodeView | DPUView] = Level("usable", lambda view: health_of(view).usable is True)
-"""Ready, with the Node and the critical services up; for a node on a DPU for every device. What is unknown is not."""
+"""Ready, with Node and critical services up; for a node with a usable DPU for every device. False if unknown."""
+
 discovered: Level[NodeView] = Level("discovered", lambda view: view.discovered, survives_failure=True)
-"""The operator has taken a DPUNode up and found every device of it as it was registered; whatever its DPUs do."""
+"""The operator has reconciled the DPUNode and reports every DPUDevice of it Ready; independent of its DPUs."""
 
 terminating: Level[_CanBeReady] = Level("being deleted", lambda view: view.terminating, survives_failure=True)
-"""Deletion was asked for, and finalizers still hold the object."""
+"""The deletionTimestamp is set, and finalizers remain."""
 
 external_reboot_required: Level[NodeView] = Level(
     "external reboot required", lambda view: view.external_reboot_required
 )
-"""The operator waits for the host to be rebooted from outside."""
+"""The operator waits for an external reboot of the host."""
 
 node_effect_held: Level[NodeView] = Level("node effect held", lambda view: view.hold is not None)
 """The operator waits for the release of a hold."""
 
 accepted: Level[DeploymentView] = Level("accepted", lambda view: view.accepted)
-"""The operator has taken the present spec of a DPUDeployment over, and nothing stands in its way."""
+"""The operator has reconciled the current spec of a DPUDeployment without a failing condition."""
 
 any_dpu_failed: Level[NodeView] = Level(
     "a DPU failed", lambda view: bool(view.failed_dpus), survives_failure=True
 )
-"""A DPU of the node is in phase Error."""
+"""A DPU of the node is in phase Error and not being deleted."""
 
 
 def phase_is(*phases: DPUPhase | str) -> Level[DPUView]:
-    """The DPU is in one of these phases right now. One that passes quickly may never be seen to hold."""
+    """The DPU is in one of these phases. A wait can miss a phase that the DPU leaves before it is observed."""
     wanted = frozenset(phases)
     return Level(
         f"phase {' or '.join(phases)}",
@@ -130,5 +132,5 @@ def phase_is(*phases: DPUPhase | str) -> Level[DPUView]:
 
 
 def replaced(uid: str) -> Level[DPUView]:
-    """The DPU of this name is another one than the one with that uid."""
+    """The DPU of this name has another uid than this one."""
     return Level(f"another DPU than {uid}", lambda view: view.uid != uid, survives_failure=True)

@@ -1,6 +1,7 @@
-"""In which order a DPU goes through its phases: for explaining what a jump may have skipped, never for refusing one.
+"""The usual order of a DPU's phases: for progress and for naming phases that may have been skipped.
 
-Source: dpf-facts 2.2, the road of v26.4 when installing by Redfish, which is how Carbide installs.
+Never used to reject a transition. Source: dpf-facts 2.2, the phases of v26.4 when installing by Redfish, as Carbide
+does.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Final
 
 from dpf_async.models import DPUPhase
 
-ROAD: Final = (
+PHASE_ORDER: Final = (
     DPUPhase.INITIALIZING,
     DPUPhase.PENDING,
     DPUPhase.NODE_EFFECT,
@@ -23,20 +24,20 @@ ROAD: Final = (
     DPUPhase.NODE_EFFECT_REMOVAL,
     DPUPhase.READY,
 )
-"""The road from a new DPU to a Ready one. DPU Config and Rebooting may repeat, Rebooting may not occur."""
+"""From a new DPU to a Ready one. DPU Config and Rebooting may repeat; Rebooting may be absent."""
 
-_POSITION: Final = {phase: position for position, phase in enumerate(ROAD)}
+_POSITION: Final = {phase: position for position, phase in enumerate(PHASE_ORDER)}
 
 
 def progress(phase: DPUPhase) -> float | None:
-    """How far along the road a phase is, from 0 to 1; None for a phase that is not on it."""
+    """The position of a phase in the usual order, from 0 to 1; None for a phase that is not part of it."""
     position = _POSITION.get(phase)
-    return None if position is None else position / (len(ROAD) - 1)
+    return None if position is None else position / (len(PHASE_ORDER) - 1)
 
 
-def possibly_skipped(before: DPUPhase, after: DPUPhase) -> tuple[DPUPhase, ...] | None:
-    """The phases that lie between two on the road; None if one of them is not on it, or the way leads back."""
+def phases_between(before: DPUPhase, after: DPUPhase) -> tuple[DPUPhase, ...] | None:
+    """The phases between two in the usual order; None if one is not part of it, or if `after` comes first."""
     start, end = _POSITION.get(before), _POSITION.get(after)
     if start is None or end is None or end < start:
         return None
-    return ROAD[start + 1 : end]
+    return PHASE_ORDER[start + 1 : end]

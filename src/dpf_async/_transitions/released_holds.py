@@ -1,8 +1,8 @@
-"""Releases that stand from before: a hold that was released already when a DPU has not asked yet. Pure.
+"""Released holds that let DPUs pass Node Effect without a request: the release was given for earlier DPUs. Pure.
 
-A DPUNodeMaintenance is shared by the DPUs of a node, is never armed again once it was applied, and lives as long as
-anybody is among its requestors. When a DPU is deleted on its way to Ready its services stay there, so the DPU that
-takes its place finds a maintenance that is applied, joins it, and is installed without asking (dpf-facts 5).
+A DPUNodeMaintenance is shared by the DPUs of a host. Once it was applied, its hold has no effect any more, and it
+exists until its last requestor is removed. When a DPU is deleted before it was Ready, services remain requestors. The
+DPU that replaces it then finds an applied maintenance, joins it, and is installed without a request (dpf-facts 5).
 """
 
 from __future__ import annotations
@@ -16,57 +16,57 @@ if TYPE_CHECKING:
 
     from dpf_async._transitions.views import DPUView, MaintenanceView, NodeView
 
-_BEFORE_ASKING: Final = frozenset(("", DPUPhase.INITIALIZING, DPUPhase.PENDING, DPUPhase.NODE_EFFECT))
+_BEFORE_REQUEST: Final = frozenset(("", DPUPhase.INITIALIZING, DPUPhase.PENDING, DPUPhase.NODE_EFFECT))
 _DONE: Final = frozenset((DPUPhase.READY, DPUPhase.ERROR, DPUPhase.DELETING))
 
 
-class Standing(NamedTuple):
-    """A release that nobody gave to these DPUs.
+class ReleasedHold(NamedTuple):
+    """A released hold, and DPUs for which the release was not given.
 
     Attributes:
         maintenance: the released hold.
-        dpus: names of the DPUs that would be installed on the strength of it.
+        dpus: names of the DPUs that the operator would install because of it.
     """
 
     maintenance: MaintenanceView
     dpus: tuple[str, ...]
 
 
-def stale_release(view: NodeView) -> Standing | None:
-    """The release on which DPUs of this node are about to pass without asking; None if there is none.
+def stale_release(view: NodeView) -> ReleasedHold | None:
+    """The released hold with which DPUs of this host would pass Node Effect without a request; None if none exists.
 
-    As long as another DPU is under way that was there to be asked for, the host is disturbed with permission, and who
-    joins it needs no other one: so it is for siblings (dpf-facts 10).
+    A release is not stale while another DPU for which it was given is being provisioned: the host is disrupted with
+    permission already, and DPUs that join need no release of their own, as for siblings (dpf-facts 10).
     """
     for maintenance in view.maintenances:
-        if not _is_given(maintenance) or not maintenance.requestors:
+        if not _is_released(maintenance) or not maintenance.requestors:
             continue
         dpus = tuple(
             dpu.name
             for dpu in view.dpus
-            if not dpu.terminating and dpu.phase in _BEFORE_ASKING and dpu.name not in maintenance.requestors
+            if not dpu.terminating and dpu.phase in _BEFORE_REQUEST and dpu.name not in maintenance.requestors
         )
         if dpus and not _is_in_use(maintenance, view, without=()):
-            return Standing(maintenance, dpus)
+            return ReleasedHold(maintenance, dpus)
     return None
 
 
-def release_left_by(view: NodeView, leaving: Collection[str]) -> Standing | None:
-    """The release that would be left over if these DPUs were deleted now; None if none would be.
+def release_left_by(view: NodeView, leaving: Collection[str]) -> ReleasedHold | None:
+    """The released hold that would remain if these DPUs were deleted now; None if none would.
 
     Args:
-        view: of their node.
+        view: of their host.
         leaving: names of the DPUs.
     """
     for maintenance in view.maintenances:
-        if not _is_given(maintenance) or _is_in_use(maintenance, view, without=leaving):
+        if not _is_released(maintenance) or _is_in_use(maintenance, view, without=leaving):
             continue
         if any(requestor not in leaving for requestor in maintenance.requestors):
-            return Standing(maintenance, tuple(sorted(leaving)))
+            return ReleasedHold(maintenance, tuple(sorted(leaving)))
     return None
 
 
-def _is_given(maintenance: MaintenanceView) -> bool:
+def _is_released(maintenance: MaintenanceView) -> bool:
     return (
         maintenance.is_hold
         and not maintenance.state.terminating
@@ -75,13 +75,13 @@ def _is_given(maintenance: MaintenanceView) -> bool:
 
 
 def _is_in_use(maintenance: MaintenanceView, view: NodeView, *, without: Collection[str]) -> bool:
-    """Another DPU is being provisioned on the strength of it."""
+    """A DPU other than those in `without` is being provisioned with this release."""
     return any(
-        _is_under_way(dpu, maintenance)
+        _is_provisioned_with(dpu, maintenance)
         for dpu in view.dpus
         if dpu.name not in without and not dpu.terminating
     )
 
 
-def _is_under_way(dpu: DPUView, maintenance: MaintenanceView) -> bool:
-    return dpu.name in maintenance.requestors or dpu.phase not in _BEFORE_ASKING | _DONE
+def _is_provisioned_with(dpu: DPUView, maintenance: MaintenanceView) -> bool:
+    return dpu.name in maintenance.requestors or dpu.phase not in _BEFORE_REQUEST | _DONE

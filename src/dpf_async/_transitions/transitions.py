@@ -1,7 +1,7 @@
-"""What a reader is told: a closed union of frozen values, each the difference between two views it can name.
+"""Transitions: a closed union of frozen values, each one difference between two views of a host.
 
-All have `node`, the name of the DPUNode, and `contiguous`: False if states in between may have existed that this
-reader was not shown, because a list was read again or because it read too slowly. Nothing is invented for those.
+All have `node`, the name of the DPUNode, and `contiguous`. It is False if this reader may have missed states between
+the two views, because of a relist or because it read slowly; no transitions are invented for missed states.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dpf_async.models import DPUPhase
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeAppeared:
-    """A DPUNode is there that this reader was not told of."""
+    """A DPUNode exists that was not reported to this reader before."""
 
     node: str
     uid: str
@@ -23,7 +23,7 @@ class NodeAppeared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeGone:
-    """A DPUNode is gone."""
+    """A DPUNode was deleted."""
 
     node: str
     uid: str
@@ -32,7 +32,7 @@ class NodeGone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DPUAppeared:
-    """A DPU is there that this reader was not told of, in this phase."""
+    """A DPU exists, in this phase, that was not reported to this reader before."""
 
     node: str
     dpu: str
@@ -43,7 +43,7 @@ class DPUAppeared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DPUGone:
-    """A DPU is gone, and no other one has its name. `phase` is the last one this reader was told."""
+    """A DPU was deleted, and no other DPU has its name. `phase` is the last one that this reader received."""
 
     node: str
     dpu: str
@@ -54,7 +54,7 @@ class DPUGone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DPUReplaced:
-    """Another DPU has the name of one that is gone: it was reprovisioned. What is told next is about the new one."""
+    """A DPU was deleted and re-created under its name, as by reprovisioning. Later transitions are of the new DPU."""
 
     node: str
     dpu: str
@@ -66,7 +66,7 @@ class DPUReplaced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DPUTerminating:
-    """A DPU's deletion was asked for. Its phase may still say Ready for a while."""
+    """The deletionTimestamp of a DPU was set. Its phase may remain Ready for some time."""
 
     node: str
     dpu: str
@@ -76,11 +76,11 @@ class DPUTerminating:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseChanged:
-    """A DPU, the same one, went from one phase to another.
+    """The phase of a DPU changed; its uid did not.
 
     Attributes:
-        possibly_skipped: where the change is not contiguous, the phases that lie between on the usual road; None where
-            nobody can say.
+        phases_between: of a change that is not contiguous, the phases between `before` and `after` in the usual order,
+            which the DPU may have passed; None if that order does not contain both, or if the change is contiguous.
     """
 
     node: str
@@ -89,15 +89,19 @@ class PhaseChanged:
     before: DPUPhase
     after: DPUPhase
     contiguous: bool = True
-    possibly_skipped: tuple[DPUPhase, ...] | None = None
+    phases_between: tuple[DPUPhase, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConditionChanged:
-    """A condition of a DPUNode, DPU, DPUDevice or DPUNodeMaintenance changed its status or reason, came, or went.
+    """A condition of a DPUNode, DPU, DPUDevice or DPUNodeMaintenance changed, was added or was removed.
 
-    `before` is None for one that came, or that stands when the reader comes; `after` is None for one that went.
-    A condition that fell and rose again unseen shows as a change whose status is the same and whose time is not.
+    A change is one of status, reason or lastTransitionTime: a condition that was False for a time that this reader
+    missed shows as a change of the time only.
+
+    Attributes:
+        before: None if the condition was added, or is reported to this reader for the first time.
+        after: None if the condition was removed.
     """
 
     node: str
@@ -112,7 +116,7 @@ class ConditionChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExternalRebootRequired:
-    """The operator asks: reboot this host from outside. `dpus` are those in phase Rebooting."""
+    """The operator requests an external reboot of the host. `dpus` are the DPUs in phase Rebooting."""
 
     node: str
     dpus: tuple[str, ...]
@@ -121,7 +125,7 @@ class ExternalRebootRequired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExternalRebootDone:
-    """The operator's request for a reboot does not stand any more."""
+    """The operator's request for a reboot is not pending any more."""
 
     node: str
     contiguous: bool = True
@@ -129,7 +133,7 @@ class ExternalRebootDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeEffectHeld:
-    """The operator asks: may this node be disturbed? It waits for the release of this maintenance."""
+    """The operator waits for the release of the hold of this maintenance before it disrupts the host."""
 
     node: str
     maintenance: str
@@ -138,7 +142,7 @@ class NodeEffectHeld:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeEffectReleased:
-    """A hold does not wait any more: it was released, or it is gone."""
+    """A hold does not wait any more: it was released, or its maintenance was deleted."""
 
     node: str
     maintenance: str

@@ -1,5 +1,6 @@
-"""List and watch that heal themselves: one faithful picture of one selection of one kind.
+"""List and watch: keep one cache of one selection of one kind current, and recover from failures without help.
 
-Reading order: policy and backoff (the numbers), versions (what is newer), machine (what to do when, pure), store (the
-picture), reflector (drives the three over the wire), cursor (what one reader has not heard yet), stream (events).
+Reading order: policy and backoff (the durations), versions (which resourceVersion is newer), machine (the state machine
+that decides what to request, pure), store (the objects), reflector (runs the machine's requests and feeds the store),
+cursor (what one reader has not received yet), events and stream (the events of one reader).
 """

@@ -1,7 +1,7 @@
-"""What one reader has not heard yet: a set of keys, each with what happened to it since. Never a queue.
+"""Cursor: the keys that changed since one reader read them, each with a summary of the changes. Not a queue.
 
-Memory is one entry per key that changed, however many changes there were and however slow the reader is. Keys come out
-in the order in which they first changed.
+Memory is one entry per key that changed, for any number of changes and for a reader of any speed. Keys are returned in
+the order in which they first changed.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Missed:
-    """What happened to one key since the reader last heard of it.
+    """The changes of one key since the reader last read it.
 
     Attributes:
-        changes: how many states there were.
-        contiguous: nothing was missed between them.
-        origin: how the newest of them was learnt.
-        last: the final state of whatever carried the key when the reader last heard; None if that still stands.
+        changes: the number of states.
+        contiguous: no state was missed between them.
+        origin: how the newest of them was received; "initial" remains until the key is read.
+        last: the final state of the object that had the key when the reader last read it; None if it was not deleted.
     """
 
     __slots__ = ("changes", "contiguous", "last", "origin")
@@ -34,7 +34,7 @@ class Missed:
 
 
 class Cursor(Generic[K]):
-    """The keys one reader has to look at again."""
+    """The keys that one reader has to read."""
 
     __slots__ = ("_closed", "_missed", "_waiting")
 
@@ -44,7 +44,7 @@ class Cursor(Generic[K]):
         self._closed = False
 
     def mark(self, key: K, origin: str) -> Missed:
-        """Something happened to key; return what the reader will be handed for it."""
+        """Record a change of key; return the summary that the reader will receive."""
         missed = self._missed.get(key)
         if missed is None:
             missed = self._missed[key] = Missed(origin)
@@ -56,17 +56,17 @@ class Cursor(Generic[K]):
             missed.origin = origin
         return missed
 
-    def forget(self, key: K) -> None:
-        """The reader need not look at key; nothing happens if it had not to."""
+    def discard(self, key: K) -> None:
+        """Remove key from those to read; does nothing if it was not marked."""
         self._missed.pop(key, None)
 
     def close(self) -> None:
-        """There will be no more news: whoever waits for some, or asks for some, is told that this is the end."""
+        """End the cursor: a pending `next` and each later one raise StopAsyncIteration."""
         self._closed = True
         self._wake()
 
     async def next(self) -> tuple[K, Missed]:
-        """Wait for a key to change; take it. Cancelled, nothing is taken.
+        """Wait for a key to change; remove and return it. If cancelled, nothing is removed.
 
         Raises:
             StopAsyncIteration: the cursor was closed.

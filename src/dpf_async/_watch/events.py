@@ -1,7 +1,7 @@
-"""What happened to objects, as one reader is told it: a closed union of frozen values.
+"""Events: the changes of objects that one reader receives, as a closed union of frozen values.
 
-Every state in an event is one that the server really served. Nothing is invented for what may have been missed: a jump
-is one event that says so (reliability 5.2).
+Every state in an event is one that the API server returned. Missed states are not invented: a jump over them is one
+event that is marked as not contiguous (reliability 5.2).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dpf_async.models import Resource
 T = TypeVar("T", bound=Resource)
 
 Origin = Literal["initial", "watch", "relist", "audit"]
-"""initial: it stood when the reader came. watch: the server told. relist, audit: found by comparing lists."""
+"""initial: it existed when the reader started. watch: a watch event. relist, audit: the difference from a list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Added(Generic[T]):
-    """An object that this reader was not told of before, or that can be read again."""
+    """An object that was not reported to this reader before, or that can be decoded again."""
 
     obj: ObjectState[T]
     origin: str
@@ -28,11 +28,11 @@ class Added(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Updated(Generic[T]):
-    """The same object (same uid) in a newer state.
+    """A newer state of the same object (same uid).
 
     Attributes:
-        contiguous: before and after are neighbours in the server's history, as far as it told.
-        coalesced: states in between that this reader was too slow for.
+        contiguous: the server sent no state between before and after, and no list was needed.
+        coalesced: states in between that this reader was too slow to receive.
     """
 
     before: ObjectState[T]
@@ -44,12 +44,12 @@ class Updated(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Deleted(Generic[T]):
-    """An object is gone. With a selector it may merely have stopped matching; the server says the same then.
+    """An object was deleted, or left the selection: with a selector the server sends the same event for both.
 
     Attributes:
-        last: its final state if that is known, else the last one this reader was told; Undecodable if it was told that
-            the object cannot be read.
-        final_state_known: the server told the final state.
+        last: the final state if it is known, else the last one that this reader received; Undecodable if the object was
+            reported to this reader as undecodable.
+        final_state_known: the server sent the final state.
         reason: "deleted", or "replaced" if another object has its name now.
     """
 
@@ -61,18 +61,18 @@ class Deleted(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """From here to the next Resumed, changes may have been missed."""
+    """From here to the next Resumed, changes may be missed."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """Every object has been compared with a whole list again.
+    """A complete list was compared with every object; no change is missed any more.
 
     Attributes:
         resource_version: of that list.
-        rewound: the server's history went back (a restored backup): states may be older than ones told before.
+        rewound: the server's history went back (a restored backup): states may be older than those reported before.
     """
 
     resource_version: str
@@ -81,7 +81,7 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """Everything that stood when the reader came has been told."""
+    """Every object that existed when the reader started was reported."""
 
 
 WatchEvent = Added[T] | Updated[T] | Deleted[T] | Gap | Resumed | Synced | Undecodable

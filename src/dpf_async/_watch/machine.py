@@ -1,16 +1,18 @@
-"""What a list-and-watch does next: a pure machine. Inputs in, effects out; no I/O, no clock, chance is an argument.
+"""Machine: decides what a list and watch requests next. Pure: inputs in, effects out; no I/O, no clock.
 
-    IDLE ──Start──▶ LISTING ──Collected──▶ WATCHING ⟲  rotation, silence: a second one opens, then the first is dropped
+    IDLE ──Start──▶ LISTING ──Collected──▶ WATCHING ⟲  rotation, silence: a second watch opens, the first is cancelled
                       ▲                       │
                       └─────── PAUSED ◀───────┘ Ended, Failed
-                   then: list, or check the epoch, or watch from where we were
+                   then: list, check the epoch, or resume the watch
 
-Two rules hold it together. A watch is resumed from the last version that was *applied*, so that nothing between two
-connections is lost or told twice. And the list is read again only when resuming is impossible (410), pointless (the
-stream was not Kubernetes) or suspect (the server's versions went backwards), because a relist is what a thousand
-clients do at once when an API server restarts.
+Two rules:
 
-Sources: reliability 1 (what a server does), 4.4 (mechanisms).
+1. A watch resumes from the last version that was *applied*, so that no event between two connections is lost or
+   applied twice.
+2. The list is read again only if the watch cannot be resumed (410), if the stream was not Kubernetes, or if the
+   server's versions went back: after a restart of the API server, a thousand clients would relist at the same time.
+
+Sources: reliability 1 (behaviour of servers), 4.4 (mechanisms).
 """
 
 from __future__ import annotations
@@ -28,56 +30,56 @@ if TYPE_CHECKING:
     from dpf_async._watch.policy import WatchPolicy
 
 Connection = int
-"""Names one request that is under way; never used twice."""
+"""Identifies one request; never reused."""
 
 
 class FaultKind(Enum):
-    """Why a request did not do what it was for."""
+    """Why a request failed."""
 
     EXPIRED = "the resourceVersion or continue token is too old"
-    MALFORMED = "the answer is not Kubernetes"
-    THROTTLED = "the server asks to slow down"
-    UNAVAILABLE = "the server cannot, for now"
-    UNAUTHORIZED = "the credentials are not accepted"
+    MALFORMED = "the response is not a Kubernetes response"
+    THROTTLED = "the server limits the rate of requests"
+    UNAVAILABLE = "the server is temporarily unavailable"
+    UNAUTHORIZED = "the server rejected the credentials"
     FORBIDDEN = "permission is missing"
     KIND_ABSENT = "the kind is not served"
-    REFUSED = "the server does not accept the request"
-    BROKEN = "the connection broke or could not be made"
+    REFUSED = "the server rejected the request as invalid"
+    BROKEN = "the connection failed or could not be opened"
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A failure: its kind, the words for people, and the seconds the server asked to wait."""
+    """A failure: its kind, a description for messages, and the seconds that the server requested to wait."""
 
     kind: FaultKind
-    words: str
+    description: str
     retry_after: float = 0.0
 
 
-class Then(Enum):
-    """What follows a pause."""
+class AfterPause(Enum):
+    """The request that follows a pause."""
 
     LIST = "read the list"
-    CHECK = "see whether the server's versions went backwards"
-    WATCH = "watch from where we were"
+    CHECK = "check whether the server's versions went back"
+    WATCH = "resume the watch"
 
 
 _AFTER_FAILED_WATCH: Final = {
-    FaultKind.EXPIRED: Then.LIST,
-    FaultKind.MALFORMED: Then.LIST,
-    FaultKind.THROTTLED: Then.WATCH,
-    FaultKind.UNAVAILABLE: Then.WATCH,
-    FaultKind.UNAUTHORIZED: Then.WATCH,
-    FaultKind.FORBIDDEN: Then.WATCH,
-    FaultKind.KIND_ABSENT: Then.WATCH,
-    # An etcd restored from a backup would let a watch from our version succeed, and keep silent (reliability 0.1).
-    FaultKind.BROKEN: Then.CHECK,
+    FaultKind.EXPIRED: AfterPause.LIST,
+    FaultKind.MALFORMED: AfterPause.LIST,
+    FaultKind.THROTTLED: AfterPause.WATCH,
+    FaultKind.UNAVAILABLE: AfterPause.WATCH,
+    FaultKind.UNAUTHORIZED: AfterPause.WATCH,
+    FaultKind.FORBIDDEN: AfterPause.WATCH,
+    FaultKind.KIND_ABSENT: AfterPause.WATCH,
+    # An etcd restored from a backup accepts a watch from our version and then sends no events (reliability 0.1).
+    FaultKind.BROKEN: AfterPause.CHECK,
 }
-"""REFUSED is not here: asking again would be refused again, so the machine gives up."""
+"""Without REFUSED: the server would reject a retry as well, so the machine gives up."""
 
 
 class State(Enum):
-    """Where the machine is."""
+    """The state of the machine."""
 
     IDLE = "idle"
     LISTING = "listing"
@@ -87,7 +89,7 @@ class State(Enum):
     CLOSED = "closed"
 
 
-# Inputs: what happened.
+# Inputs.
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +99,11 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """A whole list has been read and waits to be taken.
+    """A complete list was read and can be applied.
 
     Attributes:
         resource_version: of the list.
-        older: it shows an object in an older state than we have seen.
+        older: it contains an older state of an object than the store.
     """
 
     connection: Connection
@@ -111,7 +113,7 @@ class Collected:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The server's newest version is known."""
+    """The current version of the server was read."""
 
     connection: Connection
     resource_version: str
@@ -119,21 +121,21 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A watch's answer has begun."""
+    """The response of a watch began."""
 
     connection: Connection
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The server ended a watch in good order."""
+    """The server ended a watch without an error."""
 
     connection: Connection
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A request failed, or a watch carried an ERROR."""
+    """A request failed, or a watch sent an ERROR event."""
 
     connection: Connection
     fault: Fault
@@ -141,19 +143,19 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """Time passed. `heard_at` is when the watch last sent a byte."""
+    """Time passed. `last_byte_at` is when the watch last sent a byte."""
 
-    heard_at: float
+    last_byte_at: float
 
 
 Input = Start | Collected | Checked | Opened | Ended | Failed | Ticked
 
-# Effects: what to do.
+# Effects.
 
 
 @dataclass(frozen=True, slots=True)
 class ReadList:
-    """Read the whole list, in pages unless a page's token expired before; then answer Collected or Failed."""
+    """Read the complete list, in pages unless a continue token has expired; then step with Collected or Failed."""
 
     connection: Connection
     paged: bool
@@ -161,14 +163,14 @@ class ReadList:
 
 @dataclass(frozen=True, slots=True)
 class CheckEpoch:
-    """Read a list of at most one object for its version; then answer Checked or Failed."""
+    """Read a list of at most one object for its version; then step with Checked or Failed."""
 
     connection: Connection
 
 
 @dataclass(frozen=True, slots=True)
 class OpenWatch:
-    """Watch from resource_version; answer Opened, then Ended or Failed. timeout_seconds is for the server."""
+    """Watch from resource_version; step with Opened, then Ended or Failed. The server receives timeout_seconds."""
 
     connection: Connection
     resource_version: str
@@ -176,19 +178,19 @@ class OpenWatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
-    """Abandon a request. Nothing it still says counts."""
+class Cancel:
+    """Cancel a request. Later inputs from it are ignored."""
 
     connection: Connection
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
-    """Make the collected list the picture.
+class ApplyList:
+    """Apply the collected list to the store.
 
     Attributes:
-        origin: "relist" or "audit"; the first list of all is a relist of an empty picture.
-        rewound: the server's history went back: older states are the truth now.
+        origin: "relist" or "audit"; the first list is a relist of an empty store.
+        rewound: the server's history went back: older states replace newer ones.
     """
 
     connection: Connection
@@ -198,94 +200,99 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """Say that something may be missed from here on, until the next list."""
+    """Report that changes may be missed from now on until the next list."""
 
     fault: Fault
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Asking again would not help."""
+    """Stop: the server would reject a retry as well."""
 
     fault: Fault
 
 
-Effect = ReadList | CheckEpoch | OpenWatch | Drop | Take | Interrupted | GiveUp
+Effect = ReadList | CheckEpoch | OpenWatch | Cancel | ApplyList | Interrupted | GiveUp
 
 
 class Machine:
-    """Decides; see the module. `resume` is set by whoever applies events, to the version that was applied last."""
+    """The state machine; see the module.
 
-    def __init__(self, policy: WatchPolicy, chance: Random) -> None:
+    Attributes:
+        state: the current state.
+        resume: the version that was applied last; set by the reflector after each event.
+        fault: why the cache may be outdated; None while a watch is open, and between a list and its watch.
+        wake_at: when the machine has to step with Ticked, at the latest; None if only another input can change it.
+    """
+
+    def __init__(self, policy: WatchPolicy, jitter: Random) -> None:
         self.state = State.IDLE
         self.resume = ""
         self.fault: Fault | None = None
-        """Why the picture may be behind; None while a watch is live, and between a list and its watch."""
         self.wake_at: float | None = None
-        """When Ticked is wanted next."""
         self._policy = policy
-        self._chance = chance
+        self._jitter = jitter
         self._backoff = Backoff(
-            base=policy.backoff_base, cap=policy.backoff_cap, reset=policy.backoff_reset, chance=chance
+            base=policy.backoff_base, cap=policy.backoff_cap, reset=policy.backoff_reset, jitter=jitter
         )
         self._last_connection = 0
         self._current: Connection | None = None
-        """The request that carries the state: list, check or watch."""
+        """The list, check or watch of the current state."""
         self._standby: Connection | None = None
-        """A second watch, to take over from the current one."""
+        """A second watch, opened to replace the current one."""
         self._audit: Connection | None = None
         self._audited_from = ""
-        """The version that was applied last when the audit began: its list cannot be older."""
-        self._then = Then.LIST
+        """The version that was applied last when the audit began; its list must not be older."""
+        self._after_pause = AfterPause.LIST
         self._paged = True
-        self._suspect = False
-        """The server's versions were seen to go backwards once; a second time is believed."""
-        self._gap = False
-        """It was said that something may be missed, and no list has been taken since."""
-        self._was_away = False
-        """A watch could not be replaced, since the server could not be reached."""
+        self._rewind_suspected = False
+        """The server's versions went back once. A second time they are accepted."""
+        self._gap_reported = False
+        """Interrupted was returned, and no list was applied since."""
+        self._was_unreachable = False
+        """A replacement of the watch failed because the server could not be reached."""
         self._opened_at: float | None = None
-        """When the current watch's answer began; None while it has not."""
-        self._live_since: float | None = None
-        """Since when one watch after the other was open, without a failure in between."""
-        self._heard_at = 0.0
+        """When the response of the current watch began; None before."""
+        self._healthy_since: float | None = None
+        """When the healthy period began: since then there was an open watch without a failure."""
+        self._last_byte_at = 0.0
         self._resume_at = 0.0
         self._rotate_at = 0.0
         self._audit_at = 0.0
 
     @property
     def attempt(self) -> int:
-        """Failures in a row that were not lived down yet."""
+        """Consecutive failures since the last healthy period."""
         return self._backoff.attempt
 
-    def step(self, happened: Input, now: float) -> list[Effect]:
-        """Take one input; return what to do, in this order. `now` is seconds on any steady clock."""
+    def step(self, input_: Input, now: float) -> list[Effect]:
+        """Process one input; return the effects to carry out, in order. `now` is seconds on any steady clock."""
         if self.state is State.CLOSED:
             return []
-        effects = self._react(happened, now)
+        effects = self._react(input_, now)
         self.wake_at = self._next_wake()
         return effects
 
-    def is_wanted(self, connection: Connection) -> bool:
-        """What this request says still counts."""
+    def is_active(self, connection: Connection) -> bool:
+        """The request was neither cancelled nor completed: its inputs are processed."""
         return connection in (self._current, self._standby, self._audit)
 
-    def _react(self, happened: Input, now: float) -> list[Effect]:
-        match happened:
+    def _react(self, input_: Input, now: float) -> list[Effect]:
+        match input_:
             case Start():
-                self._audit_at = now + self._vary_audit()
+                self._audit_at = now + self._audit_interval()
                 return self._list()
-            case Ticked(heard_at):
-                self._heard_at = heard_at
+            case Ticked(last_byte_at):
+                self._last_byte_at = last_byte_at
                 return self._tick(now)
-            case Collected() | Checked() | Opened() | Ended() | Failed() if not self.is_wanted(
-                happened.connection
+            case Collected() | Checked() | Opened() | Ended() | Failed() if not self.is_active(
+                input_.connection
             ):
                 return []
             case Collected():
-                return self._collected(happened, now)
+                return self._collected(input_, now)
             case Checked():
-                return self._checked(happened)
+                return self._checked(input_)
             case Opened(connection):
                 return self._opened(connection, now)
             case Ended(connection):
@@ -293,38 +300,38 @@ class Machine:
             case Failed(connection, fault):
                 return self._failed(connection, fault, now)
             case _:
-                assert_never(happened)
+                assert_never(input_)
 
     # Lists.
 
-    def _collected(self, happened: Collected, now: float) -> list[Effect]:
-        audit = happened.connection == self._audit
-        # A watch beside the audit may have run ahead of its list meanwhile; that proves nothing.
+    def _collected(self, collected: Collected, now: float) -> list[Effect]:
+        audit = collected.connection == self._audit
+        # During an audit the watch may advance past the version of its list: compare with the version before the audit.
         seen = self._audited_from if audit else self.resume
-        backwards = happened.older or bool(seen and is_older(happened.resource_version, than=seen))
-        if backwards and not (self._suspect and not audit):
-            # Once may be a replica that lags (reliability A11); the view must not go back for that.
-            self._suspect = True
+        backwards = collected.older or bool(seen and is_older(collected.resource_version, than=seen))
+        if backwards and not (self._rewind_suspected and not audit):
+            # A single older list may come from a replica that lags (reliability A11): do not apply it.
+            self._rewind_suspected = True
             fault = Fault(
-                FaultKind.MALFORMED, "the list is older than what was seen; reading it again to be sure"
+                FaultKind.MALFORMED, "the list is older than the cache; reading it again to confirm"
             )
-            return self._interrupt(Then.LIST, fault, now)
+            return self._interrupt(AfterPause.LIST, fault, now)
         self._paged = True
-        rewound, self._suspect = backwards, False
+        rewound, self._rewind_suspected = backwards, False
         if audit:
             self._audit = None
-            self._audit_at = now + self._vary_audit()
-            return [Take(happened.connection, "audit", rewound=False)]
-        self.resume = happened.resource_version
+            self._audit_at = now + self._audit_interval()
+            return [ApplyList(collected.connection, "audit", rewound=False)]
+        self.resume = collected.resource_version
         self.fault = None
-        self._gap = self._was_away = False
-        return [Take(happened.connection, "relist", rewound), self._watch()]
+        self._gap_reported = self._was_unreachable = False
+        return [ApplyList(collected.connection, "relist", rewound), self._watch()]
 
-    def _checked(self, happened: Checked) -> list[Effect]:
-        if is_older(happened.resource_version, than=self.resume):
-            self._suspect = True
+    def _checked(self, checked: Checked) -> list[Effect]:
+        if is_older(checked.resource_version, than=self.resume):
+            self._rewind_suspected = True
             fault = Fault(FaultKind.EXPIRED, "the server's versions went back")
-            return [*self._announce(fault), *self._list()]
+            return [*self._report_gap(fault), *self._list()]
         return [self._watch()]
 
     # Watches.
@@ -333,14 +340,14 @@ class Machine:
         effects: list[Effect] = []
         if connection == self._standby:
             if self._current is not None:
-                effects.append(Drop(self._current))
+                effects.append(Cancel(self._current))
             self._current, self._standby = connection, None
-            if self._was_away:
-                self._audit_soon(now)
+            if self._was_unreachable:
+                self._schedule_early_audit(now)
         self._opened_at = now
-        if self._live_since is None:
-            self._live_since = now
-        self._rotate_at = now + self._chance.uniform(*self._policy.rotation)
+        if self._healthy_since is None:
+            self._healthy_since = now
+        self._rotate_at = now + self._jitter.uniform(*self._policy.rotation)
         self.fault = None
         return effects
 
@@ -350,52 +357,52 @@ class Machine:
             return self._standby_failed(fault, now)
         if self._standby is not None:
             return self._promote_standby()
-        self._lived(now)
-        return self._pause(Then.WATCH, fault, now)
+        self._end_healthy_period(now)
+        return self._pause(AfterPause.WATCH, fault, now)
 
     def _failed(self, connection: Connection, fault: Fault, now: float) -> list[Effect]:
         if connection == self._audit:
             self._audit = None
-            self._audit_at = now + self._vary_audit()
+            self._audit_at = now + self._audit_interval()
             return []
         if fault.kind is FaultKind.REFUSED:
             self.state = State.CLOSED
             self.fault = fault
-            return [*self._drop_all(connection), GiveUp(fault)]
+            return [*self._cancel_all(connection), GiveUp(fault)]
         if self.state is State.LISTING:
             return self._list_failed(fault, now)
         if self.state is State.CHECKING:
-            return self._pause(Then.CHECK, fault, now)
+            return self._pause(AfterPause.CHECK, fault, now)
         return self._watch_failed(connection, fault, now)
 
     def _list_failed(self, fault: Fault, now: float) -> list[Effect]:
         if fault.kind is FaultKind.EXPIRED and self._paged:
-            # The other pages would be from another moment than the first: read all in one piece (reliability 1.5).
+            # Other pages would be of another version than the first: read the list without pages (reliability 1.5).
             self._paged = False
             return self._list()
-        return self._pause(Then.LIST, fault, now)
+        return self._pause(AfterPause.LIST, fault, now)
 
     def _watch_failed(self, connection: Connection, fault: Fault, now: float) -> list[Effect]:
         if connection == self._standby and fault.kind is not FaultKind.EXPIRED:
             return self._standby_failed(fault, now)
         if self._standby is not None and fault.kind is FaultKind.BROKEN:
-            self._audit_soon(now)
+            self._schedule_early_audit(now)
             return self._promote_standby()
-        self._lived(now)
-        then = _AFTER_FAILED_WATCH[fault.kind]
-        if then is Then.LIST:
-            return self._interrupt(then, fault, now, failed=connection)
-        return [*self._drop_all(connection), *self._pause(then, fault, now)]
+        self._end_healthy_period(now)
+        after = _AFTER_FAILED_WATCH[fault.kind]
+        if after is AfterPause.LIST:
+            return self._interrupt(after, fault, now, failed=connection)
+        return [*self._cancel_all(connection), *self._pause(after, fault, now)]
 
     def _promote_standby(self) -> list[Effect]:
-        """The replacement was on its way already when the watch broke: it becomes the watch."""
+        """The watch failed while its replacement was being opened: the replacement becomes the watch."""
         self._current, self._standby = self._standby, None
         self._opened_at = None
         return []
 
     def _standby_failed(self, fault: Fault, now: float) -> list[Effect]:
         self._standby = None
-        self._was_away = self._was_away or fault.kind is FaultKind.BROKEN
+        self._was_unreachable = self._was_unreachable or fault.kind is FaultKind.BROKEN
         self.fault = fault
         self._rotate_at = now + self._backoff.next(at_least=fault.retry_after)
         return []
@@ -404,12 +411,12 @@ class Machine:
 
     def _tick(self, now: float) -> list[Effect]:
         if self.state is State.PAUSED and now >= self._resume_at:
-            match self._then:
-                case Then.LIST:
+            match self._after_pause:
+                case AfterPause.LIST:
                     return self._list()
-                case Then.CHECK:
+                case AfterPause.CHECK:
                     return self._check()
-                case Then.WATCH:
+                case AfterPause.WATCH:
                     return [self._watch()]
         if self.state is not State.WATCHING or self._opened_at is None or self._standby is not None:
             return []
@@ -419,8 +426,8 @@ class Machine:
         if now >= self._rotate_at:
             effects: list[Effect] = []
             if self._audit is not None:
-                # Two requests are enough at a time, and an audit can wait.
-                effects.append(Drop(self._audit))
+                # At most two requests at a time; the audit is postponed.
+                effects.append(Cancel(self._audit))
                 self._audit, self._audit_at = None, now
             self._standby = self._connect()
             return [*effects, self._open(self._standby)]
@@ -436,16 +443,16 @@ class Machine:
             return None
         times = [self._rotate_at]
         if self.fault is None:
-            # Bytes may have come since the last tick; then this wakes early, and the tick asks for a later one.
+            # Bytes received since the last tick make this too early; the tick then sets a later time.
             times.append(self._silent_at(self._opened_at))
         if self._audit is None:
             times.append(self._audit_at)
         return min(times)
 
     def _silent_at(self, opened_at: float) -> float:
-        return max(self._heard_at, opened_at) + self._policy.silence
+        return max(self._last_byte_at, opened_at) + self._policy.silence
 
-    # Steps that several inputs share.
+    # Shared steps.
 
     def _list(self) -> list[Effect]:
         self.state = State.LISTING
@@ -468,59 +475,59 @@ class Machine:
         return OpenWatch(connection, self.resume, timeout_seconds=max(1, round(longest)))
 
     def _interrupt(
-        self, then: Then, fault: Fault, now: float, *, failed: Connection | None = None
+        self, after: AfterPause, fault: Fault, now: float, *, failed: Connection | None = None
     ) -> list[Effect]:
-        """What comes next can only be learnt from a list."""
-        return [*self._announce(fault), *self._drop_all(failed), *self._pause(then, fault, now)]
+        """Pause after a fault from which only a list recovers."""
+        return [*self._report_gap(fault), *self._cancel_all(failed), *self._pause(after, fault, now)]
 
-    def _announce(self, fault: Fault) -> list[Effect]:
-        """Say that something may be missed, once until the next list."""
-        if self._gap:
+    def _report_gap(self, fault: Fault) -> list[Effect]:
+        """Report that changes may be missed, once until the next list."""
+        if self._gap_reported:
             return []
-        self._gap = True
+        self._gap_reported = True
         return [Interrupted(fault)]
 
-    def _pause(self, then: Then, fault: Fault, now: float) -> list[Effect]:
+    def _pause(self, after: AfterPause, fault: Fault, now: float) -> list[Effect]:
         self.state = State.PAUSED
         self.fault = fault
-        self._then = then
+        self._after_pause = after
         self._current = None
         self._opened_at = None
         self._resume_at = now + self._backoff.next(at_least=fault.retry_after)
         return []
 
-    def _drop_all(self, failed: Connection | None = None) -> list[Effect]:
-        """Abandon every request under way; `failed` has ended by itself."""
-        under_way = (self._current, self._standby, self._audit)
+    def _cancel_all(self, failed: Connection | None = None) -> list[Effect]:
+        """Cancel every active request except `failed`, which has ended."""
+        active = (self._current, self._standby, self._audit)
         self._current = self._standby = self._audit = None
         return [
-            Drop(connection) for connection in under_way if connection is not None and connection != failed
+            Cancel(connection) for connection in active if connection is not None and connection != failed
         ]
 
-    def _lived(self, now: float) -> None:
-        if self._live_since is not None:
-            self._backoff.survived(now - self._live_since)
-            self._live_since = None
+    def _end_healthy_period(self, now: float) -> None:
+        if self._healthy_since is not None:
+            self._backoff.survived(now - self._healthy_since)
+            self._healthy_since = None
 
     def _connect(self) -> Connection:
         self._last_connection += 1
         return self._last_connection
 
-    def _audit_soon(self, now: float) -> None:
-        """A watch took over from another one, and in between the server could not be reached.
+    def _schedule_early_audit(self, now: float) -> None:
+        """Schedule an audit after a watch was replaced while the server could not be reached for some time.
 
-        It may have been restored from a backup meanwhile, and would answer with silence: nobody has looked at its
-        versions, as is done where a watch is opened again. Not at once, since all clients come back together.
+        The server may have been restored from a backup and would send no events; unlike after a failed watch, its
+        version was not checked. With a random delay, since all clients reconnect at the same time.
         Source: reliability E1.
         """
-        self._was_away = False
-        self._audit_at = min(self._audit_at, now + self._chance.uniform(0, self._policy.backoff_cap))
+        self._was_unreachable = False
+        self._audit_at = min(self._audit_at, now + self._jitter.uniform(0, self._policy.backoff_cap))
 
-    def _vary_audit(self) -> float:
+    def _audit_interval(self) -> float:
         spread = self._policy.audit_spread
-        return self._policy.audit * self._chance.uniform(1 - spread, 1 + spread)
+        return self._policy.audit * self._jitter.uniform(1 - spread, 1 + spread)
 
 
 def applied(machine: Machine, resource_version: str) -> None:
-    """An event or bookmark of this version was applied: resume from here. Never goes back (reliability E13)."""
+    """Resume from this version, of an event or bookmark that was applied. Never goes back (reliability E13)."""
     machine.resume = newest(machine.resume, resource_version)

@@ -1,4 +1,4 @@
-"""The numbers a watch lives by, in seconds unless said otherwise. All were chosen in reliability 4.2; each says why."""
+"""WatchPolicy: the durations of a list and watch, in seconds unless stated otherwise. Source: reliability 4.2."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class WatchPolicy:
-    """How patient a watch is.
+    """Timeouts, rotation and backoff of a watch.
 
     Attributes:
-        silence: a watch that sends no byte for so long is replaced, the new one opened before the old one is dropped.
-            Longer than the 60 s between bookmarks, shorter than the 75 s of history a server keeps.
-        rotation: a watch is replaced after a time between these, healthy or not: below the 4 minutes after which some
-            load balancers forget idle connections, spread so that many watches do not fall into step.
-        overtime: asked of the server on top of the rotation, so that its own timeout is the exception.
-        backoff_base, backoff_cap: the n-th attempt in a row waits between 0 and min(cap, base * 2**n).
-        backoff_reset: a connection that lived so long wipes out all attempts before it.
-        audit: the whole list is read and compared about this often, for what a server lost without telling.
-        audit_spread: part of `audit` by which its time varies, so that many audits do not fall into step.
-        burst: events after which the reader lets others run: a burst is in memory already and would never wait.
+        silence: a watch that sends no byte for this long is replaced; the new watch is opened before the old one is
+            closed. Longer than the 60 s between bookmarks, shorter than the 75 s of history that a server keeps.
+        rotation: minimum and maximum time after which a watch is replaced, healthy or not: below the 4 minutes after
+            which some load balancers drop idle connections, random so that many watches are not replaced together.
+        overtime: added to the maximum rotation for `timeoutSeconds`, so that the server rarely ends a watch first.
+        backoff_base, backoff_cap: the n-th consecutive attempt waits between 0 and min(cap, base * 2**n).
+        backoff_reset: a connection that lasts this long resets the attempts to 0.
+        audit: interval of a complete list that is compared with the cache, for events that the server lost.
+        audit_spread: fraction of `audit` by which the interval varies, so that many audits do not run together.
+        burst: events after which the reader yields to other tasks: a burst is in memory and would not wait for I/O.
     """
 
     silence: float = 65.0

@@ -1,7 +1,7 @@
-"""Keeps one picture true: does what the machine decides, over the wire, and feeds the store.
+"""Reflector: keeps one cache current. It carries out the effects of the machine over HTTP and feeds the store.
 
-One reflector serves every reader of one selection. Its connections live in the task group of whoever runs it; a
-reader that sleeps, fails or is cancelled never disturbs it.
+One reflector serves every reader of one selection. Its connections run in the task group of the caller of `run`; a
+reader that sleeps, fails or is cancelled has no effect on it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from dpf_async._api.status import retry_after
 from dpf_async._api.text import printable
 from dpf_async._log import log
 from dpf_async._watch.machine import (
+    ApplyList,
+    Cancel,
     Checked,
     CheckEpoch,
     Collected,
     Connection,
-    Drop,
     Effect,
     Ended,
     Failed,
@@ -44,7 +45,6 @@ from dpf_async._watch.machine import (
     ReadList,
     Start,
     State,
-    Take,
     Ticked,
 )
 from dpf_async._watch.policy import WatchPolicy
@@ -75,7 +75,7 @@ _FAULTS: Final[tuple[tuple[type[errors.DPFError], FaultKind], ...]] = (
     (errors.DecodeError, FaultKind.MALFORMED),
     (errors.DPFError, FaultKind.BROKEN),
 )
-"""Errors to faults, most specific first."""
+"""The kind of fault of each error class, most specific first."""
 
 _EVENT_CODES: Final = {
     401: FaultKind.UNAUTHORIZED,
@@ -83,34 +83,34 @@ _EVENT_CODES: Final = {
     410: FaultKind.EXPIRED,
     429: FaultKind.THROTTLED,
 }
-"""Codes of ERROR events that mean more than "the server could not" (reliability 1.2)."""
+"""Codes of ERROR events that mean something other than UNAVAILABLE (reliability 1.2)."""
 
 _LASTING: Final = frozenset(
     (FaultKind.UNAUTHORIZED, FaultKind.FORBIDDEN, FaultKind.KIND_ABSENT, FaultKind.REFUSED)
 )
-"""Faults of the very first list that somebody has to repair: whoever waits for the picture hears of them."""
+"""Faults of the first list that an administrator has to repair: `synced` raises them."""
 
-_FORBIDDEN_FOR_A_MOMENT: Final = 1.0
-"""Seconds for which "forbidden" is not believed. An API server that has just begun forbids everything to everybody but
-administrators until it has read the roles, and does not say that it will not last: for 0.05 to 0.25 s after the first
-answer of v1.37 (measured); a few times that."""
+_FORBIDDEN_GRACE: Final = 1.0
+"""Seconds for which Forbidden is treated as temporary. An API server that has just started forbids everything to all
+but administrators until it has read the roles, and its response does not show that. With v1.37 this lasts 0.05 to
+0.25 s after the first response (measured); the value is a few times that."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheHealth:
-    """How a picture is kept, for operators and for the messages of errors (G16).
+    """The state of one cache, for monitoring and for error messages (G16).
 
     Attributes:
         state: "syncing", "live" or "degraded".
         reason: why it is degraded; empty otherwise.
-        resource_version: what was applied last.
-        objects: how many objects the picture has.
-        silent_for: seconds since the watch last said something; lists are not counted.
-        attempt: failures in a row that were not lived down yet.
-        relists: lists read after the first one.
+        resource_version: the version that was applied last.
+        objects: number of objects in the cache.
+        silent_for: seconds since the watch last sent a byte; lists are not counted.
+        attempt: consecutive failures since the last healthy period.
+        relists: lists applied after the first one, audits not included.
         reconnects: watches opened after the first one.
-        duplicates: states dropped because they were known or older.
-        repairs: changes that an audit found before an event told of them.
+        duplicates: states dropped because they were stored already, or older.
+        repairs: changes that an audit found before an event reported them.
         unknown_events: events of a type that Kubernetes does not define.
         unreadable: objects that exist and cannot be decoded.
     """
@@ -130,49 +130,49 @@ class CacheHealth:
 
 
 class Reflector(Generic[T]):
-    """The picture of one feed, kept true while `run` runs."""
+    """The cache of one feed, kept current while `run` runs."""
 
     def __init__(
         self,
         feed: Feed[T],
         policy: WatchPolicy | None = None,
-        chance: Random | None = None,
+        jitter: Random | None = None,
         *,
         on_rewind: Callable[[], None] | None = None,
     ) -> None:
-        """`on_rewind` is told when the server's history went back: versions seen until then mean nothing any more."""
+        """`on_rewind` is called when the server's history went back: earlier versions are not comparable any more."""
         self.feed = feed
         self.store: Store[T] = Store()
         self._policy = policy or WatchPolicy()
-        self._machine = Machine(self._policy, chance or Random())  # noqa: S311  jitter, not secrets
+        self._machine = Machine(self._policy, jitter or Random())  # noqa: S311  jitter, not secrets
         self._tasks: anyio.abc.TaskGroup | None = None
         self._scopes: dict[Connection, anyio.CancelScope] = {}
         self._collected: dict[Connection, tuple[list[ObjectState[T]], list[Undecodable], str]] = {}
         self._rearm = anyio.Event()
-        self._news = anyio.Event()
+        self._changed = anyio.Event()
         self._on_rewind = on_rewind
-        self._own_awaited = 0
-        """How many wait to see what they wrote."""
+        self._own_write_waits = 0
+        """Number of tasks that wait until the cache contains their own writes."""
         self._rewinds = 0
         self._synced = False
         self._error: errors.DPFError | None = None
         self._forbidden_since: float | None = None
-        """Since when the server has said nothing but that it is forbidden."""
-        self._heard_at = 0.0
+        """When the current sequence of Forbidden responses began."""
+        self._last_byte_at = 0.0
         self._lists = self._watches = self._unknown = 0
 
     async def run(self) -> None:
-        """Keep the picture true until cancelled, or until the server says that it will never accept what is asked.
+        """Keep the cache current until cancelled, or return when the server rejects the first list as invalid.
 
-        That is the business of whoever asked: `synced` raises it, and other pictures go on.
+        `synced` raises that error to its callers; other caches are not affected.
 
         Raises:
-            BadRequest, Invalid: the server accepts no longer what it has accepted: nobody could be told otherwise, and
-                waits on this picture would never end.
+            BadRequest, Invalid: the server rejects requests that it accepted before. Raised here because waits on this
+                cache would never end.
         """
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
-            self._heard_at = anyio.current_time()
+            self._last_byte_at = anyio.current_time()
             self._step(Start())
             while True:
                 self._rearm = anyio.Event()
@@ -180,62 +180,62 @@ class Reflector(Generic[T]):
                 with anyio.CancelScope(deadline=math.inf if wake_at is None else wake_at):
                     await self._rearm.wait()
                 if (due := self._machine.wake_at) is not None and anyio.current_time() >= due:
-                    self._step(Ticked(self._heard_at))
+                    self._step(Ticked(self._last_byte_at))
 
     async def synced(self) -> None:
-        """Wait until the first whole list is in, and until the server has said whether it may be watched from there.
+        """Wait until the first list was applied and the server has accepted or rejected the watch.
 
-        A first watch that fails for a passing reason is not waited for: the picture is true, and will be again.
+        A first watch that fails temporarily is not waited for: the cache has the state of the list.
 
         Raises:
-            Unauthorized, Forbidden, KindNotServed: somebody has to repair something first; the reflector goes on
-                trying meanwhile. Forbidden only after it was said for a second: a server that begins says it, too.
-            BadRequest, Invalid: the server does not accept what we ask, and was not asked again.
+            Unauthorized, Forbidden, KindNotServed: an administrator has to change something; the reflector keeps
+                retrying. Forbidden only if it lasts for a second: a server that is starting returns it as well.
+            BadRequest, Invalid: the server rejected the request, which was not retried.
         """
         while not self._watches:
             fault = self._machine.fault
             if fault is not None and self._error is not None:
-                if self._will_last(fault):
-                    # Also with a whole list: what may not be watched is never seen to change, and waits would not end.
-                    # To each a copy: notes that one of them adds are not the others' business.
+                if self._is_lasting(fault):
+                    # Also after a list: without permission to watch, the cache would not change and waits not end.
+                    # A copy for each caller: one may add notes to it.
                     raise copy(self._error).with_traceback(self._error.__traceback__)
                 if self._synced and fault.kind is not FaultKind.FORBIDDEN:
                     return
-            await self._news.wait()
+            await self._changed.wait()
 
-    def _will_last(self, fault: Fault) -> bool:
+    def _is_lasting(self, fault: Fault) -> bool:
         if fault.kind is FaultKind.FORBIDDEN and self._forbidden_since is not None:
-            return anyio.current_time() - self._forbidden_since >= _FORBIDDEN_FOR_A_MOMENT
+            return anyio.current_time() - self._forbidden_since >= _FORBIDDEN_GRACE
         return fault.kind in _LASTING
 
-    async def reached(self, resource_version: str) -> None:
-        """Wait until the picture is at least as new as this version: what we wrote ourselves, for instance (G19).
+    async def wait_for_version(self, resource_version: str) -> None:
+        """Wait until the cache is at least as new as this version, such as the one of our own write (G19).
 
-        If the server's history goes back meanwhile, nothing will show that version: the wait is over.
+        Returns as well if the server's history goes back, after which the version would never arrive.
         """
-        await self._until_own(lambda: not is_older(self._machine.resume, than=resource_version))
+        await self._wait_for_own_write(lambda: not is_older(self._machine.resume, than=resource_version))
 
-    async def without(self, name: str, uid: str) -> None:
-        """Wait until the picture does not have this very object any more: one that we deleted."""
-        await self._until_own(lambda: not self.may_show(name, uid))
+    async def wait_for_deletion(self, name: str, uid: str) -> None:
+        """Wait until the cache does not contain the object with this uid any more, such as one that we deleted."""
+        await self._wait_for_own_write(lambda: not self.may_contain(name, uid))
 
-    def may_show(self, name: str, uid: str) -> bool:
-        """The picture has this very object, or there is no picture yet, and a list under way may have it."""
+    def may_contain(self, name: str, uid: str) -> bool:
+        """The cache contains the object with this uid, or the first list, which may contain it, was not applied yet."""
         found = self.store.get(name) or self.store.unreadable.get(name)
         return not self._synced or (found is not None and found.uid == uid)
 
-    async def _until_own(self, is_shown: Callable[[], bool]) -> None:
+    async def _wait_for_own_write(self, is_shown: Callable[[], bool]) -> None:
         rewinds = self._rewinds
-        self._own_awaited += 1
+        self._own_write_waits += 1
         try:
             while not (self._synced and (is_shown() or self._rewinds != rewinds)):
-                await self._news.wait()
+                await self._changed.wait()
         finally:
-            self._own_awaited -= 1
+            self._own_write_waits -= 1
 
     @property
     def health(self) -> CacheHealth:
-        """How the picture is kept right now."""
+        """The current state of the cache."""
         machine, store = self._machine, self.store
         if not self._synced:
             state = "syncing"
@@ -243,10 +243,10 @@ class Reflector(Generic[T]):
             state = "live" if machine.fault is None and machine.state is State.WATCHING else "degraded"
         return CacheHealth(
             state=state,
-            reason=machine.fault.words if machine.fault is not None else "",
+            reason=machine.fault.description if machine.fault is not None else "",
             resource_version=machine.resume,
             objects=len(store),
-            silent_for=anyio.current_time() - self._heard_at,
+            silent_for=anyio.current_time() - self._last_byte_at,
             attempt=machine.attempt,
             relists=max(0, self._lists - 1),
             reconnects=max(0, self._watches - 1),
@@ -256,13 +256,13 @@ class Reflector(Generic[T]):
             unreadable=len(store.unreadable),
         )
 
-    # What the machine decides.
+    # Effects of the machine.
 
-    def _step(self, happened: Input) -> None:
-        for effect in self._machine.step(happened, anyio.current_time()):
+    def _step(self, input_: Input) -> None:
+        for effect in self._machine.step(input_, anyio.current_time()):
             self._do(effect)
         self._rearm.set()
-        self._tell_waiting()
+        self._notify_waiting()
 
     def _do(self, effect: Effect) -> None:
         match effect:
@@ -272,18 +272,18 @@ class Reflector(Generic[T]):
                 self._begin(connection, self._check_epoch)
             case OpenWatch(connection, resource_version, timeout_seconds):
                 self._begin(connection, self._watch, resource_version, timeout_seconds)
-            case Drop(connection):
+            case Cancel(connection):
                 self._collected.pop(connection, None)
                 if scope := self._scopes.get(connection):
                     scope.cancel()
-            case Take(connection, origin, rewound):
-                self._take(connection, origin, rewound=rewound)
+            case ApplyList(connection, origin, rewound):
+                self._apply_list(connection, origin, rewound=rewound)
             case Interrupted(fault):
-                log.info("watch_interrupted", feed=self.feed.description, reason=fault.words)
-                self.store.interrupt(fault.words)
+                log.info("watch_interrupted", feed=self.feed.description, reason=fault.description)
+                self.store.interrupt(fault.description)
             case GiveUp(fault):
                 if self._synced:
-                    raise self._error or errors.UsageError(fault.words)
+                    raise self._error or errors.UsageError(fault.description)
                 assert self._tasks is not None, "a machine steps only while it runs"  # noqa: S101
                 self._tasks.cancel_scope.cancel()
             case _:
@@ -293,9 +293,9 @@ class Reflector(Generic[T]):
         # Any callable of this class that takes the connection first; typing it would say no more.
         assert self._tasks is not None, "a machine steps only while it runs"  # noqa: S101
         scope = self._scopes[connection] = anyio.CancelScope()
-        self._tasks.start_soon(self._under, scope, connection, request, *details)
+        self._tasks.start_soon(self._run_request, scope, connection, request, *details)
 
-    async def _under(self, scope: anyio.CancelScope, connection: Connection, request, *details) -> None:  # type: ignore[no-untyped-def]
+    async def _run_request(self, scope: anyio.CancelScope, connection: Connection, request, *details) -> None:  # type: ignore[no-untyped-def]
         with scope:
             try:
                 await request(connection, *details)
@@ -303,7 +303,7 @@ class Reflector(Generic[T]):
                 self._scopes.pop(connection, None)
                 self._collected.pop(connection, None)
 
-    def _take(self, connection: Connection, origin: str, *, rewound: bool) -> None:
+    def _apply_list(self, connection: Connection, origin: str, *, rewound: bool) -> None:
         items, undecodable, resource_version = self._collected.pop(connection)
         self._lists += origin == "relist"
         repairs = self.store.repairs
@@ -323,18 +323,18 @@ class Reflector(Generic[T]):
                 self._on_rewind()
         self._synced = True
 
-    def _tell_waiting(self) -> None:
-        if self._news.statistics().tasks_waiting:
-            self._news.set()
-            self._news = anyio.Event()
+    def _notify_waiting(self) -> None:
+        if self._changed.statistics().tasks_waiting:
+            self._changed.set()
+            self._changed = anyio.Event()
 
-    # What goes over the wire.
+    # Requests.
 
     async def _read_list(self, connection: Connection, paged: bool) -> None:
         items: list[ObjectState[T]] = []
         undecodable: list[Undecodable] = []
         continue_ = ""
-        with self._failing(connection):
+        with self._faults_as_input(connection):
             while True:
                 page = await self.feed.page(limit=PAGE_SIZE if paged else 0, continue_=continue_)
                 items += page.items
@@ -343,36 +343,36 @@ class Reflector(Generic[T]):
                 if not continue_:
                     break
                 await anyio.lowlevel.checkpoint()
-            # Not a sign of life of a watch that is silent meanwhile: that one is judged by its own bytes.
+            # Does not set _last_byte_at: only bytes of the watch itself show that the watch is not silent.
             older = any(self.store.is_ahead_of(state, page.resource_version) for state in items)
             self._collected[connection] = (items, undecodable, page.resource_version)
-            # What was wrong with the list is repaired. The machine keeps its fault until a watch is open; raised from
-            # `synced`, it would be news of yesterday.
+            # The list succeeded: `synced` must not raise an earlier error, although the machine keeps its fault until a
+            # watch is open.
             self._error = self._forbidden_since = None
             self._step(Collected(connection, page.resource_version, older))
 
     async def _check_epoch(self, connection: Connection) -> None:
-        with self._failing(connection):
+        with self._faults_as_input(connection):
             page = await self.feed.page(limit=1)
             self._step(Checked(connection, page.resource_version))
 
     async def _watch(self, connection: Connection, resource_version: str, timeout_seconds: int) -> None:
-        with self._failing(connection):
+        with self._faults_as_input(connection):
             async with self.feed.watch(resource_version, timeout_seconds=timeout_seconds) as stream:
-                self._heard_at = anyio.current_time()
+                self._last_byte_at = anyio.current_time()
                 self._watches += 1
                 self._error = self._forbidden_since = None
                 self._step(Opened(connection))
-                # Whoever waited for this looks at what the list showed, before the watch changes it: its first events
-                # may have come with its head.
+                # Tasks that waited for the list run before the watch changes its state: the first events may have
+                # arrived together with the response headers.
                 await anyio.lowlevel.checkpoint()
                 fault = await self._pump(stream)
             self._step(Ended(connection) if fault is None else Failed(connection, fault))
 
     async def _pump(self, stream: Stream) -> Fault | None:
-        """Apply what a watch says until it ends; return why, or None for an end in good order.
+        """Apply the events of a watch until it ends; return the fault, or None if the server ended it without one.
 
-        The hot path: one decode of each line, one look-up, one store, and whoever waits is awake.
+        The hot path: for each line one decode, one lookup, one store, and one notification of waits.
         """
         splitter = LineSplitter()
         codec, store, machine = self.feed.codec, self.store, self._machine
@@ -380,27 +380,27 @@ class Reflector(Generic[T]):
         read_chunk, feed, now = stream.read_chunk, splitter.feed, anyio.current_time
         burst, count = self._policy.burst, 0
         while chunk := await read_chunk():
-            self._heard_at = now()
+            self._last_byte_at = now()
             lines = feed(chunk)
             if splitter.oversized:
-                # Before what came after it is applied: that would be told as if nothing were missing.
-                return Fault(FaultKind.MALFORMED, "an event is larger than this client takes")
+                # Before later events are applied: they would be reported as contiguous.
+                return Fault(FaultKind.MALFORMED, "an event exceeds the maximum size of a line")
             for line in lines:
                 event = read(line)
                 if event.__class__ is Envelope and event.type in LIVE and event.object.metadata.uid:
                     apply(event.type, state_of(event.object, line))
                     machine.resume = newest(machine.resume, event.object.metadata.resource_version)
-                    if self._own_awaited:
-                        self._tell_waiting()
-                elif (fault := self._other(event)) is not None:
+                    if self._own_write_waits:
+                        self._notify_waiting()
+                elif (fault := self._process_other(event)) is not None:
                     return fault
                 count += 1
                 if count % burst == 0:
                     await anyio.lowlevel.checkpoint()
-        return self._rest(splitter.end())
+        return self._apply_rest(splitter.end())
 
-    def _rest(self, rest: bytes) -> Fault | None:
-        """The bytes after the last line feed: a document the server ended without one, or half of one."""
+    def _apply_rest(self, rest: bytes) -> Fault | None:
+        """Apply the bytes after the last line feed: an event without its line feed, or a part of an event."""
         if not rest:
             return None
         event = self.feed.codec.read(rest)
@@ -409,16 +409,16 @@ class Reflector(Generic[T]):
             self._machine.resume = newest(self._machine.resume, event.object.metadata.resource_version)
             return None
         if isinstance(event, Malformed):
-            return Fault(FaultKind.BROKEN, "the watch ended in the middle of an event")
-        return self._other(event)
+            return Fault(FaultKind.BROKEN, "the watch ended before an event was complete")
+        return self._process_other(event)
 
-    def _other(self, event: object) -> Fault | None:
-        """Everything on a watch that is not the state of an object; a Fault if it ends the watch."""
+    def _process_other(self, event: object) -> Fault | None:
+        """Process everything on a watch that is not the state of an object; return a Fault if it ends the watch."""
         match event:
             case Envelope(type="BOOKMARK", object=record):
                 if version := record.metadata.resource_version:
                     self._machine.resume = newest(self._machine.resume, version)
-                    self._tell_waiting()
+                    self._notify_waiting()
                 return None
             case Envelope(type=type_) if type_ in LIVE:
                 return Fault(FaultKind.MALFORMED, f"{type_} without an object that has a uid")
@@ -435,23 +435,25 @@ class Reflector(Generic[T]):
                 )
                 self.store.put_undecodable(obj)
                 self._machine.resume = newest(self._machine.resume, obj.resource_version)
-                self._tell_waiting()
+                self._notify_waiting()
                 return None
             case Undecodable() as obj:
-                return Fault(FaultKind.MALFORMED, f"an object that cannot even be named: {obj.error}")
-            case StatusEvent(code, reason, message, asked):
+                return Fault(
+                    FaultKind.MALFORMED, f"an object that cannot be decoded and has no uid: {obj.error}"
+                )
+            case StatusEvent(code, reason, message, requested):
                 kind = _EVENT_CODES.get(code, FaultKind.UNAVAILABLE)
                 if reason in {"Expired", "Gone"}:
                     kind = FaultKind.EXPIRED
-                words = printable(message) or f"ERROR {code} {printable(reason)}".strip()
-                return Fault(kind, words, retry_after({}, asked))
+                description = printable(message) or f"ERROR {code} {printable(reason)}".strip()
+                return Fault(kind, description, retry_after({}, requested))
             case Malformed(error):
                 return Fault(FaultKind.MALFORMED, error)
         raise AssertionError(event)
 
     @contextmanager
-    def _failing(self, connection: Connection) -> Iterator[None]:
-        """Turn an error of the wire into an input of the machine."""
+    def _faults_as_input(self, connection: Connection) -> Iterator[None]:
+        """Translate an error of a request into an input of the machine."""
         try:
             yield
         except errors.UsageError:
@@ -463,13 +465,13 @@ class Reflector(Generic[T]):
                 self._forbidden_since = None
             elif self._forbidden_since is None:
                 self._forbidden_since = anyio.current_time()
-            log.info("watch_failed", feed=self.feed.description, reason=fault.words)
+            log.info("watch_failed", feed=self.feed.description, reason=fault.description)
             self._step(Failed(connection, fault))
 
 
 def _fault_of(error: errors.DPFError) -> Fault:
     kind = next(kind for cls, kind in _FAULTS if isinstance(error, cls))
     if kind is FaultKind.REFUSED and isinstance(error, errors.APIError) and not error.reason:
-        # Not the API server's verdict, which always has a reason: a proxy's page, and proxies come to their senses.
+        # The API server always sends a reason: this is the response of a proxy, and temporary.
         kind = FaultKind.UNAVAILABLE
     return Fault(kind, str(error), error.retry_after if isinstance(error, errors.APIError) else 0.0)

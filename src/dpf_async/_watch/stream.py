@@ -1,7 +1,8 @@
-"""The events of one selection of one kind, for one reader.
+"""EventStream: the events of one selection of one kind, for one reader.
 
-A cursor, not a queue: a slow reader costs memory per object, never per event, and hears the newest state of each
-object, how many it missed, and every deletion and new incarnation. A fresh reader is first told of all that stands.
+It uses a cursor, not a queue: a slow reader costs memory per object, never per event. It receives the newest state of
+each object, the number of states that it missed, and every deletion and re-creation. A new reader first receives every
+object that exists.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 from dpf_async._api.codec import ObjectState, Undecodable
 from dpf_async._watch.cursor import Cursor, Missed
 from dpf_async._watch.events import Added, Deleted, Gap, Resumed, Synced, Updated, WatchEvent
+from dpf_async._watch.store import Listener
 from dpf_async.models import Resource
 
 if TYPE_CHECKING:
@@ -25,17 +27,17 @@ T = TypeVar("T", bound=Resource)
 _Marker = Gap | Resumed | Synced
 
 
-class EventStream(Generic[T]):
-    """`async with … as stream: async for event in stream`. Ends only with its block; the server cannot end it."""
+class EventStream(Listener[T], Generic[T]):
+    """`async with … as stream: async for event in stream`. Ends only when the block is left, never by the server."""
 
     def __init__(self, reflector: Reflector[T]) -> None:
         self._reflector = reflector
         self._cursor: Cursor[str] = Cursor()
         self._markers: dict[str, _Marker] = {}
-        self._told: dict[str, ObjectState[T] | Undecodable] = {}
+        self._reported: dict[str, ObjectState[T] | Undecodable] = {}
         self._ready: deque[WatchEvent[T]] = deque()
         self._rewound = False
-        """A gap that became part of the present one had a rewind in it."""
+        """The history went back in an earlier gap that is reported together with the current one."""
 
     async def __aenter__(self) -> Self:
         await self._reflector.synced()
@@ -61,7 +63,7 @@ class EventStream(Generic[T]):
         return self
 
     async def __anext__(self) -> WatchEvent[T]:
-        """The next event. It waits for as long as nothing happens; once the block was left, there is none."""
+        """The next event. Waits without a limit while nothing changes; ends after the block was left."""
         while not self._ready:
             key, missed = await self._cursor.next()
             marker = self._markers.pop(key, None)
@@ -70,58 +72,44 @@ class EventStream(Generic[T]):
             self._ready.extend(self._derive(key, missed))
         return self._ready.popleft()
 
-    # What the store tells.
+    # Methods of Listener, which the store calls.
 
     def changed(self, change: Change[T]) -> None:
-        """An object appeared, changed or went."""
         before, after = change.before, change.after
         name = change.name
         missed = self._cursor.mark(name, change.origin)
         if after is None and before is not None and missed.last is None:
-            told = self._told.get(name)
-            if told is not None and told.uid == before.uid:
+            reported = self._reported.get(name)
+            if reported is not None and reported.uid == before.uid:
                 missed.last = change.last
 
     def undecodable(self, obj: Undecodable) -> None:
-        """An object exists and cannot be read."""
-        self._cursor.mark(obj.name, "watch")
-
-    def vanished(self, obj: Undecodable) -> None:
-        """An object that could not be read is gone."""
         self._cursor.mark(obj.name, "watch")
 
     def interrupted(self, reason: str) -> None:
-        """From here to the next list, changes may have been missed."""
         ended = self._markers.pop("/resumed", None)
         if isinstance(ended, Resumed):
-            # The reader has heard, or will hear first, of the gap before, and not of its end: the two are one to it.
-            self._cursor.forget("/resumed")
+            # The reader received, or will receive, the Gap before and not its end: the two gaps become one.
+            self._cursor.discard("/resumed")
             self._rewound = ended.rewound
         else:
             self._mark("/gap", Gap(reason))
 
-    def list_begins(self) -> None:
-        """Nothing: each object is told of for itself."""
-
-    def list_ends(self) -> None:
-        """Nothing."""
-
-    def listed(self, resource_version: str, *, rewound: bool) -> None:
-        """A list was taken."""
+    def resumed(self, resource_version: str, *, rewound: bool) -> None:
         self._mark("/resumed", Resumed(resource_version, rewound or self._rewound))
         self._rewound = False
 
     def _mark(self, key: str, marker: _Marker) -> None:
-        # No object's name contains a slash (Kubernetes object names), so markers and names share one order.
+        # Names of objects contain no slash (Kubernetes object names): markers and names share one cursor.
         self._markers[key] = marker
         self._cursor.mark(key, "watch")
 
     def _derive(self, name: str, missed: Missed) -> list[WatchEvent[T]]:
-        """What the reader has not heard of this name: from what it was told last, and what is true now."""
+        """The events of one name: the difference between the last reported and the current state."""
         store = self._reflector.store
-        before, now = self._told.pop(name, None), store.get(name) or store.unreadable.get(name)
+        before, now = self._reported.pop(name, None), store.get(name) or store.unreadable.get(name)
         if now is not None:
-            self._told[name] = now
+            self._reported[name] = now
         events: list[WatchEvent[T]] = []
         if before is not None and (now is None or now.uid != before.uid):
             final: ObjectState[T] | None = missed.last if isinstance(missed.last, ObjectState) else None

@@ -1,21 +1,21 @@
-"""Which of two resourceVersions is newer, where that can be known at all.
+"""Order of resourceVersions, as far as they have one.
 
 Decimal, without leading zeros, of any length, compared by length and then by digits: KEP-5504, conformance-tested for
-custom resources. An aggregated API may use opaque ones; then the answer is "don't know".
+custom resources. An aggregated API may use opaque versions, which have no order.
 """
 
 from __future__ import annotations
 
 
 def is_older(version: str, than: str) -> bool:
-    """True if version is surely older than the other one. Opaque versions never are."""
+    """True if version is older than the other one. False if one of them is opaque."""
     if len(version) != len(than):
         return len(version) < len(than) and _ordered(version, than)
     return version < than and _ordered(version, than)
 
 
 def newest(known: str, arrived: str) -> str:
-    """The version to go on from: the one that arrived last, unless it is surely older, or none at all."""
+    """The version to resume from: the one that arrived last, unless it is older or empty."""
     return known if not arrived or is_older(arrived, than=known) else arrived
 
 

@@ -1,9 +1,9 @@
-"""`dpf-async`: every flow of the library as a verb, and a simulated site to try them on.
+"""`dpf-async`: each flow of the library as a verb, and a simulated site to try them on.
 
-Reading order: app (the tree of verbs), console (how they speak and end), options; then one module per noun: site,
-host, dpu, node, look (status and watch), access, compat. What they share: hands (what is done to hosts, by a command or
-by the person at the terminal), several (many hosts at a time), documents (JSON). trial has the verbs of the simulated
-site, demo, board and sim what they do.
+Reading order: app (the tree of verbs), console (output, errors and exit status), options (shared by several verbs);
+then `commands`, one module for each verb or group of verbs. What these share: host_actions (drain and reboot, by a
+command or by the user at the terminal), terminal (prompts), batch (several hosts concurrently), documents (JSON),
+deletion_report, and progress_table (the live table of the demo). reference writes docs/reference/dpf-async.md.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 
 
 def main() -> None:
-    """The console script. Without the extra it says what to install."""
+    """Run the console script; without the extra `cli`, exit with what to install."""
     try:
         from dpf_async.cli.app import app  # noqa: PLC0415  typer and rich are an extra
     except ImportError as error:

@@ -8,15 +8,25 @@ import typer
 
 from dpf_async import __version__
 from dpf_async.cli import console
-from dpf_async.cli.commands import compat, dpu, host, node, sim_commands, site, snapshot, status, upgrade
-from dpf_async.cli.commands import permissions as access_verb
+from dpf_async.cli.commands import (
+    compat,
+    dpu,
+    host,
+    node,
+    permissions,
+    sim_commands,
+    site,
+    snapshot,
+    status,
+    upgrade,
+)
 
 app: typer.Typer = typer.Typer(
-    help="Provision NVIDIA BlueField DPUs through DPF: try it on a simulated site, do it on a real one.",
+    help="Provision NVIDIA BlueField DPUs through DPF, on a real or a simulated site.",
     epilog=(
         "Try it: dpf-async demo examples/site.yaml examples/hosts.yaml\n\n"
-        "Exit status of every verb: 0 done; 1 it failed, or the answer is no; 2 a mistake in the command or in a"
-        " description; 130 interrupted: what DPF asked for stands, and the same line goes on from there."
+        "Exit status of every verb: 0 done; 1 it failed, or a check is negative; 2 a mistake in the command, or in a"
+        " site or host file; 130 interrupted: DPF's requests stay pending, and the same command resumes."
     ),
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -41,27 +51,29 @@ def root(
         ),
     ] = False,
 ) -> None:
-    """Options of dpf-async itself."""
+    """Parse the options of dpf-async itself."""
 
 
-app.command(epilog=console.teach("demo examples/site.yaml examples/hosts.yaml"))(sim_commands.demo)
-app.command(epilog=console.teach("check examples/site.yaml examples/hosts.yaml"))(site.check)
+app.command(epilog=console.epilog("demo examples/site.yaml examples/hosts.yaml"))(sim_commands.demo)
+app.command(epilog=console.epilog("check examples/site.yaml examples/hosts.yaml"))(site.check)
 app.add_typer(site.app, name="site")
 app.add_typer(host.app, name="host")
 app.add_typer(dpu.app, name="dpu")
 app.add_typer(node.app, name="node")
 app.command(
-    epilog=console.teach(
+    epilog=console.epilog(
         "upgrade compute --bfb bf-bundle-3-2-1 --drain-command './drain {node}'"
         " --reboot-command 'ipmitool -H bmc-of-{node} power cycle'",
-        no="a host failed, or the upgrade was stopped",
+        failed="a host failed, or the upgrade was stopped",
     )
 )(upgrade.upgrade)
-app.command(epilog=console.teach("status -o json"))(status.status)
-app.command(epilog=console.teach("watch --health --selector rack=1"))(status.watch)
+app.command(epilog=console.epilog("status -o json"))(status.status)
+app.command(epilog=console.epilog("watch --health --selector rack=1"))(status.watch)
 app.command(
-    epilog=console.teach("snapshot node-02-00-00-00-0a-01 -o json", no="DPF knows nothing of the host")
+    epilog=console.epilog("snapshot node-02-00-00-00-0a-01 -o json", failed="DPF has no object of this host")
 )(snapshot.snapshot)
-app.command(epilog=console.teach("access --role observer", no="something is missing"))(access_verb.access)
-app.command(epilog=console.teach("compat", no="it is not compatible"))(compat.compat)
+app.command(epilog=console.epilog("access --role observer", failed="a permission is missing"))(
+    permissions.access
+)
+app.command(epilog=console.epilog("compat", failed="it is not compatible"))(compat.compat)
 app.add_typer(sim_commands.sim, name="sim")

@@ -1,4 +1,7 @@
-"""The same for several hosts at a time: one that fails ends none of the others, whose power cycles may be half done."""
+"""One operation on several hosts concurrently.
+
+A host that fails does not cancel the others, whose power cycles may be in progress.
+"""
 
 from __future__ import annotations
 
@@ -19,38 +22,38 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[R]):
-    """What came of one: a result, or an error."""
+    """The result or the error for one name."""
 
     name: str
     result: R | None = None
     error: Exception | None = None
 
 
-async def each(
-    names: Iterable[str], work: Callable[[str], Awaitable[R]], *, max_parallel: int | None = None
+async def run_for_each(
+    names: Iterable[str], operation: Callable[[str], Awaitable[R]], *, max_parallel: int | None = None
 ) -> list[Outcome[R]]:
-    """Do the work for every name. What fails is said at once, and is the outcome.
+    """Run the operation for every name; print an error when it occurs, and return it as the outcome.
 
     Args:
         names: in the order in which they are begun.
-        work: on one of them.
-        max_parallel: how many are in progress, at most; None is all.
+        operation: on one of them.
+        max_parallel: how many may be in progress; None for all.
     """
     outcomes: dict[str, Outcome[R]] = {}
-    turns = anyio.CapacityLimiter(math.inf if max_parallel is None else max_parallel)
+    limiter = anyio.CapacityLimiter(math.inf if max_parallel is None else max_parallel)
     names = list(dict.fromkeys(names))
 
-    async def one(name: str) -> None:
-        async with turns:
+    async def run_one(name: str) -> None:
+        async with limiter:
             try:
-                outcomes[name] = Outcome(name, result=await work(name))
+                outcomes[name] = Outcome(name, result=await operation(name))
             except (DPFError, OSError) as error:
-                console.say_error(error)
+                console.print_error(error)
                 outcomes[name] = Outcome(name, error=error)
 
     async with anyio.create_task_group() as tasks:
         for name in names:
-            tasks.start_soon(one, name)
+            tasks.start_soon(run_one, name)
     return [outcomes[name] for name in names]
 
 
@@ -59,17 +62,17 @@ def show_outcomes(
     output: Output,
     *,
     subject: str,
-    words: Callable[[R], str],
+    text: Callable[[R], str],
     document: Callable[[R], dict[str, Any]],
 ) -> None:
-    """Show what came of each, and end with the gravest status.
+    """Print every outcome, and exit with the most severe status if one is an error.
 
     Args:
-        outcomes: of `each`.
-        output: how.
-        subject: what they are, as a key: "node".
-        words: a result for a person.
-        document: a result for a program.
+        outcomes: of `run_for_each`.
+        output: the format.
+        subject: the kind of the names, as a JSON key: "node".
+        text: formats a result for a person.
+        document: formats a result for a program.
     """
     outcomes = list(outcomes)
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
@@ -78,7 +81,7 @@ def show_outcomes(
     else:
         for outcome in outcomes:
             if outcome.result is not None:
-                console.show(words(outcome.result))
+                console.show(text(outcome.result))
     if errors:
         raise typer.Exit(max(map(console.status_of, errors)))
 

@@ -1,4 +1,4 @@
-"""What came of deletions: gone by themselves, or by force, and what that left behind."""
+"""The results of deletions: completed by DPF, or forced, and what a forced one left behind."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from dpf_async.cli.options import Output
 
 
 def show(outcomes: Iterable[Outcome[ForcedDeletion]], output: Output, *, subject: str) -> None:
-    """Show what came of each deletion."""
-    show_outcomes(outcomes, output, subject=subject, words=words, document=_document)
+    """Print the result of each deletion."""
+    show_outcomes(outcomes, output, subject=subject, text=_text, document=_document)
 
 
-def words(report: ForcedDeletion) -> str:
+def _text(report: ForcedDeletion) -> str:
     """A deletion for a person."""
     if report.orderly:
-        return "gone"
-    return "\n  ".join(["gone, by force", *str(report).splitlines()])
+        return "deleted"
+    return "\n  ".join(["deleted by force", *str(report).splitlines()])
 
 
 def _document(report: ForcedDeletion) -> dict[str, Any]:  # Any: JSON

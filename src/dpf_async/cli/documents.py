@@ -1,4 +1,4 @@
-"""Hosts, DPUs and transitions as JSON: the same words wherever a verb shows them."""
+"""Hosts, DPUs and transitions as JSON, with the same keys for every verb."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def dpu_document(dpu: DPUView) -> dict[str, JSON]:
     }
 
 
-def transition_document(told: Any) -> JSON:  # Any: a transition, or what one has to say
-    """A transition, by its name and with all that it says."""
-    if is_dataclass(told):
-        said = {field.name: transition_document(getattr(told, field.name)) for field in fields(told)}
-        return {"transition": type(told).__name__, **said}
-    if isinstance(told, tuple | list):
-        return [transition_document(one) for one in told]
-    return msgspec.to_builtins(told)
+def transition_document(value: Any) -> JSON:  # Any: a transition, or the value of a field of one
+    """A transition: its name and all its fields."""
+    if is_dataclass(value):
+        document = {field.name: transition_document(getattr(value, field.name)) for field in fields(value)}
+        return {"transition": type(value).__name__, **document}
+    if isinstance(value, tuple | list):
+        return [transition_document(item) for item in value]
+    return msgspec.to_builtins(value)

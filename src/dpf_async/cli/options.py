@@ -26,37 +26,37 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
 
 
 def duration(text: str | float) -> float:
-    """Seconds, from "90", "90s", "30m" or "2h"; a default is seconds already."""
-    found = _DURATION.fullmatch(str(text))
-    if found is None:
-        raise typer.BadParameter(f"{text!r} is no duration: say 90s, 30m or 2h")
-    return float(found[1]) * _UNITS[found[2]]
+    """Parse "90", "90s", "30m" or "2h" into seconds; a default is in seconds already."""
+    match = _DURATION.fullmatch(str(text))
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is not a duration such as 90s, 30m or 2h")
+    return float(match[1]) * _UNITS[match[2]]
 
 
 class Output(StrEnum):
-    """How something is shown."""
+    """The format of a result."""
 
     TABLE = "table"
     JSON = "json"
 
     @property
     def is_json(self) -> bool:
-        """For a program."""
+        """Whether it is for a program."""
         return self is Output.JSON
 
 
 class Released(StrEnum):
-    """What is done where a hold was released before a DPU asked."""
+    """What to do if a hold was released before a DPU requested it."""
 
-    ASK_AGAIN = "ask-again"
+    REQUEST_AGAIN = "request-again"
     REFUSE = "refuse"
     ACCEPT = "accept"
 
     @property
     def choice(self) -> IfReleased:
-        """As the library says it."""
+        """The value that the library expects."""
         choices: dict[Released, IfReleased] = {
-            Released.ASK_AGAIN: "ask_again",
+            Released.REQUEST_AGAIN: "request_again",
             Released.REFUSE: "refuse",
             Released.ACCEPT: "accept",
         }
@@ -66,13 +66,14 @@ class Released(StrEnum):
 KubeconfigOption = Annotated[
     Path | None,
     typer.Option(
-        "--kubeconfig", help="Kubeconfig; else $KUBECONFIG, ~/.kube/config, or the pod's own files."
+        "--kubeconfig",
+        help="Kubeconfig; default: $KUBECONFIG, ~/.kube/config, or the service account of the pod.",
     ),
 ]
 ContextOption = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
 NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of DPF and its objects.")]
 OutputOption = Annotated[
-    Output, typer.Option("--output", "-o", help="For a person, or for a program: one document on stdout.")
+    Output, typer.Option("--output", "-o", help="Format on stdout: a table, or one JSON document.")
 ]
 TimeoutOption = Annotated[
     float | None,
@@ -80,23 +81,21 @@ TimeoutOption = Annotated[
         "--timeout",
         parser=duration,
         metavar="DURATION",
-        help="Stop waiting after 90s, 30m or 2h, and say what is missing; else as long as it takes.",
+        help="Stop waiting after 90s, 30m or 2h and report what is missing; default: no limit.",
     ),
 ]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on the terminal: it is meant so.")]
-FreeOption = Annotated[
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not prompt for confirmation.")]
+SkipDrainOption = Annotated[
     bool,
-    typer.Option(
-        "--yes", "-y", help="Every host may be disturbed: do not ask. It takes no host for rebooted."
-    ),
+    typer.Option("--yes", "-y", help="Skip the drain confirmation; reboots are still confirmed."),
 ]
 RebootCommandOption = Annotated[
     str | None,
     typer.Option(
         "--reboot-command",
         metavar="COMMAND",
-        help="Reboots a host: {node} in it, and $DPF_NODE, is its DPUNode. It runs without a shell, and returns when"
-        " the host was power-cycled. Without it, the terminal is asked.",
+        help="Command that power-cycles a host and returns when that is done. {node} in it, and $DPF_NODE, is the name"
+        " of the DPUNode; it runs without a shell. Default: prompt on the terminal.",
     ),
 ]
 DrainCommandOption = Annotated[
@@ -104,32 +103,33 @@ DrainCommandOption = Annotated[
     typer.Option(
         "--drain-command",
         metavar="COMMAND",
-        help="Makes a host free to be disturbed, as --reboot-command reboots it. Without it, the terminal is asked.",
+        help="Command that drains a host, run like --reboot-command. Default: prompt on the terminal.",
     ),
 ]
 ClaimOption = Annotated[
     bool,
     typer.Option(
         "--claim",
-        help="Claim each host by a Lease before it is drained or rebooted, as the replicas of a worker do: of all that"
-        " claim, one at a time works on it.",
+        help="Claim each host by a Lease before it is drained or rebooted; of all processes that claim, one at a time"
+        " works on a host.",
     ),
 ]
 ServicesOption = Annotated[
-    bool, typer.Option("--services", help="Wait until the services on the DPUs are ready as well.")
+    bool, typer.Option("--services", help="Also wait until the services on the DPUs are ready.")
 ]
 FinishOthersOption = Annotated[
     bool,
     typer.Option(
-        "--finish-others", help="When a DPU fails, bring the other DPUs of the host as far as they get first."
+        "--finish-others",
+        help="When a DPU fails, continue with the other DPUs of the host before the flow fails.",
     ),
 ]
 ReleasedOption = Annotated[
     Released,
     typer.Option(
         "--if-released",
-        help="Where the hold of a host was released before a DPU asked for it: have DPF ask again, refuse, or go on, as"
-        " if the host may still be disturbed.",
+        help="If the hold of a host was released before a DPU requested it: have DPF request it again, refuse, or"
+        " accept that the host may still be disrupted.",
     ),
 ]
 GraceOption = Annotated[
@@ -139,20 +139,20 @@ GraceOption = Annotated[
         parser=duration,
         metavar="DURATION",
         show_default="300s",
-        help="Time for which a DPUDevice may be faulty, as by a refused BMC password, before its host fails.",
+        help="How long a DPUDevice may be faulty, for example with a rejected BMC password, before its host fails.",
     ),
 ]
 MaxParallelOption = Annotated[
     int | None,
     typer.Option(
-        "--max-parallel", metavar="N", min=1, help="Hosts in progress at a time, at most; else all."
+        "--max-parallel", metavar="N", min=1, help="Maximum number of hosts in progress; default: all."
     ),
 ]
 ForceOption = Annotated[
     bool,
     typer.Option(
         "--force",
-        help="Take off the finalizers of DPF that still hold after --grace-period, and say what is left.",
+        help="Remove DPF's finalizers that remain after --grace-period, and report what is left behind.",
     ),
 ]
 GracePeriodOption = Annotated[
@@ -162,29 +162,30 @@ GracePeriodOption = Annotated[
         parser=duration,
         metavar="DURATION",
         show_default="60s",
-        help="With --force, in place of --timeout: time for the orderly way.",
+        help="With --force, instead of --timeout: how long DPF may take to delete before finalizers are removed.",
     ),
 ]
 WaitTerminatingOption = Annotated[
     bool,
     typer.Option(
-        "--wait-terminating", help="Wait for objects of the same name that are being deleted, not refuse."
+        "--wait-terminating",
+        help="Wait for objects of the same name that are being deleted, instead of failing.",
     ),
 ]
-SiteArgument = Annotated[Path, typer.Argument(help="Description of the site, see examples/site.yaml.")]
-HostsArgument = Annotated[Path, typer.Argument(help="Description of its hosts, see examples/hosts.yaml.")]
+SiteArgument = Annotated[Path, typer.Argument(help="Site file, such as examples/site.yaml.")]
+HostsArgument = Annotated[Path, typer.Argument(help="Host file, such as examples/hosts.yaml.")]
 TroubleOption = Annotated[
     list[str] | None,
     typer.Option(
         "--trouble",
-        help="A trouble by name, for everything or for one device or node: reboots=3, "
+        help="Simulated trouble by name, for everything or for one device or node: reboots=3, "
         "bmc_password_wrong@device-…; may be repeated. An unknown name lists the known ones.",
     ),
 ]
 
 
 def client(kubeconfig: Path | None, context: str | None, namespace: str, *, claim: bool = False) -> DPFClient:
-    """The client for the cluster that the options name; not entered."""
+    """A client, not entered, for the cluster that the options name."""
     return DPFClient(
         namespace=namespace, kubeconfig=kubeconfig, context=context, claims=Claims() if claim else None
     )

@@ -1,6 +1,7 @@
-"""What a person sees while hosts are provisioned: each DPU with its phase, the time in it, and how far along it is.
+"""The live table of the demo: each DPU with its phase, the time in it, and its progress.
 
-Fed with transitions; keeps time by its own clock, since the cluster's clocks have whole seconds and are not ours.
+It is updated by transitions. It measures time with the local monotonic clock, since times in the cluster have whole
+seconds and come from other clocks.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from rich import box
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from dpf_async._transitions.phases import ROAD, progress
+from dpf_async._transitions.phases import PHASE_ORDER, progress
 from dpf_async.models import DPUPhase
 from dpf_async.transitions import (
     DPUAppeared,
@@ -32,90 +33,90 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Run:
-    """One incarnation of a DPU on its way: the seconds it spent in each phase."""
+class ProvisioningRun:
+    """The provisioning of one DPU object: the seconds that it spent in each phase."""
 
     node: str
     dpu: str
     uid: str
     phase: DPUPhase
     since: float
-    spent: dict[DPUPhase, float] = field(default_factory=dict)
+    seconds_in: dict[DPUPhase, float] = field(default_factory=dict)
     reboots: int = 0
-    over: bool = False
+    ended: bool = False
 
     def enter(self, phase: DPUPhase, now: float) -> None:
-        """It is in another phase from now on."""
-        self.spent[self.phase] = self.spent.get(self.phase, 0.0) + now - self.since
+        """Record a change of phase at `now`."""
+        self.seconds_in[self.phase] = self.seconds_in.get(self.phase, 0.0) + now - self.since
         self.phase, self.since = phase, now
 
     @property
     def title(self) -> str:
-        """Which DPU it is, without its host's name."""
+        """The name of the DPU without the name of its host."""
         return self.dpu.removeprefix(f"{self.node}-")
 
     @property
     def total(self) -> float:
         """Seconds from its first phase to Ready."""
-        after = (DPUPhase.READY, DPUPhase.DELETING)
-        return sum(seconds for phase, seconds in self.spent.items() if phase not in after)
+        not_counted = (DPUPhase.READY, DPUPhase.DELETING)
+        return sum(seconds for phase, seconds in self.seconds_in.items() if phase not in not_counted)
 
 
-class Board:
+class ProgressTable:
     """All runs, oldest first."""
 
     def __init__(self) -> None:
-        self.runs: list[Run] = []
-        self.doing: dict[str, str] = {}
-        """What is being done to a host right now, by node."""
-        self._asked: set[str] = set()
-        """Nodes with a request for a reboot: it counts for every DPU that waits for it then, or joins it later."""
+        self.runs: list[ProvisioningRun] = []
+        self.activity: dict[str, str] = {}
+        """The request that is pending or the action that is in progress, by node."""
+        self._reboot_requested: set[str] = set()
+        """Nodes with a pending reboot request; it counts for each DPU that waits for it when it is made, or later."""
 
-    def tell(self, transition: Transition) -> str | None:
-        """Take a transition; return a line for those who have no screen, None if it is not worth one."""
+    def update(self, transition: Transition) -> str | None:
+        """Apply a transition; return a line for output without a terminal, or None for a transition of no interest."""
         now = time.monotonic()
         match transition:
             case DPUAppeared(node=node, dpu=dpu, uid=uid, phase=phase):
-                self.runs.append(Run(node, dpu, uid, phase, now))
+                self.runs.append(ProvisioningRun(node, dpu, uid, phase, now))
                 return f"{dpu}: {phase}"
             case DPUReplaced(node=node, dpu=dpu, new_uid=uid, phase=phase):
                 self._end(dpu, now)
-                self.runs.append(Run(node, dpu, uid, phase, now))
-                return f"{dpu}: made anew, {phase}"
+                self.runs.append(ProvisioningRun(node, dpu, uid, phase, now))
+                return f"{dpu}: reprovisioned, {phase}"
             case DPUGone(dpu=dpu):
                 self._end(dpu, now)
-                return f"{dpu}: gone"
+                return f"{dpu}: deleted"
             case PhaseChanged(node=node, uid=uid, dpu=dpu, after=after):
                 for run in self._current(uid=uid):
                     run.enter(after, now)
-                    run.reboots += after == DPUPhase.REBOOTING and node in self._asked
+                    run.reboots += after == DPUPhase.REBOOTING and node in self._reboot_requested
                 return f"{dpu}: {after}"
             case _:
-                return self._tell_of_host(transition)
+                return self._update_host(transition)
 
-    def _tell_of_host(self, transition: Transition) -> str | None:
+    def _update_host(self, transition: Transition) -> str | None:
         match transition:
             case ExternalRebootRequired(node=node, dpus=dpus):
-                self.doing[node] = "reboot requested"
-                self._asked.add(node)
+                self.activity[node] = "reboot requested"
+                self._reboot_requested.add(node)
                 for run in self.runs:
-                    run.reboots += not run.over and run.node == node and run.dpu in dpus
-                return f"{node}: DPF asks for a reboot"
+                    run.reboots += not run.ended and run.node == node and run.dpu in dpus
+                return f"{node}: DPF requests a reboot"
             case NodeEffectHeld(node=node):
-                self.doing[node] = "held"
-                return f"{node}: DPF asks whether it may be disturbed"
+                self.activity[node] = "held"
+                return f"{node}: DPF holds the node effect"
             case ExternalRebootDone(node=node):
-                self._asked.discard(node)
-                self.doing.pop(node, None)
+                self._reboot_requested.discard(node)
+                self.activity.pop(node, None)
                 return f"{node}: rebooted"
             case NodeEffectReleased(node=node):
-                self.doing.pop(node, None)
-                return f"{node}: may be disturbed"
+                self.activity.pop(node, None)
+                return f"{node}: hold released"
             case _:
                 return None
 
     def live(self) -> RenderableType:
-        """The table of DPUs that are there, as of now."""
+        """The table of the DPUs that exist now."""
         now = time.monotonic()
         table = Table(box=None, pad_edge=False, header_style="dim")
         table.add_column("host", no_wrap=True)
@@ -125,38 +126,39 @@ class Board:
         table.add_column("progress", min_width=26)
         table.add_column("", no_wrap=True, min_width=20)
         for run in sorted(self.runs, key=lambda run: run.dpu):
-            if run.over:
+            if run.ended:
                 continue
             done = run.phase == DPUPhase.READY
             style = "green" if done else "red" if run.phase == DPUPhase.ERROR else ""
-            along = progress(run.phase)
-            bar = ProgressBar(total=1.0, completed=along if along is not None else 0.0, width=26)
+            fraction = progress(run.phase)
+            bar = ProgressBar(total=1.0, completed=fraction if fraction is not None else 0.0, width=26)
             table.add_row(
                 run.node,
                 run.title,
                 f"[{style}]{run.phase}[/]" if style else run.phase,
                 "" if done else f"{now - run.since:.1f} s",
                 bar,
-                f"[yellow]{self.doing.get(run.node, '')}[/]",
+                f"[yellow]{self.activity.get(run.node, '')}[/]",
             )
         return table
 
     def summary(self, services: dict[str, str]) -> Table:
-        """Phases with seconds, one column per run; `services` says by uid what became of the services."""
+        """Phases with seconds, one column per run; `services` has the state of the services by uid of the DPU."""
         runs = sorted(self.runs, key=lambda run: run.dpu)
         table = Table(box=box.SIMPLE, header_style="bold", padding=(0, 0, 0, 2))
         table.add_column("seconds in", no_wrap=True)
-        met: set[str] = set()
+        listed: set[str] = set()
         for run in runs:
-            again = "again" if run.dpu in met else ""
+            again = "again" if run.dpu in listed else ""
             table.add_column(f"{run.title[-5:]}\n{again}", justify="right", no_wrap=True)
-            met.add(run.dpu)
-        seen = [phase for phase in ROAD if any(phase in run.spent for run in runs)]
-        seen += sorted({phase for run in runs for phase in run.spent} - set(seen))
+            listed.add(run.dpu)
+        seen = [phase for phase in PHASE_ORDER if any(phase in run.seconds_in for run in runs)]
+        seen += sorted({phase for run in runs for phase in run.seconds_in} - set(seen))
         for phase in seen:
             if phase != DPUPhase.READY:
                 table.add_row(
-                    phase, *(f"{run.spent[phase]:.1f}" if phase in run.spent else "" for run in runs)
+                    phase,
+                    *(f"{run.seconds_in[phase]:.1f}" if phase in run.seconds_in else "" for run in runs),
                 )
         table.add_section()
         table.add_row("until Ready", *(f"{run.total:.1f}" for run in runs), style="bold")
@@ -164,11 +166,11 @@ class Board:
         table.add_row("services ready", *(services.get(run.uid, "") for run in runs))
         return table
 
-    def _current(self, *, uid: str) -> list[Run]:
-        return [run for run in self.runs if run.uid == uid and not run.over]
+    def _current(self, *, uid: str) -> list[ProvisioningRun]:
+        return [run for run in self.runs if run.uid == uid and not run.ended]
 
     def _end(self, dpu: str, now: float) -> None:
         for run in self.runs:
-            if run.dpu == dpu and not run.over:
+            if run.dpu == dpu and not run.ended:
                 run.enter(run.phase, now)
-                run.over = True
+                run.ended = True

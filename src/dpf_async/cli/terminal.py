@@ -1,4 +1,4 @@
-"""The person at the terminal, who is asked before something is done, one question at a time."""
+"""Prompts for the user at the terminal, one at a time."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from dpf_async.errors import DPFError, UsageError
 
 
 class Declined(DPFError):
-    """Somebody said no; nothing was done."""
+    """The user answered no; nothing was done."""
 
 
-_turn: Final = anyio.Lock()
+_one_prompt: Final = anyio.Lock()
 
 
-def is_there() -> bool:
-    """Somebody can be asked."""
+def is_interactive() -> bool:
+    """Whether stdin is a terminal, so that a prompt can be answered."""
     return sys.stdin.isatty()
 
 
-async def confirmed(question: str) -> bool:
-    """Ask; only a plain yes is one."""
-    async with _turn:
-        console.err.print(f"{question} [y/N] ", end="", soft_wrap=True, markup=False)
-        # Not typer.confirm: it would block every other flow, and in a thread outlive Ctrl-C until Enter is pressed.
+async def confirm(prompt: str) -> bool:
+    """Prompt the user; only y and yes confirm."""
+    async with _one_prompt:
+        console.err.print(f"{prompt} [y/N] ", end="", soft_wrap=True, markup=False)
+        # Not typer.confirm: it would block every other flow, and in a thread it would survive Ctrl-C until Enter.
         await anyio.wait_readable(sys.stdin)
-        # A terminal hands over a line at a time; the reader of sys.stdin would swallow the answer to the next question.
+        # A terminal returns one line per read; the buffer of sys.stdin would swallow the answer to the next prompt.
         answer = os.read(sys.stdin.fileno(), 1024).decode(errors="replace")
         if not answer:
             console.err.print()
         return answer.strip().lower() in {"y", "yes"}
 
 
-async def make_sure(question: str, *, yes: bool) -> None:
-    """Have something confirmed, unless that was done by --yes.
+async def require_confirmation(prompt: str, *, yes: bool) -> None:
+    """Have the user confirm, unless --yes does.
 
     Raises:
-        UsageError: there is nobody to ask.
-        Declined: the answer is no.
+        UsageError: stdin is not a terminal.
+        Declined: the user did not confirm.
     """
     if yes:
         return
-    if not is_there():
-        raise UsageError(f"{question} Say --yes: there is no terminal to ask on, and nothing was done")
-    if not await confirmed(question):
-        raise Declined("declined; nothing was done")
+    if not is_interactive():
+        raise UsageError(f"{prompt} stdin is not a terminal; give --yes to confirm; nothing was done")
+    if not await confirm(prompt):
+        raise Declined("not confirmed; nothing was done")

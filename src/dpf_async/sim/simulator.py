@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import cache
 from ipaddress import IPv4Address
 from typing import Any, Final, Literal, Self
 
@@ -129,6 +130,7 @@ class Simulator(anyio.AsyncContextManagerMixin):
         self._profile = profile_of(profile)
         self._dpf: DPFClient | None = None
         self._hosts = 0
+        self._is_defined = False
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
@@ -272,34 +274,44 @@ class Simulator(anyio.AsyncContextManagerMixin):
         return host
 
     async def node_waiting_for_hold(self, devices: int = 1, *, timeout: float = 60.0) -> NodeView:
-        """A host whose DPUs all wait for the release of the hold. Defines the minimal site if there is none."""
-        dpf = self._entered
-        try:
-            await dpf.resource(DPUDeployment).get(GROUP)
-        except NotFound:
-            await self.define_site()
-        host = await self.register_host(devices=devices)
-        await dpf.node(host.name).until(node_effect_held, timeout=timeout)
-        return await self._settled_view(host.name, timeout)
+        """A new host whose DPUs all wait for the release of the hold. Defines the minimal site if there is none."""
+        name = await self._held_host(devices, timeout)
+        return await self._settled_view(name, timeout)
 
     async def node_waiting_for_external_reboot(self, devices: int = 1, *, timeout: float = 60.0) -> NodeView:
-        """A host that DPF wants rebooted."""
+        """A new host for which the operator requests an external reboot."""
         dpf = self._entered
-        host = await self.node_waiting_for_hold(devices, timeout=timeout)
-        await dpf.mark_dpu_node_ready_for_maintenance(host.name)
-        await dpf.node(host.name).until(external_reboot_required, timeout=timeout)
-        return await self._settled_view(host.name, timeout)
+        name = await self._held_host(devices, timeout)
+        await dpf.mark_dpu_node_ready_for_maintenance(name)
+        await dpf.node(name).until(external_reboot_required, timeout=timeout)
+        return await self._settled_view(name, timeout)
 
     async def ready_node(self, devices: int = 1, *, timeout: float = 60.0) -> NodeView:
-        """A host whose DPUs are all Ready, with their services."""
+        """A new host whose DPUs and their services are all ready."""
         dpf = self._entered
-        host = await self.node_waiting_for_hold(devices, timeout=timeout)
-        await dpf.mark_dpu_node_ready_for_maintenance(host.name)
-        node = dpf.node(host.name)
+        name = await self._held_host(devices, timeout)
+        await dpf.mark_dpu_node_ready_for_maintenance(name)
+        node = dpf.node(name)
         done = ready & services_ready
         while not done.holds(await node.until(done | external_reboot_required, timeout=timeout)):
-            await dpf.mark_dpu_node_rebooted(host.name)
-        return await self._settled_view(host.name, timeout)
+            await dpf.mark_dpu_node_rebooted(name)
+        return await self._settled_view(name, timeout)
+
+    async def _held_host(self, devices: int, timeout: float) -> str:
+        """Register a host and wait until all its DPUs wait for the release of the hold; return its name."""
+        dpf = self._entered
+        if not self._is_defined:
+            try:
+                await dpf.resource(DPUDeployment).get(GROUP)
+            except NotFound:
+                await self.define_site()
+            self._is_defined = True
+        host = await self.register_host(devices=devices)
+        await dpf.node(host.name).until(node_effect_held, timeout=timeout)
+        if devices > 1:
+            # The first DPU requests the hold; the others join it a moment later.
+            await self.settled(timeout)
+        return host.name
 
     async def _settled_view(self, name: str, timeout: float) -> NodeView:
         """The view of a node once nothing happens any more, as new as the server's own state."""
@@ -383,10 +395,17 @@ def _device(host: int, position: int) -> DeviceSpec:
     )
 
 
+@cache
+def _generated_manifests() -> str:
+    """The CRDs of this library as JSON; generated once per process."""
+    return json.dumps(crds.manifests())
+
+
 def _manifests(given: Iterable[Mapping[str, Any]] | None, *, newer: bool) -> list[dict[str, Any]]:
     """The CRDs, as plain JSON; with newer, the one of DPU knows a phase of a later release."""
-    chosen = crds.manifests() if given is None else list(given)
-    manifests: list[dict[str, Any]] = json.loads(json.dumps(chosen))
+    manifests: list[dict[str, Any]] = json.loads(
+        _generated_manifests() if given is None else json.dumps(list(given))
+    )
     if newer:
         for manifest in manifests:
             if manifest["spec"]["names"]["kind"] == DPU.KIND:

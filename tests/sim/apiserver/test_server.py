@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import signal
 import subprocess
@@ -16,7 +15,6 @@ import anyio
 import pytest
 import yaml
 
-import dpf_async.sim.apiserver
 from dpf_async.sim.apiserver import EmbeddedServer, Faults
 from tests.sim.apiserver.api import API, WIDGETS, definition, serving, widget
 
@@ -136,17 +134,3 @@ def test_it_runs_as_a_process_until_it_is_told_to_stop(tmp_path: Path, number: s
 
     assert b"gadgets" in listed
     assert yaml.safe_load((tmp_path / "config").read_text())["clusters"][0]["cluster"]["server"] == url
-
-
-def test_it_shares_no_code_with_the_client_it_judges() -> None:
-    package = Path(dpf_async.sim.apiserver.__file__).parent
-    for file in package.glob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.ImportFrom):
-                assert node.level == 1 or not (node.module or "").startswith("dpf_async"), (
-                    file.name,
-                    node.module,
-                )
-                assert node.level <= 1, file.name
-            elif isinstance(node, ast.Import):
-                assert not any(alias.name.startswith("dpf_async") for alias in node.names), file.name

@@ -1,1 +1,1 @@
-"""The verbs of the command line, one module per group."""
+"""The verbs, one module for each verb or group of verbs."""

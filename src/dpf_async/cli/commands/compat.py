@@ -1,4 +1,4 @@
-"""Whether this version and the cluster's DPF understand each other."""
+"""`dpf-async compat`: whether this version supports the kinds that the cluster serves."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def compat(
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show what of this version will fail for what the cluster's kinds have become, before it is met.
+    """Compare the kinds of the cluster with the models of this version, and show which operations would fail.
 
-    The schemas that the API server publishes are compared with the models: kinds that are missing, fields that are gone
-    or required now, values that are refused. Nothing is changed, and no object is read.
+    The verb reads the schemas that the API server publishes and reports kinds that are missing, fields that were
+    removed or became required, and values that are not accepted. It changes nothing and reads no object.
     """
 
     async def verb() -> None:
         async with client(kubeconfig, context, namespace) as dpf:
-            found = await dpf.check_compatibility()
+            report = await dpf.check_compatibility()
         if output.is_json:
-            console.show_json({"compatible": found.compatible, **asdict(found)})
+            console.show_json({"compatible": report.compatible, **asdict(report)})
         else:
-            console.show(found)
-        if not found.compatible:
+            console.show(report)
+        if not report.compatible:
             raise typer.Exit(console.FAILED)
 
     console.run(verb)

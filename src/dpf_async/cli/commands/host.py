@@ -1,4 +1,4 @@
-"""The verbs of hosts: telling DPF of them, bringing them to Ready, taking them away."""
+"""`dpf-async host`: register hosts, bring them to Ready, delete them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import typer
 from dpf_async import ForcedDeletion, HostSpec, NodeView, discover, load_hosts, load_site
 from dpf_async import provision as provision_host
 from dpf_async.cli import console, deletion_report, terminal
-from dpf_async.cli.batch import each, show_outcomes
+from dpf_async.cli.batch import run_for_each, show_outcomes
 from dpf_async.cli.documents import node_document
-from dpf_async.cli.host_actions import Hands
+from dpf_async.cli.host_actions import HostActions
 from dpf_async.cli.options import (
     DEFAULT_GRACE,
     DEFAULT_GRACE_PERIOD,
@@ -22,7 +22,6 @@ from dpf_async.cli.options import (
     DrainCommandOption,
     FinishOthersOption,
     ForceOption,
-    FreeOption,
     GraceOption,
     GracePeriodOption,
     HostsArgument,
@@ -35,6 +34,7 @@ from dpf_async.cli.options import (
     Released,
     ReleasedOption,
     ServicesOption,
+    SkipDrainOption,
     TimeoutOption,
     WaitTerminatingOption,
     YesOption,
@@ -42,20 +42,20 @@ from dpf_async.cli.options import (
 )
 from dpf_async.errors import UsageError
 
-app: typer.Typer = typer.Typer(
-    help="Register hosts, bring them to Ready, take them away.", no_args_is_help=True
-)
+app: typer.Typer = typer.Typer(help="Register hosts, bring them to Ready, delete them.", no_args_is_help=True)
 
-NamesArgument = Annotated[list[str] | None, typer.Argument(help="Only these of them; else all.")]
+NamesArgument = Annotated[
+    list[str] | None, typer.Argument(help="Names of hosts in the host file; default: all.")
+]
 SiteOption = Annotated[
-    Path, typer.Option("--site", help="Description of their site, whose groups give them their labels.")
+    Path, typer.Option("--site", help="Site file, whose groups define the labels of the hosts.")
 ]
 
 
 @app.command(
-    epilog=console.teach(
+    epilog=console.epilog(
         "host register examples/hosts.yaml --site examples/site.yaml --timeout 10m",
-        no="a host was refused or not discovered",
+        failed="a host was rejected or not discovered",
     )
 )
 def register(
@@ -64,7 +64,7 @@ def register(
     *,
     site: SiteOption,
     wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Whether to wait until DPF has found every DPU.")
+        bool, typer.Option("--wait/--no-wait", help="Whether to wait until DPF has discovered every DPU.")
     ] = True,
     wait_terminating: WaitTerminatingOption = False,
     grace: GraceOption = DEFAULT_GRACE,
@@ -74,18 +74,19 @@ def register(
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Tell DPF of hosts and their DPUs, and wait until it has found every DPU to be as described.
+    """Register hosts and their DPUDevices, and wait until DPF has discovered every DPU.
 
-    DPF then asks each DPU's BMC, and makes a DPU for every device of a host that a group of the site selects; see `host
-    provision` for what comes next. What is there as described is left alone; what may change is made so.
+    DPF then queries the BMC of each DPU, and creates a DPU for every DPUDevice of a host that a group of the site
+    selects; `host provision` does the rest. Objects that match the host file are not changed; fields that differ are
+    changed if DPF allows it.
     """
 
     async def verb() -> None:
-        chosen = _chosen(hosts, site, names)
+        hosts_by_name = _selected(hosts, site, names)
         async with client(kubeconfig, context, namespace) as dpf:
 
-            async def one(name: str) -> NodeView:
-                host = chosen[name]
+            async def register_one(name: str) -> NodeView:
+                host = hosts_by_name[name]
                 if wait:
                     return await discover(
                         dpf,
@@ -93,7 +94,7 @@ def register(
                         if_terminating="wait" if wait_terminating else "refuse",
                         grace=grace,
                         timeout=timeout,
-                        progress=console.say_progress,
+                        progress=console.print_progress,
                     )
                 return await dpf.create_dpu_node(
                     host.name,
@@ -101,16 +102,16 @@ def register(
                     labels=host.labels,
                     if_terminating="wait" if wait_terminating else "refuse",
                     timeout=timeout,
-                    progress=console.say_progress,
+                    progress=console.print_progress,
                 )
 
-            outcomes = await each(chosen, one)
-        words = "discovered" if wait else "registered"
+            outcomes = await run_for_each(hosts_by_name, register_one)
+        result = "discovered" if wait else "registered"
         show_outcomes(
             outcomes,
             output,
             subject="node",
-            words=lambda view: f"{view.name}: {words}, {len(view.device_names)} DPUs",
+            text=lambda view: f"{view.name}: {result}, {len(view.device_names)} DPUs",
             document=node_document,
         )
 
@@ -118,10 +119,10 @@ def register(
 
 
 @app.command(
-    epilog=console.teach(
+    epilog=console.epilog(
         "host provision examples/hosts.yaml --site examples/site.yaml --drain-command './drain {node}'"
         " --reboot-command 'ipmitool -H bmc-of-{node} -U root -f password power cycle'",
-        no="a host is not Ready",
+        failed="a host is not Ready",
     )
 )
 def provision(
@@ -131,12 +132,12 @@ def provision(
     site: SiteOption,
     reboot_command: RebootCommandOption = None,
     drain_command: DrainCommandOption = None,
-    yes: FreeOption = False,
+    yes: SkipDrainOption = False,
     claim: ClaimOption = False,
     services: ServicesOption = False,
     finish_others: FinishOthersOption = False,
     wait_terminating: WaitTerminatingOption = False,
-    if_released: ReleasedOption = Released.ASK_AGAIN,
+    if_released: ReleasedOption = Released.REQUEST_AGAIN,
     grace: GraceOption = DEFAULT_GRACE,
     max_parallel: MaxParallelOption = None,
     timeout: TimeoutOption = None,
@@ -145,42 +146,42 @@ def provision(
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Bring hosts from unknown to Ready: register them, and answer what DPF asks until they are.
+    """Register hosts, and answer DPF's requests until their DPUs are Ready.
 
-    DPF asks whether a host may be disturbed, installs its DPUs, and asks for reboots of the host, as often as they
-    need. A command that fails ends the flow for its host, and DPF's question stands. Run again, for a host on its way,
-    it goes on; for one that is Ready it returns at once. All hosts are in progress at a time, unless --max-parallel
-    says otherwise; --timeout is for each, from its turn on.
+    DPF holds the node effect of a host until it is drained, installs its DPUs, and requests as many reboots as they
+    need. If a command fails, the flow ends for its host, and the request stays pending. Run again, the verb resumes; it
+    returns at once for a host that is Ready. All hosts are provisioned concurrently, or up to --max-parallel of them;
+    --timeout applies to each host and begins with its flow.
     """
 
     async def verb() -> None:
-        chosen = _chosen(hosts, site, names)
-        hands = Hands(reboot=reboot_command, drain=drain_command, yes=yes)
+        hosts_by_name = _selected(hosts, site, names)
+        actions = HostActions(reboot=reboot_command, drain=drain_command, yes=yes)
         async with client(kubeconfig, context, namespace, claim=claim) as dpf:
 
-            async def one(name: str) -> NodeView:
+            async def provision_one(name: str) -> NodeView:
                 return await provision_host(
                     dpf,
-                    chosen[name],
-                    reboot=hands.reboot,
-                    node_effect=hands.drain,
+                    hosts_by_name[name],
+                    reboot=actions.reboot,
+                    node_effect=actions.drain,
                     services=services,
                     if_terminating="wait" if wait_terminating else "refuse",
                     if_released=if_released.choice,
                     if_failed="finish_others" if finish_others else "raise",
                     grace=grace,
                     timeout=timeout,
-                    progress=console.say_progress,
+                    progress=console.print_progress,
                 )
 
-            outcomes = await each(chosen, one, max_parallel=max_parallel)
-        show_outcomes(outcomes, output, subject="node", words=ready_words, document=node_document)
+            outcomes = await run_for_each(hosts_by_name, provision_one, max_parallel=max_parallel)
+        show_outcomes(outcomes, output, subject="node", text=ready_text, document=node_document)
 
     console.run(verb)
 
 
 @app.command(
-    epilog=console.teach("host delete node-02-00-00-00-0a-01 --timeout 1h", no="something is still there")
+    epilog=console.epilog("host delete node-02-00-00-00-0a-01 --timeout 1h", failed="an object still exists")
 )
 def delete(
     nodes: Annotated[list[str], typer.Argument(help="Names of DPUNodes.")],
@@ -194,39 +195,40 @@ def delete(
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Take hosts away, with their DPUs, DPUDevices and maintenances; return when all of it is gone.
+    """Delete hosts with their DPUs, DPUDevices and DPUNodeMaintenances; return when all of them are deleted.
 
-    DPF then cleans up after each DPU; one whose OS is being installed goes when that is over. What is gone already is
-    success. With --force the cluster forgets what DPF has not cleaned up, and the hardware may still run.
+    DPF cleans up each DPU. A DPU in phase OS Installing is deleted when the installation has ended. Objects that are
+    already deleted count as success. With --force, objects are deleted that DPF has not cleaned up, and the DPU
+    hardware may still be running.
     """
 
     async def verb() -> None:
-        await terminal.make_sure(f"Delete {', '.join(nodes)}, with all DPUs?", yes=yes)
+        await terminal.require_confirmation(f"Delete {', '.join(nodes)} with all DPUs?", yes=yes)
         async with client(kubeconfig, context, namespace) as dpf:
 
-            async def one(name: str) -> ForcedDeletion:
+            async def delete_one(name: str) -> ForcedDeletion:
                 if force:
                     return await dpf.force_delete_dpu_node(
-                        name, grace_period=grace_period, progress=console.say_progress
+                        name, grace_period=grace_period, progress=console.print_progress
                     )
-                await dpf.delete_dpu_node(name, timeout=timeout, progress=console.say_progress)
+                await dpf.delete_dpu_node(name, timeout=timeout, progress=console.print_progress)
                 return ForcedDeletion()
 
-            outcomes = await each(nodes, one)
+            outcomes = await run_for_each(nodes, delete_one)
         deletion_report.show(outcomes, output, subject="node")
 
     console.run(verb)
 
 
-def ready_words(view: NodeView) -> str:
-    """A host that was brought to Ready, for a person."""
+def ready_text(view: NodeView) -> str:
+    """A host after provisioning, for a person."""
     dpus = ", ".join(f"{dpu.name} {dpu.phase}" for dpu in view.dpus)
     return f"{view.name}: {'ready' if view.ready else 'not ready'}; {dpus or 'no DPUs'}"
 
 
-def _chosen(hosts: Path, site: Path, names: list[str] | None) -> dict[str, HostSpec]:
+def _selected(hosts: Path, site: Path, names: list[str] | None) -> dict[str, HostSpec]:
     described = {host.name: host for host in load_hosts(hosts, load_site(site))}
     unknown = [name for name in names or () if name not in described]
     if unknown:
-        raise UsageError(f"{hosts} has no host {', '.join(unknown)}; it has {', '.join(described)}")
+        raise UsageError(f"{hosts} has no host {', '.join(unknown)}; its hosts: {', '.join(described)}")
     return {name: described[name] for name in names or described}

@@ -1,4 +1,4 @@
-"""The verbs that answer DPF for somebody else: this host was rebooted, this host may be disturbed."""
+"""`dpf-async node`: answer a request of DPF manually, for a host that was rebooted or drained elsewhere."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ from dpf_async.cli.options import (
 )
 
 app: typer.Typer = typer.Typer(
-    help="Answer what DPF asks about a host; `dpf-async status` shows what it asks.", no_args_is_help=True
+    help="Answer a request of DPF for a host; `dpf-async status` shows the requests.", no_args_is_help=True
 )
 
 NodeArgument = Annotated[str, typer.Argument(help="Name of a DPUNode.")]
 
 
 @app.command(
-    epilog=console.teach("node rebooted node-02-00-00-00-0a-01 --timeout 2m", no="there is no such host")
+    epilog=console.epilog(
+        "node rebooted node-02-00-00-00-0a-01 --timeout 2m", failed="the host does not exist"
+    )
 )
 def rebooted(
     node: NodeArgument,
@@ -37,23 +39,25 @@ def rebooted(
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Tell DPF that a host was rebooted. Say so only after it was power-cycled: nothing else tells DPF.
+    """Confirm the reboot of a host. Run it only after the host was power-cycled: DPF does not verify it.
 
-    DPF then waits for its DPUs to come up again, and may ask once more. Where no request stands, nothing is done, which
-    is success. With --timeout it waits until DPF has taken the answer.
+    DPF then waits until the DPUs of the host have started, and may request another reboot. If no request is pending,
+    the verb does nothing and succeeds. With --timeout it waits until DPF has observed the confirmation.
     """
 
     async def verb() -> None:
         async with client(kubeconfig, context, namespace) as dpf:
             answered = await dpf.mark_dpu_node_rebooted(node, timeout=timeout)
-        told = "DPF is told that it was rebooted" if answered else "DPF asks for no reboot; nothing was done"
-        _show(node, answered=answered, told=told, output=output)
+        text = "reboot confirmed" if answered else "no reboot request is pending; nothing was done"
+        _show(node, answered=answered, text=text, output=output)
 
     console.run(verb)
 
 
 @app.command(
-    epilog=console.teach("node release node-02-00-00-00-0a-01", no="the host is not held, or not there")
+    epilog=console.epilog(
+        "node release node-02-00-00-00-0a-01", failed="the host is not held, or does not exist"
+    )
 )
 def release(
     node: NodeArgument,
@@ -61,7 +65,8 @@ def release(
     in_advance: Annotated[
         bool,
         typer.Option(
-            "--in-advance", help="Release it before DPF asks, while it waits for other DPUs of the host."
+            "--in-advance",
+            help="Release the hold before DPF requests it, while it waits for other DPUs of the host.",
         ),
     ] = False,
     timeout: TimeoutOption = None,
@@ -70,10 +75,10 @@ def release(
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Release the hold on a host: it may be disturbed. Say so only after it is free.
+    """Release the hold on a host. Run it only after the host was drained: DPF may then disrupt it.
 
-    DPF then goes on to install its DPUs, all those that share the hold. One that was released already is success. With
-    --timeout it waits until DPF has taken the answer.
+    DPF then installs all DPUs that share the hold. If the hold is already released, the verb succeeds. With --timeout
+    it waits until DPF has observed the release.
     """
 
     async def verb() -> None:
@@ -81,14 +86,14 @@ def release(
             released = await dpf.mark_dpu_node_ready_for_maintenance(
                 node, in_advance=in_advance, timeout=timeout
             )
-        told = "may be disturbed now" if released else "was released already; nothing was done"
-        _show(node, answered=released, told=told, output=output)
+        text = "hold released" if released else "the hold is already released; nothing was done"
+        _show(node, answered=released, text=text, output=output)
 
     console.run(verb)
 
 
-def _show(node: str, *, answered: bool, told: str, output: Output) -> None:
+def _show(node: str, *, answered: bool, text: str, output: Output) -> None:
     if output.is_json:
         console.show_json({"node": node, "answered": answered})
     else:
-        console.show(f"{node}: {told}")
+        console.show(f"{node}: {text}")

@@ -1,4 +1,4 @@
-"""What we may do in a cluster: every operation, and the permissions it lacks."""
+"""`dpf-async access`: which operations the caller may perform, and which permissions are missing."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def access(
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show which operations we are allowed to do, and which permissions are missing for the others.
+    """Show which operations the caller may perform, and which permissions are missing for the others.
 
-    Nothing is changed and no object is read.
+    It changes nothing and reads no object.
     """
     if role not in ROLES:
         raise typer.BadParameter(" or ".join(ROLES), param_hint="--role")
@@ -40,28 +40,28 @@ def access(
 
     async def verb() -> None:
         async with client(kubeconfig, context, namespace) as dpf:
-            found = await dpf.check_access(chosen)
+            report = await dpf.check_access(chosen)
         if output.is_json:
-            console.show_json(_document(found, chosen))
+            console.show_json(_document(report, chosen))
         else:
-            console.out.print(_table(found))
+            console.out.print(_table(report))
             console.out.print()
-            console.show(_verdict(found, chosen))
-        if found.missing:
+            console.show(_verdict(report, chosen))
+        if report.missing:
             raise typer.Exit(console.FAILED)
 
     console.run(verb)
 
 
-def _table(found: Access) -> Table:
+def _table(report: Access) -> Table:
     table = console.table("operation", "allowed", "missing")
-    for operation, missing in found.operations.items():
+    for operation, missing in report.operations.items():
         table.add_row(operation, "no" if missing else "yes", "; ".join(_by_resource(missing)))
     return table
 
 
 def _by_resource(missing: Iterable[Permission]) -> list[str]:
-    """The verbs that are missing, for each resource: "dpus: delete, get"."""
+    """The missing verbs of each resource: "dpus: delete, get"."""
     verbs: dict[str, list[str]] = {}
     for permission in missing:
         resource = f"{permission.resource} {permission.name}".rstrip()
@@ -69,30 +69,30 @@ def _by_resource(missing: Iterable[Permission]) -> list[str]:
     return [f"{resource}: {', '.join(each)}" for resource, each in verbs.items()]
 
 
-def _verdict(found: Access, role: Role) -> str:
-    if not found.missing:
-        return f"nothing is missing for role {role} in namespace {found.namespace}"
-    because = f" ({found.reason})" if found.reason else ""
+def _verdict(report: Access, role: Role) -> str:
+    if not report.missing:
+        return f"no permission is missing for role {role} in namespace {report.namespace}"
+    because = f" ({report.reason})" if report.reason else ""
     return (
-        f"{len(found.missing)} permissions are missing for role {role} in namespace {found.namespace}{because}:"
+        f"{len(report.missing)} permissions are missing for role {role} in namespace {report.namespace}{because}:"
         f" bind Role dpf-async-{role} of deploy/rbac.yaml, or grant what is listed"
     )
 
 
-def _document(found: Access, role: Role) -> dict[str, Any]:  # Any: JSON
+def _document(report: Access, role: Role) -> dict[str, Any]:  # Any: JSON
     return {
-        "namespace": found.namespace,
+        "namespace": report.namespace,
         "role": role,
-        "allowed": not found.missing,
-        "reason": found.reason,
-        "missing": [_permission(permission) for permission in found.missing],
+        "allowed": not report.missing,
+        "reason": report.reason,
+        "missing": [_permission(permission) for permission in report.missing],
         "operations": [
             {
                 "operation": operation,
                 "allowed": not missing,
                 "missing": [_permission(permission) for permission in missing],
             }
-            for operation, missing in found.operations.items()
+            for operation, missing in report.operations.items()
         ],
     }
 

@@ -1,4 +1,4 @@
-"""The simulated site as a process of its own, for kubectl and any other client."""
+"""`dpf-async sim up`: the simulated site as a separate process, for kubectl and any other client."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from anyio.abc import TaskStatus
 
 from dpf_async import HostSpec, SiteSpec, load_hosts, load_site
 from dpf_async._base.tasks import background_tasks
-from dpf_async.cli.console import out
+from dpf_async.cli import console
 from dpf_async.errors import UsageError
 from dpf_async.sim import Simulator
 
-_PATIENCE = 60.0
-"""Seconds in which a site is accepted; chosen: it takes a few seconds on a busy machine."""
+_ACCEPTANCE_TIMEOUT = 60.0
+"""Seconds until a site is accepted; chosen: it takes a few seconds on a busy machine."""
 
 
 async def up(
@@ -32,38 +32,37 @@ async def up(
 ) -> None:
     """Run a site until it is interrupted or terminated; write a kubeconfig for it.
 
-    If a site is described, it is defined and accepted, and its hosts are registered, before the site is said to be
-    there.
+    A site file is applied and accepted, and the hosts are registered, before the address of the site is printed.
 
     Raises:
-        UsageError: hosts without a site, a description that is wrong, or a port that is taken.
+        UsageError: hosts without a site, an invalid site or host file, or a port that is in use.
     """
     if hosts_file is not None and site_file is None:
-        raise UsageError("--hosts needs --site: hosts belong to the groups of a site")
+        raise UsageError("--hosts needs --site, the site file whose groups the hosts belong to")
     site = load_site(site_file) if site_file is not None else None
     hosts = load_hosts(hosts_file, site) if hosts_file is not None and site is not None else []
     async with background_tasks() as tasks:
         with anyio.CancelScope() as scope:
-            await tasks.start(_end_by_sigterm, scope)
+            await tasks.start(_stop_on_sigterm, scope)
             async with _running(Simulator(profile=profile, troubles=troubles, port=port), port) as sim:
                 if site is not None:
-                    out.print(await _define(sim, site, hosts))
+                    console.out.print(await _define(sim, site, hosts))
                 sim.write_kubeconfig(kubeconfig)
-                _tell(sim.url, profile, kubeconfig)
+                _print_next_steps(sim.url, profile, kubeconfig)
                 await anyio.sleep_forever()
 
 
-def _tell(url: str, profile: str, kubeconfig: Path) -> None:
-    """Say that it is there, and what to type next."""
-    out.print(f"simulated site: {url}, profile {profile}; Ctrl-C ends it")
-    out.print("to look at it, elsewhere:")
-    out.print(f"  export KUBECONFIG={shlex.quote(str(kubeconfig))}", soft_wrap=True)
-    out.print("  kubectl get dpunodes,dpus,dpunodemaintenances")
-    out.print("  dpf-async watch")
+def _print_next_steps(url: str, profile: str, kubeconfig: Path) -> None:
+    """Print the address of the site and how to use it."""
+    console.out.print(f"simulated site: {url}, profile {profile}; Ctrl-C stops it")
+    console.out.print("in another terminal:")
+    console.out.print(f"  export KUBECONFIG={shlex.quote(str(kubeconfig))}", soft_wrap=True)
+    console.out.print("  kubectl get dpunodes,dpus,dpunodemaintenances")
+    console.out.print("  dpf-async watch")
 
 
-async def _end_by_sigterm(scope: anyio.CancelScope, *, task_status: TaskStatus[None]) -> None:
-    """Whoever stops this as a service expects the same clean end as with Ctrl-C."""
+async def _stop_on_sigterm(scope: anyio.CancelScope, *, task_status: TaskStatus[None]) -> None:
+    """End with exit status 0 on SIGTERM, as a service manager expects."""
     with anyio.open_signal_receiver(signal.SIGTERM) as signals:
         task_status.started()
         async for _ in signals:
@@ -76,15 +75,17 @@ async def _running(sim: Simulator, port: int) -> AsyncIterator[Simulator]:
         try:
             await stack.enter_async_context(sim)
         except OSError as error:
-            raise UsageError(f"port {port} on 127.0.0.1 cannot be used: {error.strerror}") from error
+            raise UsageError(
+                f"port {port} on 127.0.0.1 cannot be opened: {error.strerror}; choose another with --port"
+            ) from error
         yield sim
 
 
 async def _define(sim: Simulator, site: SiteSpec, hosts: Iterable[HostSpec]) -> str:
     async with sim.client() as dpf:
         await dpf.create_initialization_objects(site, bmc_password="simulated")  # noqa: S106  it is
-        await dpf.site_accepted(site, timeout=_PATIENCE)
+        await dpf.site_accepted(site, timeout=_ACCEPTANCE_TIMEOUT)
         names = [host.name for host in hosts]
         for host in hosts:
             await dpf.create_dpu_node(host.name, host.devices, labels=host.labels)
-    return f"{len(site.groups)} groups defined and accepted; {len(names)} hosts registered"
+    return f"{len(site.groups)} groups applied and accepted; {len(names)} hosts registered"

@@ -1,4 +1,4 @@
-"""The verbs of a site's definition: what it would change, defining it, and whether DPF has taken it over."""
+"""`dpf-async check` and `dpf-async site`: validate, plan and apply a site file, and show what DPF accepted."""
 
 from __future__ import annotations
 
@@ -38,29 +38,31 @@ T = TypeVar("T", bound=Resource)
 Row = dict[str, Any]  # Any: JSON
 
 app: typer.Typer = typer.Typer(
-    help="Define a site: the BFBs, flavors, services and groups that stand before there are hosts.",
+    help="Define a site: its BFBs, flavors, services and groups, before hosts are registered.",
     no_args_is_help=True,
 )
 
 
 def check(
-    site: SiteArgument, hosts: Annotated[Path | None, typer.Argument(help="Description of its hosts.")] = None
+    site: SiteArgument, hosts: Annotated[Path | None, typer.Argument(help="Host file.")] = None
 ) -> None:
-    """Check descriptions of a site and its hosts, and tell every mistake with its line. Nothing is sent anywhere."""
+    """Validate a site file and a host file, and report every mistake with its line. It sends nothing to a cluster."""
 
     async def verb() -> None:
-        described = load_site(site)
-        console.show(f"{site}: {len(described.groups)} groups, {len(described.services)} services")
+        spec = load_site(site)
+        console.show(f"{site}: {len(spec.groups)} groups, {len(spec.services)} services")
         if hosts is not None:
-            found = load_hosts(hosts, described)
-            devices = sum(len(host.devices) for host in found)
-            console.show(f"{hosts}: {len(found)} hosts, {devices} DPUs")
+            loaded = load_hosts(hosts, spec)
+            devices = sum(len(host.devices) for host in loaded)
+            console.show(f"{hosts}: {len(loaded)} hosts, {devices} DPUs")
 
     console.run(verb)
 
 
 @app.command(
-    epilog=console.teach("site plan examples/site.yaml", no="the site is not as described, or it failed")
+    epilog=console.epilog(
+        "site plan examples/site.yaml", failed="the site differs from the file, or it failed"
+    )
 )
 def plan(
     site: SiteArgument,
@@ -70,29 +72,29 @@ def plan(
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show what `site apply` would do to each object, field by field. Nothing is changed.
+    """Show what `site apply` would do to each object, field by field. It changes nothing.
 
-    The server itself is asked, by dry runs: its rules, defaults and field managers count as they will.
+    It sends dry runs to the API server, so that the plan includes its validation, defaults and field managers.
     """
 
     async def verb() -> None:
-        described = load_site(site)
+        spec = load_site(site)
         async with client(kubeconfig, context, namespace) as dpf:
-            found = await dpf.plan_site(described)
+            site_plan = await dpf.plan_site(spec)
         if output.is_json:
-            console.show_json(found.to_dict())
+            console.show_json(site_plan.to_dict())
         else:
-            console.show(found)
-        if not found.changes_nothing:
+            console.show(site_plan)
+        if not site_plan.changes_nothing:
             raise typer.Exit(console.FAILED)
 
     console.run(verb)
 
 
 @app.command(
-    epilog=console.teach(
+    epilog=console.epilog(
         "site apply examples/site.yaml --bmc-password-file /run/secrets/bmc --timeout 30m",
-        no="it differs and --update was not given, it is refused, or DPF did not accept it",
+        failed="an object differs and --update was not given, it was rejected, or DPF did not accept it",
     )
 )
 def apply(
@@ -100,21 +102,21 @@ def apply(
     *,
     update: Annotated[
         bool,
-        typer.Option("--update", help="Change what is there and differs; else it is shown, and asked about."),
+        typer.Option("--update", help="Change objects that differ; default: show the difference and prompt."),
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Take fields over that another field manager owns.")
+        bool, typer.Option("--force", help="Take ownership of fields that another field manager owns.")
     ] = False,
     bmc_password_file: Annotated[
         Path | None,
         typer.Option(
             "--bmc-password-file",
-            help="Has the password of the DPUs' BMCs, for the Secret that DPF reads; - is stdin. Without it the Secret"
-            " is left alone.",
+            help="File with the password of the DPUs' BMCs, for the Secret that DPF reads; - for stdin. Default: do not"
+            " write the Secret.",
         ),
     ] = None,
     wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Whether to wait until DPF has accepted it.")
+        bool, typer.Option("--wait/--no-wait", help="Whether to wait until DPF has accepted the site.")
     ] = True,
     timeout: TimeoutOption = None,
     kubeconfig: KubeconfigOption = None,
@@ -122,42 +124,43 @@ def apply(
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Create a site's objects, and wait until DPF has accepted them. What is there as described is left alone.
+    """Create the objects of a site file, and wait until DPF has accepted them.
 
-    DPF then downloads every BFB, and makes of each group's DPUDeployment what its DPUs will need. Interrupted, it is
-    run again and goes on. Objects that the description does not name any more stay.
+    DPF then downloads every BFB, and creates from the DPUDeployment of each group what its DPUs need. Objects that
+    match the file are not changed, and objects that were removed from the file are not deleted. After an interruption,
+    run the verb again to resume.
     """
 
     async def verb() -> None:
-        described = load_site(site)
+        spec = load_site(site)
         password = None if bmc_password_file is None else _password(bmc_password_file)
         async with client(kubeconfig, context, namespace) as dpf:
-            change = update or await _changes_are_wanted(dpf, described)
+            change = update or await _user_confirms_changes(dpf, spec)
             objects = await dpf.create_initialization_objects(
-                described,
+                spec,
                 bmc_password=password,
                 update=change,
                 force=force,
-                progress=console.say_progress,
+                progress=console.print_progress,
             )
             if wait:
-                await dpf.site_accepted(described, timeout=timeout, progress=console.say_progress)
+                await dpf.site_accepted(spec, timeout=timeout, progress=console.print_progress)
         if output.is_json:
             console.show_json({"objects": [asdict(one) for one in objects], "accepted": wait})
             return
         counts: dict[str, int] = {}
         for one in objects:
             counts[one.action] = counts.get(one.action, 0) + 1
-        told = ", ".join(f"{count} {action}" for action, count in counts.items())
-        console.show(f"{told}{'; every DPUDeployment is accepted' if wait else ''}")
+        summary = ", ".join(f"{count} {action}" for action, count in counts.items())
+        console.show(f"{summary}{'; every DPUDeployment is accepted' if wait else ''}")
 
     console.run(verb)
 
 
-@app.command(epilog=console.teach("site status examples/site.yaml", no="not all of it is accepted"))
+@app.command(epilog=console.epilog("site status examples/site.yaml", failed="an object is not accepted"))
 def status(
     site: Annotated[
-        Path | None, typer.Argument(help="Look at what this site consists of; without it, at all there is.")
+        Path | None, typer.Argument(help="Site file; show only its objects. Default: all objects.")
     ] = None,
     *,
     kubeconfig: KubeconfigOption = None,
@@ -165,27 +168,27 @@ def status(
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show every BFB and DPUDeployment: whether DPF has taken it over, and what it waits for.
+    """Show for every BFB and DPUDeployment whether DPF has accepted it, and what it waits for.
 
-    A DPU is outdated if it was made with another BFB or DPUFlavor than its DPUDeployment says; see `dpf-async upgrade`.
-    Of a site that is described, services whose chart has another version are shown as well.
+    A DPU is outdated if it was installed from another BFB or DPUFlavor than its DPUDeployment names now; see `dpf-async
+    upgrade`. With a site file, services whose chart has another version are shown as well.
     """
 
     async def verb() -> None:
-        described = load_site(site) if site is not None else None
+        spec = load_site(site) if site is not None else None
         async with client(kubeconfig, context, namespace) as dpf:
-            if described is None:
+            if spec is None:
                 bfbs, groups = await _names(dpf, BFB), await _names(dpf, DPUDeployment)
             else:
-                bfbs, groups = list(described.bfbs), list(described.groups)
-            rows = [_of_bfb(name, await dpf.handle(BFB, name).look()) for name in bfbs]
-            views = {name: await dpf.deployment(name).look() for name in groups}
+                bfbs, groups = list(spec.bfbs), list(spec.groups)
+            rows = [_of_bfb(name, await dpf.handle(BFB, name).find()) for name in bfbs]
+            views = {name: await dpf.deployment(name).find() for name in groups}
             outdated = Counter(dpu.deployment for dpu in await dpf.outdated_dpus())
             rows += [_of_deployment(name, view, outdated[name]) for name, view in views.items()]
-            if described is not None:
+            if spec is not None:
                 rows += [
                     _of_service(one)
-                    for one in await dpf.service_versions(described)
+                    for one in await dpf.service_versions(spec)
                     if one.matches is False and views.get(one.deployment) is not None
                 ]
         if output.is_json:
@@ -198,7 +201,7 @@ def status(
                 table.add_row(
                     row["kind"],
                     row["name"],
-                    console.yes(row["accepted"]),
+                    console.yes_or_no(row["accepted"]),
                     str(row.get("outdated_dpus", "")),
                     row["waiting_for"] or "",
                 )
@@ -215,26 +218,26 @@ async def _names(dpf: DPFClient, kind: type[T]) -> list[str]:
 
 def _of_bfb(name: str, view: BFBView | None) -> Row:
     if view is None:
-        return _row(BFB, name, accepted=False, waiting_for="it is not there")
+        return _row(BFB, name, accepted=False, waiting_for="the object to be created")
     return _row(BFB, name, accepted=view.ready, waiting_for=None if view.ready else f"phase {view.phase}")
 
 
 def _of_deployment(name: str, view: DeploymentView | None, outdated: int) -> Row:
     if view is None:
-        row = _row(DPUDeployment, name, accepted=False, waiting_for="it is not there")
+        row = _row(DPUDeployment, name, accepted=False, waiting_for="the object to be created")
     else:
-        waiting = "its deletion" if view.terminating else view.waiting_for
+        waiting = "the end of its deletion" if view.terminating else view.waiting_for
         row = _row(DPUDeployment, name, accepted=view.accepted, waiting_for=waiting)
     return {**row, "outdated_dpus": outdated}
 
 
 def _of_service(version: ServiceVersion) -> Row:
-    found = f"its chart has version {version.found}" if version.found else "it is not there"
+    present = f"its chart has version {version.found}" if version.found else "the service does not exist"
     return {
         "kind": "service",
         "name": f"{version.deployment}/{version.service}",
         "accepted": False,
-        "waiting_for": f"version {version.expected}: {found}",
+        "waiting_for": f"version {version.expected}: {present}",
     }
 
 
@@ -250,12 +253,12 @@ def _password(file: Path) -> str:
     return password
 
 
-async def _changes_are_wanted(dpf: DPFClient, site: SiteSpec) -> bool:
-    """Show what would be changed to whoever sits at the terminal, and ask."""
-    if not terminal.is_there():
+async def _user_confirms_changes(dpf: DPFClient, site: SiteSpec) -> bool:
+    """Show the plan to the user at the terminal, and prompt for confirmation."""
+    if not terminal.is_interactive():
         return False
-    found = await dpf.plan_site(site)
-    if not found.of("change") or found.of("refused"):
+    plan = await dpf.plan_site(site)
+    if not plan.of("change") or plan.of("refused"):
         return False
-    console.say(found)
-    return await terminal.confirmed("Change what differs?")
+    console.print_note(plan)
+    return await terminal.confirm("Change the objects that differ?")

@@ -1,4 +1,4 @@
-"""Everything DPF knows of one host, for a support ticket."""
+"""`dpf-async snapshot`: the state of one host and of all objects that refer to it, for a bug report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dpf_async.cli.options import (
 
 def snapshot(
     node: Annotated[
-        str, typer.Argument(help="Name of a DPUNode; it may be gone, if something refers to it.")
+        str, typer.Argument(help="Name of a DPUNode; it may be deleted, if another object refers to it.")
     ],
     *,
     kubeconfig: KubeconfigOption = None,
@@ -29,33 +29,33 @@ def snapshot(
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show everything DPF knows of one host at one moment, and what each object waits for.
+    """Show the state of one host and of all objects that refer to it, and what each object waits for.
 
-    The JSON document has it all, with conditions, labels and identities, and is made to be given away: nothing in it
-    may hold a password.
+    The JSON document also has conditions, labels and uids. It can be passed on: it contains no field that may hold a
+    password.
     """
 
     async def verb() -> None:
         async with client(kubeconfig, context, namespace) as dpf:
-            taken = await dpf.snapshot(node)
+            report = await dpf.snapshot(node)
         if output.is_json:
-            console.show_json(taken.to_dict())
+            console.show_json(report.to_dict())
         else:
-            _show(taken)
+            _show(report)
 
     console.run(verb)
 
 
-def _show(taken: HostReport) -> None:
-    console.show(f"host {taken.node} in namespace {taken.namespace}, {taken.taken}")
+def _show(report: HostReport) -> None:
+    console.show(f"host {report.node} in namespace {report.namespace}, {report.taken}")
     table = console.table("kind", "name", "phase", "waiting for")
-    nodes = () if taken.dpu_node is None else (taken.dpu_node,)
-    for one in (*nodes, *taken.devices, *taken.dpus, *taken.maintenances):
+    nodes = () if report.dpu_node is None else (report.dpu_node,)
+    for one in (*nodes, *report.devices, *report.dpus, *report.maintenances):
         table.add_row(one.kind, one.name, one.phase, one.waiting_for)
-    for name in taken.missing_devices:
+    for name in report.missing_devices:
         table.add_row("DPUDevice", name, "", "does not exist")
-    for obj in taken.unreadable:
+    for obj in report.unreadable:
         table.add_row(obj.kind, obj.name, "", f"cannot be read: {obj.error}")
     console.out.print(table)
-    for trouble in taken.troubles:
-        console.show(f"may be behind: {trouble}")
+    for problem in report.watch_problems:
+        console.show(f"may be outdated: {problem}")

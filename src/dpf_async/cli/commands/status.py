@@ -1,4 +1,4 @@
-"""A look at a cluster: how its hosts are, and what happens to them."""
+"""`dpf-async status` and `dpf-async watch`: the state of hosts, and their transitions."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def status(
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show every host and its DPUs: phase, readiness, services, and whether DPF waits for us."""
+    """Show every host and its DPUs: phase, readiness, services, and the request of DPF that is pending."""
     console.run(lambda: _status(client(kubeconfig, context, namespace), output))
 
 
 def watch(
-    node: Annotated[str | None, typer.Argument(help="Name of a DPUNode; none follows them all.")] = None,
+    node: Annotated[str | None, typer.Argument(help="Name of a DPUNode; default: all.")] = None,
     *,
     selector: Annotated[str, typer.Option("--selector", "-l", help="Label selector for DPUNodes.")] = "",
     health: Annotated[
         bool,
         typer.Option(
-            "--health", help="What goes wrong with DPUs, and which hosts can be used, not each step."
+            "--health", help="Show problems of DPUs and whether hosts are usable, instead of each phase."
         ),
     ] = False,
     down_after: Annotated[
@@ -53,7 +53,7 @@ def watch(
             parser=duration,
             metavar="DURATION",
             show_default="0s",
-            help="With --health: tell a problem when it has stood for so long.",
+            help="With --health: report a problem only after it has lasted this long.",
         ),
     ] = 0.0,
     up_after: Annotated[
@@ -63,7 +63,7 @@ def watch(
             parser=duration,
             metavar="DURATION",
             show_default="0s",
-            help="With --health: tell that it is over when it has been gone for so long.",
+            help="With --health: report the end of a problem only after it has been absent this long.",
         ),
     ] = 0.0,
     kubeconfig: KubeconfigOption = None,
@@ -71,22 +71,23 @@ def watch(
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Follow what happens: first everything that stands, then each transition as it comes, until interrupted.
+    """Print the present state as transitions, then each transition when it occurs, until interrupted.
 
-    Nothing is missed: a reader that is too slow is told the newest, and that it missed some. As JSON, each is a line.
+    If stdout is read too slowly, the verb prints the transitions to the newest state and marks them as not contiguous.
+    With -o json, each transition is one line.
     """
 
     def stream(dpf: DPFClient) -> AbstractAsyncContextManager[Any]:  # Any: a stream of one kind or another
         if health:
-            patience = {"down_after": down_after, "up_after": up_after}
+            damping = {"down_after": down_after, "up_after": up_after}
             if node is not None:
-                return dpf.node(node).health_transitions(**patience)
-            return dpf.health_transitions(label_selector=selector, **patience)
+                return dpf.node(node).health_transitions(**damping)
+            return dpf.health_transitions(label_selector=selector, **damping)
         return dpf.node(node).transitions() if node else dpf.transitions(label_selector=selector)
 
     async def verb() -> None:
         if node is not None and selector:
-            raise UsageError("a name and --selector exclude each other: give one of them")
+            raise UsageError("a DPUNode and --selector exclude each other: give one of them")
         async with client(kubeconfig, context, namespace) as dpf:
             await dpf.server_version()
             async with stream(dpf) as transitions:
@@ -99,8 +100,8 @@ def watch(
     console.run(verb)
 
 
-async def _status(at: DPFClient, output: Output) -> None:
-    async with at as dpf:
+async def _status(dpf: DPFClient, output: Output) -> None:
+    async with dpf:
         await dpf.server_version()
         nodes = await dpf.resource(DPUNode).list()
         views = [await dpf.node(node.name).view() for node in nodes.items]
@@ -108,21 +109,21 @@ async def _status(at: DPFClient, output: Output) -> None:
         console.show_json([node_document(view) for view in views])
         return
     if not views:
-        console.show(f"no DPUNodes in namespace {at.namespace}")
+        console.show(f"no DPUNodes in namespace {dpf.namespace}")
         return
-    table = console.table("host", "DPU", "phase", "ready", "services", "waiting for us")
+    table = console.table("host", "DPU", "phase", "ready", "services", "request")
     for view in views:
-        asked = "release" if view.hold else "reboot" if view.external_reboot_required else ""
+        request = "release" if view.hold else "reboot" if view.external_reboot_required else ""
         if not view.dpus:
-            table.add_row(view.name, "", describe(view), "", "", asked)
+            table.add_row(view.name, "", describe(view), "", "", request)
         for dpu in view.dpus:
             table.add_row(
                 view.name,
                 dpu.name.removeprefix(f"{view.name}-"),
                 describe(dpu),
-                console.yes(dpu.ready),
-                console.yes(dpu.services_ready),
-                asked,
+                console.yes_or_no(dpu.ready),
+                console.yes_or_no(dpu.services_ready),
+                request,
             )
         for obj in view.unreadable:
             table.add_row(view.name, f"{obj.kind.KIND} {obj.name}", "cannot be read", "no", "no", "")
@@ -130,16 +131,16 @@ async def _status(at: DPFClient, output: Output) -> None:
 
 
 def line(transition: Any) -> str:  # Any: of either union
-    """A transition in one line: its name, then what it has to say."""
-    said = []
+    """A transition in one line: its name, then its fields."""
+    parts = []
     for name in transition.__dataclass_fields__:
         value = getattr(transition, name)
         if name == "contiguous":
             if not value:
-                said.append("after a gap")
+                parts.append("after a gap")
         elif name in {"before", "after"} and hasattr(value, "status"):
-            said.append(f"{name}={value.status}/{value.reason}")
+            parts.append(f"{name}={value.status}/{value.reason}")
         elif value not in (None, (), "", 0):
             shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-            said.append(f"{name}={shown}")
-    return f"{type(transition).__name__:24} {'  '.join(said)}"
+            parts.append(f"{name}={shown}")
+    return f"{type(transition).__name__:24} {'  '.join(parts)}"

@@ -1,4 +1,4 @@
-"""Upgrades: another BFB or DPUFlavor for a DPUDeployment, its hosts brought there one after the other, and back."""
+"""`dpf-async upgrade`: set another BFB or DPUFlavor in a DPUDeployment, upgrade its hosts, and roll back."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from dpf_async import (
 )
 from dpf_async import upgrade as upgrade_deployment
 from dpf_async.cli import console, terminal
-from dpf_async.cli.host_actions import Hands
+from dpf_async.cli.host_actions import HostActions
 from dpf_async.cli.options import (
     DEFAULT_NAMESPACE,
     ClaimOption,
     ContextOption,
     DrainCommandOption,
-    FreeOption,
     KubeconfigOption,
     NamespaceOption,
     Output,
     OutputOption,
     RebootCommandOption,
+    SkipDrainOption,
     TimeoutOption,
     client,
     duration,
@@ -40,17 +40,17 @@ def upgrade(
     deployment: Annotated[str, typer.Argument(help="Name of a DPUDeployment.")],
     *,
     bfb: Annotated[
-        str | None, typer.Option("--bfb", metavar="NAME", help="The BFB to install, which must be Ready.")
+        str | None, typer.Option("--bfb", metavar="NAME", help="BFB to install; it must be in phase Ready.")
     ] = None,
     flavor: Annotated[
-        str | None, typer.Option("--flavor", metavar="NAME", help="The DPUFlavor to configure DPUs by.")
+        str | None, typer.Option("--flavor", metavar="NAME", help="DPUFlavor to apply.")
     ] = None,
     back: Annotated[
         bool,
         typer.Option(
             "--rollback",
-            help="Have the DPUDeployment say again what it said before, or what --bfb and --flavor say, and touch no"
-            " host. `dpf-async upgrade` without them brings hosts back then.",
+            help="Set the previous BFB and DPUFlavor in the DPUDeployment, or those of --bfb and --flavor, and change"
+            " no host. Then run `dpf-async upgrade` without these options to reprovision the hosts.",
         ),
     ] = False,
     approved: Annotated[
@@ -58,24 +58,29 @@ def upgrade(
         typer.Option(
             "--approve",
             metavar="NODE",
-            help="Upgrade this host, and no other that is not named; may be repeated.",
+            help="Upgrade only this host; may be repeated.",
         ),
     ] = None,
     parallel: Annotated[
-        int, typer.Option("--max-parallel", metavar="N", help="Hosts in progress at a time, at most.")
+        int, typer.Option("--max-parallel", metavar="N", help="Maximum number of hosts in progress.")
     ] = 1,
-    go_on: Annotated[
+    continue_on_failure: Annotated[
         bool,
-        typer.Option("--continue", help="Go on with other hosts when one fails; else begin no other one."),
+        typer.Option(
+            "--continue", help="Continue with other hosts when one fails; default: begin no further host."
+        ),
     ] = False,
     reboot_command: RebootCommandOption = None,
     drain_command: DrainCommandOption = None,
-    yes: FreeOption = False,
+    yes: SkipDrainOption = False,
     claim: ClaimOption = False,
     host_timeout: Annotated[
         float | None,
         typer.Option(
-            "--host-timeout", parser=duration, metavar="DURATION", help="Time for the waiting for one host."
+            "--host-timeout",
+            parser=duration,
+            metavar="DURATION",
+            help="Stop waiting for one host after this time.",
         ),
     ] = None,
     timeout: TimeoutOption = None,
@@ -84,24 +89,25 @@ def upgrade(
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Have a DPUDeployment make DPUs with another BFB or DPUFlavor, and bring its hosts up to date one by one.
+    """Set another BFB or DPUFlavor in a DPUDeployment, and upgrade its hosts one by one.
 
-    Each host is asked about on the terminal, unless --approve or --yes says so. With OnDelete its outdated DPUs are
-    deleted, and DPF makes them anew; with RollingUpdate DPF deletes them itself. Both ask for a reboot as provisioning
-    does. Run again, without --bfb and --flavor, it goes on where it stopped.
+    The verb prompts for each host on the terminal, unless --approve or --yes approves it. With strategy OnDelete it
+    deletes the outdated DPUs, and DPF creates them again; with RollingUpdate DPF deletes them itself. In both cases DPF
+    requests reboots as for provisioning. Run it again without --bfb and --flavor to resume.
     """
 
-    async def forth() -> None:
-        if not (yes or approved or terminal.is_there()):
+    async def upgrade_hosts() -> None:
+        if not (yes or approved or terminal.is_interactive()):
             raise UsageError(
-                "nobody would approve hosts: name them with --approve, or say --yes; nothing was done"
+                "no way to approve hosts: name them with --approve, or give --yes, or run this on a terminal;"
+                " nothing was done"
             )
-        hands = Hands(reboot=reboot_command, drain=drain_command, yes=yes)
+        actions = HostActions(reboot=reboot_command, drain=drain_command, yes=yes)
 
         async def approve(host: HostUpgrade) -> bool:
             if approved:
                 return host.node in approved
-            return yes or await terminal.confirmed(f"DPUNode {host.node}: upgrade it now?")
+            return yes or await terminal.confirm(f"DPUNode {host.node}: upgrade it now?")
 
         try:
             async with client(kubeconfig, context, namespace, claim=claim) as dpf:
@@ -111,27 +117,27 @@ def upgrade(
                     bfb=bfb,
                     flavor=flavor,
                     approve=approve,
-                    reboot=hands.reboot,
-                    node_effect=hands.drain,
+                    reboot=actions.reboot,
+                    node_effect=actions.drain,
                     max_parallel=parallel,
-                    on_failure="continue" if go_on else "stop",
+                    on_failure="continue" if continue_on_failure else "stop",
                     host_timeout=host_timeout,
                     timeout=timeout,
-                    progress=console.say_progress,
+                    progress=console.print_progress,
                 )
         except UpgradeFailed as error:
             _show_report(error.report, output)
             raise
         _show_report(report, output)
 
-    async def again_as_before() -> None:
+    async def roll_back() -> None:
         async with client(kubeconfig, context, namespace) as dpf:
             change = await rollback(
-                dpf, deployment, bfb=bfb, flavor=flavor, timeout=timeout, progress=console.say_progress
+                dpf, deployment, bfb=bfb, flavor=flavor, timeout=timeout, progress=console.print_progress
             )
         _show_change(change, output)
 
-    console.run(again_as_before if back else forth)
+    console.run(roll_back if back else upgrade_hosts)
 
 
 def _show_report(report: UpgradeReport, output: Output) -> None:
@@ -149,8 +155,8 @@ def _show_change(change: DeploymentChange, output: Output) -> None:
     if output.is_json:
         console.show_json(_document(change))
         return
-    what = "says again" if change.changed else "said already"
-    console.show(f"DPUDeployment {change.deployment} {what}: {change.references}")
+    action = "rolled back to" if change.changed else "is already at"
+    console.show(f"DPUDeployment {change.deployment} {action}: {change.references}")
     _show_outdated(change.outdated)
 
 
@@ -159,15 +165,15 @@ def _show_outdated(outdated: tuple[OutdatedDPU, ...]) -> None:
         console.show(f"  outdated: {one}")
 
 
-def _document(done: UpgradeReport | DeploymentChange) -> dict[str, Any]:  # Any: JSON
+def _document(result: UpgradeReport | DeploymentChange) -> dict[str, Any]:  # Any: JSON
     return {
-        "deployment": done.deployment,
-        "changed": done.changed,
-        "references": _references(done.references),
-        "previous": _references(done.previous),
-        "outdated": [asdict(one) for one in done.outdated],
+        "deployment": result.deployment,
+        "changed": result.changed,
+        "references": _references(result.references),
+        "previous": _references(result.previous),
+        "outdated": [asdict(one) for one in result.outdated],
     }
 
 
-def _references(said: References | None) -> dict[str, Any] | None:  # Any: JSON
-    return None if said is None else asdict(said)
+def _references(references: References | None) -> dict[str, Any] | None:  # Any: JSON
+    return None if references is None else asdict(references)

@@ -26,7 +26,7 @@ from dpf_async.sim.apiserver.http.watches import WatchSettings
 from dpf_async.sim.apiserver.http_server import HTTPServer
 from dpf_async.sim.apiserver.storage.core_kinds import core_kinds
 from dpf_async.sim.apiserver.storage.kinds import DEFINITIONS, NAMESPACES
-from dpf_async.sim.apiserver.wire.codec import Obj, copy
+from dpf_async.sim.apiserver.wire.codec import Obj, copy_document
 from dpf_async.sim.apiserver.wire.status import GroupResource, StatusError
 
 _HOST = "127.0.0.1"
@@ -80,7 +80,7 @@ class EmbeddedServer:
         """
         self.faults: Faults = faults or Faults()
         self.access: Access = Access(tokens, self.faults)
-        self._crds = [copy(dict(crd)) for crd in crds]
+        self._crds = [copy_document(dict(crd)) for crd in crds]
         self._namespaces = tuple(namespaces)
         self._port = port
         self._cluster = Cluster(history=history, clock=clock)

@@ -94,6 +94,7 @@ class Operator(anyio.AsyncContextManagerMixin):
         self._cluster: Cluster | None = None
         self._queues: list[Queue] = []
         self._moved = anyio.Event()
+        self._last_work = 0.0
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
@@ -104,10 +105,11 @@ class Operator(anyio.AsyncContextManagerMixin):
             self._queues = [self._queue(controller) for controller in _controllers(site)]
             for queue in self._queues:
                 for kind, mapper in queue.controller.watches.items():
-                    cluster.all(kind).listen(_feeding(queue, mapper))
+                    cluster.all(kind).listen(_feeding(queue, kind, mapper))
             for kind in cluster.kinds:
                 cluster.all(kind).listen(self._forget)
             self.troubles.listen(self.look_again)
+            await cluster.start_versions()
             await self._follow_all(cluster, tasks)
             for queue in self._queues:
                 tasks.start_soon(queue.run)
@@ -150,6 +152,10 @@ class Operator(anyio.AsyncContextManagerMixin):
     async def idle(self) -> None:
         """Wait until what was seen so far has been dealt with. More may have happened than was seen."""
         while not self._is_idle:
+            if not any(queue.busy for queue in self._queues):
+                # The caller waits for the summaries: do not wait for a quiet moment.
+                for queue in self._queues:
+                    queue.add_deferred()
             await self._moved.wait()
 
     @property
@@ -189,13 +195,20 @@ class Operator(anyio.AsyncContextManagerMixin):
             retry_base=self.profile.retry_base,
             retry_cap=self.profile.retry_cap,
             on_change=self._has_moved,
+            quiet_seconds=self._quiet_seconds,
         )
 
     @property
     def _is_idle(self) -> bool:
         return all(queue.idle for queue in self._queues)
 
+    def _quiet_seconds(self) -> float:
+        """Seconds for which no controller was busy."""
+        busy = any(queue.busy for queue in self._queues)
+        return 0.0 if busy else anyio.current_time() - self._last_work
+
     def _has_moved(self) -> None:
+        self._last_work = anyio.current_time()
         self._moved.set()
         self._moved = anyio.Event()
 
@@ -216,9 +229,13 @@ def _controllers(site: Site) -> list[Base]:
     ]
 
 
-def _feeding(queue: Queue, mapper: Mapper) -> Listener:
+def _feeding(queue: Queue, kind: type[Resource], mapper: Mapper) -> Listener:
+    summarizes = kind in queue.controller.summarizes
+
     def changed(before: Any, after: Any) -> None:  # Any: a Resource, or None
+        # Deletions are not only counted: the controller replaces the object.
+        add = queue.add_when_idle if summarizes and after is not None and not after.terminating else queue.add
         for name in mapper(before, after):
-            queue.add(name)
+            add(name)
 
     return changed

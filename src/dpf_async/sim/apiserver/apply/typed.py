@@ -126,7 +126,7 @@ def _compare_parts(old: Any, new: Any, node: Node | None, path: Path, result: Co
         _everything(new, node, path, result.added)
     elif new is _ABSENT:
         _everything(old, node, path, result.removed)
-    else:
+    elif not same(old, new):
         _compare(old, new, node, path, result)
 
 

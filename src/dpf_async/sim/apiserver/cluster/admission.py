@@ -131,11 +131,11 @@ def update_errors(target: Target, obj: Obj, old: Obj) -> list[FieldError]:
     errors = metadata.creation_errors(
         meta, namespaced=target.kind.namespaced, name_problems=names.path_segment_problems
     )
-    errors += metadata.update_errors(meta, old_meta)
+    repeated = metadata.update_errors(meta, old_meta)
+    errors += repeated
     if type_errors := _type_errors(target, obj):
         return errors + type_errors
-    errors += metadata.update_errors(meta, old_meta)
-    return errors + _value_errors(target, obj, old)
+    return errors + repeated + _value_errors(target, obj, old)
 
 
 def _type_errors(target: Target, obj: Obj) -> list[FieldError]:
@@ -153,9 +153,7 @@ def _value_errors(target: Target, obj: Obj, old: Obj | None) -> list[FieldError]
     version = target.version
     if version.validator is None or version.rules is None:
         return []
-    errors = _schema_errors(target, obj, old)
-    if old is None or not list_type_errors(old, version.root):
-        errors += list_type_errors(obj, version.root)
+    errors = _schema_errors(target, obj, old) + list_type_errors(obj, version.root, old)
     if not version.rules.empty and any(error.blocking for error in errors):
         text = (
             "some validation rules were not checked because the object was invalid; "

@@ -127,6 +127,8 @@ class Cluster:
         given = meta.pop("resourceVersion", "")
         if given.isdigit() and int(given):  # what is no number is not looked at
             raise status.internal("resourceVersion should not be set on objects to be created")
+        if target.version.root is not None:
+            apply_defaults(obj, target.version.root)  # also of the status, which a create cannot set
         return self._commit(target, key, obj, options)
 
     def answered(
@@ -354,8 +356,6 @@ class Cluster:
             raise status.internal("etcdserver: request is too large")
         storage = target.kind.versions.get(target.kind.storage_version, target.version)
         obj = self.convert(target.kind, storage, obj)
-        if storage.root is not None:
-            apply_defaults(obj, storage.root)  # readers see defaults, also of what a write may not set
         if options.dry_run:
             return obj
         return self.store.put(target.resource, key, obj)

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from dpf_async.sim.apiserver.cluster.cluster import CLEANUP, Cluster
-from dpf_async.sim.apiserver.schema.rules import RuleError, Rules
-from dpf_async.sim.apiserver.schema.structure import apply_defaults, compile_schema, prune
+from dpf_async.sim.apiserver.schema.compiled import compiled
+from dpf_async.sim.apiserver.schema.rules import RuleError
+from dpf_async.sim.apiserver.schema.structure import apply_defaults, prune
 from dpf_async.sim.apiserver.storage.kinds import DEFINITIONS, Kind, Version
 from dpf_async.sim.apiserver.storage.store import Event
 from dpf_async.sim.apiserver.wire import field_errors, status
 from dpf_async.sim.apiserver.wire.codec import Obj, copy, same
+from dpf_async.sim.apiserver.wire.content import Content
 from dpf_async.sim.apiserver.wire.field_errors import FieldError
 from dpf_async.sim.apiserver.wire.status import GroupResource
 
@@ -168,7 +170,7 @@ def _schema_errors(entry: Mapping[str, Any], path: str, minor: int) -> list[Fiel
         text = "must be object at the root"
         return [field_errors.invalid(f"{path}.openAPIV3Schema.type", schema.get("type", ""), text)]
     try:
-        Rules(compile_schema(schema), minor=minor)
+        _ = compiled(Content.of(schema), minor=minor).rules
     except RuleError as error:
         return [field_errors.invalid(f"{path}.openAPIV3Schema.x-kubernetes-validations", "", str(error))]
     return []

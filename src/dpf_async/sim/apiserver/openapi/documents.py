@@ -1,18 +1,20 @@
-"""OpenAPI over HTTP: v3 as an index and one document per group version, and v2 as one document of everything.
+"""OpenAPI over HTTP: v3 as an index and one document per group and version, v2 as one document for all kinds.
 
-kubectl explains, validates and patches by them. A document is made when it is first asked for, and made anew when a
-kind of its group version has changed. Its hash is in the index, so that clients may keep it for as long as they like.
+kubectl uses them for explain, validation and patches. A document is built at its first request, and again when a kind
+of its group and version has changed; the index has its hash, so that clients can cache it without a limit. Servers of
+one process share documents of the same content.
 Source: kube-openapi pkg/handler and pkg/handler3.
-Not done: the protobuf form of v3, and the documents of discovery itself (api, apis, version).
+Not implemented: v3 in protobuf, and documents of discovery itself (api, apis, version).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -32,28 +34,44 @@ _ACCEPTED: Final = {
     "application/*": _JSON,
     "*/*": _JSON,
     _PROTOBUF: _PROTOBUF,
-    "application/com.github.proto-openapi.spec.v2@v1.0+protobuf": _PROTOBUF,  # as old clients say it
+    "application/com.github.proto-openapi.spec.v2@v1.0+protobuf": _PROTOBUF,  # older clients
 }
-_CACHED: Final = timedelta(days=365)
+_MAX_AGE: Final = timedelta(days=365)
+# DPF's kinds have 5 group versions, and the core kinds 4; chosen so that some sets of kinds fit.
+_CACHED_DOCUMENTS: Final = 64
+_CACHED_V2: Final = 4
 
 
 def is_published(path: str) -> bool:
-    """Whether a path is one of OpenAPI's."""
+    """Whether a path is served by OpenAPI."""
     return path in (_V2, _V3) or path.startswith(f"{_V3}/")
 
 
 @dataclass(frozen=True, slots=True)
+class _Subject:
+    """A kind, compared by everything that its documents depend on."""
+
+    content: tuple[Any, ...]
+    kind: Kind = field(compare=False)
+
+    @classmethod
+    def of(cls, kind: Kind, version: str) -> _Subject:
+        served = kind.versions[version]
+        names = (kind.group, kind.plural, kind.kind, kind.list_name())
+        how = (kind.namespaced, kind.custom, kind.verbs, served.has_status, served.selectable)
+        return cls((*names, *how, served.content), kind)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Document:
-    kinds: tuple[Kind, ...]
     value: Obj
     content: bytes
     hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Swagger:
-    of: tuple[_Document, ...]
-    content: dict[str, bytes]
+@dataclass(frozen=True, slots=True, eq=False)
+class _DocumentV2:
+    forms: dict[str, bytes]
     hash: str
 
 
@@ -63,11 +81,9 @@ class OpenAPI:
     def __init__(self, registry: Registry, *, minor: int) -> None:
         self._registry = registry
         self._minor = minor
-        self._documents: dict[str, _Document] = {}
-        self._swagger = _Swagger((), {}, "")
 
     def respond(self, request: web.BaseRequest) -> web.Response:
-        """Answer a request for the index or a document; of any method, as Kubernetes does."""
+        """Answer a request for the index or a document, with any method, as Kubernetes does."""
         if request.path == _V3:
             content = encode_in_order({"paths": self._index()}).rstrip()
             return _response(content, {"Content-Type": "text/plain; charset=utf-8"})
@@ -86,7 +102,7 @@ class OpenAPI:
             if wanted != document.hash:
                 location = f"{request.path}?hash={document.hash}"
                 return web.Response(status=301, headers=headers_with({**headers, "Location": location}))
-            expires = (datetime.now(UTC) + _CACHED).strftime("%a, %d %b %Y %H:%M:%S UTC")
+            expires = (datetime.now(UTC) + _MAX_AGE).strftime("%a, %d %b %Y %H:%M:%S UTC")
             headers |= {"Cache-Control": "public, immutable", "Expires": expires}
         return _unless_known(request, document.content, headers)
 
@@ -94,14 +110,9 @@ class OpenAPI:
         chosen = _chosen(request)
         if not chosen:
             return web.Response(status=406, headers=headers_with({"Vary": "Accept"}))
-        documents = tuple(document for _, document in self._named())
-        if self._swagger.of != documents:
-            swagger = document_v2((document.value for document in documents), minor=self._minor)
-            content = encode_in_order(swagger).rstrip()
-            forms = {_JSON: content, _PROTOBUF: encode_document(swagger)}
-            self._swagger = _Swagger(documents, forms, _hash(content))
-        headers = {"Content-Type": chosen, "Etag": f'"{self._swagger.hash}"', "Vary": "Accept"}
-        return _unless_known(request, self._swagger.content[chosen], headers)
+        document = _build_v2(tuple(document for _, document in self._named()), self._minor)
+        headers = {"Content-Type": chosen, "Etag": f'"{document.hash}"', "Vary": "Accept"}
+        return _unless_known(request, document.forms[chosen], headers)
 
     def _index(self) -> Obj:
         return {
@@ -124,32 +135,35 @@ class OpenAPI:
                 pass
             case _:
                 return None
-        kinds = tuple(self._registry.of(group, version))
-        if not kinds:
-            return None
-        known = self._documents.get(name)
-        # A kind that changes is replaced by another one.
-        if known is None or known.kinds != kinds:
-            made = self._made(kinds, version)
-            content = encode_in_order(made).rstrip()
-            known = self._documents[name] = _Document(kinds, made, content, _hash(content))
-        return known
+        subjects = tuple(_Subject.of(kind, version) for kind in self._registry.of(group, version))
+        return _build(subjects, version, self._minor) if subjects else None
 
-    def _made(self, kinds: tuple[Kind, ...], version: str) -> Obj:
-        info = {"title": "Kubernetes CRD Swagger", "version": "v0.1.0"}
-        if not kinds[0].custom:
-            info = {"title": "Kubernetes", "version": f"1.{self._minor}"}
-        paths: Obj = {}
-        schemas: Obj = {}
-        for kind in kinds:
-            paths |= paths_of(kind, version)
-            schemas |= schemas_of(kind, version)
-        return {
-            "openapi": "3.0.0",
-            "info": info,
-            "paths": dict(sorted(paths.items())),
-            "components": {"schemas": with_references(schemas)},
-        }
+
+@lru_cache(maxsize=_CACHED_DOCUMENTS)
+def _build(subjects: tuple[_Subject, ...], version: str, minor: int) -> _Document:
+    info = {"title": "Kubernetes CRD Swagger", "version": "v0.1.0"}
+    if not subjects[0].kind.custom:
+        info = {"title": "Kubernetes", "version": f"1.{minor}"}
+    paths: Obj = {}
+    schemas: Obj = {}
+    for subject in subjects:
+        paths |= paths_of(subject.kind, version)
+        schemas |= schemas_of(subject.kind, version)
+    document = {
+        "openapi": "3.0.0",
+        "info": info,
+        "paths": dict(sorted(paths.items())),
+        "components": {"schemas": with_references(schemas)},
+    }
+    content = encode_in_order(document).rstrip()
+    return _Document(document, content, _hash(content))
+
+
+@lru_cache(maxsize=_CACHED_V2)
+def _build_v2(documents: tuple[_Document, ...], minor: int) -> _DocumentV2:
+    document = document_v2((each.value for each in documents), minor=minor)
+    content = encode_in_order(document).rstrip()
+    return _DocumentV2({_JSON: content, _PROTOBUF: encode_document(document)}, _hash(content))
 
 
 def _hash(content: bytes) -> str:
@@ -168,7 +182,7 @@ def _response(content: bytes, headers: dict[str, str]) -> web.Response:
 
 
 def _chosen(request: web.BaseRequest) -> str:
-    """The first type that the client takes and that there is; empty if there is none."""
+    """The first media type of the Accept header that is served; empty if none is."""
     accept = request.headers.get("Accept") or "*/*"
     types = (part.split(";")[0].strip() for part in accept.split(","))
     return next((_ACCEPTED[each] for each in types if each in _ACCEPTED), "")

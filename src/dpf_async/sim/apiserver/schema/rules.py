@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import cel
@@ -103,6 +104,8 @@ class Rules:
         self._root = _compile(root, root)
         self._shows_values = minor >= SHOWS_VALUES_SINCE
         self._context = cel.Context(functions=dict(FUNCTIONS))
+        # Servers in other threads share these rules; an evaluation binds its variables here.
+        self._lock = Lock()
         self._variables: dict[str, Any] = {}
         self._context.set_variable_resolver(self._variables.get)
 
@@ -116,7 +119,8 @@ class Rules:
         found: list[FieldError] = []
         if not self.empty:
             unchanged = old is not None and same(obj, old)
-            self._visit(self._root, _Value("", obj, old, unchanged), found)
+            with self._lock:
+                self._visit(self._root, _Value("", obj, old, unchanged), found)
         return found
 
     def _visit(self, here: _RuleNode, value: _Value, found: list[FieldError]) -> None:

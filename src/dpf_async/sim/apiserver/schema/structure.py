@@ -1,6 +1,6 @@
 """The structural schema of a custom resource: pruning, defaulting, list types.
 
-Assumes the schema is structural (Kubernetes serves no other since v1). Source of the algorithms:
+Assumes that the schema is structural (apiextensions.k8s.io/v1 serves no other). Source of the algorithms:
 apiextensions-apiserver pkg/apiserver/schema/{pruning,defaulting,listtype}.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dpf_async.sim.apiserver.wire.codec import Obj, copy, encode_plain
+from dpf_async.sim.apiserver.wire.codec import Obj, copy, encode_plain, same
 from dpf_async.sim.apiserver.wire.field_errors import FieldError, duplicate, invalid
 
 _ABSENT: Any = object()
@@ -19,7 +19,7 @@ _TYPE_META = frozenset(("apiVersion", "kind", "metadata"))
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One level of a schema, compiled."""
+    """One level of a compiled schema."""
 
     type: str = ""
     format: str = ""
@@ -37,10 +37,12 @@ class Node:
     atomic_map: bool = False
     rules: tuple[Mapping[str, Any], ...] = ()
     all_of: tuple[Node, ...] = ()
+    defaults_below: bool = False
+    """Whether any value inside this one has a default."""
 
     @property
     def has_default(self) -> bool:
-        """Whether the schema names a default for this value."""
+        """Whether the schema has a default for this value."""
         return self.default is not _ABSENT
 
     def child(self, name: str) -> Node | None:
@@ -52,7 +54,7 @@ def compile_schema(schema: Mapping[str, Any]) -> Node:
     """Compile an openAPIV3Schema."""
     additional = schema.get("additionalProperties")
     items = schema.get("items")
-    return Node(
+    node = Node(
         type=schema.get("type", ""),
         format=schema.get("format", ""),
         nullable=bool(schema.get("nullable")),
@@ -70,10 +72,13 @@ def compile_schema(schema: Mapping[str, Any]) -> Node:
         rules=tuple(schema.get("x-kubernetes-validations", ())),
         all_of=tuple(compile_schema(sub) for sub in schema.get("allOf") or ()),
     )
+    below = (*node.properties.values(), node.additional, node.items)
+    node.defaults_below = any(sub.has_default or sub.defaults_below for sub in below if sub is not None)
+    return node
 
 
 def prune(obj: Obj, root: Node) -> list[str]:
-    """Remove every field the schema does not know; return their paths, sorted."""
+    """Remove every field that is not in the schema; return their paths, sorted."""
     unknown: list[str] = []
     _prune_map(obj, root, "", unknown, resource=True)
     return sorted(unknown)
@@ -104,14 +109,15 @@ def _prune_map(value: Obj, node: Node | None, path: str, unknown: list[str], *, 
 
 
 def apply_defaults(obj: Obj, root: Node) -> None:
-    """Fill in defaults, nested ones included; nulls a schema does not allow give way to them or go."""
+    """Fill in defaults at every depth, and remove nulls that the schema does not allow."""
     fill_defaults(obj, root)
     _drop_nulls(obj, root)
 
 
 def fill_defaults(obj: Obj, root: Node) -> None:
-    """Fill in defaults, nested ones included; nulls without a default stay."""
-    _default(obj, root)
+    """Fill in defaults at every depth; nulls without a default stay."""
+    if root.defaults_below:
+        _default(obj, root)
 
 
 def _default(value: Any, node: Node) -> None:
@@ -125,13 +131,13 @@ def _default(value: Any, node: Node) -> None:
                 continue
             if item is None and sub.has_default and not sub.nullable:
                 value[name] = copy(sub.default)
-            if value[name].__class__ in _CONTAINERS:
+            if value[name].__class__ in _CONTAINERS and sub.defaults_below:
                 _default(value[name], sub)
     elif type(value) is list and node.items is not None:
         for index, item in enumerate(value):
             if item is None and node.items.has_default and not node.items.nullable:
                 value[index] = copy(node.items.default)
-            if value[index].__class__ in _CONTAINERS:
+            if value[index].__class__ in _CONTAINERS and node.items.defaults_below:
                 _default(value[index], node.items)
 
 
@@ -153,24 +159,36 @@ def _drop_nulls(value: Any, node: Node) -> None:
                 _drop_nulls(item, node.items)
 
 
-def list_type_errors(value: Any, node: Node | None, path: str = "") -> list[FieldError]:
-    """Check that sets hold each value once and map lists each key once."""
+def list_type_errors(obj: Obj, root: Node | None, old: Obj | None = None) -> list[FieldError]:
+    """Check that sets contain each value once, and map lists each key once.
+
+    Of an update (old given), only values that have changed are checked; if the old object has errors, none.
+    Source: apiextensions registry/customresource/strategy.go.
+    """
+    errors = _list_type_errors(obj, root, "", old)
+    if errors and old is not None and _list_type_errors(old, root, "", None):
+        return []
+    return errors
+
+
+def _list_type_errors(value: Any, node: Node | None, path: str, old: Any) -> list[FieldError]:
     errors: list[FieldError] = []
-    if node is None:
+    if node is None or (old is not None and same(value, old)):
         return errors
     if type(value) is dict:
+        olds = old if type(old) is dict else {}
         for name, item in value.items():
             if item.__class__ in _CONTAINERS and (child := node.child(name)) is not None:
                 member = f"{path}.{name}" if path else name
                 here = member if name in node.properties else f"{path}[{name}]"
-                errors += list_type_errors(item, child, here)
+                errors += _list_type_errors(item, child, here, olds.get(name))
     elif type(value) is list:
         if node.list_type == "set":
             errors += [duplicate(f"{path}[{i}]", value[i]) for i in _repeated(value)]
         elif node.list_type == "map":
             errors += _list_map_errors(value, node, path)
         for index, item in enumerate(value):
-            errors += list_type_errors(item, node.items, f"{path}[{index}]")
+            errors += _list_type_errors(item, node.items, f"{path}[{index}]", None)
     return errors
 
 
@@ -184,7 +202,7 @@ def _list_map_errors(value: list[Any], node: Node, path: str) -> list[FieldError
 
 
 def _repeated(values: list[Any]) -> list[int]:
-    """Indices of the second appearance of each value; later ones are not reported again."""
+    """Indices of the second occurrence of each value; further ones are not reported."""
     seen: dict[str, int] = {}
     repeated = []
     for index, value in enumerate(values):

@@ -1,14 +1,16 @@
-"""Values held against an OpenAPI schema, with violations in the API server's order and words.
+"""Validation of values against an OpenAPI schema, with the errors in the API server's order and wording.
 
-jsonschema walks the schema; here is what OpenAPI 3.0 and kube-openapi do otherwise: nullable, int-or-string,
-RE2 patterns, string formats, the order of checks, and the wording.
+jsonschema implements the keywords. This module implements what OpenAPI 3.0 and kube-openapi do differently (nullable,
+int-or-string, RE2 patterns, string formats, the order of checks, the wording), and validation ratcheting: of an update
+it validates only the values that have changed.
 Source: kube-openapi pkg/validation/{validate,errors}, apiextensions pkg/apiserver/validation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import jsonschema
 from jsonschema.exceptions import ValidationError
@@ -32,32 +34,114 @@ from dpf_async.sim.apiserver.wire.patterns import compile_pattern
 _Errors = Iterator[ValidationError]
 
 
-class SchemaValidator:
-    """One schema, compiled; finds violations of a value.
+_ABSENT: Final[Any] = object()
+_EMPTY: Final[Mapping[str, Any]] = {}
 
-    below: the member of an object that the values are, whose name is in the field of an error and not in its words.
+
+class SchemaValidator:
+    """One compiled schema.
+
+    below: the member of an object that the values are; errors have its name in their field, but not in their message.
     """
 
     def __init__(self, schema: Mapping[str, Any], root: Node, *, below: str = "") -> None:
-        self._validator = _Validator(_ordered(schema))
+        self._schema = _ordered(schema)
         self._root = root
         self._below = below
 
     def errors(self, value: Any, old: Any = None) -> list[FieldError]:
-        """List violations; on update (old given) not those of parts that are as they were.
+        """List violations; of an update (old given) only those in values that have changed.
 
-        Source: CRDValidationRatcheting, on since Kubernetes 1.30.
+        Source: the feature CRDValidationRatcheting, enabled since Kubernetes 1.30.
         """
-        found = list(self._validator.iter_errors(value))
-        if old is not None:
-            found = [
-                error for error in found if not _unchanged(list(error.absolute_path), value, old, self._root)
-            ]
-        errors = [_field_error(error) for error in found]
+        found: list[_Violation] = []
+        before = _ABSENT if old is None else old
+        _validate(_Part(value, before, self._root, ()), self._schema, found)
+        errors = [_field_error(violation) for violation in found]
         return [error.below(self._below) for error in errors] if self._below else errors
 
 
-def _unchanged(path: list[Any], new: Any, old: Any, node: Node | None) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A value inside the object, the value that it replaces, and its schema node."""
+
+    value: Any
+    old: Any
+    node: Node | None
+    path: tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Violation:
+    """A keyword of a schema that a value violates.
+
+    Attributes:
+        message: for the keywords of this module what is violated; see each of them.
+        of_format: whether the error names the format instead of the type.
+    """
+
+    path: tuple[str | int, ...]
+    value: Any
+    keyword: str
+    limit: Any
+    schema: Any
+    message: str
+    of_format: bool
+
+
+def _validate(part: _Part, schema: Mapping[str, Any], found: list[_Violation]) -> None:
+    value = part.value
+    for keyword, wanted in schema.items():
+        if keyword == "properties":
+            if isinstance(value, dict):
+                _validate_members(part, {name: wanted[name] for name in wanted if name in value}, found)
+        elif keyword == "additionalProperties" and isinstance(wanted, Mapping):
+            if isinstance(value, dict):
+                declared = schema.get("properties", _EMPTY)
+                _validate_members(part, {name: wanted for name in value if name not in declared}, found)
+        elif keyword == "items" and isinstance(wanted, Mapping):
+            if isinstance(value, list):
+                _validate_elements(part, wanted, found)
+        elif (check := _BASE.VALIDATORS.get(keyword)) is not None:
+            found += [
+                _violation(part, keyword, wanted, schema, error)
+                for error in check(_BASE, wanted, value, schema) or ()
+                if not _ratcheted(part, list(error.absolute_path))
+            ]
+
+
+def _validate_members(part: _Part, schemas: Mapping[str, Any], found: list[_Violation]) -> None:
+    olds = part.old if isinstance(part.old, dict) else _EMPTY
+    for name, schema in schemas.items():
+        value, old = part.value[name], olds.get(name, _ABSENT)
+        if old is _ABSENT or not same(value, old):
+            node = part.node.child(name) if part.node is not None else None
+            _validate(_Part(value, old, node, (*part.path, name)), schema, found)
+
+
+def _validate_elements(part: _Part, schema: Mapping[str, Any], found: list[_Violation]) -> None:
+    olds = part.old if isinstance(part.old, list) else None
+    for index, value in enumerate(part.value):
+        old = correlated(value, olds, part.node) if part.node is not None else None
+        if old is None or not same(value, old):
+            node = part.node.items if part.node is not None else None
+            old = _ABSENT if old is None else old
+            _validate(_Part(value, old, node, (*part.path, index)), schema, found)
+
+
+def _violation(part: _Part, keyword: str, wanted: Any, schema: Any, error: ValidationError) -> _Violation:
+    value = part.value
+    if isinstance(error.validator, str):  # set for errors of a schema inside anyOf, oneOf or allOf
+        keyword, wanted, schema, value = error.validator, error.validator_value, error.schema, error.instance
+    path = (*part.path, *error.absolute_path)
+    return _Violation(path, value, keyword, wanted, schema, error.message, of_format=error.cause is not None)
+
+
+def _ratcheted(part: _Part, path: list[Any]) -> bool:
+    """Whether a value on the path below the part is unchanged, so that its errors do not count."""
+    new, old, node = part.value, part.old, part.node
+    if old is _ABSENT:
+        return False
     for depth in range(len(path) + 1):
         if depth and same(new, old):
             return True
@@ -81,7 +165,7 @@ def _unchanged(path: list[Any], new: Any, old: Any, node: Node | None) -> bool:
 
 
 def correlated(item: Any, old: list[Any] | None, node: Node) -> Any:
-    """Find the element of the old list that an element of a map list continues, or None."""
+    """Find the element of the old list with the same keys as an element of a map list, or None."""
     if node.list_type != "map" or not isinstance(item, dict) or not old:
         return None
     key = [item.get(name) for name in node.list_keys]
@@ -91,7 +175,7 @@ def correlated(item: Any, old: list[Any] | None, node: Node) -> Any:
     return None
 
 
-# jsonschema checks keywords in the order of the schema's members: this is kube-openapi's order.
+# Keywords are checked in the order of the schema's members: this is kube-openapi's order.
 _ORDER = (
     "kind-of",
     "anyOf",
@@ -145,7 +229,7 @@ def _ordered(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _known_format(schema: Mapping[str, Any]) -> str:
-    """The format, as far as it is looked at for a type. Source: apiextensions pkg/apiserver/validation/formats.go."""
+    """The format, if it is checked for the type. Source: apiextensions pkg/apiserver/validation/formats.go."""
     name = str(schema.get("format", ""))
     match schema.get("type"):
         case "integer":
@@ -169,7 +253,7 @@ def _kind_of(_validator: Any, wanted: Any, value: Any, _schema: Any) -> _Errors:
     actual = _type_of(value)
     if actual in types or (actual == "integer" and "number" in types):
         return
-    # Where there is a format, it is looked at before the type, though not of a text or a list.
+    # A format is checked before the type, except for strings and arrays.
     if wanted["format"] and actual not in ("string", "array", "null"):
         yield ValidationError(_FORMATS.get(actual, ""), cause=_OfFormat())
         return
@@ -179,11 +263,11 @@ def _kind_of(_validator: Any, wanted: Any, value: Any, _schema: Any) -> _Errors:
 
 
 _FORMATS = {"integer": "int64", "number": "double"}
-"""Of values, as Go's validation calls them."""
+"""By JSON type, as the error names the format of a value."""
 
 
 class _OfFormat(Exception):
-    """Marks a violation that is told with the format in place of the type."""
+    """Marks a violation whose error names the format instead of the type."""
 
 
 def _combined(how: str) -> Any:
@@ -191,7 +275,7 @@ def _combined(how: str) -> Any:
 
     def check(validator: Any, schemas: Any, value: Any, schema: Any) -> _Errors:
         if value is None:
-            return  # kube-openapi checks nothing but type and enum of a null
+            return  # kube-openapi checks only type and enum of a null
         if how == "not":
             yield from stock(validator, schemas, value, schema) or ()
             return
@@ -223,7 +307,7 @@ def _text(_validator: Any, wanted: Any, value: Any, _schema: Any) -> _Errors:
 
 
 def _in_range(_validator: Any, wanted: Any, value: Any, _schema: Any) -> _Errors:
-    """Numbers that do not fit into the Go type of their schema."""
+    """Report numbers that do not fit into the Go type of their schema."""
     if type(value) not in (int, float) or wanted["type"] != "integer":
         return
     low, high = _RANGES[wanted["format"] or "int64"]
@@ -243,7 +327,7 @@ _FACTOR = "must be positive"
 
 def _multiple_of(validator: Any, factor: Any, value: Any, schema: Any) -> _Errors:
     if type(value) is int and int(factor) == 0:
-        yield ValidationError(_FACTOR)  # of whole numbers, Go takes the whole part of the factor
+        yield ValidationError(_FACTOR)  # for integers, Go truncates the factor
     else:
         stock = jsonschema.Draft4Validator.VALIDATORS["multipleOf"]
         yield from stock(validator, int(factor) if type(value) is int else factor, value, schema) or ()
@@ -279,18 +363,20 @@ _Validator: Any = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
 )
 
 
-def _field_error(error: ValidationError) -> FieldError:
-    path = _path(list(error.absolute_path))
-    value: Any = error.instance
-    keyword = str(error.validator)
-    limit: Any = error.validator_value
+# Checks of single keywords get this validator; it descends into anyOf, oneOf, allOf and not.
+_BASE: Final = _Validator({})
+
+
+def _field_error(error: _Violation) -> FieldError:
+    path = _path(error.path)
+    value, keyword, limit = error.value, error.keyword, error.limit
     subject = f"{path} in body"
     if keyword == "required":
         return required(f"{path}.{error.message}" if path else error.message)
-    if (worded := _WORDED_BY.get(keyword)) is not None:
-        return worded(path, value, error.message, limit)
+    if (error_of := _ERRORS.get(keyword)) is not None:
+        return error_of(path, value, error.message, limit)
     if keyword == "kind-of":
-        wanted = limit["format"] if error.cause is not None else ",".join(limit["types"])
+        wanted = limit["format"] if error.of_format else ",".join(limit["types"])
         text = f'{subject} must be of type {wanted}: "{error.message}"'
         return type_invalid(path, error.message, text)
     if keyword == "enum":
@@ -300,10 +386,10 @@ def _field_error(error: ValidationError) -> FieldError:
     if keyword in ("maxItems", "maxProperties"):
         return too_many(path, len(value), limit)
     if keyword in _COMBINATIONS:
-        # These name no field: kube-openapi reports them as plain errors.
+        # kube-openapi reports these as plain errors without a field.
         return invalid("", "", f'"{path}" {_COMBINATIONS[keyword].format(error.message)}')
     shown = len(value) if keyword in ("minItems", "minProperties") else value
-    return invalid(path, shown, f"{subject} {_worded(keyword, limit, error.schema)}")
+    return invalid(path, shown, f"{subject} {_message(keyword, limit, error.schema)}")
 
 
 _COMBINATIONS = {
@@ -330,10 +416,10 @@ def _text_error(path: str, value: str, broken: str, limits: Mapping[str, Any]) -
     return invalid(path, value, f"{path} in body should match '{limits['pattern']}'")
 
 
-_WORDED_BY = {"range": _number_error, "multipleOf": _number_error, "text": _text_error}
+_ERRORS = {"range": _number_error, "multipleOf": _number_error, "text": _text_error}
 
 
-def _worded(keyword: str, limit: Any, schema: Any) -> str:
+def _message(keyword: str, limit: Any, schema: Any) -> str:
     if keyword == "minimum":
         than = "greater than" if schema.get("exclusiveMinimum") else "greater than or equal to"
         return f"should be {than} {limit}"
@@ -345,8 +431,8 @@ def _worded(keyword: str, limit: Any, schema: Any) -> str:
     return f"should have at least {limit} {'items' if keyword == 'minItems' else 'properties'}"
 
 
-def _path(steps: list[Any]) -> str:
-    """Write a path as kube-openapi does: members and map keys alike after a dot."""
+def _path(steps: tuple[str | int, ...]) -> str:
+    """Write a path as kube-openapi does: both members and map keys follow a dot."""
     path = ""
     for step in steps:
         if isinstance(step, int):

@@ -70,7 +70,7 @@ def _core(
 ) -> Kind:
     schema = _object(**fields) if fields is not None else None
     version = Version(
-        "v1", schema, has_status=status, columns=(*columns, AGE), structs=structs or {}, checked=False
+        "v1", schema, has_status=status, columns=(*columns, AGE), structs=structs or {}, validated=False
     )
     return Kind(group, plural, kind, {"v1": version}, "v1", singular=kind.lower(), **more)
 

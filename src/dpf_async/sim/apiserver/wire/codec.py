@@ -21,6 +21,7 @@ Obj = dict[str, Any]
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _ENCODER_AS_IS = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder()
 _SURROGATE = re.compile(r"\\[uU][dD][89a-fA-F]")
 
 
@@ -60,9 +61,18 @@ def copy(value: Any) -> Any:
     return value
 
 
+def copy_document(value: Any) -> Any:
+    """Copy a large JSON value deeply; twice as fast as copy(), but the copy shares no strings with the value."""
+    return _DECODER.decode(_ENCODER_AS_IS.encode(value))
+
+
 def same(left: Any, right: Any) -> bool:
-    """Tell whether two JSON values are equal, keeping true and 1 apart."""
-    return bool(left == right) and _ENCODER.encode(left) == _ENCODER.encode(right)
+    """Whether two JSON values are equal; unlike in Python, true and 1 differ."""
+    if left is right:
+        return True
+    return bool(left == right) and (
+        type(left) is type(right) is str or _ENCODER.encode(left) == _ENCODER.encode(right)
+    )
 
 
 def decode_json(data: bytes) -> Document:

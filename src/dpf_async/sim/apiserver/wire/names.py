@@ -1,11 +1,14 @@
-"""What names may look like, and what is said of those that do not.
+"""Validation of names, label keys and label values.
 
+Controllers write the same names again and again, and every write validates them, so results are cached.
 Source: apimachinery pkg/util/validation.
 """
 
 from __future__ import annotations
 
-from dpf_async.sim.apiserver.wire.patterns import compile_pattern
+from functools import lru_cache
+
+from dpf_async.sim.apiserver.wire.patterns import Pattern, compile_pattern
 
 _DNS_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _DNS_SUBDOMAIN = rf"{_DNS_LABEL}(\.{_DNS_LABEL})*"
@@ -36,42 +39,45 @@ _LABEL_RE = compile_pattern(_DNS_LABEL)
 _QUALIFIED_RE = compile_pattern(_QUALIFIED)
 _LABEL_VALUE_RE = compile_pattern(_LABEL_VALUE)
 
+# Names of objects, labels, annotations and finalizers that a site of some hundred hosts writes; chosen.
+_cached = lru_cache(maxsize=16_384)
 
-def subdomain_problems(name: str) -> list[str]:
-    """Say what keeps a name from being a DNS subdomain."""
+
+@_cached
+def subdomain_problems(name: str) -> tuple[str, ...]:
+    """Explain why a name is not a DNS subdomain; empty if it is one."""
     problems = ["must be no more than 253 characters"] if len(name.encode()) > 253 else []
     if not _SUBDOMAIN_RE.fullmatch(name):
         problems.append(_DNS_SUBDOMAIN_TEXT)
-    return problems
+    return tuple(problems)
 
 
-def label_problems(name: str) -> list[str]:
-    """Say what keeps a name from being a DNS label (namespaces)."""
-    problems = ["must be no more than 63 bytes"] if len(name.encode()) > 63 else []
-    if not _LABEL_RE.fullmatch(name):
-        problems.append(_DNS_LABEL_TEXT)
-    return problems
+@_cached
+def label_problems(name: str) -> tuple[str, ...]:
+    """Explain why a name is not a DNS label, as names of namespaces are."""
+    return _problems(name, _LABEL_RE, _DNS_LABEL_TEXT)
 
 
-def path_segment_problems(name: str) -> list[str]:
-    """Say what keeps a name from standing in a URL path."""
+def path_segment_problems(name: str) -> tuple[str, ...]:
+    """Explain why a name cannot be a segment of a URL path."""
     if name in (".", ".."):
-        return [f"may not be '{name}'"]
-    return [f"may not contain '{char}'" for char in "/%" if char in name]
+        return (f"may not be '{name}'",)
+    return tuple(f"may not contain '{char}'" for char in "/%" if char in name)
 
 
-def label_key_problems(name: str) -> list[str]:
-    """Say what keeps a name from being the key of a label."""
+def label_key_problems(name: str) -> tuple[str, ...]:
+    """Explain why a name cannot be the key of a label."""
     return qualified_name_problems(name, what="a valid label key")
 
 
-def qualified_name_problems(name: str, *, what: str = "a qualified name") -> list[str]:
-    """Say what keeps a name from being the key of an annotation, or a finalizer."""
+@_cached
+def qualified_name_problems(name: str, *, what: str = "a qualified name") -> tuple[str, ...]:
+    """Explain why a name cannot be the key of an annotation, or a finalizer."""
     problems = []
     parts = name.split("/")
     if len(parts) > 2:
         example = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
-        return [f"{what} {_QUALIFIED_TEXT} {example}"]
+        return (f"{what} {_QUALIFIED_TEXT} {example}",)
     if len(parts) == 2:
         if not parts[0]:
             problems.append("prefix part must be non-empty")
@@ -84,12 +90,17 @@ def qualified_name_problems(name: str, *, what: str = "a qualified name") -> lis
         problems.append("name part must be no more than 63 bytes")
     if not _QUALIFIED_RE.fullmatch(local):
         problems.append(f"name part {_QUALIFIED_TEXT}")
-    return problems
+    return tuple(problems)
 
 
-def label_value_problems(value: str) -> list[str]:
-    """Say what keeps a text from being a label value."""
-    problems = ["must be no more than 63 bytes"] if len(value.encode()) > 63 else []
-    if not _LABEL_VALUE_RE.fullmatch(value):
-        problems.append(_LABEL_VALUE_TEXT)
-    return problems
+@_cached
+def label_value_problems(value: str) -> tuple[str, ...]:
+    """Explain why a string cannot be the value of a label."""
+    return _problems(value, _LABEL_VALUE_RE, _LABEL_VALUE_TEXT)
+
+
+def _problems(name: str, pattern: Pattern, text: str) -> tuple[str, ...]:
+    problems = ["must be no more than 63 bytes"] if len(name.encode()) > 63 else []
+    if not pattern.fullmatch(name):
+        problems.append(text)
+    return tuple(problems)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -61,6 +61,11 @@ class Base(ABC):
     @abstractmethod
     def watches(self) -> Mapping[type[Resource], Mapper]:
         """What it wants to know of."""
+
+    @property
+    def summarizes(self) -> Collection[type[Resource]]:
+        """Kinds whose changes only go into a summary, which is written when no controller is busy."""
+        return ()
 
     @abstractmethod
     async def reconcile(self, name: str) -> Later | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import anyio
 
@@ -11,9 +11,9 @@ from dpf_async._log import log
 from dpf_async.models import DPFOperatorConfig, DPUNode, DPUNodeMaintenance, Resource, known
 from dpf_async.sim.operator.controllers.base import Base, Site, itself
 from dpf_async.sim.operator.provisioning import hold
+from dpf_async.sim.operator.provisioning.node_conditions import effect_in_progress
 from dpf_async.sim.operator.runtime import conditions
 from dpf_async.sim.operator.runtime.cluster import of_node
-from dpf_async.sim.operator.runtime.patches import changed
 from dpf_async.sim.operator.runtime.queue import Later, Mapper, after, poll
 
 _NodeCondition = known.DPUNodeCondition
@@ -47,17 +47,19 @@ class DPUNodeMaintenanceController(Base):
         if not maintenance.spec.requestor:
             await self.cluster.delete(maintenance)
             return None
-        maintenance = await self.cluster.add_finalizer(maintenance, known.DPUNODEMAINTENANCE_FINALIZER)
         if hold.applied(maintenance):
             # For ever: a hold that was let go cannot be armed again.
+            await self._protect(maintenance, {})
             return None
         if node is None:
+            await self._protect(maintenance, {})
             return self._misses_node(maintenance)
         return await self._apply(maintenance, node)
 
     async def _apply(self, maintenance: DPUNodeMaintenance, node: DPUNode) -> Later | None:
         settings = self.site.settings
         if settings is None:
+            await self._protect(maintenance, {})
             return poll(self.profile.requeue)
         action = maintenance.spec.node_effect.custom_action if maintenance.spec.node_effect else None
         # Two that count at once would both find the same last host that may be disturbed.
@@ -75,10 +77,11 @@ class DPUNodeMaintenanceController(Base):
                 now=self.site.clock(),
             )
             if effect.started:
-                await self._tell_node(node)
+                status = effect_in_progress(node.status, now=self.site.now)
+                await self.cluster.write_status(node, status)
+        annotations = {known.WAIT_FOR_EXTERNAL_NODE_EFFECT: "true"} if effect.ask else {}
+        maintenance = await self._protect(maintenance, annotations)
         if effect.ask:
-            annotations = {known.WAIT_FOR_EXTERNAL_NODE_EFFECT: "true"}
-            maintenance = await self.cluster.patch(maintenance, {"metadata": {"annotations": annotations}})
             log.info("node_effect_held", node=node.name, maintenance=maintenance.name)
         written = await self.cluster.write_status(maintenance, effect.status)
         if hold.applied(written):
@@ -88,15 +91,15 @@ class DPUNodeMaintenanceController(Base):
             self._queued.add(maintenance.name)
         return after(effect.left) or poll(self.profile.hold_requeue)
 
-    async def _tell_node(self, node: DPUNode) -> None:
-        said = conditions.said(
-            node.conditions,
-            _NodeCondition.NODE_EFFECT_IN_PROGRESS,
-            conditions.TRUE,
-            known.DPUNodeReason.NODE_EFFECT_IN_PROGRESS,
-            now=self.site.now,
-        )
-        await self.cluster.write_status(node, changed(node.status, conditions=said))
+    async def _protect(
+        self, maintenance: DPUNodeMaintenance, annotations: Mapping[str, str]
+    ) -> DPUNodeMaintenance:
+        """Add the finalizer and annotations in one write."""
+        present, finalizer = maintenance.metadata.finalizers, known.DPUNODEMAINTENANCE_FINALIZER
+        metadata: dict[str, Any] = {"annotations": annotations} if annotations else {}  # Any: JSON
+        if finalizer not in present:
+            metadata["finalizers"] = [*present, finalizer]
+        return await self.cluster.patch(maintenance, {"metadata": metadata}) if metadata else maintenance
 
     async def _remove(self, maintenance: DPUNodeMaintenance, node: DPUNode | None) -> Later | None:
         if maintenance.spec.requestor:

@@ -18,6 +18,11 @@ from dpf_async.models import (
 )
 from dpf_async.sim.operator.controllers.base import Base, Site, itself, spec_changed
 from dpf_async.sim.operator.provisioning import reboot
+from dpf_async.sim.operator.provisioning.node_conditions import (
+    with_condition,
+    with_summary,
+    without_condition,
+)
 from dpf_async.sim.operator.runtime import conditions
 from dpf_async.sim.operator.runtime.cluster import of_node
 from dpf_async.sim.operator.runtime.patches import changed
@@ -117,10 +122,11 @@ class DPUNodeController(Base):
             log.info("reboot_asked_for", node=node.name, dpus=[dpu.name for dpu in plan.waiting])
         status = node.status
         if plan.forget:
-            status = self._without(status, _Condition.REBOOT_IN_PROGRESS)
+            status = without_condition(status, _Condition.REBOOT_IN_PROGRESS)
         if plan.verdict is not None:
-            status = self._said(
-                status, _Condition.REBOOT_IN_PROGRESS, plan.verdict.status, plan.verdict.reason
+            condition = plan.verdict
+            status = with_condition(
+                status, _Condition.REBOOT_IN_PROGRESS, condition.status, condition.reason, now=self.site.now
             )
         await self.cluster.write_status(node, self._summarised(node, status))
         self._asking.discard(node.uid)
@@ -139,10 +145,13 @@ class DPUNodeController(Base):
                 await self._say_rebooted(dpu, conditions.FALSE, reason)
         status = node.status
         if not dpus:
-            status = self._without(status, _Condition.REBOOT_IN_PROGRESS)
+            status = without_condition(status, _Condition.REBOOT_IN_PROGRESS)
         elif scripted and (rebooting or conditions.is_true(status.conditions, _Condition.REBOOT_IN_PROGRESS)):
             going_on = conditions.TRUE if left > 0 else conditions.FALSE
-            status = self._said(status, _Condition.REBOOT_IN_PROGRESS, going_on, _Reason.REBOOT_IN_PROGRESS)
+            reason = _Reason.REBOOT_IN_PROGRESS
+            status = with_condition(
+                status, _Condition.REBOOT_IN_PROGRESS, going_on, reason, now=self.site.now
+            )
         await self.cluster.write_status(node, self._summarised(node, status))
         return after(left) if left > 0 else None
 
@@ -156,26 +165,8 @@ class DPUNodeController(Base):
         said = conditions.said(dpu.conditions, about, value, reason, now=self.site.now)
         await self.cluster.write_status(dpu, changed(dpu.status, conditions=said))
 
-    # Conditions.
-
     def _summarised(self, node: DPUNode, status: DPUNodeStatus) -> DPUNodeStatus:
-        """The status with Ready, and without a node effect that is over. It says nothing of the DPUs."""
-        effects = self.cluster.all(DPUNodeMaintenance).select(of_node(node.name))
-        if not effects:
-            status = self._without(status, _Condition.NODE_EFFECT_IN_PROGRESS)
-        message = ""
-        if conditions.is_true(status.conditions, _Condition.NODE_EFFECT_IN_PROGRESS):
-            message = "node effect is in progress"
-        elif conditions.is_true(status.conditions, _Condition.REBOOT_IN_PROGRESS):
-            message = "reboot is in progress"
-        value = conditions.FALSE if message else conditions.TRUE
-        return self._said(status, _Condition.READY, value, _Reason.READY, message)
-
-    def _said(
-        self, status: DPUNodeStatus, type_: str, value: str, reason: str, message: str = ""
-    ) -> DPUNodeStatus:
-        said = conditions.said(status.conditions, type_, value, reason, message, now=self.site.now)
-        return changed(status, conditions=said)
-
-    def _without(self, status: DPUNodeStatus, type_: str) -> DPUNodeStatus:
-        return changed(status, conditions=conditions.without(status.conditions, type_))
+        """The status with Ready, and without the condition of a node effect that is removed."""
+        if not self.cluster.all(DPUNodeMaintenance).select(of_node(node.name)):
+            status = without_condition(status, _Condition.NODE_EFFECT_IN_PROGRESS)
+        return with_summary(status, now=self.site.now)

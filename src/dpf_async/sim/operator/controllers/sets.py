@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from dpf_async.models import (
@@ -26,6 +26,10 @@ from dpf_async.sim.operator.runtime.patches import changed
 from dpf_async.sim.operator.runtime.queue import Later, Mapper
 
 _Condition = known.DPUSetCondition
+
+
+def _of_set(before: DPUSet | None, after_: DPUSet | None) -> Iterable[str]:
+    return itself(before, after_) if spec_changed(before, after_) else ()
 
 
 def _of_dpu(before: DPU | None, after_: DPU | None) -> Iterable[str]:
@@ -61,13 +65,18 @@ class DPUSetController(Base):
     def watches(self) -> Mapping[type[Resource], Mapper]:
         """Its own kind, its DPUs, and what it selects."""
         return {
-            DPUSet: itself,
+            DPUSet: _of_set,
             DPU: _of_dpu,
             DPUNode: self._all_if_changed,
             DPUDevice: self._all_if_changed,
             DPUCluster: self._all_if_changed,
             DPFOperatorConfig: self._all_if_changed,
         }
+
+    @property
+    def summarizes(self) -> Collection[type[Resource]]:
+        """Its DPUs, which it counts by phase."""
+        return (DPU,)
 
     async def reconcile(self, name: str) -> Later | None:
         """Bring the DPUs of a set closer to what they should be."""

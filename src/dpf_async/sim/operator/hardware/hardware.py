@@ -170,7 +170,9 @@ class Hardware:
 
     def worked(self, dpu: DPU) -> float:
         """Seconds for which a DPU has worked on its present phase."""
-        return self.clock() - self._attend(dpu).since
+        # First the state: when a phase begins now, the time since then must not be negative.
+        state = self._attend(dpu)
+        return self.clock() - state.since
 
     def reboots(self, dpu: DPU) -> int:
         """How many reboots a DPU needs before it is done."""

@@ -107,6 +107,7 @@ def prepare_bfb(world: World, draft: Draft) -> None:
     draft.set(bf_cfg_file=f"/bfb/bfcfg/{dpu.namespace}_{dpu.name}_{dpu.uid}")
     draft.true(_Condition.BFB_PREPARED)
     draft.enter(DPUPhase.OS_INSTALLING)
+    _report_progress(draft, 0)
 
 
 def os_installing(world: World, draft: Draft) -> None:
@@ -134,10 +135,7 @@ def _install(world: World, draft: Draft) -> None:
     if not board.os_running:
         draft.bound(settings.os_install_timeout - world.seconds_since(_Condition.BFB_PREPARED))
     if not (_asked_for(world) and board.transferred):
-        percent = board.percent if _asked_for(world) else 0
-        draft.set(redfish_task_id=TASK)
-        message = f"install task {percent}% complete"
-        draft.false(_Condition.BFB_TRANSFERRED, _Reason.TASK_PROGRESS, message)
+        _report_progress(draft, board.percent if _asked_for(world) else 0)
         return
     draft.set(redfish_task_id=None)
     draft.true(_Condition.BFB_TRANSFERRED)
@@ -147,6 +145,11 @@ def _install(world: World, draft: Draft) -> None:
     else:
         # Written True though nothing is installed yet. Nobody may take it for done (dpf-facts 2.3).
         draft.true(_Condition.OS_INSTALLED, _Reason.OEM_LAST_STATE, BOOTING)
+
+
+def _report_progress(draft: Draft, percent: int) -> None:
+    draft.set(redfish_task_id=TASK)
+    draft.false(_Condition.BFB_TRANSFERRED, _Reason.TASK_PROGRESS, f"install task {percent}% complete")
 
 
 def _failed(world: World, draft: Draft) -> bool:

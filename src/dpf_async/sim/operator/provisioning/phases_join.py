@@ -75,6 +75,8 @@ def dpu_cluster_config(world: World, draft: Draft) -> None:
         draft.do(LabelNode(node_labels(world.dpu)))
         draft.true(about, message="cluster configured")
         draft.enter(DPUPhase.NODE_EFFECT_REMOVAL)
+        if world.maintenance is not None:
+            _report_removal(draft)
 
 
 def node_effect_removal(world: World, draft: Draft) -> None:
@@ -91,9 +93,14 @@ def node_effect_removal(world: World, draft: Draft) -> None:
         draft.enter(DPUPhase.ERROR)
     else:
         _leave(world, draft)
-        draft.false(about, _Reason.NODE_EFFECT_REMOVAL_IN_PROGRESS, "node effect removal is in progress")
+        _report_removal(draft)
         if (timeout := world.settings.node_effect_removal_timeout) is not None:
             draft.bound(timeout - world.seconds_since(about))
+
+
+def _report_removal(draft: Draft) -> None:
+    message = "node effect removal is in progress"
+    draft.false(_Condition.NODE_EFFECT_REMOVED, _Reason.NODE_EFFECT_REMOVAL_IN_PROGRESS, message)
 
 
 def ready(world: World, draft: Draft) -> None:

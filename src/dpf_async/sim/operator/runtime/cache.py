@@ -60,12 +60,13 @@ class Cache(Generic[T]):
 
     def put(self, obj: T) -> None:
         """Take a state; what is known already, or older, is dropped."""
+        if obj.terminating and not obj.metadata.finalizers:
+            # This write removed the last finalizer: the object is deleted, although the answer still has it, with the
+            # resourceVersion from before the write.
+            self.bury(obj.name, obj.uid)
+            return
         known = self._objects.get(obj.name)
         if not self._is_news(obj.name, obj.uid, obj.metadata.resource_version):
-            return
-        if obj.terminating and not obj.metadata.finalizers:
-            # The last finalizer went with this very write: the object is gone, though the answer still shows it.
-            self.bury(obj.name, obj.uid)
             return
         if known is not None and known.uid != obj.uid:
             self.bury(known.name, known.uid)

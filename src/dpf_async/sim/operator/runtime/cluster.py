@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import anyio
+
 from dpf_async import Undecodable
+from dpf_async._base.locks import Locks
 from dpf_async._log import log
+from dpf_async._watch.versions import is_older
 from dpf_async.errors import AlreadyExists, Conflict, DecodeError, NotFound
 from dpf_async.models import (
     BFB,
@@ -35,6 +39,7 @@ from dpf_async.models import (
 )
 from dpf_async.sim.operator.runtime.cache import Cache
 from dpf_async.sim.operator.runtime.patches import changed, merge_patch
+from dpf_async.sim.operator.runtime.versions import SeenVersions
 from dpf_async.watch import Added, Deleted, Synced, Updated
 
 if TYPE_CHECKING:
@@ -119,6 +124,9 @@ Those that somebody outside writes most often come first: `lags` finds out soone
 _SELECTED: Final[Mapping[type[Resource], str]] = {Secret: f"metadata.name={known.BMC_PASSWORD_SECRET}"}
 """Kinds of which not everything is the operator's business."""
 
+_VERSIONS_TIMEOUT: Final = 0.05
+"""Seconds that events may take to arrive before all objects are compared (chosen: they take about 5 ms)."""
+
 
 class Cluster:
     """The pictures, and the writes.
@@ -135,6 +143,8 @@ class Cluster:
         self._caches: dict[type[Resource], Cache[Any]] = {
             kind: Cache(kind, keys) for kind, keys in _KINDS.items()
         }
+        self._writing = Locks()
+        self._versions = SeenVersions()
 
     @property
     def kinds(self) -> tuple[type[Resource], ...]:
@@ -171,8 +181,10 @@ class Cluster:
             match event:
                 case Added(obj=state) | Updated(after=state):
                     cache.take(state)
+                    self._versions.add(state.resource_version)
                 case Deleted(last=state):
                     cache.bury(state.name, state.uid)
+                    self._versions.add(state.resource_version)
                 case Undecodable():
                     log.warning("object_ignored", kind=kind.KIND, name=event.name, reason=event.error)
                 case _:
@@ -180,14 +192,41 @@ class Cluster:
         except DecodeError as error:
             log.warning("object_ignored", kind=kind.KIND, name=error.name, reason=str(error))
 
+    async def start_versions(self) -> None:
+        """Note the present resourceVersion of the server, before any kind is listed.
+
+        Every cache is at least as new as this version once it is synced.
+        """
+        self._versions.complete_until(await self._current_version())
+
     async def lags(self) -> bool:
-        """Whether the server has anything that is not in the picture, asked of the server itself."""
+        """Whether the server has a state that is not in the caches, according to the server itself.
+
+        One small request, if the caches have received every version up to the server's present one. Otherwise, as
+        after a write to a kind that is not watched, the objects of every kind are listed and compared.
+        """
+        version = await self._current_version()
+        with anyio.move_on_after(_VERSIONS_TIMEOUT):
+            await self._versions.wait_complete(until=version)
+            return False
+        return await self._differs()
+
+    async def _current_version(self) -> str:
+        # The cheapest list: there is one DPFOperatorConfig. The resourceVersion of a list is that of the whole server,
+        # not only of the kind (etcd's revision).
+        return (await self._dpf.resource(DPFOperatorConfig).list()).resource_version
+
+    async def _differs(self) -> bool:
+        """Whether any object on the server has another version than in its cache."""
+        oldest = ""
         for kind, cache in self._caches.items():
             listed = await self._dpf.resource(kind).list(field_selector=_SELECTED.get(kind, ""))
-            there = {obj.name: obj.metadata.resource_version for obj in listed.items}
-            here = {obj.name: obj.metadata.resource_version for obj in cache}
-            if there != here:
+            on_server = {obj.name: obj.metadata.resource_version for obj in listed.items}
+            cached = {obj.name: obj.metadata.resource_version for obj in cache}
+            if on_server != cached:
                 return True
+            oldest = oldest or listed.resource_version
+        self._versions.complete_until(oldest)
         return False
 
     # Writes.
@@ -230,16 +269,19 @@ class Cluster:
         Raises:
             Conflict, NotFound: it has changed, or gone; what there is now was read.
         """
-        patch = merge_patch(_status_of(obj), status)
+        present = _status_of(obj)
+        patch = merge_patch(present, status) if status != present else {}
         return await self._written(obj, {"status": patch}, status=True) if patch else obj
 
     async def write_conditions_first(self, obj: T, status: Wire) -> T:
-        """The same in two steps: conditions, then the rest.
+        """The same in two steps for another generation: conditions, then the rest.
 
         So does DPF for the kinds whose conditions say which generation they speak of: status.observedGeneration
         arrives last (dpf-facts 7.3).
         """
         before = _status_of(obj)
+        if getattr(before, "observed_generation", None) == getattr(status, "observed_generation", None):
+            return await self.write_status(obj, status)
         conditions = changed(before, conditions=getattr(status, "conditions", ()))
         return await self.write_status(await self.write_status(obj, conditions), status)
 
@@ -291,15 +333,31 @@ class Cluster:
             "resourceVersion": obj.metadata.resource_version,
         }
         whole = {**patch, "metadata": metadata}
-        try:
-            write = objects.patch_status if status else objects.patch
-            return self._known(await write(obj.name, whole))
-        except (Conflict, NotFound):
-            await self.reread(kind, obj.name)
-            raise
+        async with self._writing.held(kind.KIND, obj.name):
+            self._refuse_outdated(obj)
+            try:
+                write = objects.patch_status if status else objects.patch
+                return self._known(await write(obj.name, whole))
+            except (Conflict, NotFound):
+                await self.reread(kind, obj.name)
+                raise
+
+    def _refuse_outdated(self, obj: Resource) -> None:
+        """Save the request that the server would answer with a conflict.
+
+        Raises:
+            Conflict: the cache has a newer state of the object, from another controller or from the watch.
+        """
+        cached = self.get(type(obj), obj.name)
+        if cached is not None and is_older(
+            obj.metadata.resource_version, than=cached.metadata.resource_version
+        ):
+            target = f"{obj.KIND} {obj.name}"
+            raise Conflict(f"{target}: changed since it was read from the cache", status=409, object=target)
 
     def _known(self, obj: T) -> T:
         self.all(type(obj)).put(obj)
+        self._versions.add(obj.metadata.resource_version)
         return obj
 
 

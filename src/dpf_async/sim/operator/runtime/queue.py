@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -30,6 +30,13 @@ _QUIET_RETRIES: Final = 20
 
 MAX_PARALLEL: Final = 16
 """Looks of one controller at a time (chosen: more only queue up in the connection pool)."""
+
+
+SUMMARY_QUIET: Final = 0.1
+"""Seconds without work after which a summary is written (chosen: a client answers a hold or a reboot in less)."""
+
+SUMMARY_DELAY: Final = 2.0
+"""Seconds after which a summary is written even while controllers are busy (chosen: a host needs less)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,10 @@ class Controller(Protocol):
     def watches(self) -> Mapping[type[Resource], Mapper]:
         """What it wants to know of."""
 
+    @property
+    def summarizes(self) -> Collection[type[Resource]]:
+        """Kinds whose changes only go into a summary, which is written when no controller is busy."""
+
     def names(self) -> Iterable[str]:
         """Everything it may have to look at."""
 
@@ -86,19 +97,28 @@ class Queue:
         controller: who looks.
         retry_base, retry_cap: seconds before the second try, doubled up to the cap with each further one.
         on_change: called whenever the answer of `idle` may have changed.
+        quiet_seconds: returns for how long no controller was busy.
     """
 
     def __init__(
-        self, controller: Controller, *, retry_base: float, retry_cap: float, on_change: Callable[[], None]
+        self,
+        controller: Controller,
+        *,
+        retry_base: float,
+        retry_cap: float,
+        on_change: Callable[[], None],
+        quiet_seconds: Callable[[], float],
     ) -> None:
         self.controller = controller
         self._retry_base = retry_base
         self._retry_cap = retry_cap
         self._on_change = on_change
+        self._quiet_seconds = quiet_seconds
         self._limit = anyio.CapacityLimiter(MAX_PARALLEL)
         self._tasks: TaskGroup | None = None
         self._waiting: dict[str, None] = {}
         self._running: set[str] = set()
+        self._when_idle: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         self._timers = _Timers()
 
@@ -113,7 +133,7 @@ class Queue:
                 self._tasks = tasks
                 for name in self._waiting:
                     self._start(name)
-                await self._timers.run(self.add)
+                await self._timers.run(self._due)
         finally:
             # Others may still have news; they must not find a task group that is over.
             self._tasks = None
@@ -121,11 +141,28 @@ class Queue:
     def add(self, name: str) -> None:
         """Look at this name soon."""
         self._timers.cancel(name)
+        self._when_idle.pop(name, None)
         if name in self._waiting:
             return
         self._waiting[name] = None
         if name not in self._running:
             self._start(name)
+
+    def add_when_idle(self, name: str) -> None:
+        """Reconcile this name when no controller was busy for SUMMARY_QUIET, or after SUMMARY_DELAY seconds."""
+        if name not in self._waiting and name not in self._when_idle:
+            self._when_idle[name] = anyio.current_time() + SUMMARY_DELAY
+            self._timers.set(name, Later(SUMMARY_QUIET, expected=True))
+
+    def add_deferred(self) -> None:
+        """Reconcile now what waits for a quiet moment."""
+        for name in tuple(self._when_idle):
+            self.add(name)
+
+    @property
+    def busy(self) -> bool:
+        """Something is being reconciled or is about to be."""
+        return bool(self._waiting or self._running)
 
     @property
     def idle(self) -> bool:
@@ -138,6 +175,15 @@ class Queue:
         due = [f"{name} in {left:.3g} s" for name, left in self._timers.expected.items()]
         words = [*sorted({*self._waiting, *self._running}), *due]
         return f"{self.controller.name}: {', '.join(words)}" if words else ""
+
+    def _due(self, name: str) -> None:
+        latest = self._when_idle.get(name)
+        if latest is not None:
+            delay = min(SUMMARY_QUIET - self._quiet_seconds(), latest - anyio.current_time())
+            if delay > 0:
+                self._timers.set(name, Later(delay, expected=True))
+                return
+        self.add(name)
 
     def _start(self, name: str) -> None:
         if self._tasks is not None:
@@ -156,7 +202,7 @@ class Queue:
         elif later is not None:
             if later.seconds <= 0:
                 self.add(name)
-            else:
+            elif name not in self._when_idle:
                 self._timers.set(name, later)
         self._on_change()
 
