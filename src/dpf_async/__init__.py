@@ -38,7 +38,8 @@ from dpf_async._readers.progress import Progress, ProgressListener
 from dpf_async._readers.transition_stream import NodeTransitionStream, TransitionStream
 from dpf_async._rollout.deployments import DeploymentChange
 from dpf_async._rollout.outdated import Installed, OutdatedDPU, References
-from dpf_async._rollout.upgrade import HostOutcome, HostUpgrade, UpgradeReport, rollback, upgrade
+from dpf_async._rollout.upgrade import rollback, upgrade
+from dpf_async._rollout.upgrade_report import HostOutcome, HostUpgrade, UpgradeReport
 from dpf_async._session.dpu_handle import DPUHandle
 from dpf_async._session.handles import ObjectHandle
 from dpf_async._session.node_handle import NodeHandle

@@ -1,6 +1,6 @@
-"""What a test has an administrator do on an API server: namespaces, CRDs, permissions, tokens.
+"""Administrative requests of tests to an API server: namespaces, CRDs, permissions, tokens.
 
-It asks through kubernetes_asyncio, so that nothing here depends on the client that the tests judge.
+They are sent with kubernetes_asyncio, so that they do not depend on the client under test.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import anyio
 import yaml
 from kubernetes_asyncio.config import new_client_from_config_dict
 
-__all__ = ["Admin", "GivenCluster", "Refused"]
+__all__ = ["Admin", "ExternalCluster", "Refused"]
 
 JSON = dict[str, Any]  # Any: it is JSON
 
@@ -24,18 +24,18 @@ _RBAC: Final = "/apis/rbac.authorization.k8s.io/v1/namespaces"
 _RULES_REVIEW: Final = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 _POLL_SECONDS: Final = 0.05
 _EFFECT_SECONDS: Final = 30.0
-"""What a server may take to act upon new kinds and permissions; alone on a machine it needs about one second."""
+"""Timeout for new kinds and permissions to take effect; on an idle machine that takes about one second."""
 
 
 class Refused(Exception):
-    """The API server refused what an administrator asked; the text is its answer."""
+    """The API server rejected a request; the message contains its answer."""
 
 
 class Admin:
-    """One cluster, and an administrator's words for it."""
+    """The administrative requests for one cluster."""
 
     def kubeconfig(self) -> JSON:
-        """The administrator's."""
+        """The kubeconfig of the administrator."""
         raise NotImplementedError
 
     def write_kubeconfig(self, path: str | os.PathLike[str], content: JSON | None = None) -> None:
@@ -48,7 +48,7 @@ class Admin:
         """Send one request.
 
         Raises:
-            Refused: the answer is no success.
+            Refused: the status is 400 or above.
         """
         status, answer = await self._answer(method, path, body)
         if status >= 400:
@@ -57,25 +57,25 @@ class Admin:
         return decoded
 
     async def version(self) -> str:
-        """The release that /version tells, such as v1.37.2."""
+        """The release that /version reports, such as v1.37.2."""
         return str((await self.ask("GET", "/version"))["gitVersion"])
 
     async def create_namespace(self, name: str) -> None:
-        """Make it; it must be new."""
+        """Create a namespace, which must not exist."""
         await self.ask("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
 
     async def delete_namespace(self, name: str) -> None:
-        """Begin to delete it. A server without controllers gets no further than that."""
+        """Delete a namespace; without controllers it stays Terminating."""
         await self.ask("DELETE", f"/api/v1/namespaces/{name}")
 
     async def install_crds(self, manifests: Iterable[JSON]) -> None:
-        """Create the definitions that are not there, and wait until all of the kinds are served and published.
+        """Create missing CRDs, and wait until all of the kinds are served and published in OpenAPI.
 
-        Definitions that are there stay as they are: they may be those of a real DPF.
+        Existing CRDs are not changed: they may be those of a real DPF.
 
         Raises:
-            Refused: the server refuses a manifest.
-            TimeoutError: it does not serve a kind.
+            Refused: the server rejects a manifest.
+            TimeoutError: a kind is not served.
         """
         manifests = list(manifests)
         for manifest in manifests:
@@ -83,32 +83,32 @@ class Admin:
             if status >= 400 and status != 409:
                 raise Refused(f"{manifest['metadata']['name']}: {status} {answer.decode()}")
         with anyio.fail_after(_EFFECT_SECONDS):
-            # Established comes before discovery does, and discovery is no object that could be watched.
+            # A CRD is Established before its kind is in discovery, which cannot be watched.
             for manifest in manifests:
                 while not await self._serves(manifest["spec"]):  # noqa: ASYNC110
                     await anyio.sleep(_POLL_SECONDS)
-            # OpenAPI, by which kubectl explains and validates, comes some time after discovery.
+            # OpenAPI, which kubectl uses for explain and validation, is updated after discovery.
             for document, kinds in _published(manifests).items():
                 while not kinds <= await self._kinds_in(document):  # noqa: ASYNC110
                     await anyio.sleep(_POLL_SECONDS)
 
     async def crds(self) -> list[JSON]:
-        """The definitions that the cluster has."""
+        """The CRDs of the cluster."""
         items: list[JSON] = (await self.ask("GET", _CRDS))["items"]
         return items
 
     async def replace_crd(self, manifest: JSON) -> None:
-        """Write a changed definition; it holds for all that use the cluster."""
+        """Replace a CRD, for all users of the cluster."""
         await self.ask("PUT", f"{_CRDS}/{manifest['metadata']['name']}", manifest)
 
     async def grant(self, user: str, rules: list[JSON], *, namespace: str) -> None:
-        """Let a user do what the rules (of a Role) say in one namespace, in addition to what was granted before.
+        """Grant the rules of a Role to a user in one namespace, in addition to earlier ones, and wait until they apply.
 
-        It holds when this returns. A service account is the user system:serviceaccount:NAMESPACE:NAME.
+        A service account is the user system:serviceaccount:NAMESPACE:NAME.
 
         Raises:
-            Refused: the rules are none.
-            TimeoutError: the server goes on without them.
+            Refused: the rules are invalid.
+            TimeoutError: the rules do not take effect.
         """
         role = await self.ask(
             "POST", f"{_RBAC}/{namespace}/roles", {"metadata": {"generateName": "granted-"}, "rules": rules}
@@ -121,16 +121,16 @@ class Admin:
         }
         await self.ask("POST", f"{_RBAC}/{namespace}/rolebindings", binding)
         with anyio.fail_after(_EFFECT_SECONDS):
-            # The authorizer reads roles from a cache of its own, which does not tell when it has caught up.
+            # The authorizer reads roles from a cache that does not report when it is up to date.
             while not await self._has(user, rules, namespace):  # noqa: ASYNC110
                 await anyio.sleep(_POLL_SECONDS)
 
     async def service_account_token(self, name: str, *, namespace: str, seconds: int = 3600) -> str:
-        """A bearer token of a new service account; 600 seconds are the least that Kubernetes gives."""
+        """Create a service account and return a bearer token of it; Kubernetes' minimum lifetime is 600 s."""
         accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
         await self.ask("POST", accounts, {"metadata": {"name": name}})
-        wish = {"spec": {"expirationSeconds": seconds}}
-        answer = await self.ask("POST", f"{accounts}/{name}/token", wish)
+        request = {"spec": {"expirationSeconds": seconds}}
+        answer = await self.ask("POST", f"{accounts}/{name}/token", request)
         return str(answer["status"]["token"])
 
     async def _serves(self, spec: JSON) -> bool:
@@ -174,7 +174,7 @@ class Admin:
 
 
 def _published(manifests: Iterable[JSON]) -> dict[str, set[str]]:
-    """The kinds of definitions by the OpenAPI document that has them."""
+    """The kinds of CRDs, by OpenAPI document."""
     found: dict[str, set[str]] = {}
     for spec in (manifest["spec"] for manifest in manifests):
         for version in (version["name"] for version in spec["versions"] if version["served"]):
@@ -183,11 +183,11 @@ def _published(manifests: Iterable[JSON]) -> dict[str, set[str]]:
     return found
 
 
-class GivenCluster(Admin):
-    """A cluster that is there already, whoever runs it.
+class ExternalCluster(Admin):
+    """An existing cluster.
 
     Args:
-        path: of a kubeconfig whose current context may do what the tests need.
+        path: of a kubeconfig whose current context has the permissions that the tests need.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -1,8 +1,8 @@
-"""The binaries of a real API server, built once: `python tests/apiserver/build.py`, which `make apiserver` calls.
+"""The binaries of a real API server, built once by `python tests/apiserver/build.py`, which `make apiserver` runs.
 
 kube-apiserver, etcd and kubectl are pinned in `tools/go.mod` as the tools of a small Go module and are compiled from
-the Go module proxy; nothing else is downloaded. It needs Go, of the release that `tools/go.mod` names. Where
-$KUBEBUILDER_ASSETS is set (the convention of envtest), the binaries there are used and nothing is built.
+the Go module proxy; nothing else is downloaded. This needs the release of Go that `tools/go.mod` names. If
+$KUBEBUILDER_ASSETS is set (the convention of envtest), those binaries are used and nothing is built.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _PACKAGES: Final = {
     "kubectl": "k8s.io/kubernetes/cmd/kubectl",
 }
 _PROGRESS_SECONDS: Final = 15.0
-"""Between two lines of progress: often enough to be seen alive, rare enough for a log."""
+"""Seconds between two lines of progress; chosen."""
 
 
 class NotBuilt(Exception):
-    """There are no binaries; the text says how to get them."""
+    """Binaries are missing; the message explains how to get them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Binaries:
-    """Where the binaries are."""
+    """The folder of the binaries."""
 
     folder: Path
 
@@ -53,21 +53,21 @@ class Binaries:
 
     @property
     def etcd(self) -> Path:
-        """Its storage."""
+        """The storage of the API server."""
         return self.folder / "etcd"
 
     @property
     def kubectl(self) -> Path:
-        """The command line of the same release."""
+        """kubectl of the same release."""
         return self.folder / "kubectl"
 
     def missing(self) -> list[str]:
-        """The names of those that are not there."""
+        """The names of the missing binaries."""
         return [name for name in _PACKAGES if not os.access(self.folder / name, os.X_OK)]
 
 
 def find() -> Binaries:
-    """The binaries to use; builds nothing.
+    """Find the binaries; build nothing.
 
     Raises:
         NotBuilt: some are missing.
@@ -81,7 +81,7 @@ def find() -> Binaries:
 
 
 def build() -> Binaries:
-    """The binaries to use, built where they are missing. Says on stderr what it does, and how long it takes.
+    """Find the binaries and build missing ones; print the progress to stderr.
 
     Raises:
         NotBuilt: Go is missing or failed, or $KUBEBUILDER_ASSETS is not complete.
@@ -91,7 +91,7 @@ def build() -> Binaries:
     binaries = Binaries(_built())
     binaries.folder.mkdir(parents=True, exist_ok=True)
     (_CACHE.parent / ".gitignore").write_text("*\n")
-    with _alone(binaries.folder / ".lock"):
+    with _locked(binaries.folder / ".lock"):
         for name in binaries.missing():
             _compile(name, binaries.folder / name)
     return binaries
@@ -101,7 +101,7 @@ def pinned(module: str) -> str:
     """The version of a module in go.mod.
 
     Raises:
-        NotBuilt: it is not there.
+        NotBuilt: go.mod does not require it.
     """
     found = re.search(rf"^\s*{re.escape(module)} (v\S+)", (_TOOLS / "go.mod").read_text(), re.MULTILINE)
     if found is None:
@@ -110,13 +110,13 @@ def pinned(module: str) -> str:
 
 
 def main() -> int:
-    """Build and say where; the exit code is 1 if that failed."""
+    """Build the binaries and print their folder; the exit code is 1 on failure."""
     try:
         binaries = build()
     except NotBuilt as error:
-        _say(str(error))
+        _print(str(error))
         return 1
-    _say(f"kube-apiserver, etcd and kubectl are in {binaries.folder}")
+    _print(f"kube-apiserver, etcd and kubectl are in {binaries.folder}")
     return 0
 
 
@@ -128,7 +128,7 @@ def _compile(name: str, target: Path) -> None:
     go = shutil.which("go")
     if go is None:
         raise NotBuilt(f"building {name} needs Go (its release: {_TOOLS / 'go.mod'}); or set ${_ASSETS}")
-    # Compiled beside its place and renamed: what has its name is whole.
+    # Compiled to another name and renamed, so that an incomplete file never has the final name.
     unfinished = target.with_name(f".{name}.unfinished")
     command = [
         go,
@@ -142,8 +142,8 @@ def _compile(name: str, target: Path) -> None:
         str(unfinished),
     ]
     started = time.monotonic()
-    _say(f"{name}: building")
-    # Static, so that no C compiler is needed; toolchain by go.mod, whatever the user's default is.
+    _print(f"{name}: building")
+    # Static, so that no C compiler is needed; the toolchain is the one of go.mod, not the user's default.
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"}
     with subprocess.Popen(
         [*command, _PACKAGES[name]],
@@ -161,11 +161,11 @@ def _compile(name: str, target: Path) -> None:
         raise NotBuilt("\n".join([f"{name}: go build failed", *lines]))
     unfinished.rename(target)
     size = target.stat().st_size / 1e6
-    _say(f"{name}: {size:.0f} MB after {time.monotonic() - started:.0f} s")
+    _print(f"{name}: {size:.0f} MB after {time.monotonic() - started:.0f} s")
 
 
 def _linker_flags() -> str:
-    # Without its version the server serves v0.0.0, and feature gates that depend on the release are wrong.
+    # Without these, the server reports v0.0.0 and sets feature gates for a wrong release.
     version = pinned("k8s.io/kubernetes")
     major, minor, _ = version.removeprefix("v").split(".", 2)
     stamps = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
@@ -177,15 +177,15 @@ def _linker_flags() -> str:
 
 @contextmanager
 def _progress(name: str, lines: deque[str]) -> Iterator[None]:
-    """Say every now and then how it goes: compilers are silent for minutes."""
+    """Print the progress at intervals; the compiler prints nothing for minutes."""
     started, done = time.monotonic(), threading.Event()
 
-    def tell() -> None:
+    def report() -> None:
         while not done.wait(_PROGRESS_SECONDS):
             at = f", at {lines[-1]}" if lines else ""
-            _say(f"{name}: {time.monotonic() - started:.0f} s so far{at}")
+            _print(f"{name}: {time.monotonic() - started:.0f} s so far{at}")
 
-    reporter = threading.Thread(target=tell, daemon=True)
+    reporter = threading.Thread(target=report, daemon=True)
     reporter.start()
     try:
         yield
@@ -195,14 +195,14 @@ def _progress(name: str, lines: deque[str]) -> Iterator[None]:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """One build at a time; whoever comes second finds the work done."""
+def _locked(lock: Path) -> Iterator[None]:
+    """Serialize builds of concurrent processes."""
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 

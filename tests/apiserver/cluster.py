@@ -1,9 +1,9 @@
-"""RealCluster: a kube-apiserver with its etcd, on loopback, for as long as a block lasts.
+"""RealCluster: a kube-apiserver with its etcd on the loopback interface, inside an async with block.
 
-It has what a default installation has (watch cache, bookmarks, streaming lists, RBAC, priority and fairness) but no
-controllers: what an owner's deletion should take along stays, and a namespace that is deleted stays Terminating.
+It has the features of a default installation (watch cache, bookmarks, streaming lists, RBAC, priority and fairness) but
+no controllers: dependents of a deleted owner are not deleted, and a deleted namespace stays Terminating.
 
-Its misfortunes are methods: the API server and etcd end and begin again, where they were, and history is compacted.
+Methods simulate faults: they stop and restart the API server and etcd with the same data, and compact the history.
 """
 
 from __future__ import annotations
@@ -35,40 +35,40 @@ __all__ = ["ADMIN", "NotReady", "RealCluster"]
 JSON = dict[str, Any]  # Any: it is JSON
 
 ADMIN: Final = "test-admin"
-"""The user in system:masters, for whom nothing is forbidden."""
+"""The user in system:masters, who has every permission."""
 
 _HOST: Final = "127.0.0.1"
 _POLL_SECONDS: Final = 0.05
-_STOP_SECONDS: Final = 10.0
-"""What a server that is told to stop may take; then it is killed."""
-_TOLD_LINES: Final = 50
+_STOP_TIMEOUT: Final = 10.0
+"""Seconds after which a server that does not stop is killed."""
+_SHOWN_LINES: Final = 50
 
-# A test run that is killed stops nothing any more: where Linux offers it, the kernel does, with the thread that started
-# the process. That is the thread of the event loop, so it must live as long as the server.
-_TETHER: Final = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+# A killed test run cannot stop its servers. On Linux, the kernel kills a process when the thread that started it ends;
+# that is the thread of the event loop, so it must live as long as the server.
+_KILLED_WITH_PARENT: Final = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 
 
 class NotReady(Exception):
-    """A server did not come up; the text ends with the last lines of its log."""
+    """A server did not start; the message ends with the last lines of its log."""
 
 
 class RealCluster(Admin, anyio.AsyncContextManagerMixin):
-    """async with RealCluster(binaries) as cluster: a real API server that answers when the block is entered.
+    """async with RealCluster(binaries) as cluster: a real API server that is ready when the block is entered.
 
     Args:
         binaries: see `build.find`.
-        users: names of plain users, who may do nothing before they are granted something; see `token_of`.
-        flags: more of kube-apiserver's, such as "--feature-gates=…".
-        start_timeout: seconds until the server must be ready; generous, since machines are busy.
+        users: names of users without permissions; see `token_of` and `grant`.
+        flags: additional flags of kube-apiserver, such as "--feature-gates=…".
+        start_timeout: seconds until the server must be ready; long, because machines are busy.
 
     Raises:
-        NotReady: at entering, when a server ends or is not ready in time.
+        NotReady: on entering, if a server exits or is not ready in time.
 
     Attributes:
         url: of the API.
         ca: file of the certificate authority to trust.
-        log: file into which the API server writes.
-        etcd_data: folder of etcd's data; to be copied, or replaced by a copy, while etcd is stopped.
+        log: log file of the API server.
+        etcd_data: folder of etcd's data; it can be copied and replaced while etcd is stopped.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class RealCluster(Admin, anyio.AsyncContextManagerMixin):
         with ExitStack() as stack:
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dpf-apiserver-")))
             self._keys = Keys(self._folder / "pki", host=_HOST)
-            # Bound but not listening, for as long as the server runs: nobody else can be given this port.
+            # Bound but not listening while the server runs, so that no other process gets this port.
             reserved = stack.enter_context(socket.socket())
             reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             reserved.bind((_HOST, 0))
@@ -117,37 +117,37 @@ class RealCluster(Admin, anyio.AsyncContextManagerMixin):
                     await self._etcd.stop()
 
     async def start(self, *, ready: bool = True) -> None:
-        """Start the API server again, at the same port; it answers when this returns, unless `ready` is False.
+        """Start the API server again on the same port, and wait until it is ready unless `ready` is False.
 
         Raises:
-            NotReady: it ends, or is not ready in time.
+            NotReady: it exits, or is not ready in time.
         """
         await self._apiserver.start()
         if ready:
             await self.ready()
 
     async def stop(self, *, kill: bool = False) -> None:
-        """End the API server, in good order unless `kill`. Nobody else gets its port."""
+        """Stop the API server, with SIGTERM unless `kill`; its port stays reserved."""
         await self._apiserver.stop(kill=kill)
 
     async def start_etcd(self) -> None:
-        """Start etcd again, with the data it had, or with what was put in its place."""
+        """Start etcd again with the data in etcd_data."""
         await self._etcd.start()
 
     async def stop_etcd(self) -> None:
-        """End etcd. The API server goes on without it, as far as it can."""
+        """Stop etcd; the API server keeps running without it."""
         await self._etcd.stop()
 
     def token_of(self, user: str) -> str:
-        """The bearer token of the admin, or of one of `users`."""
+        """The bearer token of the administrator, or of one of `users`."""
         return self._tokens[user]
 
     def certificate_of(self, user: str, *groups: str, until: datetime | None = None) -> Certificate:
-        """A client certificate for any user; it may be new. A later one for the same user replaces the files."""
+        """Create a client certificate for any user; another certificate for the same user replaces the files."""
         return self._keys.client(user, groups, until=until)
 
     def kubeconfig(self, *, token: str | None = None, certificate: Certificate | None = None) -> JSON:
-        """A kubeconfig for this server: the admin's, unless something else authenticates the user."""
+        """A kubeconfig for this server: the administrator's, unless a token or certificate is given."""
         name = "real"
         user: JSON = {"token": token or self._tokens[ADMIN]}
         if certificate is not None:
@@ -163,25 +163,25 @@ class RealCluster(Admin, anyio.AsyncContextManagerMixin):
         }
 
     async def compact(self) -> None:
-        """Have etcd forget its history, as kube-apiserver itself has it do every five minutes.
+        """Compact the history of etcd, as kube-apiserver does every five minutes.
 
-        Old lists and continue tokens are served from snapshots until the watch cache of their kind has noticed.
-        That takes up to 15 s. Source: apiserver pkg/storage/etcd3/compact.go and pkg/storage/cacher/compactor.go.
+        The watch cache of a kind serves older lists and continue tokens from snapshots until it detects the compaction,
+        for at most 15 s. Source: apiserver pkg/storage/etcd3/compact.go and pkg/storage/cacher/compactor.go.
         """
         key = _base64("compact_rev_key")  # which kube-apiserver watches
         connector = aiohttp.UnixConnector(str(self._folder / "etcd.sock"))
         async with aiohttp.ClientSession("http://etcd", connector=connector, raise_for_status=True) as etcd:
             async with etcd.post("/v3/kv/range", json={"key": key}) as answer:
                 revision = (await answer.json())["header"]["revision"]
-            for what, asked in (
+            for what, body in (
                 ("put", {"key": key, "value": _base64(revision)}),
                 ("compaction", {"revision": revision}),
             ):
-                async with etcd.post(f"/v3/kv/{what}", json=asked):
+                async with etcd.post(f"/v3/kv/{what}", json=body):
                     pass
 
     def _etcd_command(self) -> list[str]:
-        # Sockets in a folder of ours need no ports, and no other user can reach them.
+        # Sockets in a private folder need no ports, and other users cannot connect to them.
         clients, peers = f"unix://{self._folder}/etcd.sock", f"unix://{self._folder}/peer.sock"
         return [
             str(self._binaries.etcd),
@@ -191,7 +191,7 @@ class RealCluster(Admin, anyio.AsyncContextManagerMixin):
             f"--listen-peer-urls={peers}",
             f"--initial-advertise-peer-urls={peers}",
             f"--initial-cluster=default={peers}",
-            "--unsafe-no-fsync",  # what it holds is thrown away
+            "--unsafe-no-fsync",  # its data is discarded
             "--log-level=warn",
         ]
 
@@ -204,9 +204,9 @@ class RealCluster(Admin, anyio.AsyncContextManagerMixin):
             f"--etcd-servers=unix://{self._folder}/etcd.sock",
             f"--bind-address={_HOST}",
             f"--advertise-address={_HOST}",
-            "--endpoint-reconciler-type=none",  # it would refuse to publish an address on loopback
+            "--endpoint-reconciler-type=none",  # it rejects a loopback address
             f"--secure-port={port}",
-            "--permit-port-sharing=true",  # with the socket that keeps the port for us
+            "--permit-port-sharing=true",  # with the socket that reserves the port
             f"--cert-dir={self._folder}/pki",
             f"--tls-cert-file={keys.server.file}",
             f"--tls-private-key-file={keys.server.key}",
@@ -217,47 +217,47 @@ class RealCluster(Admin, anyio.AsyncContextManagerMixin):
             f"--service-account-signing-key-file={keys.service_accounts.key}",
             "--service-cluster-ip-range=10.0.0.0/24",
             "--authorization-mode=RBAC",
-            # As envtest does: without a controller that makes service accounts, no pod could be created.
+            # As envtest does: without the controller that creates service accounts, no pod could be created.
             "--disable-admission-plugins=ServiceAccount",
             *self._flags,
         ]
 
     async def ready(self) -> None:
-        """Wait until the API server says that it is ready.
+        """Wait until /readyz reports that the API server is ready.
 
         Raises:
-            NotReady: it ends, or is not ready in time.
+            NotReady: it exits, or is not ready in time.
         """
         tls = ssl.create_default_context(cafile=self.ca)
         headers = {"authorization": f"Bearer {self._tokens[ADMIN]}"}
-        said = "nothing"
+        answered = "nothing"
         deadline = anyio.current_time() + self._start_timeout
-        # The deadline is asked between requests: a TLS handshake that is cancelled leaves its socket to the collector.
+        # The deadline is checked between requests: a cancelled TLS handshake does not close its socket.
         async with aiohttp.ClientSession(self.url, headers=headers) as session:
             while self._etcd.runs and self._apiserver.runs and anyio.current_time() < deadline:
                 try:
                     async with session.get("/readyz?verbose", ssl=tls) as answer:
-                        said = await answer.text()
+                        answered = await answer.text()
                         if answer.status == 200:
                             return
                 except aiohttp.ClientConnectionError as error:
-                    said = str(error)
-                # It says neither when it listens nor when it becomes ready.
+                    answered = str(error)
+                # There is no event for this.
                 await anyio.sleep(_POLL_SECONDS)
-        raise NotReady(self._why(said))
+        raise NotReady(self._why(answered))
 
-    def _why(self, said: str) -> str:
+    def _why(self, answered: str) -> str:
         for server in (self._etcd, self._apiserver):
             if not server.runs:
-                return f"{server.name} ended with {server.returncode}; its log:\n{server.told()}"
+                return f"{server.name} exited with {server.returncode}; its log:\n{server.log_tail()}"
         return (
-            f"kube-apiserver was not ready after {self._start_timeout:g} s; /readyz said:\n{said}\n"
-            f"its log:\n{self._apiserver.told()}"
+            f"kube-apiserver was not ready after {self._start_timeout:g} s; /readyz answered:\n{answered}\n"
+            f"its log:\n{self._apiserver.log_tail()}"
         )
 
 
 class _Server:
-    """One program, that can be ended and begun again. What it says is added to its log."""
+    """One process that can be stopped and started again; its output is appended to its log."""
 
     def __init__(self, command: Sequence[str], log: Path) -> None:
         self.name = Path(command[0]).name
@@ -276,7 +276,7 @@ class _Server:
     async def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = await anyio.open_process(
-                [*_TETHER, *self._command], stdin=None, stdout=log, stderr=STDOUT
+                [*_KILLED_WITH_PARENT, *self._command], stdin=None, stdout=log, stderr=STDOUT
             )
 
     async def stop(self, *, kill: bool = False) -> None:
@@ -285,15 +285,15 @@ class _Server:
             return
         if process.returncode is None and not kill:
             process.terminate()
-            with anyio.move_on_after(_STOP_SECONDS):
+            with anyio.move_on_after(_STOP_TIMEOUT):
                 await process.wait()
         if process.returncode is None:
             process.kill()
             await process.wait()
 
-    def told(self) -> str:
+    def log_tail(self) -> str:
         """The last lines of its log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-_TOLD_LINES:])
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-_SHOWN_LINES:])
 
 
 def _token_line(user: tuple[str, str]) -> str:

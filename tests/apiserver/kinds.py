@@ -1,4 +1,4 @@
-"""The kinds that watches are tried on: a few are defined sooner than all."""
+"""The kinds for the tests of watches; a few CRDs are installed faster than all."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tests.apiserver.admin import Admin
 __all__ = ["install_kinds", "manifests"]
 
 _KINDS: Final = (DPU, DPUDevice, DPUNode, DPUNodeMaintenance)
-"""What a node's view is made of."""
+"""The kinds of a node's view."""
 
 
 def manifests() -> list[dict[str, Any]]:  # Any: it is JSON
-    """Their definitions."""
+    """The CRDs of these kinds."""
     everything: list[dict[str, Any]] = json.loads(json.dumps(crds.manifests()))
     wanted = {kind.KIND for kind in _KINDS}
     return [manifest for manifest in everything if manifest["spec"]["names"]["kind"] in wanted]
 
 
 async def install_kinds(cluster: Admin) -> None:
-    """Define them, and wait until they are served."""
+    """Install the CRDs, and wait until the kinds are served."""
     await cluster.install_crds(manifests())

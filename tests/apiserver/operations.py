@@ -1,7 +1,7 @@
-"""Every operation that needs permissions, as a call; and the little that must be there for it to get anywhere.
+"""Every operation that needs permissions, as a call, and the objects that it needs to run.
 
-Whoever adds an operation to NEEDS adds its call here, and a Scenario for each permission that nothing else needs:
-test_permissions.py says which.
+A new operation in NEEDS needs a call here, and a Scenario for each permission that no other operation needs;
+test_permissions.py names the missing ones.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from dpf_async.specs import InterfaceSpec
 from dpf_async.transitions import Transition
 
 GUARD: Final = 20.0
-"""Seconds until a test that hangs is told so."""
+"""Timeout of a test that hangs, in seconds."""
 
 OTHER_BFB: Final = "other-bundle"
 OTHER_FLAVOR: Final = "other-flavor"
@@ -77,23 +77,23 @@ SITE: Final[SiteSpec] = minimal_site().model_copy(
         "operator_bfcfg": False,
     }
 )
-"""One of each kind that a site's definition can have, and what to change it to."""
+"""A site with one object of each kind, and the BFB and flavor to change it to."""
 
 (GROUP,) = SITE.groups
 
 
 @dataclass(frozen=True)
 class Hosts:
-    """What the calls are about.
+    """The arguments of the calls.
 
     Attributes:
-        held: a host that DPF wants to disturb.
-        asking: name of a host that DPF wants rebooted; it may be the same one.
+        held: a host with a pending hold.
+        rebooting: name of a host with a pending reboot request; it may be the same host.
         dpu: name of a DPU.
     """
 
     held: HostSpec
-    asking: str
+    rebooting: str
     dpu: str
 
 
@@ -102,18 +102,18 @@ HOST: Final = HostSpec(
     devices=(DeviceSpec(name="device-1", serial_number="MT2500XZ0001", bmc_ip="10.1.0.1"),),
     labels={"rack": "7"},
 )
-HOSTS: Final = Hosts(held=HOST, asking=HOST.name, dpu="node-1-device-1")
-"""Those of `registered`."""
+HOSTS: Final = Hosts(held=HOST, rebooting=HOST.name, dpu="node-1-device-1")
+"""The host that `registered` creates."""
 
 CLAIMS: Final = Claims("alice")
 
 Call = Callable[[DPFClient, Hosts], Awaitable[object]]
 
-THERE: Final = Level[DPUView]("there", lambda _: True, survives_failure=True)
+EXISTS: Final = Level[DPUView]("exists", lambda _: True, survives_failure=True)
 
 
 async def reboot(_: str) -> None:
-    """Nothing that a test could see."""
+    """Simulate a reboot; it has no effect in these tests."""
 
 
 async def first_transition(dpf: DPFClient) -> Transition:
@@ -126,28 +126,28 @@ async def first_health(dpf: DPFClient) -> HealthTransition:
         return await anext(stream)
 
 
-async def first_act(dpf: DPFClient) -> str:
-    """What a monitor does first."""
+async def first_action(dpf: DPFClient) -> str:
+    """Return the first action of a monitor."""
     acted = anyio.Event()
-    acts: list[str] = []
+    actions: list[str] = []
 
     class Policy(HealthPolicy):
         async def remove_from_pool(self, host: NodeHealth) -> None:
-            acts.append(f"remove {host.node}")
+            actions.append(f"remove {host.node}")
             acted.set()
 
         async def return_to_pool(self, host: NodeHealth) -> None:
-            acts.append(f"return {host.node}")
+            actions.append(f"return {host.node}")
             acted.set()
 
     async with background_tasks() as tasks:
         tasks.start_soon(monitor, dpf, Policy())
         await acted.wait()
-    return acts[0]
+    return actions[0]
 
 
 async def approve(_: HostUpgrade) -> bool:
-    """Any host may be upgraded."""
+    """Approve every host."""
     return True
 
 
@@ -161,7 +161,7 @@ async def release_hold(dpf: DPFClient, node: str) -> None:
         pass
 
 
-async def keep_password(dpf: DPFClient) -> None:
+async def renew_password(dpf: DPFClient) -> None:
     async def provider() -> str:
         return "hunter2"
 
@@ -173,17 +173,17 @@ CALLS: Final[Mapping[str, Call]] = {
     "node": lambda dpf, hosts: dpf.node(hosts.held.name).until(node_effect_held),
     "transitions": lambda dpf, _: first_transition(dpf),
     "health_transitions": lambda dpf, _: first_health(dpf),
-    "monitor": lambda dpf, _: first_act(dpf),
+    "monitor": lambda dpf, _: first_action(dpf),
     "snapshot": lambda dpf, hosts: dpf.snapshot(hosts.held.name),
-    "dpu": lambda dpf, hosts: dpf.dpu(hosts.dpu).until(THERE),
+    "dpu": lambda dpf, hosts: dpf.dpu(hosts.dpu).until(EXISTS),
     "deployment": lambda dpf, _: dpf.deployment(GROUP).until(accepted),
     "site_accepted": lambda dpf, _: dpf.site_accepted(SITE),
     "plan_site": lambda dpf, _: dpf.plan_site(SITE),
-    "bmc_password": lambda dpf, _: keep_password(dpf),
+    "bmc_password": lambda dpf, _: renew_password(dpf),
     "create_initialization_objects": lambda dpf, _: dpf.create_initialization_objects(
         SITE, bmc_password="hunter2"
     ),
-    # With other labels, so that it has something to do for a host that is there.
+    # With other labels, so that the call patches an existing host.
     "create_dpu_node": lambda dpf, hosts: dpf.create_dpu_node(
         hosts.held.name,
         [device.model_copy(update={"labels": {"slot": "3"}}) for device in hosts.held.devices],
@@ -196,9 +196,9 @@ CALLS: Final[Mapping[str, Call]] = {
     "mark_dpu_node_ready_for_maintenance": lambda dpf, hosts: dpf.mark_dpu_node_ready_for_maintenance(
         hosts.held.name
     ),
-    "mark_dpu_node_rebooted": lambda dpf, hosts: dpf.mark_dpu_node_rebooted(hosts.asking),
+    "mark_dpu_node_rebooted": lambda dpf, hosts: dpf.mark_dpu_node_rebooted(hosts.rebooting),
     "reprovision_dpu": lambda dpf, hosts: dpf.reprovision_dpu(hosts.dpu),
-    "is_dpu_node_waiting_for_reboot": lambda dpf, hosts: dpf.is_dpu_node_waiting_for_reboot(hosts.asking),
+    "is_dpu_node_waiting_for_reboot": lambda dpf, hosts: dpf.is_dpu_node_waiting_for_reboot(hosts.rebooting),
     "is_dpu_ready": lambda dpf, hosts: dpf.is_dpu_ready(hosts.dpu),
     "update_dpu_deployment_bfb": lambda dpf, _: dpf.update_dpu_deployment_bfb(GROUP, OTHER_BFB),
     "update_dpu_deployment_configuration": lambda dpf, _: dpf.update_dpu_deployment_configuration(
@@ -210,45 +210,45 @@ CALLS: Final[Mapping[str, Call]] = {
     "force_delete_dpu": lambda dpf, hosts: dpf.force_delete_dpu(hosts.held.devices[0].name, grace_period=0),
     "delete_dpu_node": lambda dpf, hosts: dpf.delete_dpu_node(hosts.held.name),
     "force_delete_dpu_node": lambda dpf, hosts: dpf.force_delete_dpu_node(hosts.held.name, grace_period=0),
-    "external_reboot": lambda dpf, hosts: answer_reboot(dpf, hosts.asking),
+    "external_reboot": lambda dpf, hosts: answer_reboot(dpf, hosts.rebooting),
     "node_effect_hold": lambda dpf, hosts: release_hold(dpf, hosts.held.name),
     "discover": lambda dpf, hosts: discover(dpf, hosts.held),
     "provision": lambda dpf, hosts: provision(dpf, hosts.held, reboot=reboot),
     "reprovision": lambda dpf, hosts: reprovision(dpf, hosts.held.name, reboot=reboot),
-    # By a client that was made with CLAIMS.
+    # The client has claims=CLAIMS.
     "claims": lambda dpf, hosts: release_hold(dpf, hosts.held.name),
     "upgrade": lambda dpf, _: upgrade(dpf, GROUP, approve=approve, reboot=reboot),
     "rollback": lambda dpf, _: rollback(dpf, GROUP),
 }
 """Every operation of NEEDS."""
 
-# What must be there. An administrator makes it, and says what the operator would.
+# The objects that operations need, created by an administrator in place of the operator.
 
 Given = Callable[[DPFClient], Awaitable[None]]
 
 
 async def nothing(_: DPFClient) -> None:
-    """An empty namespace: what may not even be asked for need not be there."""
+    """An empty namespace: a forbidden read needs no object."""
 
 
 async def installed(admin: DPFClient) -> None:
-    """DPF, with its configuration, which has a bf.cfg template of its own, and no site."""
+    """DPF with a configuration that has its own bf.cfg template, without a site."""
     await install(admin, now=datetime.now(UTC))
     template = {"spec": {"provisioningController": {"bfCFGTemplateConfigMap": "bfcfg"}}}
     await admin.resource(DPFOperatorConfig).patch(known.OPERATOR_CONFIG_NAME, template)
 
 
 async def defined(admin: DPFClient) -> None:
-    """A site."""
+    """DPF with a site."""
     await installed(admin)
     await admin.create_initialization_objects(SITE)
 
 
 async def registered(admin: DPFClient) -> None:
-    """The host of HOSTS: its DPU is held by a finalizer, it asks whether it may be disturbed, and wants a reboot."""
+    """The host of HOSTS, with a pending hold and reboot request; its DPU has a finalizer."""
     await admin.create_dpu_node(HOST.name, HOST.devices, labels=HOST.labels)
-    asking = {"metadata": {"annotations": {known.EXTERNAL_REBOOT_REQUIRED: "true"}}}
-    await admin.resource(DPUNode).patch(HOST.name, asking)
+    reboot_required = {"metadata": {"annotations": {known.EXTERNAL_REBOOT_REQUIRED: "true"}}}
+    await admin.resource(DPUNode).patch(HOST.name, reboot_required)
     (device,) = HOST.devices
     dpu = DPUSpec(
         dpu_node_name=NodeName(HOST.name),
@@ -269,22 +269,22 @@ async def registered(admin: DPFClient) -> None:
 
 
 async def claimed(admin: DPFClient) -> None:
-    """The same, and somebody else is at work on it."""
+    """The same host, with a claim of another worker."""
     await registered(admin)
     await admin.resource(Lease).create(
         Lease(
             metadata=ObjectMeta(name=lease_name(HOST.name), labels={CLAIM_LABEL: "dpunode"}),
-            spec=LeaseSpec(holder_identity="somebody", lease_duration_seconds=3600),
+            spec=LeaseSpec(holder_identity="other-worker", lease_duration_seconds=3600),
         )
     )
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """An operation that comes to need certain permissions where certain things are given.
+    """An operation that needs certain permissions when certain objects exist.
 
     Attributes:
-        shows: verbs by resource.
+        shows: the verbs that it needs, by resource.
     """
 
     operation: str
@@ -329,4 +329,4 @@ SCENARIOS: Final = (
     Scenario("claims", claimed, {"leases": "list watch"}),
     Scenario("delete_dpu_node", registered, {"dpunodes": "delete", "dpunodemaintenances": "delete"}),
 )
-"""For each permission of the operator one that fails without it; the cheapest."""
+"""For each permission of the operator role, the cheapest operation that fails without it."""

@@ -1,4 +1,4 @@
-"""The keys and certificates of one API server, in files."""
+"""The keys and certificates of one API server, as files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import trustme
 __all__ = ["Certificate", "Keys"]
 
 _NO_HOST = "client.invalid"
-"""A client is no host, but a certificate needs a name: Go refuses an empty critical extension."""
+"""The host name in client certificates: Go rejects a certificate with an empty critical extension."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +25,16 @@ class Certificate:
 
 
 class Keys:
-    """A certificate authority, and what it signed.
+    """A certificate authority and the certificates that it signed.
 
     Args:
-        folder: for the files; made, and closed to other users.
+        folder: created for the files, inaccessible to other users.
         host: address or name of the server.
 
     Attributes:
         ca: file of the authority's certificate.
         server: certificate of the server.
-        service_accounts: the key that signs tokens of service accounts; its certificate means nothing.
+        service_accounts: the key that signs tokens of service accounts; its certificate is not used.
     """
 
     def __init__(self, folder: Path, *, host: str) -> None:
@@ -47,12 +47,12 @@ class Keys:
         self.service_accounts = self._write("service-accounts", self._authority.issue_cert(_NO_HOST))
 
     def client(self, user: str, groups: Sequence[str] = (), *, until: datetime | None = None) -> Certificate:
-        """A certificate that says who somebody is: to Kubernetes, common name and organization.
+        """Create a client certificate; Kubernetes reads the user from its common name, the group from its organization.
 
-        At most one group: that is as much as trustme writes. A later one for the same user replaces the files.
+        trustme supports one group. Another certificate for the same user replaces the files.
 
         Args:
-            until: when it expires, to the second; None is far away.
+            until: the time of its expiry, in whole seconds; None is far in the future.
         """
         (group,) = groups or (None,)
         signed = self._authority.issue_cert(

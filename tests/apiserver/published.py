@@ -1,6 +1,6 @@
-"""What a real API server publishes in OpenAPI for every kind alike: the source of openapi_kubernetes.json.
+"""The OpenAPI parts that a real API server publishes for all kinds: the source of openapi_kubernetes.json.
 
-`python -m tests.apiserver.published` starts a kube-apiserver and writes the file anew, for a new release of Kubernetes.
+`python -m tests.apiserver.published` starts a kube-apiserver and writes the file, for a new release of Kubernetes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["CORE", "collected", "document", "main"]
 
 JSON = dict[str, Any]  # Any: it is JSON
 
-_FILE: Final = Path(dpf_async.sim.apiserver.__file__).with_name("openapi_kubernetes.json")
+_FILE: Final = Path(dpf_async.sim.apiserver.__file__).with_name("openapi") / "openapi_kubernetes.json"
 _META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _SHARED: Final = ("DeleteOptions", "ListMeta", "ObjectMeta", "Patch", "Status")
 _CUSTOM: Final = f"apis/{GROUP}/v1"
@@ -33,7 +33,7 @@ CORE: Final[Mapping[str, tuple[str, ...]]] = {
     "apis/authorization.k8s.io/v1": ("SelfSubjectAccessReview",),
     "apis/coordination.k8s.io/v1": ("Lease",),
 }
-"""The kinds that the embedded server has without a definition, by the document that has them."""
+"""The core kinds of the embedded server, by document."""
 
 
 async def document(cluster: Admin, name: str) -> JSON:
@@ -42,16 +42,16 @@ async def document(cluster: Admin, name: str) -> JSON:
 
 
 async def collected(cluster: Admin) -> JSON:
-    """What the file holds: parameters of queries, and the schemas that documents share.
+    """The content of the file: query parameters, and the schemas that documents share.
 
-    The cluster has the kinds of the conformance scenarios.
+    The cluster must have the kinds of the conformance scenarios.
     """
     custom = await document(cluster, _CUSTOM)
     schemas = _with_references(custom, (f"{_META}{name}" for name in _SHARED))
     for name, kinds in CORE.items():
         core = await document(cluster, name)
         wanted = {*kinds, *(f"{kind}List" for kind in kinds)}
-        # Meta kinds are those of the custom document: theirs differ in which groups know DeleteOptions.
+        # Meta kinds come from the custom document; core documents list other groups for DeleteOptions.
         schemas = (
             _with_references(core, (each for each in _kinds_of(core) if _last(each) in wanted)) | schemas
         )
@@ -86,12 +86,12 @@ def _parameters(document: JSON) -> JSON:
         for each in [path, *operations]:
             for parameter in each.get("parameters", ()):
                 if parameter["in"] == "query":
-                    told = {"description": parameter["description"], "type": parameter["schema"]["type"]}
-                    # Of fieldManager there are two descriptions: that of a patch is the longer one.
+                    entry = {"description": parameter["description"], "type": parameter["schema"]["type"]}
+                    # fieldManager has two descriptions; the one for patches is longer.
                     name = parameter["name"]
                     if name == "fieldManager" and each.get("x-kubernetes-action") == "patch":
                         name = "fieldManager of a patch"
-                    found[name] = told
+                    found[name] = entry
     return found
 
 
@@ -105,7 +105,7 @@ async def main() -> None:
 
 
 def _lines(values: JSON) -> str:
-    """One entry a line, so that a new release can be compared with the old one."""
+    """One entry per line, so that releases can be compared."""
     return ",\n".join(
         f"{json.dumps(name)}: {json.dumps(value, sort_keys=True)}" for name, value in sorted(values.items())
     )

@@ -1,4 +1,4 @@
-"""Whom an API server asks whose a bearer token is: tokens that expire when a test says so."""
+"""A webhook for bearer token authentication, whose tokens a test can revoke."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _HOST: Final = "127.0.0.1"
 class TokenReviews(anyio.AsyncContextManagerMixin):
     """async with TokenReviews() as reviews: a webhook that answers TokenReviews.
 
-    A server goes on to take a token for up to ten seconds after it was told that it is good: its cache has no flag.
+    A server accepts a token for up to ten seconds after a positive review; no flag disables this cache.
 
     Attributes:
-        asked: tokens that some server asked about, in order.
+        reviewed: the tokens that a server sent, in order.
     """
 
     def __init__(self) -> None:
         self._users: dict[str, str] = {}
         self._url = ""
-        self.asked: list[str] = []
+        self.reviewed: list[str] = []
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
@@ -48,7 +48,7 @@ class TokenReviews(anyio.AsyncContextManagerMixin):
                 await runner.cleanup()
 
     def flags(self, folder: Path) -> list[str]:
-        """What a kube-apiserver must be told to ask here."""
+        """The flags with which kube-apiserver uses this webhook."""
         file, name = folder / "token-reviews.json", "reviews"
         content = {
             "apiVersion": "v1",
@@ -66,24 +66,24 @@ class TokenReviews(anyio.AsyncContextManagerMixin):
         ]
 
     def issue(self, user: str) -> str:
-        """A new token of a user, good until it is revoked."""
+        """Create a token of a user, valid until it is revoked."""
         token = secrets.token_hex(16)
         self._users[token] = user
         return token
 
     def revoke(self, *tokens: str) -> None:
-        """They are nobody's from now on."""
+        """Reject tokens from now on."""
         for token in tokens:
             self._users.pop(token, None)
 
     def restore(self, token: str, user: str) -> None:
-        """It is somebody's again."""
+        """Accept a revoked token again."""
         self._users[token] = user
 
     async def _review(self, request: web.Request) -> web.Response:
         review: JSON = await request.json()
         token = review["spec"]["token"]
-        self.asked.append(token)
+        self.reviewed.append(token)
         user = self._users.get(token)
         status: JSON = {"authenticated": user is not None}
         if user is not None:

@@ -1,4 +1,4 @@
-"""The test bed: a real API server comes up, and client, CRDs and simulated operator work on it."""
+"""The test environment: a real API server starts, and the client, the CRDs and the simulated operator work on it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from tests.apiserver.cluster import NotReady, RealCluster
 both_crd_sets = pytest.mark.parametrize("cluster", ["generated", "upstream"], indirect=True)
 
 
-async def test_the_server_is_of_the_release_that_was_built(own_cluster: RealCluster) -> None:
-    told = await anyio.run_process([str(find().kube_apiserver), "--version"])
+async def test_the_server_has_the_release_that_was_built(own_cluster: RealCluster) -> None:
+    printed = await anyio.run_process([str(find().kube_apiserver), "--version"])
 
     version = await own_cluster.version()
 
-    assert told.stdout.decode().split() == ["Kubernetes", version]
+    assert printed.stdout.decode().split() == ["Kubernetes", version]
     assert version == pinned("k8s.io/kubernetes") or "KUBEBUILDER_ASSETS" in os.environ
 
 
@@ -43,8 +43,8 @@ async def test_every_kind_is_established(cluster: Admin) -> None:
 
     conditions = {kind: defined[f"{kind.PLURAL}.{kind.GROUP}"] for kind in KINDS}
 
-    for kind, told in conditions.items():
-        status = {each["type"]: each["status"] for each in told}
+    for kind, listed in conditions.items():
+        status = {each["type"]: each["status"] for each in listed}
         assert status["Established"] == "True", kind.KIND
         assert status.get("NonStructuralSchema", "False") == "False", kind.KIND
 
@@ -55,35 +55,35 @@ async def test_a_node_is_created_watched_patched_and_deleted(cluster: Admin, nam
         nodes = dpf.resource(DPUNode)
         with anyio.fail_after(120):
             async with nodes.watch() as events:
-                told: list[WatchEvent[DPUNode]] = [await anext(events)]
+                received: list[WatchEvent[DPUNode]] = [await anext(events)]
                 await nodes.create(DPUNode(metadata=ObjectMeta(name="node-1")))
-                told.append(await anext(events))
+                received.append(await anext(events))
                 await nodes.patch("node-1", {"metadata": {"labels": {"rack": "a1"}}})
-                told.append(await anext(events))
+                received.append(await anext(events))
                 await nodes.delete("node-1")
-                told.append(await anext(events))
+                received.append(await anext(events))
 
-    assert [type(event) for event in told[1:]] == [Added, Updated, Deleted]
+    assert [type(event) for event in received[1:]] == [Added, Updated, Deleted]
 
 
-async def test_a_watch_may_begin_with_what_there_is_as_on_any_server_of_today(
+async def test_the_server_supports_streaming_lists(
     own_cluster: RealCluster, namespace: str, tmp_path: Path
 ) -> None:
     own_cluster.write_kubeconfig(tmp_path / "kubeconfig")
     watch = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
     path = f"/api/v1/namespaces?{watch}&fieldSelector=metadata.name={namespace}&timeoutSeconds=1"
 
-    told = await anyio.run_process(
+    printed = await anyio.run_process(
         [str(find().kubectl), "--kubeconfig", str(tmp_path / "kubeconfig"), "get", "--raw", path]
     )
 
-    added, bookmark = map(json.loads, told.stdout.splitlines())
+    added, bookmark = map(json.loads, printed.stdout.splitlines())
     assert (added["type"], added["object"]["metadata"]["name"]) == ("ADDED", namespace)
     assert bookmark["type"] == "BOOKMARK"
     assert bookmark["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
 
 
-def test_a_client_that_is_left_leaves_no_connection_of_a_running_watch(
+def test_leaving_a_client_closes_the_connection_of_a_running_watch(
     own_cluster: RealCluster, namespace: str
 ) -> None:
     async def watch_and_leave() -> None:
@@ -92,19 +92,19 @@ def test_a_client_that_is_left_leaves_no_connection_of_a_running_watch(
             async with nodes.watch() as events:
                 assert await anext(events) == Synced()
                 await nodes.create(DPUNode(metadata=ObjectMeta(name="node-1")))
-                # Reported by the watch: it runs, and over TLS.
+                # The event comes from the watch, which runs over TLS.
                 assert isinstance(await anext(events), Added)
 
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         anyio.run(watch_and_leave)
         gc.collect()
 
-    assert [str(each.message) for each in told] == []
+    assert [str(each.message) for each in warned] == []
 
 
 async def test_a_wrong_token_is_unauthorized(own_cluster: RealCluster, namespace: str) -> None:
-    kubeconfig = own_cluster.kubeconfig(token="nobody-has-this-one")
+    kubeconfig = own_cluster.kubeconfig(token="unknown-token")
 
     async with DPFClient(kubeconfig=kubeconfig, namespace=namespace) as dpf:
         with pytest.raises(Unauthorized):
@@ -112,7 +112,7 @@ async def test_a_wrong_token_is_unauthorized(own_cluster: RealCluster, namespace
 
 
 @pytest.mark.parametrize("proof", ["token", "certificate", "service account"])
-async def test_a_user_may_do_what_was_granted_and_nothing_else(
+async def test_a_user_has_exactly_the_granted_permissions(
     proof: str, own_cluster: RealCluster, namespace: str
 ) -> None:
     match proof:
@@ -158,20 +158,20 @@ async def test_a_host_is_provisioned(cluster: Admin, namespace: str) -> None:
     assert reboots == [host.name]
 
 
-async def test_a_server_that_does_not_come_up_shows_its_log() -> None:
+async def test_the_error_of_a_server_that_does_not_start_has_its_log() -> None:
     with pytest.raises(
-        NotReady, match=r"kube-apiserver ended with 1; its log:\n(.*\n)*.*unknown flag: --no-such"
+        NotReady, match=r"kube-apiserver exited with 1; its log:\n(.*\n)*.*unknown flag: --no-such"
     ):
         async with RealCluster(find(), flags=["--no-such-flag"]):
-            raise AssertionError("it came up")
+            raise AssertionError("the server started")
 
 
-async def test_a_server_that_takes_too_long_shows_its_log_and_is_stopped() -> None:
+async def test_a_server_that_is_not_ready_in_time_is_stopped_and_the_error_has_its_log() -> None:
     cluster = RealCluster(find(), start_timeout=0.5)
 
     with pytest.raises(NotReady, match=r"not ready after 0.5 s; (.*\n)*its log:\n.*"):
         async with cluster:
-            raise AssertionError("it came up")
+            raise AssertionError("the server started")
 
     assert not _processes_naming(cluster.log.parent)
 
@@ -184,7 +184,7 @@ def test_binaries_that_are_missing_are_named(tmp_path: Path, monkeypatch: pytest
         find()
 
 
-async def test_nothing_is_left_of_a_server(tmp_path: Path) -> None:
+async def test_leaving_the_block_ends_all_processes_and_removes_the_files(tmp_path: Path) -> None:
     async with RealCluster(find()) as cluster:
         folder = cluster.log.parent
         assert set(_processes_naming(folder).values()) == {"etcd", "kube-apiserver"}
@@ -193,7 +193,7 @@ async def test_nothing_is_left_of_a_server(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it is Linux that does this")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's PR_SET_PDEATHSIG")
 async def test_a_server_does_not_survive_a_test_run_that_is_killed() -> None:
     async with await anyio.open_process([sys.executable, "-c", RUN], stderr=None) as run:
         assert run.stdout is not None
@@ -230,7 +230,7 @@ def _processes_naming(folder: Path) -> dict[int, str]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             program, *arguments = (process / "cmdline").read_bytes().split(b"\0")
-        except OSError:  # it ended meanwhile
+        except OSError:  # the process has ended
             continue
         if any(str(folder).encode() in argument for argument in arguments):
             found[int(process.name)] = Path(program.decode()).name

@@ -1,4 +1,4 @@
-"""Credentials as users have them, on a real API server: what happens when they expire, and whom the client trusts."""
+"""Credentials on a real API server: their expiry and renewal, and the servers that the client trusts."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from tests.support.scripted import Scripted, answering
 
 JSON = dict[str, Any]  # Any: it is JSON
 
-FAST_RETRIES: Final = WatchPolicy(silence=5.0, backoff_base=0.02, backoff_cap=0.2)
+SHORT_TIMEOUTS: Final = WatchPolicy(silence=5.0, backoff_base=0.02, backoff_cap=0.2)
 
 LIFETIME: Final = timedelta(seconds=12)
-"""Of a client certificate that shall expire: what a client needs to begin, many times over, and a while to wait for."""
+"""Of a client certificate that expires in a test: several times what a client needs to start; chosen."""
 
 LONG: Final = 120.0
-"""Seconds after which a test has waited in vain. A server takes a token for ten seconds after it was revoked."""
+"""Timeout of a test, in seconds. A server accepts a token for up to 10 s after it was revoked."""
 
 PLUGIN: Final = "client.authentication.k8s.io/v1"
 
@@ -56,7 +56,7 @@ def reviews(clusters: Clusters) -> Iterator[TokenReviews]:
 def server(
     clusters: Clusters, reviews: TokenReviews, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RealCluster]:
-    """A server whose tokens expire when a test says so."""
+    """A server whose tokens a test can revoke."""
     flags = reviews.flags(tmp_path_factory.mktemp("reviews"))
     with clusters.portal.wrap_async_context_manager(RealCluster(find(), flags=flags)) as server:
         clusters.portal.call(server.install_crds, json.loads(json.dumps(crds.manifests())))
@@ -71,12 +71,12 @@ def namespace(server: RealCluster, clusters: Clusters) -> str:
 
 
 @dataclass
-class World:
-    """A user whose credentials a test issues and has expire, and the connection over which it shows them.
+class UserAccess:
+    """A user whose credentials a test issues and revokes, and the relay through which its client connects.
 
     Attributes:
-        relay: to be entered.
-        secrets: what nobody may read anywhere.
+        relay: must be entered by the test.
+        secrets: the issued credentials, which must not be in any output.
     """
 
     server: RealCluster
@@ -106,7 +106,7 @@ class World:
         return token
 
     async def service_account_token(self) -> str:
-        """One that is good for as long as a Secret exists, by the name of its number."""
+        """Create a token that is bound to a new Secret, and valid until that is deleted."""
         name = f"lease-{len(self.secrets)}"
         path = f"/api/v1/namespaces/{self.namespace}/secrets"
         secret = await self.server.ask("POST", path, {"metadata": {"name": name}})
@@ -117,14 +117,14 @@ class World:
         return token
 
     def certificate(self) -> tuple[Path, Path]:
-        """The first one lives for LIFETIME."""
+        """Create a client certificate; the first one expires after LIFETIME."""
         until = datetime.now(UTC) + LIFETIME if not self.secrets else None
         certificate = self.server.certificate_of(self.user, until=until)
         self.secrets.append(certificate.key.read_text().splitlines()[1])
         return certificate.file, certificate.key
 
     async def expire(self) -> None:
-        """What was issued so far stops being accepted, once the server notices."""
+        """Revoke all issued credentials; the server applies that after at most 10 s."""
         self.reviews.revoke(*self.secrets)
         for secret in range(len(self.secrets)):
             path = f"/api/v1/namespaces/{self.namespace}/secrets/lease-{secret}"
@@ -134,10 +134,10 @@ class World:
         return DPFClient(kubeconfig=self.server.kubeconfig(), namespace=self.namespace)
 
     def client(self, kubeconfig: str | JSON | None) -> DPFClient:
-        return DPFClient(kubeconfig=kubeconfig, namespace=self.namespace, policy=FAST_RETRIES)
+        return DPFClient(kubeconfig=kubeconfig, namespace=self.namespace, policy=SHORT_TIMEOUTS)
 
     async def permit(self) -> None:
-        """Let the user look on, and the service account."""
+        """Allow the user and the service account to list and watch."""
         await self.server.ask("POST", self.account.removesuffix("/worker"), {"metadata": {"name": "worker"}})
         plurals = [kind.PLURAL for kind in (DPU, DPUDevice, DPUNode, DPUNodeMaintenance)]
         rule = {"apiGroups": [DPU.GROUP], "resources": plurals, "verbs": ["list", "watch"]}
@@ -146,91 +146,91 @@ class World:
 
 
 @pytest.fixture
-def world(
+def access(
     server: RealCluster,
     reviews: TokenReviews,
     namespace: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> World:
-    return World(server, reviews, namespace, tmp_path, monkeypatch, Relay(server.url))
+) -> UserAccess:
+    return UserAccess(server, reviews, namespace, tmp_path, monkeypatch, Relay(server.url))
 
 
 Issue = Callable[[], Awaitable[None]]
 Given = tuple[str | JSON | None, Issue]
-"""What a client is given as its kubeconfig, and what puts new credentials where it will look for them."""
+"""The kubeconfig of a client, and a function that writes new credentials to where the kubeconfig reads them."""
 
 
-def token_in_a_kubeconfig(world: World) -> Given:
-    path = world.folder / "kubeconfig"
+def token_in_a_kubeconfig(access: UserAccess) -> Given:
+    path = access.folder / "kubeconfig"
 
     async def issue() -> None:
-        path.write_text(yaml.safe_dump(world.kubeconfig({"token": world.token()})))
+        path.write_text(yaml.safe_dump(access.kubeconfig({"token": access.token()})))
 
     return os.fspath(path), issue
 
 
-def token_file(world: World) -> Given:
-    path = world.folder / "token"
+def token_file(access: UserAccess) -> Given:
+    path = access.folder / "token"
 
     async def issue() -> None:
-        path.write_text(f"{world.token()}\n")
+        path.write_text(f"{access.token()}\n")
 
-    return world.kubeconfig({"tokenFile": os.fspath(path)}), issue
+    return access.kubeconfig({"tokenFile": os.fspath(path)}), issue
 
 
-def client_certificate(world: World) -> Given:
-    paths = world.folder / "client.pem", world.folder / "client.key"
+def client_certificate(access: UserAccess) -> Given:
+    paths = access.folder / "client.pem", access.folder / "client.key"
 
     async def issue() -> None:
-        for path, new in zip(paths, world.certificate(), strict=True):
+        for path, new in zip(paths, access.certificate(), strict=True):
             path.write_bytes(new.read_bytes())
 
     certificate, key = map(os.fspath, paths)
-    return world.kubeconfig({"client-certificate": certificate, "client-key": key}), issue
+    return access.kubeconfig({"client-certificate": certificate, "client-key": key}), issue
 
 
-def _exec_plugin(world: World, status: Callable[[], JSON]) -> Given:
-    answer = world.folder / "answer.json"
+def _exec_plugin(access: UserAccess, status: Callable[[], JSON]) -> Given:
+    answer = access.folder / "answer.json"
 
     async def issue() -> None:
         answer.write_text(json.dumps({"apiVersion": PLUGIN, "kind": "ExecCredential", "status": status()}))
 
     plugin = {"apiVersion": PLUGIN, "command": "cat", "args": [os.fspath(answer)]}
-    path = world.folder / "kubeconfig"
-    path.write_text(yaml.safe_dump(world.kubeconfig({"exec": plugin})))
+    path = access.folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(access.kubeconfig({"exec": plugin})))
     return os.fspath(path), issue
 
 
-def exec_plugin_with_a_token(world: World) -> Given:
-    return _exec_plugin(world, lambda: {"token": world.token()})
+def exec_plugin_with_a_token(access: UserAccess) -> Given:
+    return _exec_plugin(access, lambda: {"token": access.token()})
 
 
-def exec_plugin_with_a_certificate(world: World) -> Given:
+def exec_plugin_with_a_certificate(access: UserAccess) -> Given:
     def status() -> JSON:
-        certificate, key = (path.read_text() for path in world.certificate())
+        certificate, key = (path.read_text() for path in access.certificate())
         return {"clientCertificateData": certificate, "clientKeyData": key}
 
-    return _exec_plugin(world, status)
+    return _exec_plugin(access, status)
 
 
-def files_of_a_pod(world: World) -> Given:
-    token, authority = world.folder / "token", world.folder / "ca.crt"
-    authority.write_bytes(world.server.ca.read_bytes())
-    world.monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", os.fspath(token))
-    world.monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", os.fspath(authority))
-    world.monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
-    world.monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(world.relay.port))
-    world.monkeypatch.setenv("HOME", os.fspath(world.folder))
-    world.monkeypatch.delenv("KUBECONFIG", raising=False)
+def files_of_a_pod(access: UserAccess) -> Given:
+    token, authority = access.folder / "token", access.folder / "ca.crt"
+    authority.write_bytes(access.server.ca.read_bytes())
+    access.monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", os.fspath(token))
+    access.monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", os.fspath(authority))
+    access.monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    access.monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(access.relay.port))
+    access.monkeypatch.setenv("HOME", os.fspath(access.folder))
+    access.monkeypatch.delenv("KUBECONFIG", raising=False)
 
     async def issue() -> None:
-        token.write_text(await world.service_account_token())
+        token.write_text(await access.service_account_token())
 
     return None, issue
 
 
-WAYS: Final = (
+SOURCES: Final = (
     token_in_a_kubeconfig,
     token_file,
     client_certificate,
@@ -240,24 +240,24 @@ WAYS: Final = (
 )
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-async def test_credentials_expire_in_the_middle_of_an_await_and_neither_it_nor_a_stream_notices(
-    way: Callable[[World], Given],
-    world: World,
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.__name__)
+async def test_a_wait_and_a_stream_continue_after_credentials_expired_and_were_renewed(
+    source: Callable[[UserAccess], Given],
+    access: UserAccess,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("DEBUG")
     found: list[NodeView] = []
-    async with world.relay as relay, world.admin() as admin:
-        await world.permit()
+    async with access.relay as relay, access.admin() as admin:
+        await access.permit()
         await create_dpu(admin, "dpu-1", node="node-1")
         await create_dpu(admin, "dpu-2", node="node-2")
-        kubeconfig, issue = way(world)
+        kubeconfig, issue = source(access)
         await issue()
         with anyio.fail_after(LONG):
             async with (
-                world.client(kubeconfig) as dpf,
+                access.client(kubeconfig) as dpf,
                 dpf.transitions() as stream,
                 anyio.create_task_group() as tasks,
             ):
@@ -266,40 +266,40 @@ async def test_credentials_expire_in_the_middle_of_an_await_and_neither_it_nor_a
                     found.append(await dpf.node("node-1").until(has_a_ready_dpu))
 
                 tasks.start_soon(wait)
-                standing = [words(await anext(stream)) for _ in range(2)]
-                await world.expire()
-                await locked_out(dpf, relay)
+                initial = [described(await anext(stream)) for _ in range(2)]
+                await access.expire()
+                await disconnect_until_rejected(dpf, relay)
 
                 await admin.resource(DPU).patch_status("dpu-1", {"status": {"phase": "Ready"}})
                 await admin.resource(DPU).delete("dpu-2")
                 await create_dpu(admin, "dpu-3", node="node-3")
                 await issue()
-                heard = [words(await anext(stream)) for _ in range(3)]
+                received = [described(await anext(stream)) for _ in range(3)]
 
-    assert sorted(standing) == ["dpu-1 appeared in Initializing", "dpu-2 appeared in Initializing"]
-    assert sorted(heard) == [
+    assert sorted(initial) == ["dpu-1 appeared in Initializing", "dpu-2 appeared in Initializing"]
+    assert sorted(received) == [
         "dpu-1 from Initializing to Ready",
         "dpu-2 is gone",
         "dpu-3 appeared in Initializing",
     ]
     assert [view.name for view in found] == ["node-1"]
     written = [caplog.text, *capfd.readouterr()]
-    assert not [secret for secret in world.secrets for text in written if secret in text]
+    assert not [secret for secret in access.secrets for text in written if secret in text]
 
 
-async def test_a_token_that_nobody_can_renew_is_named_and_the_await_goes_on_once_it_is_accepted_again(
-    world: World,
+async def test_errors_name_the_source_of_an_expired_token_and_a_wait_continues_once_it_is_accepted(
+    access: UserAccess,
 ) -> None:
-    """An API server refuses good tokens too, while it cannot ask whose they are: a wait must not die of that."""
+    """An API server also rejects valid tokens while its webhook is unavailable, so a wait must survive that."""
     found: list[NodeView] = []
-    async with world.relay as relay, world.admin() as admin:
-        await world.permit()
+    async with access.relay as relay, access.admin() as admin:
+        await access.permit()
         await create_dpu(admin, "dpu-1", node="node-1")
-        token = world.token()
-        kubeconfig = world.kubeconfig({"token": token})
+        token = access.token()
+        kubeconfig = access.kubeconfig({"token": token})
         with anyio.fail_after(LONG):
             async with (
-                world.client(kubeconfig) as dpf,
+                access.client(kubeconfig) as dpf,
                 anyio.create_task_group() as tasks,
             ):
                 await dpf.node("node-1").view()
@@ -308,16 +308,16 @@ async def test_a_token_that_nobody_can_renew_is_named_and_the_await_goes_on_once
                     found.append(await dpf.node("node-1").until(has_a_ready_dpu))
 
                 tasks.start_soon(wait)
-                await world.expire()
-                await locked_out(dpf, relay)
-                with pytest.raises(Unauthorized) as asked:
+                await access.expire()
+                await disconnect_until_rejected(dpf, relay)
+                with pytest.raises(Unauthorized) as unauthorized:
                     await dpf.resource(DPU).list()
                 with pytest.raises(WaitTimeout) as waited:
                     await dpf.node("node-1").until(has_a_ready_dpu, timeout=0.5)
                 await admin.resource(DPU).patch_status("dpu-1", {"status": {"phase": "Ready"}})
-                world.reviews.restore(token, world.user)
+                access.reviews.restore(token, access.user)
 
-    for error in (asked, waited):
+    for error in (unauthorized, waited):
         assert (
             "the credentials are missing, wrong or expired: renew the token or the client certificate;"
             " they came from the kubeconfig given"
@@ -326,24 +326,24 @@ async def test_a_token_that_nobody_can_renew_is_named_and_the_await_goes_on_once
     assert [view.name for view in found] == ["node-1"]
 
 
-async def test_what_an_exec_plugin_gave_is_renewed_before_the_server_has_to_refuse_it(
-    world: World,
+async def test_credentials_of_an_exec_plugin_are_renewed_before_they_expire(
+    access: UserAccess,
 ) -> None:
-    async with world.relay:
-        await world.permit()
+    async with access.relay:
+        await access.permit()
         times = iter([datetime.now(UTC) + timedelta(seconds=2), datetime.now(UTC) + timedelta(hours=1)])
         kubeconfig, issue = _exec_plugin(
-            world, lambda: {"token": world.token(), "expirationTimestamp": next(times).isoformat()}
+            access, lambda: {"token": access.token(), "expirationTimestamp": next(times).isoformat()}
         )
         await issue()
-        async with world.client(kubeconfig) as dpf:
+        async with access.client(kubeconfig) as dpf:
             await dpf.resource(DPU).list()
             await issue()
 
             with anyio.fail_after(LONG):
-                await used(world.secrets[1], dpf, world.reviews)
+                await used(access.secrets[1], dpf, access.reviews)
 
-    assert [token for token in world.reviews.asked if token in world.secrets] == world.secrets
+    assert [token for token in access.reviews.reviewed if token in access.secrets] == access.secrets
 
 
 UNTRUSTED: Final = {
@@ -355,7 +355,7 @@ UNTRUSTED: Final = {
 
 
 @pytest.mark.parametrize("wrong", UNTRUSTED)
-async def test_a_server_that_is_not_trusted_is_told_nothing(
+async def test_an_untrusted_server_receives_no_credentials(
     wrong: str, server: RealCluster, reviews: TokenReviews, namespace: str, tmp_path: Path
 ) -> None:
     token = reviews.issue("alice")
@@ -378,12 +378,10 @@ async def test_a_server_that_is_not_trusted_is_told_nothing(
     assert message.startswith(f"the API server {server.url} is not trusted, and no request was sent to it: ")
     assert message.endswith(" comes from the kubeconfig given")
     assert "\n" not in message
-    assert token not in reviews.asked
+    assert token not in reviews.reviewed
 
 
-async def test_a_name_that_the_server_does_prove_may_be_another_than_its_address(
-    server: RealCluster, namespace: str
-) -> None:
+async def test_tls_server_name_can_differ_from_the_address(server: RealCluster, namespace: str) -> None:
     kubeconfig = server.kubeconfig()
     cluster = kubeconfig["clusters"][0]["cluster"]
     cluster |= {"server": server.url.replace("127.0.0.1", "localhost"), "tls-server-name": "127.0.0.1"}
@@ -392,7 +390,7 @@ async def test_a_name_that_the_server_does_prove_may_be_another_than_its_address
         assert not (await dpf.resource(DPU).list()).items
 
 
-async def test_whoever_redirects_to_the_server_is_not_followed(server: RealCluster, namespace: str) -> None:
+async def test_a_redirect_to_the_server_is_not_followed(server: RealCluster, namespace: str) -> None:
     async with Relay(server.url) as relay, Scripted() as front:
         front.on_list = answering(
             302, b"over there", {"Location": f"{relay.url}/apis/x", "Content-Type": "text/plain"}
@@ -423,8 +421,8 @@ async def create_dpu(admin: DPFClient, name: str, *, node: str) -> None:
     await admin.resource(DPU).create(DPU.model_validate({"metadata": {"name": name}, "spec": spec}))
 
 
-async def locked_out(dpf: DPFClient, relay: Relay) -> None:
-    """Cut the connections of a client until the server refuses it: what was open would outlive its credentials."""
+async def disconnect_until_rejected(dpf: DPFClient, relay: Relay) -> None:
+    """Close the connections of a client until the server rejects it; open connections outlive their credentials."""
     while not all("credentials are missing, wrong" in health.reason for health in dpf.health.values()):
         if any(health.state == "live" for health in dpf.health.values()):
             relay.close_connections()
@@ -432,13 +430,13 @@ async def locked_out(dpf: DPFClient, relay: Relay) -> None:
 
 
 async def used(token: str, dpf: DPFClient, reviews: TokenReviews) -> None:
-    """Ask the server until it has been shown this token."""
-    while token not in reviews.asked:
+    """Send requests until the server has received this token."""
+    while token not in reviews.reviewed:
         await dpf.resource(DPU).list()
         await anyio.sleep(0.1)
 
 
-def words(transition: Transition) -> str:
+def described(transition: Transition) -> str:
     match transition:
         case DPUAppeared(dpu=dpu, phase=phase, contiguous=True):
             return f"{dpu} appeared in {phase}"

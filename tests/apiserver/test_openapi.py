@@ -1,4 +1,4 @@
-"""What the embedded server publishes in OpenAPI is what a real one publishes of the same definitions."""
+"""The embedded server publishes the same OpenAPI documents as a real one with the same CRDs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def documents_of(server: EmbeddedServer) -> dict[str, Any]:
 
 
 @both_crd_sets
-async def test_the_documents_of_the_dpf_kinds_are_those_of_a_real_server(cluster: Admin) -> None:
+async def test_the_documents_of_the_dpf_kinds_equal_those_of_a_real_server(cluster: Admin) -> None:
     manifests = [
         {"metadata": {"name": crd["metadata"]["name"]}, "spec": crd["spec"]}
         for crd in await cluster.crds()
@@ -49,7 +49,7 @@ async def test_the_documents_of_the_dpf_kinds_are_those_of_a_real_server(cluster
     assert {name: ours[name] for name in names} == theirs
 
 
-async def test_whatever_a_definition_says_is_published_as_a_real_server_does(cluster: Admin) -> None:
+async def test_the_documents_of_the_conformance_kinds_equal_those_of_a_real_server(cluster: Admin) -> None:
     await cluster.install_crds(definitions())
     async with EmbeddedServer(crds=definitions()) as server:
         ours = await documents_of(server)
@@ -59,7 +59,7 @@ async def test_whatever_a_definition_says_is_published_as_a_real_server_does(clu
         assert ours[name] == await document(cluster, name)
 
 
-async def test_the_schemas_of_core_kinds_are_those_of_a_real_server(cluster: Admin) -> None:
+async def test_the_schemas_of_core_kinds_equal_those_of_a_real_server(cluster: Admin) -> None:
     async with EmbeddedServer(crds=()) as server:
         ours = await documents_of(server)
 
@@ -74,7 +74,7 @@ async def test_the_schemas_of_core_kinds_are_those_of_a_real_server(cluster: Adm
 
 
 @pytest.mark.parametrize("cluster", ["generated"], indirect=True)
-async def test_the_definitions_of_v2_are_those_of_a_real_server(cluster: Admin) -> None:
+async def test_the_definitions_of_v2_equal_those_of_a_real_server(cluster: Admin) -> None:
     manifests = [*definitions(), *json.loads(json.dumps(crds.manifests()))]
     await cluster.install_crds(manifests)
     async with (
@@ -87,7 +87,7 @@ async def test_the_definitions_of_v2_are_those_of_a_real_server(cluster: Admin) 
     theirs: dict[str, Any] = {}
 
     with anyio.fail_after(120):
-        # Made from time to time, and nothing tells when.
+        # The server builds the document at intervals, without an event.
         while not custom <= theirs.keys():
             theirs = (await cluster.ask("GET", "/openapi/v2"))["definitions"]
 
@@ -96,10 +96,10 @@ async def test_the_definitions_of_v2_are_those_of_a_real_server(cluster: Admin) 
         assert ours[name] == theirs[name]
 
 
-async def test_the_file_of_shared_schemas_is_that_of_the_release_in_use(own_cluster: RealCluster) -> None:
+async def test_the_file_of_shared_schemas_is_up_to_date(own_cluster: RealCluster) -> None:
     await own_cluster.install_crds(definitions())
-    text = files("dpf_async.sim.apiserver").joinpath("openapi_kubernetes.json").read_bytes()
+    text = files("dpf_async.sim.apiserver.openapi").joinpath("openapi_kubernetes.json").read_bytes()
 
     found = await collected(own_cluster)
 
-    assert msgspec.json.decode(text) == found, "python -m tests.apiserver.published writes it anew"
+    assert msgspec.json.decode(text) == found, "run python -m tests.apiserver.published"

@@ -1,4 +1,4 @@
-"""The Roles of deploy/rbac.yaml on a real API server: enough for every operation, and no permission too many."""
+"""The Roles of deploy/rbac.yaml on a real API server: sufficient for every operation, without unneeded permissions."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tests.apiserver.cluster import RealCluster
 from tests.apiserver.operations import (
     CALLS,
     CLAIMS,
+    EXISTS,
     GROUP,
     GUARD,
     HOSTS,
@@ -28,17 +29,16 @@ from tests.apiserver.operations import (
     OTHER_FLAVOR,
     SCENARIOS,
     SITE,
-    THERE,
     Hosts,
     Scenario,
     answer_reboot,
     approve,
-    first_act,
+    first_action,
     first_health,
     first_transition,
-    keep_password,
     reboot,
     release_hold,
+    renew_password,
 )
 from tests.support.cluster import FAST_RETRIES
 
@@ -51,7 +51,7 @@ MANIFESTS = {
 
 
 def permissions_of(role: Role) -> list[Permission]:
-    """Each permission of the manifest by itself."""
+    """Each single permission of the manifest."""
     return [
         Permission(group, resource, verb, name)
         for rule in MANIFESTS[f"dpf-async-{role}"]
@@ -63,7 +63,7 @@ def permissions_of(role: Role) -> list[Permission]:
 
 
 def rules_of(permissions: set[Permission] | frozenset[Permission]) -> Rules:
-    """A Role that has these and no others."""
+    """The rules of a Role with exactly these permissions."""
     verbs: dict[tuple[str, str, str], list[str]] = {}
     for each in sorted(permissions):
         verbs.setdefault((each.group, each.resource, each.name), []).append(each.verb)
@@ -71,20 +71,20 @@ def rules_of(permissions: set[Permission] | frozenset[Permission]) -> Rules:
         {
             "apiGroups": [group],
             "resources": [resource],
-            "verbs": of_them,
+            "verbs": allowed,
             **({"resourceNames": [name]} if name else {}),
         }
-        for (group, resource, name), of_them in verbs.items()
+        for (group, resource, name), allowed in verbs.items()
     ]
 
 
 def scenario_of(permission: Permission) -> Scenario:
-    """An operation that fails without it."""
+    """A scenario that fails without the permission."""
     for scenario in SCENARIOS:
         if permission.verb in scenario.shows.get(permission.resource, "").split():
             return scenario
     raise AssertionError(
-        f"no Scenario in operations.py shows what needs {permission}: add one, or do without it"
+        f"no Scenario in operations.py needs {permission}: add one, or remove the permission"
     )
 
 
@@ -95,15 +95,15 @@ EACH = [
 ]
 
 
-# Enough.
+# Sufficient permissions.
 
 
-async def journey(sim: Simulator, as_: Callable[[str], DPFClient]) -> None:
-    """Every operation there is, each done by whoever `as_` says, for hosts from unknown to gone."""
+async def run_every_operation(sim: Simulator, as_: Callable[[str], DPFClient]) -> None:
+    """Every operation, each with the client that `as_` returns, for hosts from registration to deletion."""
     host, pair = sim.host(), sim.host(devices=2)
     assert (await as_("plan_site").plan_site(SITE)).of("create")
     await as_("create_initialization_objects").create_initialization_objects(SITE, bmc_password="hunter2")
-    await keep_password(as_("bmc_password"))
+    await renew_password(as_("bmc_password"))
     await as_("site_accepted").site_accepted(SITE, timeout=GUARD)
 
     await as_("create_dpu_node").create_dpu_node(host.name, host.devices, labels=host.labels)
@@ -116,10 +116,10 @@ async def journey(sim: Simulator, as_: Callable[[str], DPFClient]) -> None:
     (dpu,) = (await node.until(ready, timeout=GUARD)).dpus
     assert await as_("is_dpu_ready").is_dpu_ready(dpu.name)
     assert not await as_("is_dpu_node_waiting_for_reboot").is_dpu_node_waiting_for_reboot(host.name)
-    assert (await as_("dpu").dpu(dpu.name).until(THERE)).uid == dpu.uid
+    assert (await as_("dpu").dpu(dpu.name).until(EXISTS)).uid == dpu.uid
     assert (await first_transition(as_("transitions"))).node == host.name
     assert (await first_health(as_("health_transitions"))).node == host.name
-    assert host.name in await first_act(as_("monitor"))
+    assert host.name in await first_action(as_("monitor"))
     assert (await as_("snapshot").snapshot(host.name)).node == host.name
     assert (await as_("deployment").deployment(GROUP).view()).accepted
 
@@ -156,10 +156,10 @@ async def journey(sim: Simulator, as_: Callable[[str], DPFClient]) -> None:
     assert any(known.DPU_FINALIZER in removed for removed in forced.removed)
 
 
-async def test_the_operator_role_is_enough_for_every_operation(
+async def test_the_operator_role_is_sufficient_for_every_operation(
     own_cluster: RealCluster, namespace: str
 ) -> None:
-    done: set[str] = set()
+    called: set[str] = set()
     admin = own_cluster.kubeconfig()
     await own_cluster.grant("alice", MANIFESTS["dpf-async-operator"], namespace=namespace)
     alice = own_cluster.kubeconfig(token=own_cluster.token_of("alice"))
@@ -170,16 +170,18 @@ async def test_the_operator_role_is_enough_for_every_operation(
     ):
 
         def as_alice(operation: str) -> DPFClient:
-            done.add(operation)
+            called.add(operation)
             return dpf
 
         assert (await dpf.check_access()).missing == ()
-        await journey(sim, as_alice)
+        await run_every_operation(sim, as_alice)
 
-    assert done == set(NEEDS)
+    assert called == set(NEEDS)
 
 
-async def test_what_an_operation_needs_is_enough_for_it(own_cluster: RealCluster, namespace: str) -> None:
+async def test_the_needs_of_an_operation_are_sufficient_for_it(
+    own_cluster: RealCluster, namespace: str
+) -> None:
     async with AsyncExitStack() as stack:
         sim = await stack.enter_async_context(
             Simulator(kubeconfig=own_cluster.kubeconfig(), namespace=namespace)
@@ -199,10 +201,12 @@ async def test_what_an_operation_needs_is_enough_for_it(own_cluster: RealCluster
                 )
             )
 
-        await journey(sim, clients.__getitem__)
+        await run_every_operation(sim, clients.__getitem__)
 
 
-async def test_an_observer_may_look_on_and_nothing_else(own_cluster: RealCluster, namespace: str) -> None:
+async def test_the_observer_role_allows_only_the_operations_of_an_observer(
+    own_cluster: RealCluster, namespace: str
+) -> None:
     admin = own_cluster.kubeconfig()
     await own_cluster.grant("alice", MANIFESTS["dpf-async-observer"], namespace=namespace)
     alice = own_cluster.kubeconfig(token=own_cluster.token_of("alice"))
@@ -212,10 +216,10 @@ async def test_an_observer_may_look_on_and_nothing_else(own_cluster: RealCluster
     ):
         await sim.define_site()
         host = await sim.register_host()
-        asking = await sim.node_waiting_for_external_reboot()
+        rebooting = await sim.node_waiting_for_external_reboot()
         async with sim.client() as them:
             view = await them.node(host.name).until(node_effect_held, timeout=GUARD)
-        hosts = Hosts(held=host, asking=asking.name, dpu=view.dpus[0].name)
+        hosts = Hosts(held=host, rebooting=rebooting.name, dpu=view.dpus[0].name)
 
         assert (await dpf.check_access("observer")).missing == ()
         assert set((await dpf.check_access()).missing) == permissions_of_role(
@@ -229,7 +233,7 @@ async def test_an_observer_may_look_on_and_nothing_else(own_cluster: RealCluster
                     await CALLS[operation](dpf, hosts)
 
 
-# Not too much.
+# No unneeded permissions.
 
 
 def test_every_operation_has_a_call() -> None:
@@ -237,7 +241,7 @@ def test_every_operation_has_a_call() -> None:
 
 
 @pytest.mark.parametrize(("role", "permission"), EACH)
-async def test_an_operation_breaks_without_a_permission_and_that_is_known_beforehand(
+async def test_an_operation_without_a_permission_fails_as_check_access_reports(
     own_cluster: RealCluster, namespace: str, role: Role, permission: Permission
 ) -> None:
     scenario = scenario_of(permission)
@@ -262,15 +266,15 @@ async def test_an_operation_breaks_without_a_permission_and_that_is_known_before
         permission.resource,
         namespace,
     )
-    for named in (
+    for part in (
         f'cannot {permission.verb} resource "{permission.resource}"',
         namespace,
         "deploy/rbac.yaml",
     ):
-        assert named in str(error)
+        assert part in str(error)
 
 
-async def test_the_operator_role_reads_no_secret_and_writes_that_one_alone(
+async def test_the_operator_role_reads_no_secret_and_writes_only_the_bmc_password(
     own_cluster: RealCluster, namespace: str
 ) -> None:
     def secret(name: str) -> Secret:
@@ -280,7 +284,7 @@ async def test_the_operator_role_reads_no_secret_and_writes_that_one_alone(
     alice = own_cluster.kubeconfig(token=own_cluster.token_of("alice"))
     async with DPFClient(kubeconfig=alice, namespace=namespace) as dpf:
         secrets = dpf.resource(Secret)
-        ours, other = secret(known.BMC_PASSWORD_SECRET), secret("of-somebody-else")
+        ours, other = secret(known.BMC_PASSWORD_SECRET), secret("other-secret")
 
         await secrets.apply(ours)
 
@@ -293,6 +297,6 @@ async def test_the_operator_role_reads_no_secret_and_writes_that_one_alone(
             (secrets.create(other), "create"),
             (secrets.apply(other), "patch"),
         ):
-            with pytest.raises(Forbidden) as told:
+            with pytest.raises(Forbidden) as forbidden:
                 await refused
-            assert (told.value.verb, told.value.resource) == (verb, "secrets")
+            assert (forbidden.value.verb, forbidden.value.resource) == (verb, "secrets")

@@ -1,4 +1,4 @@
-"""Raw HTTP to a real API server, for what a client hides: heads, encodings, chunks, and how an answer ends."""
+"""Raw HTTP requests to a real API server, with headers, content encodings, chunks and the end of responses."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ JSON = dict[str, Any]  # Any: it is JSON
 _NOTHING: Final[Mapping[str, str]] = {}
 _CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _POLL_SECONDS: Final = 0.01
-"""Short: what a server says in its first tenth of a second is of interest."""
-_PATIENCE: Final = 45.0
-"""Seconds; a guard."""
+"""Short, because the answers in the first 0.1 s after a start are tested."""
+_TIMEOUT: Final = 45.0
+"""Seconds; a safeguard."""
 MERGE_PATCH: Final = "application/merge-patch+json"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer, as it came: nothing is decompressed."""
+    """A complete answer, not decompressed."""
 
     status: int
     headers: Mapping[str, str]
@@ -38,34 +38,34 @@ class Answer:
 
     @property
     def json(self) -> JSON:
-        """The body."""
-        told: JSON = json.loads(self.body)
-        return told
+        """The decoded body."""
+        decoded: JSON = json.loads(self.body)
+        return decoded
 
     @property
     def resource_version(self) -> str:
-        """Of the list, or of the object."""
+        """The resourceVersion of the list or object."""
         return str(self.json["metadata"]["resourceVersion"])
 
 
 class Watch:
-    """The answer to a watch while it is read.
+    """The response of a watch while it is read.
 
     Attributes:
-        chunks: what has come, as the server framed it.
-        ended_in_good_order: the server said that this is all; None while it has said nothing about it.
+        chunks: the received chunks.
+        ended_cleanly: whether the response ended with a terminating chunk; None while it has not ended.
     """
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         self.chunks: list[bytes] = []
-        self.ended_in_good_order: bool | None = None
+        self.ended_cleanly: bool | None = None
         self._content = response.content
         self._rest = b""
 
     async def next(self) -> JSON | None:
-        """The next event; None once the answer has ended."""
+        """The next event; None after the end of the response."""
         while b"\n" not in self._rest:
             chunk = await self._chunk()
             if not chunk:
@@ -76,18 +76,18 @@ class Watch:
         return event
 
     async def to_end(self) -> list[JSON]:
-        """Everything up to the end, whatever kind of end it is."""
+        """All events up to the end of the response, clean or not."""
         events = []
         while (event := await self.next()) is not None:
             events.append(event)
         return events
 
     async def first_chunk(self) -> None:
-        """Wait until something has come."""
+        """Wait for the first chunk."""
         await self._chunk()
 
     async def raw_to_end(self) -> bytes:
-        """All bytes of the answer, up to its end."""
+        """All bytes up to the end of the response."""
         while await self._chunk():
             pass
         return b"".join(self.chunks)
@@ -98,23 +98,23 @@ class Watch:
             while not chunk and ended:
                 chunk, ended = await self._content.readchunk()
         except aiohttp.ClientError:
-            self.ended_in_good_order = False
+            self.ended_cleanly = False
             return b""
         if chunk:
             self.chunks.append(chunk)
         else:
-            self.ended_in_good_order = True
+            self.ended_cleanly = True
         return chunk
 
 
 class Wire(anyio.AsyncContextManagerMixin):
-    """async with Wire(cluster, namespace) as wire: somebody who asks for the DPUs of a namespace, byte by byte.
+    """async with Wire(cluster, namespace) as wire: raw requests for the DPUs of a namespace.
 
     Args:
         cluster: the server.
-        namespace: whose objects.
+        namespace: of the objects.
         kind: of the objects.
-        token: who asks; the admin by default.
+        token: of the user; the administrator's by default.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Wire(anyio.AsyncContextManagerMixin):
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] = _NOTHING,
     ) -> Answer:
-        """One request about the kind, or about a path below it, or about an absolute one."""
+        """Send one request for the kind, a path below it, or an absolute path."""
         content = None if body is None else json.dumps(body)
         async with self._session.request(
             method,
@@ -161,30 +161,32 @@ class Wire(anyio.AsyncContextManagerMixin):
     async def list(
         self, query: Mapping[str, str] = _NOTHING, *, headers: Mapping[str, str] | None = None, **more: str
     ) -> Answer:
-        """The list; `continue_` is spelled so because Python has a word for the other."""
-        asked = {name.rstrip("_"): value for name, value in {**query, **more}.items()}
-        return await self.send("GET", headers=headers, query=asked)
+        """List the objects; `continue_` is the parameter continue, which Python reserves."""
+        parameters = {name.rstrip("_"): value for name, value in {**query, **more}.items()}
+        return await self.send("GET", headers=headers, query=parameters)
 
     @asynccontextmanager
     async def watch(
         self, query: Mapping[str, str] = _NOTHING, *, headers: Mapping[str, str] | None = None, **more: str
     ) -> AsyncGenerator[Watch]:
-        """A watch, whose answer has begun."""
-        asked = {"watch": "true", **query, **more}
-        async with self._session.get(self.path, params=asked, headers=headers, ssl=self._tls) as response:
+        """Start a watch; entered when the response has begun."""
+        parameters = {"watch": "true", **query, **more}
+        async with self._session.get(
+            self.path, params=parameters, headers=headers, ssl=self._tls
+        ) as response:
             try:
                 yield Watch(response)
             finally:
                 if response.connection is not None and response.connection.transport is not None:
-                    # Closing alone would say goodbye, and wait for a server in the middle of a watch to say it too.
+                    # close() would wait for the TLS close_notify of the server, which is still sending events.
                     response.connection.transport.abort()
 
     async def version(self) -> str:
-        """The newest one."""
+        """The current resourceVersion."""
         return (await self.list()).resource_version
 
     async def listening(self) -> None:
-        """Wait until the server takes connections, whatever it says then."""
+        """Wait until the server accepts connections, with any answer."""
         while True:
             try:
                 await self.list(limit="1")
@@ -194,28 +196,28 @@ class Wire(anyio.AsyncContextManagerMixin):
                 return
 
     async def create(self, name: str, **metadata: object) -> str:
-        """Make a DPU; return its version."""
+        """Create a DPU; return its resourceVersion."""
         answer = await self.send("POST", body=dpu(name, **metadata))
         assert answer.status == 201, answer.body
         return answer.resource_version
 
     async def patch(self, name: str, change: JSON, *, subresource: str = "") -> str:
-        """Merge something into an object; return its version."""
+        """Merge-patch an object; return its resourceVersion."""
         path = f"/{name}/{subresource}" if subresource else f"/{name}"
         answer = await self.send("PATCH", path, change, headers={"Content-Type": MERGE_PATCH})
         assert answer.status == 200, answer.body
         return answer.resource_version
 
     def path_of_definition(self, kind: type[Resource]) -> str:
-        """Of the CRD."""
+        """The path of the CRD of a kind."""
         return f"{_CRDS}/{kind.PLURAL}.{kind.GROUP}"
 
     async def definition(self, kind: type[Resource]) -> JSON:
-        """The CRD."""
+        """The CRD of a kind."""
         return (await self.send("GET", self.path_of_definition(kind))).json
 
     async def define(self, kind: type[Resource], change: JSON) -> None:
-        """Merge something into the CRD."""
+        """Merge-patch the CRD of a kind."""
         answer = await self.send(
             "PATCH", self.path_of_definition(kind), change, headers={"Content-Type": MERGE_PATCH}
         )
@@ -240,15 +242,15 @@ def dpu(name: str, **metadata: object) -> JSON:
 
 
 async def settled(ask: Callable[[], Awaitable[Answer]], status: int = 200) -> Answer:
-    """The first answer with that status: a server tells nobody when it is done with something."""
-    with anyio.fail_after(_PATIENCE):
+    """Repeat a request until the answer has this status, for effects without an event."""
+    with anyio.fail_after(_TIMEOUT):
         while (answer := await ask()).status != status:  # noqa: ASYNC110
             await anyio.sleep(_POLL_SECONDS)
     return answer
 
 
 async def become_true(fact: Callable[[], bool]) -> None:
-    """Wait until something is so of which there is no event."""
-    with anyio.fail_after(_PATIENCE):
+    """Wait until a condition holds for which there is no event."""
+    with anyio.fail_after(_TIMEOUT):
         while not fact():  # noqa: ASYNC110
             await anyio.sleep(_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""A permission that is missing in the middle: the error names it, and its notes say what was done by then."""
+"""An operation that fails for a missing permission: the notes of the error list what was done before."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEVICES = (
 
 
 def notes_of(refused: pytest.ExceptionInfo[Forbidden], verb: str, resource: str) -> list[str]:
-    """Its notes, once it has been seen to name the permission and what to do about it."""
+    """The notes, after checking that the error names the permission and the next step."""
     error = refused.value
     assert (error.verb, error.resource, error.namespace) == (verb, resource, known.DPF_NAMESPACE)
     assert "deploy/rbac.yaml" in str(error)
@@ -26,7 +26,7 @@ def notes_of(refused: pytest.ExceptionInfo[Forbidden], verb: str, resource: str)
     return error.__notes__
 
 
-async def test_a_site_of_which_one_object_may_not_be_made_is_not_begun() -> None:
+async def test_a_site_with_an_object_that_may_not_be_created_is_not_begun() -> None:
     async with cluster() as site:
         site.server.faults.deny(verb="create", resource="dpuflavors")
         before = site.server.resource_version
@@ -40,7 +40,7 @@ async def test_a_site_of_which_one_object_may_not_be_made_is_not_begun() -> None
         assert site.server.resource_version == before
 
 
-async def test_a_host_that_may_not_be_registered_as_a_whole_says_which_devices_are() -> None:
+async def test_a_host_that_is_registered_in_part_names_the_registered_devices() -> None:
     async with cluster() as site:
         await site.dpf.create_dpu_node("another", DEVICES[:1])
         site.server.faults.deny(verb="create", resource="dpunodes")
@@ -49,11 +49,11 @@ async def test_a_host_that_may_not_be_registered_as_a_whole_says_which_devices_a
             await site.dpf.create_dpu_node(NODE, DEVICES)
 
         assert notes_of(refused, "create", "dpunodes") == [
-            "created or changed before that: DPUDevice device-2; register again to go on from there"
+            "created or changed before that: DPUDevice device-2; register again to continue"
         ]
 
 
-async def test_a_reboot_that_may_not_be_told_says_that_it_was_done_and_that_the_request_stands() -> None:
+async def test_a_forbidden_confirmation_notes_that_the_reboot_was_done_and_is_still_requested() -> None:
     reboots: list[str] = []
 
     async def reboot(node: str) -> None:
@@ -70,12 +70,12 @@ async def test_a_reboot_that_may_not_be_told_says_that_it_was_done_and_that_the_
         answered, flow = notes_of(refused, "patch", "dpunodes")
         assert answered.startswith(f"the work for the external reboot of DPUNode {NODE} was done before that")
         assert "the request is still pending" in answered
-        assert flow == f"registered before that: DPUNode {NODE}; provision it again to go on from there"
+        assert flow == f"registered before that: DPUNode {NODE}; provision it again to continue"
         assert reboots == [NODE]
         assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations()
 
 
-async def test_a_replacement_that_may_not_be_waited_for_is_not_begun() -> None:
+async def test_a_replacement_that_cannot_be_watched_is_not_begun() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         (dpu,) = (await sim.ready_node()).dpus
         sim.server.faults.deny(verb="watch", resource="dpus")
@@ -87,24 +87,24 @@ async def test_a_replacement_that_may_not_be_waited_for_is_not_begun() -> None:
         assert not (await dpf.resource(DPU).get(dpu.name)).terminating
 
 
-async def test_a_flow_that_may_not_go_on_after_a_deletion_says_how_to() -> None:
+async def test_a_flow_that_is_forbidden_to_continue_after_a_deletion_notes_how_to_continue() -> None:
     async with Simulator(tokens={"token": "carbide"}) as sim, sim.client() as dpf:
         before = await sim.ready_node()
         sim.server.faults.deny(user="carbide", verb="patch", resource="dpunodemaintenances")
 
         async def reboot(_: str) -> None:
-            """It does not come to that."""
+            """Never called."""
 
         with pytest.raises(Forbidden) as refused:
             await reprovision(dpf, before.name, reboot=reboot, timeout=20)
 
         notes = notes_of(refused, "patch", "dpunodemaintenances")
         assert notes[-1] == (
-            f"deleted before that: DPU {before.dpus[0].name}; reprovision with the same uid to go on from there"
+            f"deleted before that: DPU {before.dpus[0].name}; reprovision with the same uid to continue"
         )
 
 
-async def test_what_one_of_several_notes_on_a_refusal_is_not_told_to_the_others() -> None:
+async def test_a_note_on_one_callers_error_is_not_on_the_error_of_another() -> None:
     async with cluster() as site:
         site.server.faults.deny(verb="list", resource="dpus")
         with pytest.raises(Forbidden) as first:
@@ -118,7 +118,7 @@ async def test_what_one_of_several_notes_on_a_refusal_is_not_told_to_the_others(
         assert not hasattr(second.value, "__notes__")
 
 
-async def test_a_deletion_that_may_not_go_on_says_what_is_on_its_way_out() -> None:
+async def test_a_deletion_that_is_forbidden_to_continue_notes_what_is_being_deleted() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         view = await sim.ready_node()
         (dpu,) = view.dpus
@@ -129,13 +129,15 @@ async def test_a_deletion_that_may_not_go_on_says_what_is_on_its_way_out() -> No
         with pytest.raises(Forbidden) as of_node:
             await dpf.delete_dpu_node(view.name)
 
-        for refused, gone in (of_dpu, f"DPUDevice {dpu.device}"), (of_node, f"DPUNode {view.name}"):
+        for refused, deleted in (of_dpu, f"DPUDevice {dpu.device}"), (of_node, f"DPUNode {view.name}"):
             (note,) = notes_of(refused, "delete", "dpus")
             assert note.startswith("done before that: ")
-            assert gone in note
+            assert deleted in note
 
 
-async def test_force_that_may_not_go_on_says_what_it_took_off_and_what_is_left_behind() -> None:
+async def test_a_forced_deletion_that_is_forbidden_to_continue_notes_removed_finalizers_and_leftovers() -> (
+    None
+):
     async with Simulator(troubles=["stuck_finalizer"]) as sim, sim.client() as dpf:
         (dpu,) = (await sim.ready_node()).dpus
         sim.server.faults.deny(verb="patch", resource="dpunodes")
@@ -144,6 +146,6 @@ async def test_force_that_may_not_go_on_says_what_it_took_off_and_what_is_left_b
             await dpf.force_delete_dpu(dpu.device, grace_period=0)
 
         notes = notes_of(refused, "patch", "dpunodes")
-        forced = f"taken off by force before that: DPU {dpu.name}: {known.DPU_FINALIZER}"
+        forced = f"removed by force before that: DPU {dpu.name}: {known.DPU_FINALIZER}"
         assert any(forced in note for note in notes), notes
         assert any(note.startswith("may be left behind: ") and dpu.name in note for note in notes)

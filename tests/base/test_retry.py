@@ -1,4 +1,4 @@
-"""Attempts that somebody else overtakes."""
+"""Retries of writes that conflict with another client's writes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dpf_async.errors import APIError, Conflict, Forbidden
 
 
 class Attempts:
-    """Meets an error so many times, and then succeeds."""
+    """Raises an error the given number of times, and then succeeds."""
 
     def __init__(self, times: int, error: type[APIError] = Conflict) -> None:
         self.made = 0
@@ -24,7 +24,7 @@ class Attempts:
 
 
 @pytest.mark.parametrize("conflicts", [0, 1, TRIES - 1])
-async def test_it_is_attempted_until_nobody_was_faster(conflicts: int) -> None:
+async def test_a_write_is_attempted_until_it_does_not_conflict(conflicts: int) -> None:
     attempts = Attempts(conflicts)
 
     assert await retry_on_conflict(attempts) == "written"
@@ -32,14 +32,14 @@ async def test_it_is_attempted_until_nobody_was_faster(conflicts: int) -> None:
 
 
 @pytest.mark.parametrize("tries", [1, 3])
-async def test_who_was_overtaken_each_time_hears_of_it_and_what_to_look_at(tries: int) -> None:
+async def test_a_write_that_always_conflicts_raises_the_conflict_with_the_note(tries: int) -> None:
     attempts = Attempts(tries)
 
-    with pytest.raises(Conflict) as overtaken:
+    with pytest.raises(Conflict) as raised:
         await retry_on_conflict(attempts, tries=tries, note="find out who writes it")
 
     assert attempts.made == tries
-    assert overtaken.value.__notes__ == ["find out who writes it"]
+    assert raised.value.__notes__ == ["find out who writes it"]
 
 
 async def test_any_other_error_is_raised_at_once() -> None:

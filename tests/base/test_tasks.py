@@ -1,4 +1,4 @@
-"""The task group whose one failure leaves as itself."""
+"""Background tasks: cancelled with their block; a single failure is raised as itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def running(*work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         await anyio.sleep_forever()
 
 
-async def test_one_failure_of_a_task_leaves_as_itself() -> None:
+async def test_one_failure_of_a_task_is_raised_as_itself() -> None:
     async def fail() -> None:
         raise ZeroDivisionError
 
@@ -26,7 +26,7 @@ async def test_one_failure_of_a_task_leaves_as_itself() -> None:
         await running(fail)
 
 
-async def test_several_failures_leave_together() -> None:
+async def test_several_failures_are_raised_in_a_group() -> None:
     async def fail() -> None:
         raise ZeroDivisionError
 
@@ -36,13 +36,13 @@ async def test_several_failures_leave_together() -> None:
     assert [type(each) for each in caught.value.exceptions] == [ZeroDivisionError] * 2
 
 
-async def test_a_block_that_cancels_its_own_tasks_is_left_in_good_order() -> None:
+async def test_a_block_that_cancels_its_own_tasks_raises_nothing() -> None:
     async with background_tasks() as tasks:
         tasks.start_soon(anyio.sleep_forever)
         tasks.cancel_scope.cancel()
         await anyio.sleep_forever()
 
 
-async def test_a_block_that_is_left_ends_its_tasks() -> None:
+async def test_leaving_the_block_cancels_its_tasks() -> None:
     async with background_tasks() as tasks:
         tasks.start_soon(anyio.sleep_forever)

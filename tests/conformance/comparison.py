@@ -1,4 +1,4 @@
-"""What differs between two masked answers: a path, and what either server has there."""
+"""The differences between two masked answers: a path, and the value of each server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Difference:
 
 
 def compare(exchange: str, embedded: Json, real: Json) -> list[Difference]:
-    """List every place where two answers differ; of answers of different status, that they do."""
+    """List every path at which two answers differ; only the status if that differs."""
     if embedded["status"] != real["status"]:
         return [Difference(exchange, "status", _summary(embedded), _summary(real))]
     return [
@@ -61,12 +61,12 @@ def _differing(path: str, ours: Json, theirs: Json) -> Iterator[tuple[str, Json,
 
 def _summary(answer: Json) -> str:
     body = answer["body"]
-    said = body.get("message", body) if isinstance(body, dict) else body
-    return f"{answer['status']} {_cut(json.dumps(said, ensure_ascii=False), 0)}"
+    text = body.get("message", body) if isinstance(body, dict) else body
+    return f"{answer['status']} {_cut(json.dumps(text, ensure_ascii=False), 0)}"
 
 
 def _shown(*values: Json) -> tuple[str, str]:
-    """Both values as JSON; of long ones the part where they begin to differ."""
+    """Both values as JSON; long ones are truncated around the first difference."""
     ours, theirs = (
         ABSENT if value is _ABSENT else json.dumps(value, ensure_ascii=False, sort_keys=True)
         for value in values

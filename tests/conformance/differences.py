@@ -1,4 +1,4 @@
-"""The differences that are known, each with its reason: differences.toml, which docs/embedded-server.md shows."""
+"""The known differences with their reasons, from differences.toml, and their table in docs/embedded-server.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 
 from tests.conformance.comparison import Difference
 
-__all__ = ["PAGE", "KnownDifference", "gone", "known_differences", "new", "shown", "table"]
+__all__ = ["PAGE", "KnownDifference", "known_differences", "missing", "new", "shown", "table"]
 
 _FILE: Final = Path(__file__).with_name("differences.toml")
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "embedded-server.md"
@@ -23,10 +23,10 @@ class KnownDifference:
     """A difference that is accepted.
 
     Attributes:
-        exchange: SCENARIO/LABEL; `*` stands for anything.
-        path: in the answer; what is below it is included.
-        embedded: what the embedded server does, in words.
-        reason: why it is left so.
+        exchange: SCENARIO/LABEL; `*` matches any text.
+        path: in the answer; paths below it are included.
+        embedded: what the embedded server does.
+        reason: why the difference is accepted.
     """
 
     exchange: str
@@ -35,7 +35,7 @@ class KnownDifference:
     reason: str
 
     def covers(self, difference: Difference) -> bool:
-        """Whether it is this difference."""
+        """Whether a difference is this one."""
         path = self.path.replace("[", "[[]")  # a bracket is a position, not a choice of characters
         inside = any(fnmatchcase(difference.path, f"{path}{more}") for more in ("", ".*", "[[]*"))
         return fnmatchcase(difference.exchange, self.exchange) and inside
@@ -48,27 +48,27 @@ def known_differences() -> list[KnownDifference]:
 
 
 def new(found: Iterable[Difference], known: Sequence[KnownDifference]) -> list[Difference]:
-    """What is found and not known."""
+    """List the differences that are found but not known."""
     return [difference for difference in found if not any(each.covers(difference) for each in known)]
 
 
-def gone(found: Sequence[Difference], known: Iterable[KnownDifference]) -> list[KnownDifference]:
-    """What is known and not found any more."""
+def missing(found: Sequence[Difference], known: Iterable[KnownDifference]) -> list[KnownDifference]:
+    """List the differences that are known but not found."""
     return [each for each in known if not any(each.covers(difference) for difference in found)]
 
 
 def table(known: Iterable[KnownDifference]) -> str:
-    """The known differences as the page shows them."""
+    """The table of the known differences for the page."""
     rows = ["| exchange | where | the embedded server | why |", "| --- | --- | --- | --- |"]
     rows += [f"| `{each.exchange}` | `{each.path}` | {each.embedded} | {each.reason} |" for each in known]
     return "\n".join(rows)
 
 
 def shown(page: str, known: Iterable[KnownDifference]) -> str:
-    """The page with the differences of today.
+    """Replace the table in the page.
 
     Raises:
-        ValueError: it has no place for them.
+        ValueError: the page has no markers for the table.
     """
     before, found, rest = page.partition(_BEGIN)
     _, also_found, after = rest.partition(_END)

@@ -1,7 +1,7 @@
-"""What is asked of a server: exchanges, and scenarios made of them, as data.
+"""Exchanges with a server, and scenarios of exchanges, as data.
 
-In every text of an exchange, `{ns}` stands for the namespace of the scenario. `of(label, path)` stands for a value in
-the answer of an earlier exchange of the same scenario.
+In every string of an exchange, `{ns}` is replaced by the namespace of the scenario. `of(label, path)` is replaced by a
+value in the answer of an earlier exchange of the same scenario.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ APPLY: Final = "application/apply-patch+yaml"
 TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
 COMPACT: Final = "COMPACT"
-"""The method of the exchange that is none: the server forgets its history."""
+"""The method of an exchange that is not a request: the history of the server is compacted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A value in an earlier answer; plus is added to it if it is a number."""
+    """A value in an earlier answer; plus is added to a number."""
 
     label: str
     path: str
@@ -60,18 +60,18 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request, and how its answer is read.
+    """One request, and the options for reading its answer.
 
     Attributes:
         label: unique in its scenario.
-        body: text is sent as it is, everything else as JSON; None sends nothing.
-        events: of a watch: how many are read; None reads until the server ends it.
-        during: of a watch: what is asked while it runs.
-        before: of a watch: how many events are read before that.
-        bookmarks: of a watch: whether those are told that a server sends when it likes, beside the one that ends
-            the initial events.
-        until: ask again and again until the answer has this status, for what takes a server a moment.
-        view: what of the body is compared; all of it by default.
+        body: a string is sent unchanged, everything else as JSON; None sends no body.
+        events: of a watch: the number of events to read; None reads until the server ends the watch.
+        during: of a watch: the exchanges to send while it runs.
+        before: of a watch: the number of events to read before these exchanges.
+        bookmarks: of a watch: whether the answer includes periodic bookmarks, which servers send at different times;
+            the bookmark that ends the initial events is always included.
+        until: repeat the request until the answer has this status, for effects that take a moment.
+        view: returns the part of the body to compare; all of it by default.
     """
 
     label: str
@@ -89,24 +89,24 @@ class Exchange:
     view: Callable[[Json], Json] | None = None
 
     def named(self, label: str) -> Exchange:
-        """The same under another label."""
+        """The same exchange with another label."""
         return replace(self, label=label)
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Exchanges that build upon each other."""
+    """A sequence of exchanges in one namespace."""
 
     name: str
     exchanges: tuple[Exchange, ...]
 
     @property
-    def forgets(self) -> bool:
-        """Whether history is forgotten in it."""
+    def compacts(self) -> bool:
+        """Whether it compacts the history."""
         return any(exchange.method == COMPACT for exchange in self.exchanges)
 
     def all(self) -> list[Exchange]:
-        """Every exchange, those during watches included."""
+        """Every exchange, including those during watches."""
         found: list[Exchange] = []
         for exchange in self.exchanges:
             found += [*exchange.during, exchange]
@@ -114,7 +114,7 @@ class Scenario:
 
 
 def scenario(name: str, *exchanges: Exchange) -> Scenario:
-    """A scenario; its labels are unique."""
+    """Create a scenario, and check that its labels are unique."""
     made = Scenario(name, exchanges)
     labels = [exchange.label for exchange in made.all()]
     if repeated := {label for label in labels if labels.count(label) > 1}:
@@ -123,7 +123,7 @@ def scenario(name: str, *exchanges: Exchange) -> Scenario:
 
 
 def of(label: str, path: str, *, plus: int = 0) -> Ref:
-    """The value at a path (a.b[0].c) in the answer of an earlier exchange."""
+    """Refer to the value at a path (a.b[0].c) in the answer of an earlier exchange."""
     return Ref(label, path, plus)
 
 
@@ -140,14 +140,14 @@ def ask(
     view: Callable[[Json], Json] | None = None,
     **query: Any,
 ) -> Exchange:
-    """Any request. A name of the query that Python reserves takes an underscore at its end."""
+    """Send any request; query parameters whose names Python reserves end in an underscore."""
     sent = dict(headers or {})
     if content_type:
         sent["Content-Type"] = content_type
     if accept:
         sent["Accept"] = accept
-    asked = {name.removesuffix("_"): value for name, value in query.items()}
-    return Exchange(label, method, path, body, sent, asked, until=until, view=view)
+    parameters = {name.removesuffix("_"): value for name, value in query.items()}
+    return Exchange(label, method, path, body, sent, parameters, until=until, view=view)
 
 
 def get(label: str, path: str, **more: Any) -> Exchange:
@@ -166,12 +166,12 @@ def put(label: str, path: str, body: Json, **more: Any) -> Exchange:
 
 
 def merge(label: str, path: str, body: Json, **more: Any) -> Exchange:
-    """Patch by JSON merge."""
+    """Patch an object by a merge patch."""
     return ask(label, "PATCH", path, body, content_type=MERGE, **more)
 
 
 def json_patch(label: str, path: str, *operations: Json, **more: Any) -> Exchange:
-    """Patch by a list of operations, each (op, path) or (op, path, value)."""
+    """Patch an object by a JSON patch; each operation is (op, path) or (op, path, value)."""
     body = [
         dict(zip(("op", "path", "value"), operation, strict=False))
         if isinstance(operation, tuple)
@@ -182,7 +182,7 @@ def json_patch(label: str, path: str, *operations: Json, **more: Any) -> Exchang
 
 
 def apply(label: str, path: str, body: Json, manager: str = "applier", **more: Any) -> Exchange:
-    """Apply on the server's side."""
+    """Apply a configuration server-side."""
     return ask(label, "PATCH", path, body, content_type=APPLY, fieldManager=manager, **more)
 
 
@@ -202,9 +202,9 @@ def watch(
     accept: str = "",
     **query: Any,
 ) -> Exchange:
-    """Watch a collection: read so many events, or until the server ends the watch after a second."""
+    """Watch a collection: read the given number of events, or until the server ends the watch after 1 s."""
     timeout = 1 if events is None else 30
-    asked = {"watch": "true", "timeoutSeconds": timeout, **query}
+    parameters = {"watch": "true", "timeoutSeconds": timeout, **query}
     headers = {"Accept": accept} if accept else {}
     return Exchange(
         label,
@@ -212,7 +212,7 @@ def watch(
         path,
         None,
         headers,
-        asked,
+        parameters,
         watch=True,
         events=events,
         during=tuple(during),
@@ -222,5 +222,5 @@ def watch(
 
 
 def compact() -> Exchange:
-    """The server forgets its history, as etcd's compaction and a restarted watch cache have it."""
+    """Compact the history of the server, as etcd and a restarted watch cache do."""
     return Exchange("compact", COMPACT, "")

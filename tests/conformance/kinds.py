@@ -1,4 +1,4 @@
-"""The kinds that scenarios play with: between them they have every property of a definition that matters."""
+"""The custom kinds of the scenarios, which together use every relevant feature of a CRD."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ RULED: Final = f"{_NAMESPACED}/ruleds"
 VERSIONED: Final = f"{_NAMESPACED}/versioneds"
 """Served as v1 and v1beta1."""
 GADGETS: Final = f"/apis/{GROUP}/v1/gadgets"
-"""Of the cluster, without status and columns; whatever it holds is kept."""
+"""Cluster-scoped, without status and columns; unknown fields of the spec are preserved."""
 
 _STRING: Final[Manifest] = {"type": "string"}
 _INTEGER: Final[Manifest] = {"type": "integer"}
 
 
 def widget(name: str = "a", spec: Any = None, **metadata: Any) -> Manifest:
-    """A Widget; with spec None one that is valid."""
+    """A Widget; with spec None a valid one."""
     return _object("Widget", name, {"size": 1} if spec is None else spec, metadata)
 
 
@@ -45,7 +45,7 @@ def ruled(name: str = "a", spec: Any = None, **metadata: Any) -> Manifest:
 
 
 def gadget(name: str, spec: Any = None, **metadata: Any) -> Manifest:
-    """A Gadget; its name must contain {ns}, since the cluster has one of each name."""
+    """A Gadget; its name must contain {ns}, because names of Gadgets are unique in the cluster."""
     return _object("Gadget", name, {} if spec is None else spec, metadata)
 
 
@@ -59,7 +59,7 @@ def _object(kind: str, name: str, spec: Any, metadata: Manifest) -> Manifest:
 
 
 def definitions() -> list[Manifest]:
-    """The definitions of these kinds."""
+    """The CRDs of these kinds."""
     return [
         definition("Widget", _WIDGET, columns=_COLUMNS, selectable=(".spec.colour", ".spec.size")),
         definition("Ruled", _RULED),
@@ -112,7 +112,12 @@ def definition(
 
 _COLUMNS: Final[tuple[Manifest, ...]] = (
     {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},
-    {"name": "Colour", "type": "string", "jsonPath": ".spec.colour", "description": "What it looks like."},
+    {
+        "name": "Colour",
+        "type": "string",
+        "jsonPath": ".spec.colour",
+        "description": "The colour of the widget.",
+    },
     {"name": "Ready", "type": "boolean", "jsonPath": ".spec.ready", "priority": 1},
     {"name": "Weight", "type": "number", "format": "double", "jsonPath": ".spec.weight"},
     {"name": "Parts", "type": "string", "jsonPath": ".spec.parts[*].name"},
@@ -124,7 +129,7 @@ _COLUMNS: Final[tuple[Manifest, ...]] = (
 
 _WIDGET: Final[Manifest] = {
     "type": "object",
-    "description": "A thing to play with.",
+    "description": "A test object.",
     "required": ["spec"],
     "properties": {
         "spec": {

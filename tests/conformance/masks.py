@@ -1,9 +1,9 @@
-"""Hides in the answers of one scenario what no two servers have in common, but keeps what it says.
+"""Masks for the values in the answers of one scenario that differ between any two servers.
 
-uids and resourceVersions of objects are named after the exchange that showed them first, so that equal and unequal stay
-visible; a version that is older than one shown before is called so. The version of a list or a bookmark is compared
-with its items only. Times of the test run become `<time>`, ages in Tables `<age>`. Everything else is compared as it
-is, but not the order of what a Go map or a clock puts into order: causes of a Status, managers of fields.
+uids and resourceVersions of objects are named after the exchange in which they occur first, so that equality remains
+visible; a version that is older than an earlier one is marked as such. The version of a list or a bookmark is compared
+only with its items. Times of the test run become `<time>`, ages in Tables `<age>`. Everything else is compared
+unchanged, except for the order of lists that Go builds from maps or by time: causes of a Status, field managers.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ _CONTINUE: Final = re.compile(r"\beyJ[\w-]{20,}")
 _GENERATED: Final = re.compile(r"(?<=enerated-)[a-z0-9]{5}\b")
 _AGE: Final = re.compile(r"\d+s|\d+m(\d+s)?")
 _SERVER_TIMES: Final = timedelta(days=1)
-"""Times this near are the server's; a scenario that sends times sends others."""
+"""Times within this distance of now are set by the server; times in scenarios are further away."""
 
 
 def masked(answers: Mapping[str, Answer], namespace: str) -> dict[str, Json]:
-    """The answers of one scenario by label, as documents that two servers could have in common."""
+    """Mask the answers of one scenario; by label."""
     mask = _Mask(namespace)
     return {label: mask.document(label, answer.document()) for label, answer in answers.items()}
 
 
 @dataclass(slots=True)
 class _Names:
-    """Names for what is met, after the exchange in which it was met first."""
+    """Names for values, after the exchange in which they occur first."""
 
     known: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class _Mask:
             return [self._walk(item) for item in value]
         if isinstance(value, dict):
             value = _in_order(value)
-            # In the order of the names: uids are named in the order in which they are met.
+            # Sorted, because uids are named in the order of their occurrence.
             shown = {self._text(name): self._walk(item) for name, item in sorted(value.items())}
             meta = value.get("metadata")
             if isinstance(meta, dict) and str(meta.get("resourceVersion", "")).isdigit():
@@ -115,7 +115,7 @@ def _in_order(value: Mapping[str, Json]) -> Mapping[str, Json]:
 
 
 def _status_in_order(status: Mapping[str, Json]) -> Mapping[str, Json]:
-    # What structured-merge-diff finds stands line by line.
+    # structured-merge-diff reports one error per line.
     message, found, lines = status.get("message", "").partition("errors:\n")
     if found:
         status = {**status, "message": message + found + "\n".join(sorted(lines.splitlines()))}

@@ -1,4 +1,4 @@
-"""The comparison with one real API server: its definitions, its connection, its compaction."""
+"""The comparison with one real API server: its CRDs, its connection and its compaction."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["compare_with"]
 
 _WIDGETS: Final = f"/apis/{GROUP}/v1/widgets"
 _POLL_SECONDS: Final = 0.2
-_FORGET_SECONDS: Final = 60.0
-"""What forgetting may take; the watch cache looks every 15 s."""
+_COMPACTION_SECONDS: Final = 60.0
+"""Timeout of a compaction; the watch cache checks for one every 15 s."""
 
 
 async def compare_with(cluster: Admin, scenarios: Sequence[Scenario]) -> Comparison:
-    """Play the scenarios on this cluster and on an embedded server with its kinds and its release; compare."""
+    """Run the scenarios on this cluster and on an embedded server with its CRDs and release; compare the answers."""
     await cluster.install_crds(definitions())
     manifests = [
         {**crd, "metadata": {"name": crd["metadata"]["name"]}, "status": {}} for crd in await cluster.crds()
@@ -36,29 +36,29 @@ async def compare_with(cluster: Admin, scenarios: Sequence[Scenario]) -> Compari
     async with (
         embedded(manifests, release=await cluster.version()) as ours,
         connected(
-            "real", address["server"], token=user["token"], ssl=tls, forget=_compaction(cluster)
+            "real", address["server"], token=user["token"], ssl=tls, compact=_compaction(cluster)
         ) as theirs,
     ):
         return await compared(ours, theirs, scenarios, prefix=f"conf-{secrets.token_hex(3)}")
 
 
 def _compaction(cluster: Admin) -> Callable[[], Awaitable[None]] | None:
-    """Have the cluster forget its history, and wait until it has; None where nobody reaches its etcd."""
+    """Return a function that compacts the history and waits for it; None if etcd is not reachable."""
     if not isinstance(cluster, RealCluster):
         return None
 
-    async def forget() -> None:
+    async def compact() -> None:
         before = (await cluster.ask("GET", _WIDGETS))["metadata"]["resourceVersion"]
         await cluster.ask("POST", "/api/v1/namespaces", {"metadata": {"generateName": "conf-later-"}})
         await cluster.compact()
-        with anyio.fail_after(_FORGET_SECONDS):
-            while await _shows(cluster, before):  # noqa: ASYNC110
-                await anyio.sleep(_POLL_SECONDS)  # nothing tells when the watch cache forgets
+        with anyio.fail_after(_COMPACTION_SECONDS):
+            while await _is_listed(cluster, before):  # noqa: ASYNC110  there is no event for it
+                await anyio.sleep(_POLL_SECONDS)
 
-    return forget
+    return compact
 
 
-async def _shows(cluster: Admin, version: str) -> bool:
+async def _is_listed(cluster: Admin, version: str) -> bool:
     try:
         await cluster.ask("GET", f"{_WIDGETS}?resourceVersion={version}&resourceVersionMatch=Exact&limit=1")
     except Refused:

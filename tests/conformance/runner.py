@@ -1,4 +1,4 @@
-"""Plays every scenario on both servers and compares the answers."""
+"""Runs every scenario on both servers and compares the answers."""
 
 from __future__ import annotations
 
@@ -22,62 +22,62 @@ Manifest = dict[str, Any]  # Any: it is JSON
 
 _USER: Final = "test-admin"
 _TOKEN: Final = "conformance"
-_AT_ONCE: Final = 8
-"""Scenarios that run at the same time: watches that are read to their end take a second each."""
+_CONCURRENT_SCENARIOS: Final = 8
+"""Watches that are read to their end take a second each; chosen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What was played on both servers, and where their answers differ."""
+    """The scenarios that ran on both servers, and the differences of the answers."""
 
-    played: tuple[Scenario, ...]
+    scenarios: tuple[Scenario, ...]
     differences: tuple[Difference, ...]
 
     @property
     def exchanges(self) -> int:
-        """How many were played."""
-        return sum(len(scenario.all()) for scenario in self.played)
+        """The number of exchanges."""
+        return sum(len(scenario.all()) for scenario in self.scenarios)
 
 
 @asynccontextmanager
 async def embedded(manifests: Iterable[Manifest], *, release: str) -> AsyncGenerator[Server]:
-    """An embedded server with these definitions, of a release such as v1.37.2, and a connection to it."""
+    """Start an embedded server with these CRDs, of a release such as v1.37.2, and connect to it."""
     minor = re.match(r"v1\.(\d+)", release)
     assert minor, release
-    # Beside the real server there are no controllers either.
+    # The real server runs without controllers as well.
     server = EmbeddedServer(crds=manifests, tokens={_TOKEN: _USER}, minor=int(minor[1]), controllers=False)
 
-    async def forget() -> None:
+    async def compact() -> None:
         server.compact()
 
-    async with server, connected("embedded", server.url, token=_TOKEN, forget=forget) as connection:
+    async with server, connected("embedded", server.url, token=_TOKEN, compact=compact) as connection:
         yield connection
 
 
 async def compared(ours: Server, theirs: Server, scenarios: Sequence[Scenario], *, prefix: str) -> Comparison:
-    """Play the scenarios on both; what differs comes in their order.
+    """Run the scenarios on both servers; the differences are in the order of the scenarios.
 
-    Scenarios that need a forgotten history are left out where a server cannot be made to forget.
+    Scenarios that compact the history are skipped if a server does not support it.
 
     Args:
         ours: the embedded server.
-        theirs: the real one.
-        scenarios: to be played.
-        prefix: of the namespaces that are made, which nobody else may use.
+        theirs: the real server.
+        scenarios: the scenarios to run.
+        prefix: of the created namespaces; no other client may use it.
     """
-    can_forget = ours.forget is not None and theirs.forget is not None
-    scenarios = [each for each in scenarios if can_forget or not each.forgets]
+    can_compact = ours.compact is not None and theirs.compact is not None
+    scenarios = [each for each in scenarios if can_compact or not each.compacts]
     found: dict[str, list[Difference]] = {}
-    limit = anyio.CapacityLimiter(_AT_ONCE)
+    limit = anyio.CapacityLimiter(_CONCURRENT_SCENARIOS)
 
-    async def play(scenario: Scenario) -> None:
+    async def run(scenario: Scenario) -> None:
         async with limit:
             namespace = f"{prefix}-{scenario.name}"
             answers: dict[str, dict[str, Answer]] = {}
 
             async def on(server: Server) -> None:
                 await _create_namespace(server, namespace)
-                answers[server.name] = await server.play(scenario, namespace)
+                answers[server.name] = await server.run(scenario, namespace)
 
             async with anyio.create_task_group() as group:
                 group.start_soon(on, ours)
@@ -86,12 +86,12 @@ async def compared(ours: Server, theirs: Server, scenarios: Sequence[Scenario], 
                 scenario, masked(answers[ours.name], namespace), masked(answers[theirs.name], namespace)
             )
 
-    # History is forgotten for everybody: whoever does so plays alone.
-    for alone in (False, True):
+    # A compaction affects all scenarios, so those that compact run after the others.
+    for compacts in (False, True):
         async with anyio.create_task_group() as group:
             for scenario in scenarios:
-                if scenario.forgets is alone:
-                    group.start_soon(play, scenario)
+                if scenario.compacts is compacts:
+                    group.start_soon(run, scenario)
     differences = [difference for scenario in scenarios for difference in found[scenario.name]]
     return Comparison(tuple(scenarios), tuple(differences))
 

@@ -1,6 +1,6 @@
-"""One server of the comparison: sends exchanges, returns what a client can see of the answers.
+"""One server of the comparison: sends exchanges and returns the answers as a client receives them.
 
-Assumes nothing of either server but its URL and a token.
+Needs only the URL of a server and a token.
 """
 
 from __future__ import annotations
@@ -36,37 +36,37 @@ _HEADERS: Final = (
     "WWW-Authenticate",
     "X-Content-Type-Options",
 )
-"""Those that say something about an answer; the others are about the connection, or about who queued it."""
-_SILENCE_SECONDS: Final = 20.0
-"""What a server may take for the next event of a watch that is read by number; then the answer ends there."""
-_MOMENT_SECONDS, _AGAIN_SECONDS = 20.0, 0.05
-"""What a server may take to act upon what it was told, and how long to wait before asking again."""
+"""The headers that describe an answer; the others describe the connection or the priority level."""
+_EVENT_TIMEOUT: Final = 20.0
+"""Seconds to wait for the next event of a watch with a given number of events; then the answer ends."""
+_UNTIL_TIMEOUT, _UNTIL_INTERVAL = 20.0, 0.05
+"""Seconds until a repeated request has to have its status, and between two requests."""
 _STEP: Final = re.compile(r"[^.\[\]]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a client sees of one exchange; the body is JSON, text, or the events of a watch."""
+    """The answer of one exchange; the body is JSON, text, or the events of a watch."""
 
     status: int
     headers: Mapping[str, Json]
     body: Json
 
     def document(self) -> dict[str, Json]:
-        """All of it as one JSON document."""
+        """The answer as one JSON document."""
         return {"status": self.status, "headers": dict(self.headers), "body": self.body}
 
 
 @dataclass(slots=True)
 class Server:
-    """A server and the connection to it. forget: compacts its history, None where that cannot be done."""
+    """A server and the connection to it; compact() compacts its history, and is None if that is not supported."""
 
     name: str
     session: aiohttp.ClientSession
-    forget: Callable[[], Awaitable[None]] | None = None
+    compact: Callable[[], Awaitable[None]] | None = None
 
-    async def play(self, scenario: Scenario, namespace: str) -> dict[str, Answer]:
-        """Send the exchanges of a scenario one after the other; return the answers by label."""
+    async def run(self, scenario: Scenario, namespace: str) -> dict[str, Answer]:
+        """Send the exchanges of a scenario in order; return the answers by label."""
         run = _Run(self, namespace)
         for exchange in scenario.exchanges:
             await run.exchange(exchange)
@@ -80,17 +80,17 @@ async def connected(
     *,
     token: str = "",
     ssl: Any = True,
-    forget: Callable[[], Awaitable[None]] | None = None,
+    compact: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncGenerator[Server]:
-    """A connection to a server; ssl as aiohttp takes it."""
+    """Connect to a server; ssl as in aiohttp."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     connector = aiohttp.TCPConnector(ssl=ssl, limit=0)
-    # Content-Encoding is to be seen, so nothing is asked for that the scenario does not ask for.
+    # Content-Encoding is compared, so only the scenario sets Accept-Encoding.
     skipped = ("Accept-Encoding", "User-Agent")
     async with aiohttp.ClientSession(
         url, headers=headers, connector=connector, skip_auto_headers=skipped
     ) as session:
-        yield Server(name, session, forget)
+        yield Server(name, session, compact)
 
 
 @dataclass(slots=True)
@@ -101,21 +101,21 @@ class _Run:
 
     async def exchange(self, exchange: Exchange) -> None:
         if exchange.method == COMPACT:
-            assert self.server.forget is not None
-            await self.server.forget()
+            assert self.server.compact is not None
+            await self.server.compact()
             return
         try:
             answer = await self._answer(exchange)
-            with anyio.move_on_after(_MOMENT_SECONDS):
+            with anyio.move_on_after(_UNTIL_TIMEOUT):
                 while exchange.until and answer.status != exchange.until:
-                    await anyio.sleep(_AGAIN_SECONDS)  # nothing tells when
+                    await anyio.sleep(_UNTIL_INTERVAL)
                     answer = await self._answer(exchange)
             self.answers[exchange.label] = answer
         except aiohttp.ClientConnectionError as error:
             self.answers[exchange.label] = Answer(0, {}, f"no answer: {type(error).__name__}")
         except LookupError as error:
-            # Named after the server, so that it is a difference even if neither could be asked.
-            self.answers[exchange.label] = Answer(0, {}, f"{self.server.name} was not asked: no {error}")
+            # The text contains the server's name, so that it is a difference even if both lack the value.
+            self.answers[exchange.label] = Answer(0, {}, f"{self.server.name} was not sent: no {error}")
 
     async def _answer(self, exchange: Exchange) -> Answer:
         body = self._resolved(exchange.body)
@@ -145,14 +145,14 @@ class _Run:
 
     async def _events(self, exchange: Exchange, response: aiohttp.ClientResponse) -> list[Json]:
         events: list[Json] = []
-        asked = False
+        sent = False
         while exchange.events is None or len(events) < exchange.events:
-            if not asked and len(events) == exchange.before:
-                asked = True
+            if not sent and len(events) == exchange.before:
+                sent = True
                 for other in exchange.during:
                     await self.exchange(other)
             line = b""
-            with anyio.move_on_after(_SILENCE_SECONDS):
+            with anyio.move_on_after(_EVENT_TIMEOUT):
                 line = await response.content.readline()
             if not line:
                 break
@@ -199,7 +199,7 @@ def value_at(document: Json, path: str) -> Json:
     """The value at a path such as a.b[0].c.
 
     Raises:
-        LookupError: there is none.
+        LookupError: there is no such value.
     """
     for step in _STEP.findall(path):
         match document:
@@ -220,7 +220,7 @@ def _decoded(data: bytes) -> Json:
 
 
 def _yaml(data: bytes) -> Json:
-    """As data: how a text is quoted is the encoder's business."""
+    """Decode YAML, so that the quoting of strings is not compared."""
     return yaml.safe_load(data)
 
 

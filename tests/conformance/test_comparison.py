@@ -1,4 +1,4 @@
-"""The comparison itself: it hides what no two servers share, and nothing else."""
+"""The comparison masks only values that differ between any two servers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.comparison import Difference, compare
-from tests.conformance.differences import PAGE, KnownDifference, gone, known_differences, new, shown
+from tests.conformance.differences import PAGE, KnownDifference, known_differences, missing, new, shown
 from tests.conformance.exchanges import get, of, scenario
 from tests.conformance.masks import masked
 from tests.conformance.runner import compared, embedded
@@ -15,7 +15,7 @@ from tests.conformance.scenarios import SCENARIOS
 from tests.conformance.servers import Answer
 
 MINIMUM = 250
-"""Exchanges that the comparison promises to play."""
+"""The number of exchanges that the comparison sends at least."""
 
 UID, OTHER_UID = "0b5fbf35-0c1e-4a5f-8f7b-000000000001", "0b5fbf35-0c1e-4a5f-8f7b-000000000002"
 
@@ -28,23 +28,23 @@ def obj(uid: str, version: str) -> dict[str, Any]:
     return {"metadata": {"uid": uid, "resourceVersion": version}}
 
 
-def test_enough_is_asked() -> None:
+def test_the_scenarios_have_enough_exchanges() -> None:
     assert sum(len(each.all()) for each in SCENARIOS) >= MINIMUM
 
 
-def test_a_name_of_a_scenario_is_given_once() -> None:
+def test_names_of_scenarios_are_unique() -> None:
     names = [each.name for each in SCENARIOS]
 
     assert sorted({name for name in names if names.count(name) > 1}) == []
 
 
-def test_the_page_shows_the_known_differences() -> None:
+def test_the_page_lists_the_known_differences() -> None:
     page = PAGE.read_text(encoding="utf-8")
 
     assert page == shown(page, known_differences())
 
 
-def test_two_servers_may_choose_other_uids_times_and_versions() -> None:
+def test_different_uids_and_versions_are_not_differences() -> None:
     one = {"made": answer(obj(UID, "5")), "changed": answer(obj(UID, "7"))}
     other = {"made": answer(obj(OTHER_UID, "105")), "changed": answer(obj(OTHER_UID, "109"))}
 
@@ -56,14 +56,14 @@ def test_two_servers_may_choose_other_uids_times_and_versions() -> None:
     [obj(OTHER_UID, "7"), obj(UID, "5"), obj(UID, "3")],
     ids=["another object", "the version before", "an older version"],
 )
-def test_what_a_uid_or_version_says_is_not_hidden(changed: dict[str, Any]) -> None:
+def test_other_relations_between_uids_and_versions_are_differences(changed: dict[str, Any]) -> None:
     one = {"made": answer(obj(UID, "5")), "changed": answer(obj(UID, "7"))}
     other = {"made": answer(obj(UID, "5")), "changed": answer(changed)}
 
     assert masked(one, "ns-1") != masked(other, "ns-1")
 
 
-def test_causes_may_come_in_any_order_but_not_be_others() -> None:
+def test_only_the_order_of_causes_is_masked() -> None:
     def invalid(*fields: str) -> dict[str, Answer]:
         causes = [{"reason": "FieldValueInvalid", "message": "is wrong", "field": name} for name in fields]
         texts = ", ".join(f"{name}: is wrong" for name in fields)
@@ -74,7 +74,7 @@ def test_causes_may_come_in_any_order_but_not_be_others() -> None:
     assert masked(invalid("a", "b"), "ns-1") != masked(invalid("a", "c"), "ns-1")
 
 
-def test_what_is_found_line_by_line_may_come_in_any_order_but_not_be_something_else() -> None:
+def test_only_the_order_of_lines_in_a_list_of_errors_is_masked() -> None:
     def failed(*lines: str) -> dict[str, Answer]:
         text = "\n".join(f"  {line}" for line in lines)
         return {"made": answer({"kind": "Status", "message": f"failed: errors:\n{text}"}, 500)}
@@ -94,13 +94,13 @@ def test_what_is_found_line_by_line_may_come_in_any_order_but_not_be_something_e
         ({"a": "x"}, {"b": "x"}, "body.a"),
     ],
 )
-def test_a_difference_is_found_where_it_is(embedded_body: Any, real_body: Any, path: str) -> None:
+def test_a_difference_is_reported_with_its_path(embedded_body: Any, real_body: Any, path: str) -> None:
     found = compare("s/e", answer(embedded_body).document(), answer(real_body).document())
 
     assert found[0].path == path
 
 
-def test_of_answers_of_different_status_only_that_is_said() -> None:
+def test_answers_with_different_status_have_one_difference() -> None:
     found = compare(
         "s/e",
         answer({"message": "no"}, 409).document(),
@@ -110,40 +110,40 @@ def test_of_answers_of_different_status_only_that_is_said() -> None:
     assert found == [Difference("s/e", "status", '409 "no"', '422 "never"')]
 
 
-def test_a_known_difference_is_neither_new_nor_gone() -> None:
+def test_a_known_difference_is_neither_new_nor_missing() -> None:
     found = [Difference("list-pages/first", "body.items[0].a", "1", "2")]
     known = [KnownDifference("list-*/first", "body.items[0]", "says 1", "because")]
 
     assert new(found, known) == []
-    assert gone(found, known) == []
+    assert missing(found, known) == []
 
 
-def test_what_is_not_known_is_new_and_what_is_not_found_is_gone() -> None:
+def test_an_unknown_difference_is_new_and_one_that_is_not_found_is_missing() -> None:
     found = [Difference("list-pages/second", "body.items[1].a", "1", "2")]
     known = [KnownDifference("list-*/first", "body.items[0]", "says 1", "because")]
 
     assert new(found, known) == found
-    assert gone(found, known) == known
+    assert missing(found, known) == known
 
 
-async def test_servers_of_different_releases_differ_in_what_they_say_of_it() -> None:
-    played = scenario("release", get("version", "/version"))
+async def test_servers_of_different_releases_report_different_versions() -> None:
+    only = scenario("release", get("version", "/version"))
 
     async with embedded([], release="v1.37.2") as ours, embedded([], release="v1.34.0") as theirs:
         theirs.name = "real"
-        found = await compared(ours, theirs, [played], prefix="x")
+        found = await compared(ours, theirs, [only], prefix="x")
 
     assert found.exchanges == 1
     assert "body.minor" in {difference.path for difference in found.differences}
 
 
-async def test_an_exchange_that_cannot_be_asked_is_a_difference() -> None:
-    played = scenario(
+async def test_an_exchange_that_cannot_be_sent_is_a_difference() -> None:
+    only = scenario(
         "nowhere", get("version", "/version"), get("more", "/version", x=of("version", "no.such"))
     )
 
     async with embedded([], release="v1.37.2") as ours, embedded([], release="v1.37.2") as theirs:
         theirs.name = "real"
-        found = await compared(ours, theirs, [played], prefix="x")
+        found = await compared(ours, theirs, [only], prefix="x")
 
     assert [(each.exchange, each.path) for each in found.differences] == [("nowhere/more", "body")]

@@ -1,6 +1,6 @@
-"""Several clients claim a node: one works, each request is answered once, and whoever falls silent is followed.
+"""Several clients claim a node: one works, each request is answered once, and an expired claim is acquired by another.
 
-On a clock that jumps: leases run out in a moment.
+On a clock that jumps: Leases expire without delay.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from tests.support.virtual_time import virtual_time
 
 LEASE = lease_name(NODE)
 SECONDS = 150
-"""Of a lease: long against what the clock jumps over while an answer is on its way."""
+"""Duration of a Lease: long compared with the time that the clock jumps while a response is in transit."""
 
 AGES = 4 * SECONDS
-"""Seconds in which whatever may happen has happened."""
+"""Seconds in which every pending step has ended."""
 
 REQUEST = "dpf-async/external-reboot"
-"""Annotation of the lease in which an attempt is recorded."""
+"""Annotation of the Lease that records an attempt."""
 
 
 @dataclass(frozen=True)
 class Two:
-    """A node that asks for a reboot, and two clients that claim; the site's own client does not.
+    """A node with a pending reboot request, and two clients that claim; the site's own client does not.
 
     Attributes:
         site: the server.
-        first: its connection goes through the gate.
-        second: the other one.
-        gate: see there.
+        first: connected through the gate.
+        second: connected directly.
+        gate: of the first client.
     """
 
     site: Cluster[EmbeddedServer]
@@ -59,14 +59,14 @@ class Two:
     async def holder(self) -> str:
         return ((await self.lease()).spec.holder_identity or "").split("_")[0]
 
-    async def asks(self) -> bool:
+    async def is_pending(self) -> bool:
         return known.EXTERNAL_REBOOT_REQUIRED in await self.site.annotations()
 
-    async def ask_again(self, hour: int) -> None:
-        """As the operator asks: the condition turns True anew, and then the annotation is there."""
-        asked = condition("DPUNodeRebootInProgress", reason="WaitForExternalReboot")
-        asked["lastTransitionTime"] = f"2026-06-01T{hour:02}:00:00Z"
-        await self.site.write_conditions(DPUNode, NODE, [asked])
+    async def request_again(self, hour: int) -> None:
+        """Request as the operator does: set the condition to True again, then the annotation."""
+        requested = condition("DPUNodeRebootInProgress", reason="WaitForExternalReboot")
+        requested["lastTransitionTime"] = f"2026-06-01T{hour:02}:00:00Z"
+        await self.site.write_conditions(DPUNode, NODE, [requested])
         await self.site.dpf.resource(DPUNode).patch(
             NODE, {"metadata": {"annotations": {known.EXTERNAL_REBOOT_REQUIRED: "true"}}}
         )
@@ -92,7 +92,7 @@ async def two_clients(*, watch_lag: float = 0.0) -> AsyncIterator[Two]:
 
 @asynccontextmanager
 async def failing(dpf: DPFClient) -> AsyncIterator[Any]:  # Any: a RebootRequest whose claim is not None
-    """A block that is left with an error of its own."""
+    """A block that raises its own error."""
     with suppress(ZeroDivisionError):
         async with dpf.node(NODE).external_reboot(timeout=AGES) as request:
             yield request
@@ -101,7 +101,7 @@ async def failing(dpf: DPFClient) -> AsyncIterator[Any]:  # Any: a RebootRequest
 
 @asynccontextmanager
 async def losing(dpf: DPFClient) -> AsyncIterator[Any]:  # Any: as above
-    """A block whose claim is lost by its end."""
+    """A block whose claim is lost when it is left."""
     with pytest.raises(ClaimLost) as lost:
         async with dpf.node(NODE).external_reboot(timeout=AGES) as request:
             yield request
@@ -115,7 +115,7 @@ async def losing(dpf: DPFClient) -> AsyncIterator[Any]:  # Any: as above
 
 
 @virtual_time
-async def test_while_the_block_runs_the_lease_names_its_holder_and_afterwards_nobody() -> None:
+async def test_the_lease_names_its_holder_while_the_block_runs_and_no_holder_afterwards() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS) as request:
             inside = await two.lease()
@@ -128,11 +128,11 @@ async def test_while_the_block_runs_the_lease_names_its_holder_and_afterwards_no
         assert after.spec.holder_identity is None
         assert REQUEST in inside.metadata.annotations
         assert REQUEST not in after.metadata.annotations
-        assert not await two.asks()
+        assert not await two.is_pending()
 
 
 @virtual_time
-async def test_a_lease_is_found_by_its_label_and_goes_with_its_node() -> None:
+async def test_a_lease_is_found_by_its_label_and_deleted_with_its_node() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS):
             (found,) = (await two.site.dpf.resource(Lease).list(label_selector=CLAIM_LABEL)).items
@@ -146,7 +146,7 @@ async def test_a_lease_is_found_by_its_label_and_goes_with_its_node() -> None:
 
 
 @pytest.mark.parametrize("length", [1, 243, 244, 253])
-def test_the_name_of_a_lease_is_a_name_however_long_that_of_the_node_is(length: int) -> None:
+def test_the_name_of_a_lease_is_valid_for_a_node_name_of_any_length(length: int) -> None:
     name = lease_name("a" * length)
 
     assert len(name) <= 253
@@ -155,7 +155,7 @@ def test_the_name_of_a_lease_is_a_name_however_long_that_of_the_node_is(length: 
 
 
 @virtual_time
-async def test_a_lease_is_renewed_for_as_long_as_the_block_runs() -> None:
+async def test_a_lease_is_renewed_while_the_block_runs() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS) as request:
             before = await two.lease()
@@ -169,13 +169,13 @@ async def test_a_lease_is_renewed_for_as_long_as_the_block_runs() -> None:
 
 
 @pytest.mark.parametrize("claims", [{"lease_seconds": 0}, {"holder": "x" * 201}], ids=["seconds", "holder"])
-def test_claims_that_cannot_be_are_a_usage_error(claims: dict[str, Any]) -> None:
+def test_invalid_claims_are_a_usage_error(claims: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"lease_seconds is 0|holder has 201 characters"):
         Claims(**claims)
 
 
 @virtual_time
-async def test_a_client_without_claims_touches_no_lease() -> None:
+async def test_a_client_without_claims_writes_no_lease() -> None:
     async with two_clients() as two:
         async with two.site.dpf.node(NODE).external_reboot(timeout=SECONDS) as request:
             assert request.claim is None
@@ -194,11 +194,11 @@ async def test_without_the_permission_the_error_names_the_rule_and_nothing_is_do
                 raise AssertionError
 
         assert any("deploy/rbac.yaml" in note for note in caught.value.__notes__)
-        assert await two.asks()
+        assert await two.is_pending()
 
 
 @virtual_time
-async def test_without_the_permission_to_watch_leases_whoever_has_to_wait_says_so() -> None:
+async def test_a_client_that_must_wait_but_may_not_watch_leases_raises_forbidden() -> None:
     async with two_clients() as two:
         two.gate.faults.deny(verb="watch", resource="leases")
 
@@ -233,7 +233,7 @@ async def test_the_second_client_waits_for_the_first_and_then_finds_the_request_
 
 
 @virtual_time
-async def test_a_claim_that_is_given_back_is_taken_at_once() -> None:
+async def test_a_released_claim_is_acquired_at_once() -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
         entered = anyio.Event()
 
@@ -253,7 +253,7 @@ async def test_a_claim_that_is_given_back_is_taken_at_once() -> None:
 
 @pytest.mark.parametrize("watch_lag", [0.0, 0.05, 1.0])
 @virtual_time
-async def test_two_clients_make_one_power_cycle_of_one_request_however_the_watch_lags(
+async def test_two_clients_make_one_power_cycle_of_one_request_for_any_watch_lag(
     watch_lag: float,
 ) -> None:
     async with two_clients(watch_lag=watch_lag) as two:
@@ -274,12 +274,12 @@ async def test_two_clients_make_one_power_cycle_of_one_request_however_the_watch
                 await two.site.dpf.node(NODE).until(~external_reboot_required, timeout=AGES)
                 await anyio.sleep(AGES)
                 assert cycles == round_
-                await two.ask_again(hour=round_)
+                await two.request_again(hour=round_)
             tasks.cancel_scope.cancel()
 
 
 @virtual_time
-async def test_the_two_questions_of_a_node_take_turns() -> None:
+async def test_the_two_handshakes_of_a_node_take_turns() -> None:
     async with two_clients() as two:
         await two.site.hold()
 
@@ -296,7 +296,7 @@ async def test_the_two_questions_of_a_node_take_turns() -> None:
 
 
 @virtual_time
-async def test_whoever_looks_once_does_not_wait_for_a_claim_but_takes_one_that_is_free() -> None:
+async def test_a_check_without_waiting_acquires_a_free_claim_and_does_not_wait_for_another() -> None:
     async with two_clients() as two, two.first.node(NODE).external_reboot(timeout=0):
         with pytest.raises(WaitTimeout, match="works on it"):
             async with two.second.node(NODE).external_reboot(timeout=0):
@@ -304,7 +304,7 @@ async def test_whoever_looks_once_does_not_wait_for_a_claim_but_takes_one_that_i
 
 
 @virtual_time
-async def test_whoever_waits_for_a_claim_stops_when_the_request_is_answered_by_hand() -> None:
+async def test_waiting_for_a_claim_ends_when_the_request_is_answered_manually() -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
         done = anyio.Event()
 
@@ -345,15 +345,15 @@ async def test_two_clients_provision_one_host_with_one_power_cycle_for_each_requ
         async def flow(dpf: DPFClient) -> None:
             assert (await provision(dpf, host, reboot=reboot, node_effect=drain, timeout=7200)).ready
 
-        asked: list[str] = []
+        requested: list[str] = []
 
         async def count() -> None:
             async with observer.node(host.name).transitions() as stream:
                 async for transition in stream:
                     if isinstance(transition, ExternalRebootRequired):
-                        asked.append("reboot")
+                        requested.append("reboot")
                     if isinstance(transition, NodeEffectHeld):
-                        asked.append("drain")
+                        requested.append("drain")
 
         async with anyio.create_task_group() as counting:
             counting.start_soon(count)
@@ -363,14 +363,14 @@ async def test_two_clients_provision_one_host_with_one_power_cycle_for_each_requ
             counting.cancel_scope.cancel()
 
         assert "reboot" in worked
-        assert worked == asked
+        assert worked == requested
 
 
-# Taking over.
+# Acquiring an expired claim.
 
 
 @virtual_time
-async def test_a_lease_that_stands_still_is_taken_over_and_who_had_it_is_told() -> None:
+async def test_an_expired_lease_is_acquired_by_another_client_and_its_holder_loses_the_claim() -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
         over = anyio.Event()
         taken = anyio.Event()
@@ -379,7 +379,9 @@ async def test_a_lease_that_stands_still_is_taken_over_and_who_had_it_is_told() 
             async with losing(two.first) as request:
                 two.gate.disconnect()
                 await request.claim.until_lost()
-                assert not taken.is_set(), "who has it knows before anybody takes it"
+                assert not taken.is_set(), (
+                    "the holder notices the loss before another client acquires the Lease"
+                )
                 await taken.wait()
                 two.gate.reconnect()
             over.set()
@@ -391,13 +393,13 @@ async def test_a_lease_that_stands_still_is_taken_over_and_who_had_it_is_told() 
             await over.wait()
             assert request.earlier is not None
             assert (request.earlier.number, request.earlier.finished) == (1, None)
-            assert await two.asks(), "who lost its claim answers nothing"
+            assert await two.is_pending(), "a client that lost its claim answers nothing"
 
-        assert not await two.asks()
+        assert not await two.is_pending()
 
 
 def held_by(holder: str) -> Level[Any]:
-    """Work has begun."""
+    """The holder has begun to work."""
     return Level(
         f"held by {holder}",
         lambda state: (
@@ -407,7 +409,7 @@ def held_by(holder: str) -> Level[Any]:
 
 
 @virtual_time
-async def test_who_was_cut_off_does_not_answer_the_next_request_in_place_of_the_one_it_worked_on() -> None:
+async def test_a_disconnected_client_does_not_answer_the_request_after_the_one_it_worked_on() -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
         answered = anyio.Event()
         over = anyio.Event()
@@ -416,7 +418,7 @@ async def test_who_was_cut_off_does_not_answer_the_next_request_in_place_of_the_
             async with losing(two.first):
                 two.gate.disconnect()
                 await answered.wait()
-                # It hears of what happened meanwhile too late: only writes get through in time.
+                # Its watch is late: only writes arrive in time.
                 two.gate.faults.watch_lag = AGES
                 two.gate.reconnect()
             over.set()
@@ -425,15 +427,15 @@ async def test_who_was_cut_off_does_not_answer_the_next_request_in_place_of_the_
         await two.site.dpf.handle(Lease, LEASE).until(held_by("carbide-1"), timeout=SECONDS)
         async with two.second.node(NODE).external_reboot(timeout=AGES):
             pass
-        await two.ask_again(hour=11)
+        await two.request_again(hour=11)
         answered.set()
         await over.wait()
 
-        assert await two.asks(), "nobody has worked on that one yet"
+        assert await two.is_pending(), "no client has worked on the new request yet"
 
 
 @virtual_time
-async def test_cut_off_for_longer_than_the_lease_it_is_held_again_if_nobody_took_it() -> None:
+async def test_a_claim_that_expired_while_disconnected_is_held_again_if_no_client_acquired_it() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot() as request:
             two.gate.disconnect()
@@ -442,27 +444,27 @@ async def test_cut_off_for_longer_than_the_lease_it_is_held_again_if_nobody_took
             assert not request.claim.held
             two.gate.reconnect()
 
-        assert not await two.asks()
+        assert not await two.is_pending()
 
 
 @virtual_time
-async def test_a_body_is_never_cut_short_and_its_answer_waits_for_the_server() -> None:
+async def test_the_block_is_not_interrupted_and_its_answer_waits_for_the_server() -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
 
-        async def mend() -> None:
+        async def reconnect() -> None:
             await anyio.sleep(SECONDS / 2)
             two.gate.reconnect()
 
         async with two.first.node(NODE).external_reboot(timeout=SECONDS):
             two.gate.disconnect()
             await anyio.sleep(AGES)
-            tasks.start_soon(mend)
+            tasks.start_soon(reconnect)
 
-        assert not await two.asks()
+        assert not await two.is_pending()
 
 
 @virtual_time
-async def test_an_answer_that_was_taken_and_not_confirmed_is_not_given_to_the_next_request() -> None:
+async def test_an_answer_that_was_stored_without_a_response_is_not_written_for_the_next_request() -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
         before = 0
 
@@ -470,8 +472,8 @@ async def test_an_answer_that_was_taken_and_not_confirmed_is_not_given_to_the_ne
             await two.gate.stopped.wait()
             two.gate.disconnect()
             two.gate.release()
-            await two.ask_again(hour=11)
-            # Whoever reads from the server sees a request that stands, long before the watch tells that it is another.
+            await two.request_again(hour=11)
+            # A read from the server shows a pending request long before the watch shows that it is another one.
             two.gate.faults.watch_lag = 30.0
             two.gate.reconnect()
 
@@ -482,47 +484,47 @@ async def test_an_answer_that_was_taken_and_not_confirmed_is_not_given_to_the_ne
             two.gate.stop_at(before + 2, passes=True)
 
         assert two.gate.writes[before : before + 2] == ["PATCH leases", "PATCH dpunodes"]
-        assert await two.asks(), "that is a new request"
+        assert await two.is_pending(), "the pending request is a new one"
 
 
-# What happens to a lease.
+# Changes of a Lease by others.
 
 
 @virtual_time
-async def test_a_lease_that_somebody_edits_stays_whose_it_is() -> None:
+async def test_a_lease_that_another_client_edits_keeps_its_holder() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS) as request:
-            labels = {"seen-by": "somebody", CLAIM_LABEL: None}
+            labels = {"seen-by": "another", CLAIM_LABEL: None}
             await two.site.dpf.resource(Lease).patch(LEASE, {"metadata": {"labels": labels}})
             await anyio.sleep(AGES)
             assert request.claim is not None
             assert request.claim.held
-            assert (await two.lease()).metadata.labels == {"seen-by": "somebody", CLAIM_LABEL: "dpunode"}
+            assert (await two.lease()).metadata.labels == {"seen-by": "another", CLAIM_LABEL: "dpunode"}
 
-        assert not await two.asks()
+        assert not await two.is_pending()
 
 
 @virtual_time
-async def test_a_lease_without_its_label_is_waited_for_all_the_same() -> None:
+async def test_a_lease_without_its_label_is_waited_for_until_it_expires() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS):
             pass
         foreign = {
             "metadata": {"labels": {CLAIM_LABEL: None}},
-            "spec": {"holderIdentity": "somebody", "leaseDurationSeconds": 3 * SECONDS},
+            "spec": {"holderIdentity": "another", "leaseDurationSeconds": 3 * SECONDS},
         }
         await two.site.dpf.resource(Lease).patch(LEASE, foreign)
-        await two.ask_again(hour=11)
+        await two.request_again(hour=11)
         began = anyio.current_time()
 
         async with two.second.node(NODE).external_reboot(timeout=AGES):
             waited = anyio.current_time() - began
 
-        assert 3 * SECONDS <= waited < AGES, "as long as whoever has it says"
+        assert 3 * SECONDS <= waited < AGES, "for the duration in the Lease"
 
 
 @virtual_time
-async def test_a_lease_that_is_deleted_is_made_anew_by_its_holder() -> None:
+async def test_a_deleted_lease_is_created_again_by_its_holder() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS) as request:
             await two.site.dpf.resource(Lease).delete(LEASE)
@@ -530,11 +532,11 @@ async def test_a_lease_that_is_deleted_is_made_anew_by_its_holder() -> None:
             assert request.claim is not None
             assert request.claim.held
 
-        assert not await two.asks()
+        assert not await two.is_pending()
 
 
 @virtual_time
-async def test_a_lease_that_was_deleted_and_taken_by_another_one_is_lost() -> None:
+async def test_a_lease_that_was_deleted_and_acquired_by_another_client_is_lost() -> None:
     async with two_clients() as two:
         async with losing(two.first) as request:
             await two.site.dpf.resource(Lease).delete(LEASE)
@@ -542,31 +544,31 @@ async def test_a_lease_that_was_deleted_and_taken_by_another_one_is_lost() -> No
                 await request.claim.until_lost()
                 assert request.claim.taken_by.startswith("carbide-2_")
 
-        assert await two.asks()
+        assert await two.is_pending()
 
 
 @virtual_time
-async def test_a_lease_that_was_deleted_while_its_holder_was_cut_off_for_too_long_is_lost() -> None:
+async def test_a_lease_that_was_deleted_while_its_holder_was_disconnected_too_long_is_lost() -> None:
     async with two_clients() as two:
         async with losing(two.first) as request:
             two.gate.disconnect()
             await request.claim.until_lost()
-            # Somebody may have had it in between, and have answered.
+            # Another client may have held it in between, and answered.
             await two.site.dpf.resource(Lease).delete(LEASE)
             two.gate.reconnect()
 
         assert request.claim.taken_by == ""
-        assert await two.asks()
+        assert await two.is_pending()
 
 
 @pytest.mark.parametrize("record", ["", "not JSON", "{}", '{"request": 1}', "[" * 100_000])
 @virtual_time
-async def test_a_record_that_cannot_be_read_is_none(record: str) -> None:
+async def test_a_record_that_cannot_be_decoded_is_ignored(record: str) -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS):
             pass
         await two.site.dpf.resource(Lease).patch(LEASE, {"metadata": {"annotations": {REQUEST: record}}})
-        await two.ask_again(hour=11)
+        await two.request_again(hour=11)
 
         async with two.second.node(NODE).external_reboot(timeout=SECONDS) as request:
             assert request.earlier is None
@@ -580,20 +582,20 @@ async def test_attempts_at_one_request_are_counted_and_those_at_another_one_are_
             async with failing(dpf) as request:
                 numbers.append(request.earlier.number if request.earlier else None)
         await two.site.dpf.mark_dpu_node_rebooted(NODE)
-        await two.ask_again(hour=11)
+        await two.request_again(hour=11)
         async with two.second.node(NODE).external_reboot(timeout=SECONDS) as request:
             numbers.append(request.earlier.number if request.earlier else None)
 
         assert numbers == [None, 1, 2, None]
 
 
-# Troubles of the server, and of the worker.
-# On the clock on the wall: they wait for nothing, and what time there is after a cancellation is little.
+# Faults of the server and cancellation of the worker.
+# In real time: nothing waits, and the time after a cancellation is short.
 
 
 @pytest.mark.parametrize("number", range(1, 6))
 @pytest.mark.parametrize("status", [409, 500, 503])
-async def test_a_write_that_fails_once_is_done_again_and_the_request_is_answered(
+async def test_a_write_that_fails_once_is_repeated_and_the_request_is_answered(
     number: int, status: int
 ) -> None:
     async with two_clients() as two:
@@ -602,12 +604,12 @@ async def test_a_write_that_fails_once_is_done_again_and_the_request_is_answered
         async with two.first.node(NODE).external_reboot() as request:
             assert request.earlier is None
 
-        assert not await two.asks()
+        assert not await two.is_pending()
         assert await two.holder() == ""
 
 
 @pytest.mark.parametrize("step", range(1, 6))
-async def test_a_worker_that_is_cancelled_at_any_step_gives_its_claim_back(step: int) -> None:
+async def test_a_worker_that_is_cancelled_at_any_step_releases_its_claim(step: int) -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
         two.gate.stop_at(step, passes=True)
         scope = anyio.CancelScope()
@@ -625,4 +627,4 @@ async def test_a_worker_that_is_cancelled_at_any_step_gives_its_claim_back(step:
         await over.wait()
 
         assert await two.holder() == ""
-        assert await two.asks() == (step < 3), "once the work was done, the answer is still written"
+        assert await two.is_pending() == (step < 3), "after the work was done, the answer is still written"

@@ -1,4 +1,4 @@
-"""What a caller gets wrong, or finds in the way: for every method one error that names the object and the next step."""
+"""Invalid input and unexpected states: every method raises one error that names the object and the next step."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from dpf_async.errors import (
 from dpf_async.levels import accepted, ready
 from dpf_async.models import BFB, DPU, DPUDeployment, DPUDevice, DPUFlavor, DPUNode, Resource
 from tests.integration.backends import Backend
-from tests.integration.test_questions import FINALIZER, dpu_in
+from tests.integration.test_plain_calls import FINALIZER, dpu_in
 from tests.integration.test_setup import site_of
 from tests.support.cluster import NODE, Cluster, Server
 from tests.support.timeouts import times_out
@@ -41,11 +41,11 @@ from tests.support.timeouts import times_out
 DEVICE = DeviceSpec(name="device-1", serial_number="MT1", bmc_ip="10.1.0.1")
 HOST = HostSpec(name=NODE, devices=(DEVICE,))
 
-Call = Callable[[DPFClient, str], Awaitable[Any]]  # Any: what it returns is not looked at
+Call = Callable[[DPFClient, str], Awaitable[Any]]  # Any: the result is not used
 
 
 async def reboot(_: str) -> None:
-    """Nothing that a test could see."""
+    """Simulated hosts need no reboot."""
 
 
 async def _upgrade(dpf: DPFClient, name: str) -> None:
@@ -55,9 +55,9 @@ async def _upgrade(dpf: DPFClient, name: str) -> None:
     await upgrade(dpf, name, flavor="flavor", approve=approve, reboot=reboot)
 
 
-async def _ask(dpf: DPFClient, name: str) -> None:
+async def _external_reboot(dpf: DPFClient, name: str) -> None:
     async with dpf.node(name).external_reboot(timeout=0.05):
-        raise AssertionError("nobody asked")
+        raise AssertionError("no reboot was requested")
 
 
 async def _accepted(dpf: DPFClient, name: str) -> None:
@@ -65,14 +65,14 @@ async def _accepted(dpf: DPFClient, name: str) -> None:
 
 
 @dataclass(frozen=True)
-class About:
-    """A method that is given the name of an object.
+class NamedCall:
+    """A call with the name of an object.
 
     Attributes:
-        kind: of the object.
-        call: with the name.
-        waits: one that is not there yet is waited for.
-        next_step: a word of what is to be done where there is none of this name.
+        kind: the kind of the object.
+        call: calls a method with the name.
+        waits: the method waits for an object that does not exist yet.
+        next_step: a part of the advice in the error if no object has the name.
     """
 
     kind: type[Resource]
@@ -82,58 +82,60 @@ class About:
 
 
 METHODS = {
-    "is_dpu_ready": About(DPU, lambda dpf, name: dpf.is_dpu_ready(name), next_step="dpu_of"),
-    "reprovision_dpu": About(DPU, lambda dpf, name: dpf.reprovision_dpu(name), next_step="dpu_of"),
-    "dpu.until": About(DPU, lambda dpf, name: dpf.dpu(name).until(ready, timeout=0.05), waits=True),
-    "is_dpu_node_waiting_for_reboot": About(
+    "is_dpu_ready": NamedCall(DPU, lambda dpf, name: dpf.is_dpu_ready(name), next_step="dpu_of"),
+    "reprovision_dpu": NamedCall(DPU, lambda dpf, name: dpf.reprovision_dpu(name), next_step="dpu_of"),
+    "dpu.until": NamedCall(DPU, lambda dpf, name: dpf.dpu(name).until(ready, timeout=0.05), waits=True),
+    "is_dpu_node_waiting_for_reboot": NamedCall(
         DPUNode, lambda dpf, name: dpf.is_dpu_node_waiting_for_reboot(name), next_step="create_dpu_node"
     ),
-    "mark_dpu_node_rebooted": About(
+    "mark_dpu_node_rebooted": NamedCall(
         DPUNode, lambda dpf, name: dpf.mark_dpu_node_rebooted(name), next_step="create_dpu_node"
     ),
-    "mark_dpu_node_ready_for_maintenance": About(
+    "mark_dpu_node_ready_for_maintenance": NamedCall(
         DPUNode, lambda dpf, name: dpf.mark_dpu_node_ready_for_maintenance(name), next_step="create_dpu_node"
     ),
-    "snapshot": About(DPUNode, lambda dpf, name: dpf.snapshot(name), next_step="list()"),
-    "update_dpu_deployment_bfb": About(
+    "snapshot": NamedCall(DPUNode, lambda dpf, name: dpf.snapshot(name), next_step="list()"),
+    "update_dpu_deployment_bfb": NamedCall(
         DPUDeployment, lambda dpf, name: dpf.update_dpu_deployment_bfb(name, "bfb"), next_step="list()"
     ),
-    "update_dpu_deployment_bfb, the BFB": About(
+    "update_dpu_deployment_bfb, the BFB": NamedCall(
         BFB, lambda dpf, name: dpf.update_dpu_deployment_bfb("compute", name), next_step="list()"
     ),
-    "update_dpu_deployment_configuration": About(
+    "update_dpu_deployment_configuration": NamedCall(
         DPUDeployment,
         lambda dpf, name: dpf.update_dpu_deployment_configuration(name, "flavor"),
         next_step="list()",
     ),
-    "update_dpu_deployment_configuration, the DPUFlavor": About(
+    "update_dpu_deployment_configuration, the DPUFlavor": NamedCall(
         DPUFlavor,
         lambda dpf, name: dpf.update_dpu_deployment_configuration("compute", name),
         next_step="list()",
     ),
-    "upgrade": About(DPUDeployment, _upgrade, next_step="list()"),
-    "rollback": About(
+    "upgrade": NamedCall(DPUDeployment, _upgrade, next_step="list()"),
+    "rollback": NamedCall(
         DPUDeployment, lambda dpf, name: rollback(dpf, name, flavor="flavor"), next_step="list()"
     ),
-    "host_discovered": About(DPUNode, lambda dpf, name: dpf.host_discovered(name, timeout=0.05), waits=True),
-    "reprovision": About(
+    "host_discovered": NamedCall(
+        DPUNode, lambda dpf, name: dpf.host_discovered(name, timeout=0.05), waits=True
+    ),
+    "reprovision": NamedCall(
         DPUNode, lambda dpf, name: reprovision(dpf, name, reboot=reboot), next_step="provision()"
     ),
-    "node.until": About(DPUNode, lambda dpf, name: dpf.node(name).until(ready, timeout=0.05), waits=True),
-    "node.external_reboot": About(DPUNode, _ask, waits=True),
-    "deployment.until": About(DPUDeployment, _accepted, waits=True),
+    "node.until": NamedCall(DPUNode, lambda dpf, name: dpf.node(name).until(ready, timeout=0.05), waits=True),
+    "node.external_reboot": NamedCall(DPUNode, _external_reboot, waits=True),
+    "deployment.until": NamedCall(DPUDeployment, _accepted, waits=True),
 }
-"""Those of DPFClient, its handles and the flows that take the name of something that must be there; those that delete
-have tests of their own."""
+"""Methods of DPFClient and its handles, and flows, that take the name of an existing object; deletions have their own
+tests."""
 
 
-def told(error: BaseException) -> str:
-    """The message and what was noted on it."""
+def text_of(error: BaseException) -> str:
+    """The message and the notes of an error."""
     return "\n".join([str(error), *getattr(error, "__notes__", ())])
 
 
-def named_by(error: DPFError, about: About) -> str:
-    """The object that an error is about."""
+def named_by(error: DPFError, about: NamedCall) -> str:
+    """The object that an error names."""
     if about.waits:
         assert isinstance(error, WaitTimeout)
         return str(error).partition(":")[0]
@@ -145,7 +147,9 @@ each_method = pytest.mark.parametrize("about", METHODS.values(), ids=METHODS)
 
 
 @each_method
-async def test_a_name_that_is_not_there_is_named_with_where_to_look(backend: Backend, about: About) -> None:
+async def test_an_error_for_an_unknown_name_says_how_to_find_the_right_one(
+    backend: Backend, about: NamedCall
+) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(site_of())
         await site.dpf.resource(BFB).patch_status("bfb", {"status": {"phase": "Ready"}})
@@ -153,20 +157,18 @@ async def test_a_name_that_is_not_there_is_named_with_where_to_look(backend: Bac
             await about.call(site.dpf, "no-such-thing")
 
     assert named_by(refused.value, about) == f"{about.kind.KIND} no-such-thing"
-    assert about.next_step in told(refused.value)
+    assert about.next_step in text_of(refused.value)
 
 
-NO_NAMES = ("", "..", "Node-1", "a/b", "node_1", "-a", "a.", "ä", "a\n", "x" * 254)
+INVALID_NAMES = ("", "..", "Node-1", "a/b", "node_1", "-a", "a.", "ä", "a\n", "x" * 254)
 
 
 @each_method
-async def test_what_cannot_be_a_name_is_refused_before_anything_is_sent(
-    backend: Backend, about: About
-) -> None:
+async def test_an_invalid_name_is_rejected_without_a_request(backend: Backend, about: NamedCall) -> None:
     async with backend.cluster() as site:
         site.server.faults.answer(500, times=1000)
-        for name in NO_NAMES:
-            # A guard: who sent something would ask for it again and again.
+        for name in INVALID_NAMES:
+            # A safeguard: a method that sends a request would retry it.
             with (
                 anyio.fail_after(60),
                 pytest.raises(UsageError, match=f"cannot be the name of a {about.kind.KIND}") as refused,
@@ -178,7 +180,7 @@ async def test_what_cannot_be_a_name_is_refused_before_anything_is_sent(
 
 
 @each_method
-async def test_the_name_of_another_kind_is_not_taken_for_this_one(backend: Backend, about: About) -> None:
+async def test_the_name_of_an_object_of_another_kind_is_not_found(backend: Backend, about: NamedCall) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_dpu_node(NODE, [DEVICE])
         await dpu_in(site, "Ready")
@@ -186,17 +188,17 @@ async def test_the_name_of_another_kind_is_not_taken_for_this_one(backend: Backe
         await site.dpf.resource(BFB).patch_status("bfb", {"status": {"phase": "Ready"}})
         names = {DPU: "dpu-1", DPUDevice: "device-1", DPUNode: NODE}
         names.pop(about.kind, None)
-        before = await _versions(site)
+        before = await _resource_versions(site)
 
         for name in names.values():
             with pytest.raises((WaitTimeout, NotFound)) as refused:
                 await about.call(site.dpf, name)
             assert named_by(refused.value, about) == f"{about.kind.KIND} {name}"
 
-        assert await _versions(site) == before
+        assert await _resource_versions(site) == before
 
 
-async def _versions(site: Cluster[Server]) -> list[str]:
+async def _resource_versions(site: Cluster[Server]) -> list[str]:
     kinds: tuple[type[Resource], ...] = (DPU, DPUDevice, DPUNode)
     return [
         obj.metadata.resource_version
@@ -250,13 +252,13 @@ WRITES: dict[str, tuple[Callable[[DPFClient], Awaitable[Any]], str, str, str]] =
         "DPUServiceTemplate dts",
     ),
 }
-"""The methods that write: with the verb and the resource that is in the way of each, and the object it is about."""
+"""The methods that write, with the verb and resource of the write that fails, and the object that the error names."""
 
 each_write = pytest.mark.parametrize(("call", "verb", "resource", "about"), WRITES.values(), ids=WRITES)
 
 
-async def asking(site: Cluster[Server]) -> None:
-    """A host with a DPU that is ready, which DPF wants to disturb and to reboot."""
+async def with_requests(site: Cluster[Server]) -> None:
+    """A host with a Ready DPU, for which a hold and an external reboot are pending."""
     await site.create_node()
     await dpu_in(site, "Ready")
     await site.request_reboot()
@@ -264,11 +266,11 @@ async def asking(site: Cluster[Server]) -> None:
 
 
 @each_write
-async def test_a_permission_that_is_missing_is_named_with_what_to_grant(
+async def test_a_missing_permission_is_named_with_the_role_that_grants_it(
     backend: Backend, call: Callable[[DPFClient], Awaitable[Any]], verb: str, resource: str, about: str
 ) -> None:
     async with backend.cluster() as site:
-        await asking(site)
+        await with_requests(site)
         site.server.faults.deny(verb=verb, resource=resource)
 
         with pytest.raises(Forbidden, match=resource) as refused:
@@ -276,15 +278,15 @@ async def test_a_permission_that_is_missing_is_named_with_what_to_grant(
 
     assert (refused.value.verb, refused.value.resource) == (verb, resource)
     assert "deploy/rbac.yaml" in str(refused.value)
-    assert about in told(refused.value)
+    assert about in text_of(refused.value)
 
 
 @each_write
-async def test_a_server_that_fails_in_the_middle_is_told_with_the_object(
+async def test_a_server_error_during_a_write_names_the_object(
     backend: Backend, call: Callable[[DPFClient], Awaitable[Any]], verb: str, resource: str, about: str
 ) -> None:
     async with backend.cluster() as site:
-        await asking(site)
+        await with_requests(site)
         site.server.faults.answer(500, times=100, verb=verb, resource=resource)
 
         with pytest.raises(APIError, match=about) as refused:
@@ -294,21 +296,21 @@ async def test_a_server_that_fails_in_the_middle_is_told_with_the_object(
 
 
 @each_write
-async def test_a_writer_that_was_first_is_told_or_made_good(
+async def test_a_persistent_conflict_is_raised_with_the_object(
     backend: Backend, call: Callable[[DPFClient], Awaitable[Any]], verb: str, resource: str, about: str
 ) -> None:
     async with backend.cluster() as site:
-        await asking(site)
+        await with_requests(site)
         site.server.faults.answer(409, times=1000, verb=verb, resource=resource)
 
         with pytest.raises((Conflict, NotFound, AlreadyExists), match=about.split(maxsplit=1)[0]) as refused:
             await call(site.dpf)
 
     assert isinstance(refused.value, DPFError)
-    assert about in told(refused.value)
+    assert about in text_of(refused.value)
 
 
-# What is on its way out.
+# Objects that are being deleted.
 
 
 @pytest.mark.parametrize(
@@ -320,7 +322,7 @@ async def test_a_writer_that_was_first_is_told_or_made_good(
     ],
 )
 @pytest.mark.parametrize(("kind", "name"), [(DPUDevice, "device-1"), (DPUNode, NODE)])
-async def test_what_is_being_deleted_is_not_registered_over(
+async def test_registration_rejects_an_object_that_is_being_deleted(
     backend: Backend, call: Callable[[DPFClient], Awaitable[Any]], kind: type[Resource], name: str
 ) -> None:
     async with backend.cluster() as site:
@@ -334,7 +336,7 @@ async def test_what_is_being_deleted_is_not_registered_over(
 
 
 @pytest.mark.parametrize(("kind", "name"), [(BFB, "bfb"), (DPUFlavor, "flavor"), (DPUDeployment, "compute")])
-async def test_a_site_is_not_defined_over_what_is_being_deleted(
+async def test_applying_a_site_rejects_an_object_that_is_being_deleted(
     backend: Backend, kind: type[Resource], name: str
 ) -> None:
     async with backend.cluster() as site:
@@ -345,9 +347,9 @@ async def test_a_site_is_not_defined_over_what_is_being_deleted(
             await site.dpf.create_initialization_objects(site_of())
 
 
-async def test_a_dpu_that_is_being_deleted_is_neither_ready_nor_deleted_twice(backend: Backend) -> None:
+async def test_a_dpu_that_is_being_deleted_is_not_ready_and_not_deleted_twice(backend: Backend) -> None:
     async with backend.cluster() as site:
-        await asking(site)
+        await with_requests(site)
         await _terminating(site, DPU, "dpu-1")
 
         assert not await site.dpf.is_dpu_ready("dpu-1")

@@ -1,4 +1,4 @@
-"""Replicas are killed and stopped at every step: each request is answered once, and none is forgotten."""
+"""Replicas are killed and suspended at every step: each request is answered exactly once."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from tests.support.replica import About, Replica, replica
 from tests.support.states import condition
 
 SECONDS: Final = 2
-"""Of a lease: a test waits for one to run out."""
+"""Duration of a Lease: a test waits until one expires."""
 
 GUARD: Final = 45.0
-"""Seconds until a test that hangs is told so."""
+"""Seconds after which a test that hangs fails."""
 
 ABOUT: Final = get_args(About)
 
-WRITES: Final = ("take", "begin", "finish", "answer", "release")
-"""What a replica writes for one request, in this order."""
+WRITES: Final = ("acquire", "begin", "finish", "answer", "release")
+"""The writes of a replica for one request, in order."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """A node, a replica as a process whose requests pass the gate, and another one in this process.
+    """A node, a replica as a process whose requests pass the gate, and another replica in this process.
 
     Attributes:
-        about: what DPF asks here: "reboot" or "hold".
+        about: the kind of request: "reboot" or "hold".
     """
 
     about: About
@@ -47,32 +47,32 @@ class Site:
     process: Replica
     other: DPFClient
 
-    async def ask(self, hour: int = 10) -> None:
-        """As the operator asks, and not for the same thing as at another hour."""
+    async def request(self, hour: int = 10) -> None:
+        """Request as the operator does; a request at another hour is another request."""
         if self.about == "hold":
-            # Of another piece of work: by another object.
+            # Another request is another object.
             with suppress(NotFound):
                 await self.cluster.dpf.resource(DPUNodeMaintenance).delete(f"{NODE}-hold")
             await self.cluster.hold()
             return
-        asked = condition("DPUNodeRebootInProgress", reason="WaitForExternalReboot")
-        asked["lastTransitionTime"] = f"2026-06-01T{hour:02}:00:00Z"
-        await self.cluster.write_conditions(DPUNode, NODE, [asked])
+        requested = condition("DPUNodeRebootInProgress", reason="WaitForExternalReboot")
+        requested["lastTransitionTime"] = f"2026-06-01T{hour:02}:00:00Z"
+        await self.cluster.write_conditions(DPUNode, NODE, [requested])
         await self.cluster.dpf.resource(DPUNode).patch(
             NODE, {"metadata": {"annotations": {known.EXTERNAL_REBOOT_REQUIRED: "true"}}}
         )
 
-    async def asks(self) -> bool:
+    async def is_pending(self) -> bool:
         if self.about == "hold":
             return await self.cluster.hold_annotation() == "true"
         return known.EXTERNAL_REBOOT_REQUIRED in await self.cluster.annotations()
 
-    def asked(self) -> AbstractAsyncContextManager[RebootRequest | HoldRequest]:
-        """The other one's wait for the request."""
+    def requested(self) -> AbstractAsyncContextManager[RebootRequest | HoldRequest]:
+        """The wait of the other replica for the request."""
         node = self.other.node(NODE)
         return node.node_effect_hold() if self.about == "hold" else node.external_reboot()
 
-    def asked_unless_answered(self) -> AbstractAsyncContextManager[RebootRequest | HoldRequest | None]:
+    def requested_unless_answered(self) -> AbstractAsyncContextManager[RebootRequest | HoldRequest | None]:
         node = self.other.node(NODE)
         if self.about == "hold":
             return node.node_effect_hold(unless=~node_effect_held)
@@ -93,58 +93,58 @@ async def site(backend: Backend, about: About = "reboot") -> AsyncIterator[Site]
                 yield Site(about, cluster, gate, process, other)
 
 
-@pytest.mark.parametrize("passes", [False, True], ids=["on its way there", "on its way back"])
+@pytest.mark.parametrize("passes", [False, True], ids=["before the server", "after the server"])
 @pytest.mark.parametrize("write", WRITES)
 @pytest.mark.parametrize("about", ABOUT)
-async def test_a_replica_killed_in_the_middle_of_a_write_is_followed_and_the_request_answered_once(
+async def test_after_a_replica_is_killed_during_a_write_the_request_is_answered_once(
     backend: Backend, about: About, write: str, passes: bool
 ) -> None:
     async with site(backend, about) as it:
         it.gate.stop_at(WRITES.index(write) + 1, passes=passes)
         await it.process.finish()
-        await it.ask(hour=10)
+        await it.request(hour=10)
         await it.gate.stopped.wait()
         await it.process.kill()
 
         done = WRITES[: WRITES.index(write) + passes]
-        async with it.asked_unless_answered() as request:
+        async with it.requested_unless_answered() as request:
             assert (request is None) == ("answer" in done)
             if request is not None:
                 earlier = request.earlier
                 assert (earlier is not None) == ("begin" in done)
                 assert (earlier is not None and earlier.finished is not None) == ("finish" in done)
-        assert not await it.asks()
+        assert not await it.is_pending()
 
-        # The lease that was left behind is in nobody's way, and its record is not taken for one of this request.
-        await it.ask(hour=11)
-        async with it.asked() as again:
+        # The Lease of the killed replica blocks no client, and its record is not treated as one of this request.
+        await it.request(hour=11)
+        async with it.requested() as again:
             assert again.earlier is None
-        assert not await it.asks()
+        assert not await it.is_pending()
 
 
 @pytest.mark.parametrize("about", ABOUT)
-async def test_a_replica_killed_at_its_work_is_followed_by_one_that_is_told(
+async def test_after_a_replica_is_killed_at_work_the_next_one_receives_its_attempt(
     backend: Backend, about: About
 ) -> None:
     async with site(backend, about) as it:
-        await it.ask()
+        await it.request()
         assert await it.process.message() == "working"
         await it.process.kill()
 
-        async with it.asked() as request:
+        async with it.requested() as request:
             assert request.earlier is not None
             assert request.earlier.holder.startswith("carbide-1_")
             assert request.earlier.number == 1
             assert request.earlier.finished is None
 
-        assert not await it.asks()
+        assert not await it.is_pending()
 
 
-async def test_a_replica_that_works_is_waited_for_however_much_longer_than_its_lease_that_takes(
+async def test_a_working_replica_is_waited_for_beyond_the_duration_of_its_lease(
     backend: Backend,
 ) -> None:
     async with site(backend) as it, it.cluster.dpf.resource(Lease).watch() as leases:
-        await it.ask(hour=10)
+        await it.request(hour=10)
         assert await it.process.message() == "working"
         renewed: set[str | None] = set()
         entered: list[object] = []
@@ -155,7 +155,7 @@ async def test_a_replica_that_works_is_waited_for_however_much_longer_than_its_l
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(follow)
-            # Twice its duration at least, by the process' own clock.
+            # At least twice its duration, by the clock of the process.
             while len(renewed) < 7:
                 lease = await it.cluster.dpf.resource(Lease).get(lease_name(NODE))
                 renewed.add(lease.spec.renew_time)
@@ -168,60 +168,60 @@ async def test_a_replica_that_works_is_waited_for_however_much_longer_than_its_l
 
 
 @pytest.mark.parametrize("about", ABOUT)
-async def test_a_replica_that_was_stopped_and_goes_on_does_not_answer_the_next_request(
+async def test_a_replica_that_was_suspended_does_not_answer_the_next_request(
     backend: Backend, about: About
 ) -> None:
     async with site(backend, about) as it:
-        await it.ask(hour=10)
+        await it.request(hour=10)
         assert await it.process.message() == "working"
         it.process.stop()
-        async with it.asked() as request:
+        async with it.requested() as request:
             assert request.earlier is not None
-        await it.ask(hour=11)
+        await it.request(hour=11)
 
         it.process.resume()
         await it.process.finish()
 
         assert await it.process.message() in ("left", "lost")
-        assert await it.asks(), "nobody has worked on that one yet"
+        assert await it.is_pending(), "no replica has worked on the new request yet"
 
 
 @pytest.mark.parametrize("about", ABOUT)
-async def test_a_replica_that_was_stopped_and_goes_on_while_another_one_works_leaves_the_answer_to_it(
+async def test_a_replica_resumed_while_another_one_works_leaves_the_answer_to_it(
     backend: Backend, about: About
 ) -> None:
     async with site(backend, about) as it:
-        await it.ask()
+        await it.request()
         assert await it.process.message() == "working"
         it.process.stop()
-        async with it.asked():
+        async with it.requested():
             it.process.resume()
             await it.process.finish()
 
             assert await it.process.message() == "lost"
-            assert await it.asks()
+            assert await it.is_pending()
 
-        assert not await it.asks()
+        assert not await it.is_pending()
 
 
 @pytest.mark.parametrize("about", ABOUT)
-async def test_an_answer_that_arrives_after_somebody_else_has_answered_is_refused(
+async def test_an_answer_that_arrives_after_that_of_another_client_is_rejected(
     backend: Backend, about: About
 ) -> None:
     async with site(backend, about) as it:
         it.gate.stop_at(WRITES.index("answer") + 1, passes=False)
         await it.process.finish()
-        await it.ask(hour=10)
+        await it.request(hour=10)
         await it.gate.stopped.wait()
         it.process.stop()
-        async with it.asked() as request:
+        async with it.requested() as request:
             assert request.earlier is not None
             assert request.earlier.finished is not None
-        await it.ask(hour=11)
+        await it.request(hour=11)
 
         it.gate.release()
         it.process.resume()
 
         assert await it.process.message() == "working"
         assert await it.process.message() in ("left", "lost")
-        assert await it.asks(), "nobody has worked on that one yet"
+        assert await it.is_pending(), "no replica has worked on the new request yet"

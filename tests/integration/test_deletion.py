@@ -1,4 +1,4 @@
-"""Taking DPUs and hosts away on the simulated site: orderly, with something stuck, and when there is nothing."""
+"""Graceful and forced deletion of DPUs and hosts on the simulated site."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import pytest
 from dpf_async import DPFClient, DPUView, ForcedDeletion, NodeView, Progress
 from dpf_async._api.codec import ObjectState
 from dpf_async._diagnostics.permissions import NEEDS
-from dpf_async._hosts.deletion import Deletion, take_dpu_away, take_node_away
-from dpf_async._hosts.deletion_targets import DPUParts, NodeParts, Part
+from dpf_async._hosts.deletion import delete_dpu_targets, delete_node_targets
+from dpf_async._hosts.deletion_run import DeletionRun
+from dpf_async._hosts.deletion_targets import DPUTargets, NodeTargets, Target
 from dpf_async._readers.progress import ProgressReporter
 from dpf_async.errors import Conflict, Forbidden, ServerError, UsageError
 from dpf_async.levels import Level, node_effect_held, phase_is
@@ -28,10 +29,10 @@ from tests.support.proxy import Proxy
 from tests.support.timeouts import times_out
 
 LASTING = Profile("lasting", bound_scale=1.0)
-"""Nothing takes time, but bounds are as long as DPF's: an installation that never ends is waited for."""
+"""Operations take no time, and timeouts are those of DPF: an installation that does not end takes 45 min."""
 
 FOREIGN = "example.com/stays"
-"""A finalizer that nobody in this site takes off."""
+"""A finalizer that no controller of this site removes."""
 
 
 async def names(dpf: DPFClient, kind: type[Resource]) -> set[str]:
@@ -39,12 +40,12 @@ async def names(dpf: DPFClient, kind: type[Resource]) -> set[str]:
 
 
 async def everything(dpf: DPFClient) -> set[str]:
-    """Names of all that belongs to hosts."""
+    """Names of all objects of hosts."""
     return {name for _, name in await versions(dpf)}
 
 
 async def versions(dpf: DPFClient) -> dict[tuple[str, str], str]:
-    """All that belongs to hosts, by kind and name, and the version it has: another one after any write."""
+    """The resourceVersion of each object of a host, by kind and name: any write changes it."""
     return {
         (kind.KIND, obj.name): obj.metadata.resource_version
         for kind in (DPUNode, DPUDevice, DPU, DPUNodeMaintenance)
@@ -54,13 +55,13 @@ async def versions(dpf: DPFClient) -> dict[tuple[str, str], str]:
 
 @asynccontextmanager
 async def through_a_proxy(sim: Simulator) -> AsyncIterator[tuple[Proxy, DPFClient]]:
-    """A client whose way to the server is in the test's hands; the operator has another one."""
+    """A client that is connected through a proxy; the operator is not."""
     async with Proxy(sim.kubeconfig()) as proxy, client_of(proxy, sim.namespace) as dpf:
         yield proxy, dpf
 
 
 async def installing_node(sim: Simulator, dpf: DPFClient) -> NodeView:
-    """A host whose DPU has its OS installed, and will for the next 45 min."""
+    """A host whose DPU is in OS Installing for the next 45 min."""
     held = await sim.node_waiting_for_hold()
     await dpf.mark_dpu_node_ready_for_maintenance(held.name)
     dpu = dpf.dpu(held.dpus[0].name)
@@ -72,7 +73,7 @@ async def installing_node(sim: Simulator, dpf: DPFClient) -> NodeView:
 # DeleteDPU
 
 
-async def test_a_deleted_dpu_is_gone_with_its_device_and_its_node_forgets_it(backend: Backend) -> None:
+async def test_deleting_a_dpu_deletes_its_device_and_its_entry_in_the_node(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         view = await sim.ready_node(2)
         gone, stays = view.dpus
@@ -85,7 +86,7 @@ async def test_a_deleted_dpu_is_gone_with_its_device_and_its_node_forgets_it(bac
         assert [ref.name for ref in node.spec.dpus] == [stays.device]
 
 
-async def test_no_new_dpu_is_made_for_a_deleted_one(backend: Backend) -> None:
+async def test_no_dpu_is_created_again_after_its_deletion(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         view = await sim.ready_node()
 
@@ -95,7 +96,7 @@ async def test_no_new_dpu_is_made_for_a_deleted_one(backend: Backend) -> None:
         assert await names(dpf, DPU) == set()
 
 
-async def test_a_device_that_a_lost_dpu_holds_is_a_timeout_that_says_what_helps_and_that_helps(
+async def test_a_timeout_for_a_device_without_a_dpu_recommends_forced_deletion_which_succeeds(
     backend: Backend,
 ) -> None:
     async with backend.simulator(operator=False) as sim, sim.client() as dpf:
@@ -105,7 +106,7 @@ async def test_a_device_that_a_lost_dpu_holds_is_a_timeout_that_says_what_helps_
         )
 
         await times_out(
-            lambda seconds: dpf.delete_dpu(device.name, timeout=seconds), "only the forced deletion"
+            lambda seconds: dpf.delete_dpu(device.name, timeout=seconds), "only a forced deletion"
         )
         report = await dpf.force_delete_dpu(device.name, grace_period=0)
 
@@ -114,43 +115,43 @@ async def test_a_device_that_a_lost_dpu_holds_is_a_timeout_that_says_what_helps_
 
 
 @pytest.mark.parametrize("again", [False, True])
-async def test_a_dpu_that_is_made_while_its_device_is_on_its_way_out_goes_as_well(
+async def test_a_dpu_that_is_created_while_its_device_is_being_deleted_is_deleted(
     backend: Backend, again: bool
 ) -> None:
-    """The test does what DPF does (dpf-facts 7.1, 8), at the moment that is the worst."""
+    """The test takes the part of DPF (dpf-facts 7.1, 8), with the worst timing."""
     async with backend.simulator(operator=False) as sim, sim.client() as dpf:
         host = await sim.register_host()
         device, dpu = host.devices[0].name, f"{host.name}-{host.devices[0].name}"
         devices, dpus = dpf.resource(DPUDevice), dpf.resource(DPU)
         await devices.patch(device, {"metadata": {"finalizers": [known.DPUDEVICE_FINALIZER]}})
         if again:
-            # The first goes without letting go of the device: somebody has forced it.
+            # The first DPU is deleted without removing the finalizer of the device, as by a forced deletion.
             await dpus.create(_dpu(host.name, device))
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: dpf.delete_dpu(device, timeout=60))
-            await dpf.handle(DPUDevice, device).until(Level("going", _is_going), timeout=60)
+            await dpf.handle(DPUDevice, device).until(Level("being deleted", _is_terminating), timeout=60)
             await dpf.handle(DPU, dpu).until_gone(timeout=60)
             await dpus.create(_dpu(host.name, device, known.DPU_FINALIZER))
-            await dpf.dpu(dpu).until(Level("going", _is_going), timeout=60)
+            await dpf.dpu(dpu).until(Level("being deleted", _is_terminating), timeout=60)
             await devices.patch(device, {"metadata": {"finalizers": []}})
             await dpus.patch(dpu, {"metadata": {"finalizers": []}})
 
         assert await everything(dpf) == {host.name}
 
 
-def _is_going(view: DPUView | ObjectState[Any]) -> bool:
+def _is_terminating(view: DPUView | ObjectState[Any]) -> bool:
     return view.terminating
 
 
 def _dpu(node: str, device: str, *finalizers: str) -> DPU:
-    """A DPU as a DPUSet makes it."""
+    """A DPU as a DPUSet creates it."""
     name = f"{node}-{device}"
     spec = objects.dpu(name, 0, node=node)["spec"] | {"dpuDeviceName": device}
     return DPU.model_validate({"metadata": {"name": name, "finalizers": finalizers}, "spec": spec})
 
 
-async def test_deleting_a_dpu_that_is_gone_or_never_was_changes_nothing(backend: Backend) -> None:
+async def test_deleting_a_dpu_that_does_not_exist_changes_nothing(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         view = await sim.ready_node(2)
         gone, _ = view.dpus
@@ -158,12 +159,12 @@ async def test_deleting_a_dpu_that_is_gone_or_never_was_changes_nothing(backend:
         before = await versions(dpf)
 
         await dpf.delete_dpu(gone.device, timeout=60)
-        await dpf.delete_dpu("device-that-never-was", timeout=60)
+        await dpf.delete_dpu("no-such-device", timeout=60)
 
         assert await versions(dpf) == before
 
 
-async def test_a_dpu_that_is_being_deleted_already_is_waited_for(backend: Backend) -> None:
+async def test_deletion_waits_for_a_dpu_that_is_already_being_deleted(backend: Backend) -> None:
     async with backend.simulator(troubles=["stuck_finalizer"]) as sim, sim.client() as dpf:
         view = await sim.ready_node()
         dpu = view.dpus[0]
@@ -171,14 +172,14 @@ async def test_a_dpu_that_is_being_deleted_already_is_waited_for(backend: Backen
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: dpf.delete_dpu(dpu.device, timeout=60))
-            # The DPU let go of its device before it got stuck, so the device goes at once; the DPU is waited for.
+            # The finalizer of the device was removed before the DPU got stuck, so the device is deleted at once.
             await dpf.handle(DPUDevice, dpu.device).until_gone(timeout=60)
             sim.heal()
 
         assert await names(dpf, DPU) == set()
 
 
-async def test_a_deletion_that_something_holds_is_a_timeout_that_names_it_and_its_finalizer(
+async def test_a_timeout_names_the_object_and_its_finalizer(
     backend: Backend,
 ) -> None:
     async with backend.simulator(troubles=["stuck_finalizer"]) as sim, sim.client() as dpf:
@@ -203,7 +204,7 @@ async def test_a_device_can_be_registered_again_after_its_deletion(backend: Back
 
 
 @pytest.mark.parametrize("state", ["held", "rebooting"])
-async def test_the_last_dpu_of_a_host_takes_its_node_effect_with_it_and_the_next_one_asks_again(
+async def test_deleting_the_last_dpu_of_a_host_ends_its_maintenance_and_the_next_dpu_requests_a_hold(
     backend: Backend, state: str
 ) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
@@ -220,7 +221,7 @@ async def test_the_last_dpu_of_a_host_takes_its_node_effect_with_it_and_the_next
         assert asked.hold is not None
 
 
-async def test_a_node_effect_that_other_dpus_of_the_host_need_is_left_to_them(backend: Backend) -> None:
+async def test_a_maintenance_that_other_dpus_of_the_host_need_is_kept(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         view = await sim.node_waiting_for_hold(2)
         gone, stays = view.dpus
@@ -232,7 +233,7 @@ async def test_a_node_effect_that_other_dpus_of_the_host_need_is_left_to_them(ba
         assert gone.name not in held.spec.requestor
 
 
-async def test_a_dpu_that_is_being_installed_is_told_as_such_with_the_time_it_may_take(
+async def test_a_timeout_during_installation_says_how_long_the_installation_can_last(
     backend: Backend,
 ) -> None:
     async with (
@@ -241,43 +242,44 @@ async def test_a_dpu_that_is_being_installed_is_told_as_such_with_the_time_it_ma
     ):
         view = await installing_node(sim, dpf)
         (dpu,) = view.dpus
-        heard: list[Progress] = []
+        received: list[Progress] = []
 
-        over = await times_out(
-            lambda seconds: dpf.delete_dpu(dpu.device, timeout=seconds, progress=heard.append),
+        error = await times_out(
+            lambda seconds: dpf.delete_dpu(dpu.device, timeout=seconds, progress=received.append),
             f"DPUDevice {dpu.device}: not gone",
         )
 
-        said = f"DPU {dpu.name}: not gone after"
-        (line,) = [line for line in str(over).splitlines() if said in line]
+        (line,) = [line for line in str(error).splitlines() if f"DPU {dpu.name}: not gone after" in line]
         assert "OS Installing (DPF does not delete a DPU while it installs the OS" in line
         assert "by default 45 min after 20" in line
         assert any(
-            one.subject == f"DPU {dpu.name}" and "while it installs the OS" in one.doing for one in heard
+            one.subject == f"DPU {dpu.name}" and "while it installs the OS" in one.doing for one in received
         )
 
 
-async def test_every_object_is_told_from_the_question_to_the_end(backend: Backend) -> None:
+async def test_progress_reports_each_object_from_the_request_to_its_deletion(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         view = await sim.ready_node(2)
-        heard: list[Progress] = []
+        received: list[Progress] = []
 
-        await dpf.delete_dpu_node(view.name, timeout=60, progress=heard.append)
+        await dpf.delete_dpu_node(view.name, timeout=60, progress=received.append)
 
         subjects = {f"DPUNode {view.name}"}
         subjects |= {f"DPU {dpu.name}" for dpu in view.dpus} | {
             f"DPUDevice {dpu.device}" for dpu in view.dpus
         }
-        told = {subject: [one.doing for one in heard if one.subject == subject] for subject in subjects}
-        assert {doing[0] for doing in told.values()} == {"asked for its deletion"}
-        assert {doing[-1] for doing in told.values()} == {"gone"}
-        assert {one.flow for one in heard} == {"delete_dpu_node"}
+        by_subject = {
+            subject: [one.doing for one in received if one.subject == subject] for subject in subjects
+        }
+        assert {doing[0] for doing in by_subject.values()} == {"deletion requested"}
+        assert {doing[-1] for doing in by_subject.values()} == {"deleted"}
+        assert {one.flow for one in received} == {"delete_dpu_node"}
 
 
-# Mistakes, and what others do meanwhile
+# Mistakes of the caller, failing requests and other clients
 
 
-async def test_the_name_of_something_else_is_refused_and_the_message_has_the_call_that_was_meant(
+async def test_a_name_of_another_kind_is_refused_with_the_call_for_that_kind(
     backend: Backend,
 ) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
@@ -293,8 +295,8 @@ async def test_the_name_of_something_else_is_refused_and_the_message_has_the_cal
             (dpf.delete_dpu_node, dpu.device, f"name of a DPUDevice, .*call delete_dpu.'{dpu.device}'"),
             (dpf.force_delete_dpu_node, dpu.device, f"name of a DPUDevice, .*call delete_dpu.'{dpu.device}'"),
         ]
-        for call, name, words in calls:
-            with pytest.raises(UsageError, match=words):
+        for call, name, message in calls:
+            with pytest.raises(UsageError, match=message):
                 await call(name)
 
         assert await versions(dpf) == before
@@ -304,7 +306,7 @@ async def test_the_name_of_something_else_is_refused_and_the_message_has_the_cal
     ("name", "why"),
     [("", "begins and ends"), ("Device-1", "lower-case"), ("a/b", "lower-case"), ("d" * 64, "at most")],
 )
-async def test_a_name_that_nothing_can_have_is_a_mistake_and_not_success(
+async def test_an_invalid_name_is_a_usage_error_and_not_success(
     backend: Backend, name: str, why: str
 ) -> None:
     async with backend.cluster() as site:
@@ -320,7 +322,7 @@ async def test_a_name_that_nothing_can_have_is_a_mistake_and_not_success(
 
 @pytest.mark.parametrize(("status", "error"), [(403, Forbidden), (500, ServerError)])
 @pytest.mark.parametrize("force", [False, True])
-async def test_a_refusal_in_the_middle_is_raised_with_what_was_done_and_the_next_call_goes_on(
+async def test_a_rejected_request_is_raised_with_what_was_done_and_the_next_call_continues(
     backend: Backend, status: int, error: type[Exception], *, force: bool
 ) -> None:
     async with backend.simulator() as sim, through_a_proxy(sim) as (proxy, dpf):
@@ -334,13 +336,15 @@ async def test_a_refusal_in_the_middle_is_raised_with_what_was_done_and_the_next
         await delete(dpu.device)
 
         (note,) = caught.value.__notes__
-        assert f"DPUDevice {dpu.device}: asked for its deletion" in note
+        assert f"DPUDevice {dpu.device}: deletion requested" in note
         assert f"DPU {dpu.name}" not in note
         assert await names(dpf, DPU) == await names(dpf, DPUDevice) == set()
         assert not (await dpf.resource(DPUNode).get(view.name)).spec.dpus
 
 
-async def test_a_refusal_while_forcing_is_raised_with_what_was_forced_by_then(backend: Backend) -> None:
+async def test_a_rejected_request_during_forced_deletion_is_raised_with_what_was_forced(
+    backend: Backend,
+) -> None:
     async with (
         backend.simulator(profile=LASTING, troubles=["install_timeout"]) as sim,
         sim.client() as watcher,
@@ -356,13 +360,13 @@ async def test_a_refusal_while_forcing_is_raised_with_what_was_forced_by_then(ba
         report = await dpf.force_delete_dpu(dpu.device, grace_period=0.3)
 
         notes = "\n".join(caught.value.__notes__)
-        assert f"taken off by force before that: DPUDevice {dpu.device}: {known.DPUDEVICE_FINALIZER}" in notes
+        assert f"removed by force before that: DPUDevice {dpu.device}: {known.DPUDEVICE_FINALIZER}" in notes
         assert "OS Installing" in notes
         assert report.removed == (f"DPU {dpu.name}: {known.DPU_FINALIZER}",)
         assert await names(dpf, DPU) == set()
 
 
-async def test_a_conflicting_writer_is_read_again_and_named_when_it_never_stops(backend: Backend) -> None:
+async def test_conflicts_are_retried_and_the_last_one_is_raised(backend: Backend) -> None:
     async with backend.simulator() as sim, through_a_proxy(sim) as (proxy, dpf):
         view = await sim.ready_node(2)
         first, second = view.dpus
@@ -373,20 +377,23 @@ async def test_a_conflicting_writer_is_read_again_and_named_when_it_never_stops(
         with pytest.raises(Conflict) as caught:
             await dpf.delete_dpu(second.device, timeout=60)
 
-        assert f"somebody else keeps writing DPUNode {view.name}" in caught.value.__notes__[0]
+        assert f"another client keeps changing DPUNode {view.name}" in caught.value.__notes__[0]
         assert [ref.name for ref in (await dpf.resource(DPUNode).get(view.name)).spec.dpus] == [second.device]
 
 
-async def test_what_was_registered_anew_meanwhile_is_left_alone(backend: Backend) -> None:
+async def test_objects_that_were_registered_again_are_not_deleted(backend: Backend) -> None:
     async with backend.simulator(operator=False) as sim, sim.client() as dpf:
         host = await sim.register_host()
         device = host.devices[0].name
         before = await versions(dpf)
-        work = Deletion(dpf, "test", timeout=60, reporter=ProgressReporter("test", None))
-        old_device, old_node = Part(DPUDevice, device, "an-old-uid"), Part(DPUNode, host.name, "an-old-uid")
+        run = DeletionRun(dpf, "test", timeout=60, reporter=ProgressReporter("test", None))
+        old_device, old_node = (
+            Target(DPUDevice, device, "an-old-uid"),
+            Target(DPUNode, host.name, "an-old-uid"),
+        )
 
-        await take_dpu_away(work, DPUParts(device, old_device, (), (host.name,), (host.name,)))
-        await take_node_away(work, NodeParts(host.name, old_node, (old_device,), (), ()))
+        await delete_dpu_targets(run, DPUTargets(device, old_device, (), (host.name,), (host.name,)))
+        await delete_node_targets(run, NodeTargets(host.name, old_node, (old_device,), (), ()))
 
         assert await versions(dpf) == before
 
@@ -394,13 +401,13 @@ async def test_what_was_registered_anew_meanwhile_is_left_alone(backend: Backend
 @pytest.mark.parametrize(
     "operation", ["delete_dpu", "force_delete_dpu", "delete_dpu_node", "force_delete_dpu_node", "snapshot"]
 )
-async def test_no_more_permissions_are_needed_than_are_said(backend: Backend, operation: str) -> None:
+async def test_deletion_needs_only_the_documented_permissions(backend: Backend, operation: str) -> None:
     force = "force" in operation
     async with (
         backend.simulator(troubles=["stuck_finalizer"] if force else []) as sim,
         through_a_proxy(sim) as (proxy, dpf),
     ):
-        # With a maintenance, so that every step is needed.
+        # With a maintenance, so that every request is sent.
         view = await (sim.ready_node() if force else sim.node_waiting_for_hold())
         granted = {(permission.verb, permission.resource) for permission in NEEDS[operation]}
         for kind in (DPUNode, DPUDevice, DPU, DPUNodeMaintenance):
@@ -408,7 +415,7 @@ async def test_no_more_permissions_are_needed_than_are_said(backend: Backend, op
                 if (verb, kind.PLURAL) not in granted:
                     proxy.faults.deny(verb=verb, resource=kind.PLURAL)
 
-        waiting: dict[str, Any] = {"patience": 0.3} if force else {}
+        waiting: dict[str, Any] = {"grace_period": 0.3} if force else {}
         name = view.dpus[0].device if operation.endswith("dpu") else view.name
         await getattr(dpf, operation)(name, **waiting)
 
@@ -416,32 +423,34 @@ async def test_no_more_permissions_are_needed_than_are_said(backend: Backend, op
 # ForceDeleteDPU
 
 
-async def test_a_forced_deletion_that_needs_no_force_says_so(backend: Backend) -> None:
+async def test_a_forced_deletion_reports_that_nothing_was_forced(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         view = await sim.ready_node()
 
         report = await dpf.force_delete_dpu(view.dpus[0].device, grace_period=60)
 
-        assert report == ForcedDeletion(orderly=True, removed=(), left_behind=())
-        assert str(report) == "everything went by itself; nothing was forced"
+        assert report == ForcedDeletion(graceful=True, removed=(), left_behind=())
+        assert str(report) == "deleted within the grace period; nothing was forced"
         assert await names(dpf, DPU) == set()
 
 
-async def test_a_stuck_dpu_is_forced_away_and_the_report_says_what_is_left_behind(backend: Backend) -> None:
+async def test_a_stuck_dpu_is_deleted_by_force_and_the_report_names_what_is_left_behind(
+    backend: Backend,
+) -> None:
     async with backend.simulator(troubles=["stuck_finalizer"]) as sim, sim.client() as dpf:
         view = await sim.ready_node()
         dpu = view.dpus[0]
 
         report = await dpf.force_delete_dpu(dpu.device, grace_period=0.5)
 
-        assert not report.orderly
+        assert not report.graceful
         assert f"DPU {dpu.name}: {known.DPU_FINALIZER}" in report.removed
-        assert any(dpu.name in left and "runs on" in left for left in report.left_behind)
+        assert any(dpu.name in left and "keeps running" in left for left in report.left_behind)
         assert await names(dpf, DPU) == await names(dpf, DPUDevice) == set()
         assert not (await dpf.resource(DPUNode).get(view.name)).spec.dpus
 
 
-async def test_the_report_names_secrets_node_and_file_and_why_it_was_forced_and_cannot_be_changed(
+async def test_the_report_names_secrets_node_file_and_reason_and_is_immutable(
     backend: Backend,
 ) -> None:
     async with backend.simulator(troubles=["stuck_finalizer"]) as sim, sim.client() as dpf:
@@ -458,13 +467,13 @@ async def test_the_report_names_secrets_node_and_file_and_why_it_was_forced_and_
             assert f"Secret {dpu.name}-{secret} in namespace {sim.namespace}" in left
         assert f"file {dpu.object.status.bf_cfg_file}" in left
         assert "DeleteNodeError" in report.reason
-        assert all(words in str(report) for words in (report.reason, *report.removed, *report.left_behind))
+        assert all(text in str(report) for text in (report.reason, *report.removed, *report.left_behind))
         with pytest.raises(dataclasses.FrozenInstanceError):
-            report.orderly = True  # type: ignore[misc]
+            report.graceful = True  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["dpu", "node"])
-async def test_force_while_the_os_is_installed_lets_the_device_go_before_the_dpu_so_that_none_is_made_again(
+async def test_force_during_installation_removes_finalizers_in_an_order_in_which_no_dpu_is_created_again(
     backend: Backend, *, whole: bool
 ) -> None:
     async with (
@@ -475,7 +484,7 @@ async def test_force_while_the_os_is_installed_lets_the_device_go_before_the_dpu
         (dpu,) = view.dpus
         uids: set[str] = set()
 
-        async with dpf.node(view.name).observe(_every_dpu(uids)):
+        async with dpf.node(view.name).observe(_collecting(uids)):
             if whole:
                 report = await dpf.force_delete_dpu_node(view.name, grace_period=0.3)
             else:
@@ -492,18 +501,18 @@ async def test_force_while_the_os_is_installed_lets_the_device_go_before_the_dpu
         assert (left.exists, left.dpus, left.maintenances) == (not whole, (), ())
 
 
-def _every_dpu(uids: set[str]) -> Level[NodeView]:
-    """Notes the uids of all DPUs that a node ever has; never holds."""
+def _collecting(uids: set[str]) -> Level[NodeView]:
+    """Collects the uids of all DPUs of a node; never holds. `observe` evaluates it for every state."""
 
-    def note(view: NodeView) -> bool:
+    def collect(view: NodeView) -> bool:
         uids.update(view.uids.values())
         return False
 
-    return Level("noted", note, survives_failure=True)
+    return Level("collected", collect, survives_failure=True)
 
 
 @pytest.mark.parametrize("kind", [DPU, DPUDevice])
-async def test_force_leaves_the_finalizers_of_others_alone_and_says_that_they_hold(
+async def test_force_does_not_remove_foreign_finalizers_and_names_them(
     backend: Backend, kind: type[Resource]
 ) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
@@ -513,25 +522,25 @@ async def test_force_leaves_the_finalizers_of_others_alone_and_says_that_they_ho
         stored = await stuck.get(name)
         await stuck.patch(name, {"metadata": {"finalizers": [*stored.metadata.finalizers, FOREIGN]}})
 
-        over = await times_out(
+        error = await times_out(
             lambda seconds: dpf.force_delete_dpu(dpu.device, grace_period=seconds),
             f"{kind.KIND} {name}: .*held by {FOREIGN}\\n",
         )
 
         assert (await stuck.get(name)).metadata.finalizers == (FOREIGN,)
-        assert not any("only the forced deletion" in note for note in over.__notes__)
+        assert not any("only a forced deletion" in note for note in error.__notes__)
 
 
-async def test_forcing_away_what_is_not_there_is_orderly(backend: Backend) -> None:
+async def test_forced_deletion_of_a_missing_object_is_graceful(backend: Backend) -> None:
     async with backend.simulator(operator=False) as sim, sim.client() as dpf:
-        assert (await dpf.force_delete_dpu("device-that-never-was", grace_period=60)).orderly
-        assert (await dpf.force_delete_dpu_node("node-that-never-was", grace_period=60)).orderly
+        assert (await dpf.force_delete_dpu("no-such-device", grace_period=60)).graceful
+        assert (await dpf.force_delete_dpu_node("no-such-node", grace_period=60)).graceful
 
 
 # DeleteDPUNode, ForceDeleteDPUNode
 
 
-async def test_a_maintenance_that_was_stranded_by_somebody_elses_deletion_of_the_node_is_taken_away(
+async def test_a_maintenance_whose_node_another_client_deleted_is_deleted(
     backend: Backend,
 ) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
@@ -539,16 +548,16 @@ async def test_a_maintenance_that_was_stranded_by_somebody_elses_deletion_of_the
         await dpf.resource(DPUNode).delete(view.name)
         await dpf.handle(DPUNode, view.name).until_gone(timeout=60)
         await sim.settled()
-        stranded = await everything(dpf)
+        orphaned = await everything(dpf)
 
         await dpf.delete_dpu_node(view.name, timeout=60)
 
-        assert stranded == {f"{view.name}-hold"}
+        assert orphaned == {f"{view.name}-hold"}
         assert await everything(dpf) == set()
 
 
 @pytest.mark.parametrize("state", ["ready", "held", "rebooting"])
-async def test_a_deleted_host_is_gone_with_everything_that_refers_to_it_and_other_hosts_stay(
+async def test_deleting_a_host_deletes_all_its_objects_and_none_of_other_hosts(
     backend: Backend, state: str
 ) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
@@ -570,7 +579,7 @@ async def test_a_deleted_host_is_gone_with_everything_that_refers_to_it_and_othe
         assert await everything(dpf) == stays
 
 
-async def test_devices_that_never_got_the_label_of_their_host_go_with_it_but_not_those_of_another_host(
+async def test_devices_without_the_label_of_their_host_are_deleted_with_it_but_not_those_of_another_host(
     backend: Backend,
 ) -> None:
     async with backend.simulator(operator=False) as sim, sim.client() as dpf:
@@ -585,7 +594,7 @@ async def test_devices_that_never_got_the_label_of_their_host_go_with_it_but_not
         assert await names(dpf, DPUDevice) == {other.devices[0].name, moved.name}
 
 
-async def test_what_is_left_of_a_host_whose_node_somebody_has_forced_away_is_taken_away(
+async def test_the_remaining_objects_of_a_host_are_deleted_after_its_node_was_deleted_by_force(
     backend: Backend,
 ) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
@@ -598,7 +607,7 @@ async def test_what_is_left_of_a_host_whose_node_somebody_has_forced_away_is_tak
         assert await everything(dpf) == set()
 
 
-async def test_a_node_effect_that_must_be_undone_is_not_dropped_unless_by_force_and_the_report_says_so(
+async def test_a_node_effect_that_must_be_undone_is_dropped_only_by_force_and_reported(
     backend: Backend,
 ) -> None:
     async with backend.simulator(operator=False) as sim, sim.client() as dpf:
@@ -622,7 +631,7 @@ async def test_a_node_effect_that_must_be_undone_is_not_dropped_unless_by_force_
         assert await everything(dpf) == set()
 
 
-async def test_deleting_a_host_that_is_gone_changes_nothing(backend: Backend) -> None:
+async def test_deleting_a_host_again_changes_nothing(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         view = await sim.ready_node()
         await dpf.delete_dpu_node(view.name, timeout=60)
@@ -634,7 +643,7 @@ async def test_deleting_a_host_that_is_gone_changes_nothing(backend: Backend) ->
         assert await versions(dpf) == before
 
 
-async def test_a_host_can_be_registered_again_after_its_deletion_and_comes_to_ready(backend: Backend) -> None:
+async def test_a_host_can_be_registered_again_after_its_deletion(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         first = await sim.ready_node()
         await dpf.delete_dpu_node(first.name, timeout=60)
@@ -646,24 +655,24 @@ async def test_a_host_can_be_registered_again_after_its_deletion_and_comes_to_re
         assert not set(view.uids.values()) & set(first.uids.values())
 
 
-async def test_a_stuck_host_is_forced_away_with_everything_that_refers_to_it(backend: Backend) -> None:
+async def test_a_stuck_host_is_deleted_by_force_with_all_its_objects(backend: Backend) -> None:
     async with backend.simulator(troubles=["stuck_finalizer"]) as sim, sim.client() as dpf:
         view = await sim.ready_node(2)
 
         report = await dpf.force_delete_dpu_node(view.name, grace_period=0.5)
 
-        assert not report.orderly
+        assert not report.graceful
         forced = {entry.split(":")[0] for entry in report.removed}
         assert {f"DPU {dpu.name}" for dpu in view.dpus} <= forced
         assert await everything(dpf) == set()
 
 
-async def test_force_takes_a_host_away_when_no_operator_is_there(backend: Backend) -> None:
+async def test_force_deletes_a_host_while_no_operator_runs(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         view = await sim.node_waiting_for_hold()
         objects = await everything(dpf)
 
-        # Finalizers of all three kinds are on by now; from here on nobody takes them off.
+        # Objects of all kinds have finalizers now, which no controller removes in the other site.
         async with backend.simulator(operator=False) as abandoned, abandoned.client() as other:
             await _copy(dpf, other)
             report = await other.force_delete_dpu_node(view.name, grace_period=0.3)
@@ -678,17 +687,19 @@ async def test_force_takes_a_host_away_when_no_operator_is_there(backend: Backen
 @pytest.mark.parametrize(
     "call", ["delete_dpu", "force_delete_dpu", "delete_dpu_node", "force_delete_dpu_node"]
 )
-async def test_a_worker_killed_at_any_point_and_started_again_leaves_nothing_behind(
+async def test_a_deletion_that_was_cancelled_at_any_point_is_completed_by_the_next_call(
     backend: Backend, call: str, point: int
 ) -> None:
     troubles = ["stuck_finalizer"] if "force" in call else []
-    waiting: dict[str, Any] = {"patience": 0.2} if troubles else {"timeout": 60}
+    waiting: dict[str, Any] = {"grace_period": 0.2} if troubles else {"timeout": 60}
     async with backend.simulator(troubles=troubles) as sim, sim.client() as dpf:
-        # Ready where DPUs get stuck; where they do not, on the way, with a maintenance.
+        # Ready if DPUs get stuck; otherwise in progress, with a maintenance.
         view = await (sim.ready_node() if troubles else sim.node_waiting_for_external_reboot())
         name = view.name if "node" in call else view.dpus[0].device
 
-        await _killed_at(sim, point, lambda first, tell: getattr(first, call)(name, progress=tell, **waiting))
+        await _cancelled_at(
+            sim, point, lambda first, listener: getattr(first, call)(name, progress=listener, **waiting)
+        )
         async with sim.client() as second:
             await getattr(second, call)(name, **waiting)
         await sim.settled()
@@ -698,27 +709,27 @@ async def test_a_worker_killed_at_any_point_and_started_again_leaves_nothing_beh
             assert not (await dpf.resource(DPUNode).get(view.name)).spec.dpus
 
 
-async def _killed_at(
+async def _cancelled_at(
     sim: Simulator,
     point: int,
     run: Callable[[DPFClient, Callable[[Progress], object]], Awaitable[object]],
 ) -> None:
-    """Run in a client of its own, and cancel it the point-th time that it says anything."""
-    said = 0
+    """Run in a client of its own, and cancel it at its point-th progress report."""
+    reports = 0
     async with sim.client() as first:
         with anyio.CancelScope() as scope:
 
-            def tell(_: Progress) -> None:
-                nonlocal said
-                said += 1
-                if said == point:
+            def cancel_at_point(_: Progress) -> None:
+                nonlocal reports
+                reports += 1
+                if reports == point:
                     scope.cancel()
 
-            await run(first, tell)
+            await run(first, cancel_at_point)
 
 
 async def _copy(source: DPFClient, target: DPFClient) -> None:
-    """What belongs to hosts, as somebody would restore it from a backup."""
+    """Create the objects of hosts in another site, as when they are restored from a backup."""
     for kind in (DPUNode, DPUDevice, DPU, DPUNodeMaintenance):
         for obj in (await source.resource(kind).list()).items:
             metadata = {

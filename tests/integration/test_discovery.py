@@ -1,4 +1,4 @@
-"""Flow 2: from what a site explorer found to devices that DPF can work with, or the reason why it cannot."""
+"""Flow 2: a host that the site explorer found is registered and discovered, or its fault is reported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from dpf_async import HostSpec, Progress, discover
-from dpf_async.errors import DeviceFailed, NotFound, UsageError, WaitTimeout
+from dpf_async.errors import DeviceFailed, Forbidden, NotFound, UsageError, WaitTimeout
 from dpf_async.levels import discovered
 from dpf_async.models import DPU, DPUDevice, DPUNode, known
 from tests.integration.backends import Backend
@@ -25,8 +25,8 @@ HOST = HostSpec.model_validate(
 )
 
 
-async def device_says(site: Cluster[Server], *conditions: dict[str, Any]) -> None:
-    """The operator says this of the device, and that it has taken the node up."""
+async def set_conditions(site: Cluster[Server], *conditions: dict[str, Any]) -> None:
+    """The conditions of the DPUDevice; the DPUNode is reconciled."""
     await site.write_conditions(DPUNode, "node-1", [condition("Ready")])
     await site.dpf.resource(DPUDevice).patch_status("device-1", {"status": {"conditions": list(conditions)}})
 
@@ -47,7 +47,7 @@ async def test_a_host_is_discovered_once_every_device_is_ready(backend: Backend,
         assert view.device_faults == ()
 
 
-async def test_a_host_that_waits_for_a_release_is_discovered_all_the_same(backend: Backend) -> None:
+async def test_a_host_that_waits_for_a_release_is_discovered(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         held = await sim.node_waiting_for_hold()
 
@@ -55,7 +55,7 @@ async def test_a_host_that_waits_for_a_release_is_discovered_all_the_same(backen
 
         ready = view.condition(known.DPUNodeCondition.READY)
         assert ready is not None
-        assert ready.status == "False", "the node says that it is about to be disturbed, and nothing else"
+        assert ready.status == "False", "the condition of the node is about the pending node effect only"
 
 
 async def test_discovering_again_writes_nothing(backend: Backend) -> None:
@@ -63,26 +63,26 @@ async def test_discovering_again_writes_nothing(backend: Backend) -> None:
         await sim.define_site()
         host = sim.host(devices=2)
         await discover(dpf, host, timeout=60)
-        heard: list[Progress] = []
+        received: list[Progress] = []
 
-        await discover(dpf, host, timeout=60, progress=heard.append)
+        await discover(dpf, host, timeout=60, progress=received.append)
 
         assert not [
-            progress for progress in heard if "created" in str(progress) or "changed" in str(progress)
+            progress for progress in received if "created" in str(progress) or "changed" in str(progress)
         ]
 
 
-async def test_a_worker_that_died_on_the_way_is_followed_by_one_that_goes_on(backend: Backend) -> None:
+async def test_a_discovery_that_was_cancelled_is_completed_by_the_next_worker(backend: Backend) -> None:
     async with backend.simulator() as sim:
         await sim.define_site()
         host = sim.host(devices=2)
         async with sim.client() as first, anyio.create_task_group() as tasks:
 
-            def die_with_the_first_device(progress: Progress) -> None:
+            def cancel_after_first_device(progress: Progress) -> None:
                 if "created" in progress.doing:
                     tasks.cancel_scope.cancel()
 
-            tasks.start_soon(lambda: discover(first, host, progress=die_with_the_first_device))
+            tasks.start_soon(lambda: discover(first, host, progress=cancel_after_first_device))
 
         async with sim.client() as second:
             assert (await discover(second, host, timeout=60)).discovered
@@ -95,7 +95,7 @@ async def test_a_worker_that_died_on_the_way_is_followed_by_one_that_goes_on(bac
         ("serial_mismatch", "Discovered failed, Error: serial number mismatch, expected: MT.*, actual: MT"),
     ],
 )
-async def test_a_faulty_device_is_named_with_what_is_wrong_and_what_to_do(
+async def test_a_faulty_device_is_named_with_its_fault_and_the_next_step(
     backend: Backend, trouble: str, reason: str
 ) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
@@ -113,29 +113,29 @@ async def test_a_faulty_device_is_named_with_what_is_wrong_and_what_to_do(
         assert [fault.device for fault in caught.value.view.device_faults] == [bad]
 
 
-async def test_a_fault_that_heals_within_the_grace_ends_nothing(backend: Backend) -> None:
+async def test_a_fault_that_ends_within_the_grace_period_fails_nothing(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_dpu_node(HOST.name, HOST.devices)
-        await device_says(site, refused())
-        heard: list[str] = []
+        await set_conditions(site, refused())
+        received: list[str] = []
 
         async with anyio.create_task_group() as tasks:
 
-            async def heal() -> None:
-                await device_says(site, condition("Initialized"), condition("Ready"))
+            async def recover() -> None:
+                await set_conditions(site, condition("Initialized"), condition("Ready"))
 
             def listen(progress: Progress) -> None:
-                heard.append(str(progress))
-                if "401" in heard[-1]:
-                    tasks.start_soon(heal)
+                received.append(str(progress))
+                if "401" in received[-1]:
+                    tasks.start_soon(recover)
 
             view = await site.dpf.host_discovered("node-1", grace=60, timeout=60, progress=listen)
 
         assert view.discovered
-        assert "DPUDevice device-1: Initialized failed, Error: the BMC answered 401" in heard[0]
+        assert "DPUDevice device-1: Initialized failed, Error: the BMC answered 401" in received[0]
 
 
-async def test_a_fault_is_told_with_its_latest_words(backend: Backend) -> None:
+async def test_a_fault_is_reported_with_its_latest_message(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_dpu_node(HOST.name, HOST.devices)
 
@@ -143,19 +143,30 @@ async def test_a_fault_is_told_with_its_latest_words(backend: Backend) -> None:
 
             def listen(progress: Progress) -> None:
                 if "timed out" in progress.doing:
-                    tasks.start_soon(device_says, site, refused())
+                    tasks.start_soon(set_conditions, site, refused())
 
-            async def find_out(grace: float) -> None:
-                await device_says(site, refused("timed out"))
+            async def wait_for_failure(grace: float) -> None:
+                await set_conditions(site, refused("timed out"))
                 await site.dpf.host_discovered("node-1", grace=grace, timeout=60, progress=listen)
 
-            await times_out(find_out, "401", error=DeviceFailed)
+            await times_out(wait_for_failure, "401", error=DeviceFailed)
 
 
-async def test_without_a_limit_to_the_grace_a_fault_is_a_timeout_that_names_it(backend: Backend) -> None:
+@pytest.mark.parametrize("grace", [None, 60.0])
+async def test_a_missing_permission_is_raised_as_itself_while_progress_is_reported(
+    backend: Backend, grace: float | None
+) -> None:
+    async with backend.cluster() as site:
+        site.server.faults.deny(verb="watch", resource="dpus")
+
+        with pytest.raises(Forbidden, match="cannot watch resource"):
+            await site.dpf.host_discovered("node-1", grace=grace, timeout=60, progress=print)
+
+
+async def test_without_a_grace_period_the_timeout_names_the_fault(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_dpu_node(HOST.name, HOST.devices)
-        await device_says(site, refused())
+        await set_conditions(site, refused())
 
         await times_out(
             lambda seconds: site.dpf.host_discovered("node-1", grace=None, timeout=seconds),
@@ -163,10 +174,10 @@ async def test_without_a_limit_to_the_grace_a_fault_is_a_timeout_that_names_it(b
         )
 
 
-async def test_a_device_that_just_takes_its_time_is_no_fault(backend: Backend) -> None:
+async def test_a_pending_device_is_not_faulty(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_dpu_node(HOST.name, HOST.devices)
-        await device_says(site, condition("NodeAttached", "False", "Pending", message="No DPUNode found"))
+        await set_conditions(site, condition("NodeAttached", "False", "Pending", message="No DPUNode found"))
 
         await times_out(
             lambda seconds: site.dpf.host_discovered("node-1", grace=0, timeout=seconds),
@@ -174,7 +185,7 @@ async def test_a_device_that_just_takes_its_time_is_no_fault(backend: Backend) -
         )
 
 
-async def test_a_device_that_is_not_there_is_named(backend: Backend) -> None:
+async def test_a_timeout_names_a_device_that_does_not_exist(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_dpu_node(HOST.name, HOST.devices)
         await site.dpf.resource(DPUDevice).delete("device-1")
@@ -185,34 +196,36 @@ async def test_a_device_that_is_not_there_is_named(backend: Backend) -> None:
         )
 
 
-async def test_a_host_that_is_not_there_is_waited_for_and_named(backend: Backend) -> None:
+async def test_a_timeout_names_a_host_that_does_not_exist(backend: Backend) -> None:
     async with backend.cluster() as site:
         await times_out(
             lambda seconds: site.dpf.host_discovered("node-9", timeout=seconds), "there is no DPUNode node-9"
         )
 
 
-async def test_a_host_that_goes_on_its_way_is_waited_for_and_registered_again(backend: Backend) -> None:
+async def test_discovery_waits_for_a_host_that_is_being_deleted_and_registers_it_again(
+    backend: Backend,
+) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         held = await sim.node_waiting_for_hold()
         host = sim.host(held.name)
         sim.trouble("stuck_finalizer")
         await dpf.resource(DPUNode).delete(held.name)
-        heard: list[str] = []
+        received: list[str] = []
 
-        def heal(progress: Progress) -> None:
-            heard.append(str(progress))
+        def end_trouble(progress: Progress) -> None:
+            received.append(str(progress))
             if "is being deleted" in progress.doing:
                 sim.heal()
 
-        view = await discover(dpf, host, if_terminating="wait", timeout=60, progress=heal)
+        view = await discover(dpf, host, if_terminating="wait", timeout=60, progress=end_trouble)
 
         assert view.discovered
         assert view.uid != held.uid
-        assert f"DPUNode {held.name}: is being deleted, held by {known.DPUNODE_FINALIZER}" in heard[0]
+        assert f"DPUNode {held.name}: is being deleted, held by {known.DPUNODE_FINALIZER}" in received[0]
 
 
-async def test_provisioning_a_host_with_a_wrong_password_says_just_that(backend: Backend) -> None:
+async def test_provisioning_with_a_wrong_bmc_password_fails_with_that_reason(backend: Backend) -> None:
     async with backend.simulator(troubles=["bmc_password_wrong"]) as sim, sim.client() as dpf:
         await sim.define_site()
 
@@ -223,12 +236,12 @@ async def test_provisioning_a_host_with_a_wrong_password_says_just_that(backend:
 @pytest.mark.parametrize(
     ("phase", "raised"), [("OS Installing", WaitTimeout), ("Initialize Interface", DeviceFailed)]
 )
-async def test_a_fault_ends_provisioning_only_as_long_as_the_dpu_needs_its_device(
+async def test_a_fault_fails_provisioning_only_while_the_dpu_needs_its_device(
     backend: Backend, phase: str, raised: type[Exception]
 ) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_dpu_node(HOST.name, HOST.devices)
-        await device_says(site, refused())
+        await set_conditions(site, refused())
         spec = {
             "dpuNodeName": "node-1",
             "dpuDeviceName": "device-1",
@@ -245,7 +258,7 @@ async def test_a_fault_ends_provisioning_only_as_long_as_the_dpu_needs_its_devic
             await Carbide(site.dpf).provision(HOST, grace=0, timeout=0.3)
 
 
-async def test_a_name_over_the_limit_is_the_callers_mistake_and_nothing_is_sent(backend: Backend) -> None:
+async def test_a_name_over_the_limit_is_a_usage_error_and_nothing_is_sent(backend: Backend) -> None:
     async with backend.cluster() as site:
         with pytest.raises(UsageError, match=r"DPUNode n{49}: .*48"):
             await site.dpf.create_dpu_node("n" * 49, HOST.devices)
@@ -253,7 +266,7 @@ async def test_a_name_over_the_limit_is_the_callers_mistake_and_nothing_is_sent(
         assert (await site.dpf.resource(DPUDevice).list()).items == ()
 
 
-async def test_discovered_is_a_level_like_any_other(backend: Backend) -> None:
+async def test_discovered_is_a_level_that_a_node_handle_waits_for(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         await sim.define_site()
         host = await sim.register_host()

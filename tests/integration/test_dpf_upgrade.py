@@ -1,4 +1,4 @@
-"""DPF is upgraded under running clients: CRDs change, and objects of two releases stand side by side (flow 12)."""
+"""DPF is upgraded while clients run: CRDs change, and objects of two releases exist at a time (flow 12)."""
 
 from __future__ import annotations
 
@@ -53,23 +53,23 @@ def old_dpu(name: str, **spec: Any) -> JSON:
 
 
 class Releases:
-    """A site whose CRDs go from release to release, and the raw objects that others write there."""
+    """A site whose CRDs change from release to release, and raw objects of other clients."""
 
     def __init__(self, site: Cluster[Server], crds: Definitions) -> None:
         self.site = site
         self.crds = crds
 
     async def create(self, kind: type[Resource], obj: JSON) -> JSON:
-        """Written by somebody else, whatever our models have to say about it."""
+        """Create an object without validation by the models, as another client does."""
         body = {"apiVersion": kind.API_VERSION, "kind": kind.KIND, **obj}
         return await self.crds.admin.ask("POST", self._path(kind), body)
 
     async def raw(self, kind: type[Resource], name: str) -> JSON:
-        """What the server has."""
+        """The object as the server stores it."""
         return await self.crds.admin.ask("GET", f"{self._path(kind)}/{name}")
 
     async def phase(self, dpu: str, phase: str) -> None:
-        """What an operator says. A server that has just been given other CRDs may need a moment to know the phase."""
+        """Write the status as the operator does. After a change of CRDs the server may not know the phase at once."""
         status = {
             "phase": phase,
             "conditions": [condition("Ready", reason="DPUReady")] if phase == "Ready" else [],
@@ -86,33 +86,35 @@ class Releases:
         return f"/apis/{kind.API_VERSION}/namespaces/{self.site.dpf.namespace}/{kind.PLURAL}"
 
 
-async def heard(stream: AsyncIterator[Transition], last: Callable[[Transition], bool]) -> list[Transition]:
-    """Everything up to, and with, the transition that is meant."""
-    told: list[Transition] = []
+async def read_until(
+    stream: AsyncIterator[Transition], last: Callable[[Transition], bool]
+) -> list[Transition]:
+    """The transitions up to and including the last one."""
+    transitions: list[Transition] = []
     with anyio.fail_after(60):
         async for transition in stream:
-            told.append(transition)
+            transitions.append(transition)
             if last(transition):
-                return told
-    raise AssertionError("a stream of transitions does not end by itself")
+                return transitions
+    raise AssertionError("a stream of transitions never ends")
 
 
 def is_phase(phase: str) -> Callable[[Transition], bool]:
     return lambda one: isinstance(one, PhaseChanged) and one.after == phase
 
 
-def phases_in(told: list[Transition]) -> list[str]:
-    return [str(one.after) for one in told if isinstance(one, PhaseChanged)]
+def phases_in(transitions: list[Transition]) -> list[str]:
+    return [str(one.after) for one in transitions if isinstance(one, PhaseChanged)]
 
 
-async def test_a_stream_and_a_wait_go_on_through_two_upgrades_and_hear_of_everything_once(
+async def test_a_stream_and_a_wait_continue_through_two_upgrades_and_yield_each_transition_once(
     backend: Backend,
 ) -> None:
     async with backend.cluster() as site, backend.definitions(site) as crds:
         await crds.become(of_v25)
-        world = Releases(site, crds)
+        releases = Releases(site, crds)
         await site.create_node()
-        await world.create(DPU, old_dpu("dpu-1"))
+        await releases.create(DPU, old_dpu("dpu-1"))
         waited: list[str] = []
 
         async def wait() -> None:
@@ -120,7 +122,7 @@ async def test_a_stream_and_a_wait_go_on_through_two_upgrades_and_hear_of_everyt
             waited.append(str(view.phase))
 
         async with site.dpf.transitions() as stream, anyio.create_task_group() as tasks:
-            told = await heard(stream, lambda one: isinstance(one, DPUAppeared))
+            transitions = await read_until(stream, lambda one: isinstance(one, DPUAppeared))
             tasks.start_soon(wait)
             for change, phases in (
                 (None, ["Pending", "DMS Deployment"]),
@@ -128,22 +130,22 @@ async def test_a_stream_and_a_wait_go_on_through_two_upgrades_and_hear_of_everyt
                 (of_v27, ["DPU Cluster Config", "Of The Future", "Ready"]),
             ):
                 if change is not None:
-                    # Written while the server is still busy with its new definitions, and the watch with its loss.
+                    # Written while the server still installs the new definitions and the watch is being restarted.
                     await crds.replace(change)
                 for phase in phases:
-                    await world.phase("dpu-1", phase)
-                    told += await heard(stream, is_phase(phase))
+                    await releases.phase("dpu-1", phase)
+                    transitions += await read_until(stream, is_phase(phase))
                     model = await site.dpf.resource(DPU).get("dpu-1")
                     assert model.status.phase == phase
                 if change is not None:
                     await crds.published(change)
-            # Kinds are watched apart: nothing says which of two deletions is heard of first.
+            # Kinds are watched separately, so the order of deletions of two kinds is not defined.
             await site.dpf.resource(DPU).delete("dpu-1")
-            told += await heard(stream, lambda one: isinstance(one, DPUGone))
+            transitions += await read_until(stream, lambda one: isinstance(one, DPUGone))
             await site.dpf.resource(DPUNode).delete(NODE)
-            told += await heard(stream, lambda one: isinstance(one, NodeGone))
+            transitions += await read_until(stream, lambda one: isinstance(one, NodeGone))
 
-    assert phases_in(told) == [
+    assert phases_in(transitions) == [
         "Pending",
         "DMS Deployment",
         "OS Installing",
@@ -152,7 +154,7 @@ async def test_a_stream_and_a_wait_go_on_through_two_upgrades_and_hear_of_everyt
         "Of The Future",
         "Ready",
     ]
-    assert [type(one).__name__ for one in told if not isinstance(one, PhaseChanged)] == [
+    assert [type(one).__name__ for one in transitions if not isinstance(one, PhaseChanged)] == [
         "NodeAppeared",
         "DPUAppeared",
         "ConditionChanged",  # Ready
@@ -162,14 +164,14 @@ async def test_a_stream_and_a_wait_go_on_through_two_upgrades_and_hear_of_everyt
     assert waited == ["Ready"]
 
 
-async def side_by_side(world: Releases) -> None:
-    """Objects that v25 left behind, after the upgrade to this release, and some of this release."""
-    site = world.site
-    await world.crds.become(of_v25)
+async def two_releases(releases: Releases) -> None:
+    """Objects of v25 after the upgrade to this release, and objects of this release."""
+    site = releases.site
+    await releases.crds.become(of_v25)
     for name, phase in (("old-1", "DMS Deployment"), ("old-2", "Host Network Configuration")):
-        await world.create(DPU, old_dpu(name))
-        await world.phase(name, phase)
-    await world.create(
+        await releases.create(DPU, old_dpu(name))
+        await releases.phase(name, phase)
+    await releases.create(
         DPUDeployment,
         {
             "metadata": {"name": "old"},
@@ -180,8 +182,8 @@ async def side_by_side(world: Releases) -> None:
         },
     )
     template = {"spec": {"bfb": {"name": "bundle"}, "dpuFlavor": "flavor"}}
-    await world.create(DPUSet, {"metadata": {"name": "old"}, "spec": {"dpuTemplate": template}})
-    await world.create(
+    await releases.create(DPUSet, {"metadata": {"name": "old"}, "spec": {"dpuTemplate": template}})
+    await releases.create(
         DPUNode,
         {
             "metadata": {"name": NODE, "annotations": {known.EXTERNAL_REBOOT_REQUIRED: ""}},
@@ -189,7 +191,7 @@ async def side_by_side(world: Releases) -> None:
         },
     )
     await site.write_conditions(DPUNode, NODE, [condition(*REBOOTING)])
-    await world.create(
+    await releases.create(
         DPUNodeMaintenance,
         {
             "metadata": {
@@ -199,21 +201,21 @@ async def side_by_side(world: Releases) -> None:
             "spec": {"dpuNodeName": NODE, "nodeEffect": {"hold": True}, "requestor": ["old-1"]},
         },
     )
-    await world.crds.become(unchanged)
-    await world.create(DPU, old_dpu("new-1", nodeEffect={"hold": True}, blueFieldSoftware="bundle"))
-    await world.phase("new-1", "DPU Config")
+    await releases.crds.become(unchanged)
+    await releases.create(DPU, old_dpu("new-1", nodeEffect={"hold": True}, blueFieldSoftware="bundle"))
+    await releases.phase("new-1", "DPU Config")
 
 
-async def test_objects_of_two_releases_are_read_listed_and_streamed_side_by_side(backend: Backend) -> None:
+async def test_objects_of_two_releases_are_read_listed_and_streamed_together(backend: Backend) -> None:
     async with backend.cluster() as site, backend.definitions(site) as crds:
-        await side_by_side(Releases(site, crds))
+        await two_releases(Releases(site, crds))
 
         listed = {kind: await site.dpf.resource(kind).list() for kind in (DPU, DPUDeployment, DPUSet)}
         single = await site.dpf.resource(DPUDeployment).get("old")
         view = await site.dpf.node(NODE).view()
         accepted = await site.dpf.deployment("old").view()
         async with site.dpf.transitions() as stream:
-            told = await heard(stream, lambda one: isinstance(one, NodeEffectHeld))
+            transitions = await read_until(stream, lambda one: isinstance(one, NodeEffectHeld))
 
     assert all(not found.undecodable for found in listed.values())
     assert {dpu.name: str(dpu.status.phase) for dpu in listed[DPU].items if isinstance(dpu, DPU)} == {
@@ -228,39 +230,39 @@ async def test_objects_of_two_releases_are_read_listed_and_streamed_side_by_side
     assert view.external_reboot_required
     assert view.hold is not None
     assert view.unreadable == ()
-    assert isinstance(told[0], NodeAppeared)
-    appeared = [one for one in told if isinstance(one, DPUAppeared)]
+    assert isinstance(transitions[0], NodeAppeared)
+    appeared = [one for one in transitions if isinstance(one, DPUAppeared)]
     assert sorted(one.dpu for one in appeared) == ["new-1", "old-1", "old-2"]
 
 
-async def test_what_an_older_release_wrote_is_answered_labelled_and_made_ready(backend: Backend) -> None:
+async def test_requests_and_objects_of_an_older_release_are_answered_and_patched(backend: Backend) -> None:
     async with backend.cluster() as site, backend.definitions(site) as crds:
-        world = Releases(site, crds)
-        await side_by_side(world)
-        before = {kind: await world.raw(kind, "old") for kind in (DPUDeployment, DPUSet)}
+        releases = Releases(site, crds)
+        await two_releases(releases)
+        before = {kind: await releases.raw(kind, "old") for kind in (DPUDeployment, DPUSet)}
 
         rebooted = await site.dpf.mark_dpu_node_rebooted(NODE)
         released = await site.dpf.mark_dpu_node_ready_for_maintenance(NODE)
         for kind, name in ((DPU, "old-1"), (DPUDeployment, "old"), (DPUSet, "old")):
             await site.dpf.resource(kind).patch(name, {"metadata": {"labels": {"rack": "7"}}})
-        await world.phase("old-1", "Ready")
+        await releases.phase("old-1", "Ready")
         is_ready = await site.dpf.is_dpu_ready("old-1")
-        after = {kind: await world.raw(kind, "old") for kind in (DPUDeployment, DPUSet)}
+        after = {kind: await releases.raw(kind, "old") for kind in (DPUDeployment, DPUSet)}
 
         assert (rebooted, released, is_ready) == (True, True, True)
         assert known.EXTERNAL_REBOOT_REQUIRED not in await site.annotations()
         assert await site.hold_annotation() == "false"
-        assert "nodeEffect" not in (await world.raw(DPU, "old-1"))["spec"]
+        assert "nodeEffect" not in (await releases.raw(DPU, "old-1"))["spec"]
     for kind, raw in after.items():
         assert raw["metadata"]["labels"] == {"rack": "7"}
         assert raw["spec"] == before[kind]["spec"]
 
 
-async def test_a_deployment_that_lacks_what_is_required_now_says_so_when_it_is_changed(
+async def test_a_change_of_a_deployment_without_newly_required_fields_names_them(
     backend: Backend,
 ) -> None:
     async with backend.cluster() as site, backend.definitions(site) as crds:
-        await side_by_side(Releases(site, crds))
+        await two_releases(Releases(site, crds))
         deployments = site.dpf.resource(DPUDeployment)
 
         with pytest.raises(Invalid, match="DPUDeployment old") as refused:
@@ -288,18 +290,20 @@ async def test_a_cluster_of_this_release_is_compatible(backend: Backend) -> None
     assert found.unpublished == ()
 
 
-async def test_a_release_that_only_adds_is_compatible_and_what_is_new_is_told(backend: Backend) -> None:
+async def test_a_release_that_only_adds_fields_is_compatible_and_the_additions_are_reported(
+    backend: Backend,
+) -> None:
     async with backend.cluster() as site, backend.definitions(site) as crds:
         await crds.become(of_v27)
 
         found = await site.dpf.check_compatibility()
 
     assert found.compatible, str(found)
-    told = {(finding.kind, finding.path) for finding in found.of(Effect.HARMLESS)}
-    assert {("DPU", ".spec.tray"), ("DPU", ".status.seat"), ("DPU", ".status.phase")} <= told
+    reported = {(finding.kind, finding.path) for finding in found.of(Effect.HARMLESS)}
+    assert {("DPU", ".spec.tray"), ("DPU", ".status.seat"), ("DPU", ".status.phase")} <= reported
 
 
-async def test_what_a_release_breaks_is_told_with_the_methods_that_it_hits(backend: Backend) -> None:
+async def test_breaking_changes_are_reported_with_the_affected_methods(backend: Backend) -> None:
     async with backend.cluster() as site, backend.definitions(site) as crds:
         await crds.become(breaking)
 
@@ -315,7 +319,7 @@ async def test_what_a_release_breaks_is_told_with_the_methods_that_it_hits(backe
     assert "update_dpu_deployment_configuration" in broken[".spec.dpus.flavor"].operations
 
 
-async def test_an_older_release_breaks_what_decides_by_what_it_does_not_have(backend: Backend) -> None:
+async def test_an_older_release_breaks_operations_that_depend_on_missing_fields(backend: Backend) -> None:
     async with backend.cluster() as site, backend.definitions(site) as crds:
         await crds.become(of_v25)
 
@@ -325,7 +329,7 @@ async def test_an_older_release_breaks_what_decides_by_what_it_does_not_have(bac
     assert ("DPU", ".status.operationalConditions") in broken
 
 
-async def test_a_kind_that_is_not_there_is_told_as_one_with_what_needs_it() -> None:
+async def test_a_missing_kind_is_reported_with_the_operations_that_need_it() -> None:
     manifests = [
         manifest
         for manifest in manifests_of("generated")
@@ -340,7 +344,7 @@ async def test_a_kind_that_is_not_there_is_told_as_one_with_what_needs_it() -> N
 
 
 @pytest.mark.apiserver
-async def test_any_user_who_is_known_may_ask_and_needs_no_other_permission(
+async def test_every_authenticated_user_may_check_compatibility(
     own_cluster: RealCluster, namespace: str
 ) -> None:
     alice = own_cluster.kubeconfig(token=own_cluster.token_of("alice"))

@@ -1,4 +1,4 @@
-"""Whole roads on the simulated site: hosts from unknown to Ready, and from Ready to Ready again."""
+"""Flows on the simulated site: hosts are provisioned and reprovisioned."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.timeouts import growing_timeouts, outlast, times_out
 
 
 class Carbide:
-    """What a bare-metal manager does to hosts, counted; and anything a test wants to happen in between."""
+    """The work of the bare-metal manager, counted. `when` is called before each reboot or drain."""
 
     def __init__(self, dpf: DPFClient) -> None:
         self.dpf = dpf
@@ -62,17 +62,17 @@ class Carbide:
         )
 
 
-class Asked:
-    """How often DPF asked its two questions of a host: counted in every state, since a reader may miss some.
+class RequestCounter:
+    """Counts the holds and reboots that DPF requests for a host; `observe` evaluates the level for every state.
 
-    How often it asks for a reboot is its own affair where a host has several DPUs: one that comes to it after its
-    sibling's was answered has the host rebooted again (dpf-facts 3.4).
+    With several DPUs the number of reboots varies: a DPU that needs one after that of its sibling was confirmed has the
+    host rebooted again (dpf-facts 3.4).
     """
 
     def __init__(self) -> None:
         self.holds = 0
         self.reboots = 0
-        self.level: Level[NodeView] = Level("asked", self._count, survives_failure=True)
+        self.level: Level[NodeView] = Level("counted", self._count, survives_failure=True)
         self._before = (False, False)
 
     def _count(self, view: NodeView) -> bool:
@@ -84,11 +84,11 @@ class Asked:
 
 
 @asynccontextmanager
-async def counted(sim: Simulator, node: str) -> AsyncIterator[Asked]:
-    """What DPF asks of a host while the block runs; all of it has been seen when the block is left."""
-    asked = Asked()
-    async with sim.client() as watcher, watcher.node(node).observe(asked.level):
-        yield asked
+async def counting(sim: Simulator, node: str) -> AsyncIterator[RequestCounter]:
+    """The requests of DPF for a host while the block runs; all of them are counted when the block is left."""
+    requested = RequestCounter()
+    async with sim.client() as watcher, watcher.node(node).observe(requested.level):
+        yield requested
         await sim.settled()
         await watcher.node(node).until(~(node_effect_held | external_reboot_required), timeout=60)
 
@@ -97,7 +97,7 @@ async def counted(sim: Simulator, node: str) -> AsyncIterator[Asked]:
 @pytest.mark.parametrize(
     ("troubles", "reboots"), [(["no_reboot"], 0), ([], 1), (["reboots=3"], 3)], ids=["none", "one", "three"]
 )
-async def test_a_host_comes_to_ready_with_as_many_reboots_as_dpf_asks_for(
+async def test_a_host_is_rebooted_once_per_request_until_it_is_ready(
     backend: Backend, devices: int, troubles: list[str], reboots: int
 ) -> None:
     async with backend.simulator(troubles=troubles) as sim, sim.client() as dpf:
@@ -105,30 +105,32 @@ async def test_a_host_comes_to_ready_with_as_many_reboots_as_dpf_asks_for(
         carbide = Carbide(dpf)
         host = sim.host(devices=devices)
 
-        async with counted(sim, host.name) as asked:
+        async with counting(sim, host.name) as requested:
             view = await carbide.provision(host)
 
         assert view.ready
         assert len(view.dpus) == devices
-        assert carbide.times("reboot") == asked.reboots
-        assert reboots <= asked.reboots <= reboots * devices
+        assert carbide.times("reboot") == requested.reboots
+        assert reboots <= requested.reboots <= reboots * devices
         assert carbide.times("drain") == 1, "the hold of a host is shared by its DPUs"
 
 
-async def test_one_power_cycle_per_request_even_when_the_watch_lags(backend: Backend) -> None:
+async def test_the_host_is_rebooted_once_per_request_even_when_the_watch_lags(backend: Backend) -> None:
     async with backend.simulator(troubles=["reboots=2"], watch_lag=0.05) as sim, sim.client() as dpf:
         await sim.define_site()
         carbide = Carbide(dpf)
         host = sim.host(devices=2)
 
-        async with counted(sim, host.name) as asked:
+        async with counting(sim, host.name) as requested:
             await carbide.provision(host)
 
-        assert (carbide.times("drain"), carbide.times("reboot")) == (1, asked.reboots)
-        assert asked.reboots >= 2
+        assert (carbide.times("drain"), carbide.times("reboot")) == (1, requested.reboots)
+        assert requested.reboots >= 2
 
 
-async def test_two_workers_on_one_host_do_its_work_once_and_both_see_it_ready(backend: Backend) -> None:
+async def test_two_workers_for_one_host_answer_each_request_once_and_both_return_ready(
+    backend: Backend,
+) -> None:
     async with backend.simulator(troubles=["reboots=2"]) as sim, sim.client() as dpf:
         await sim.define_site()
         carbide = Carbide(dpf)
@@ -138,16 +140,16 @@ async def test_two_workers_on_one_host_do_its_work_once_and_both_see_it_ready(ba
         async def worker() -> None:
             views.append(await carbide.provision(host))
 
-        async with counted(sim, host.name) as asked, anyio.create_task_group() as tasks:
+        async with counting(sim, host.name) as requested, anyio.create_task_group() as tasks:
             tasks.start_soon(worker)
             tasks.start_soon(worker)
 
         assert [view.ready for view in views] == [True, True]
-        assert (carbide.times("drain"), carbide.times("reboot")) == (1, asked.reboots)
-        assert asked.reboots >= 2
+        assert (carbide.times("drain"), carbide.times("reboot")) == (1, requested.reboots)
+        assert requested.reboots >= 2
 
 
-async def test_a_dpu_that_comes_late_to_its_reboot_has_the_host_rebooted_again(backend: Backend) -> None:
+async def test_a_dpu_that_requests_its_reboot_late_has_the_host_rebooted_again(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         await sim.define_site()
         host = sim.host(devices=2)
@@ -174,7 +176,7 @@ async def test_a_group_without_a_hold_is_not_drained(backend: Backend) -> None:
         assert carbide.times("drain") == 0
 
 
-async def test_without_a_drain_of_its_own_the_flow_releases_the_hold(backend: Backend) -> None:
+async def test_without_node_effect_the_flow_releases_the_hold(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         await sim.define_site()
         carbide = Carbide(dpf)
@@ -184,7 +186,7 @@ async def test_without_a_drain_of_its_own_the_flow_releases_the_hold(backend: Ba
         assert view.ready
 
 
-async def test_provisioning_a_ready_host_again_returns_at_once_and_does_nothing(backend: Backend) -> None:
+async def test_provisioning_a_ready_host_again_does_nothing(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         await sim.define_site()
         carbide = Carbide(dpf)
@@ -197,7 +199,7 @@ async def test_provisioning_a_ready_host_again_returns_at_once_and_does_nothing(
         assert len(carbide.done) == 2
 
 
-async def test_a_failed_power_cycle_ends_the_flow_and_the_next_call_goes_on_from_there(
+async def test_a_failed_reboot_ends_the_flow_and_the_next_call_continues(
     backend: Backend,
 ) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
@@ -212,16 +214,16 @@ async def test_a_failed_power_cycle_ends_the_flow_and_the_next_call_goes_on_from
         carbide.when = refuse
         with pytest.raises(OSError, match="BMC does not answer"):
             await carbide.provision(host)
-        still_asked = await dpf.is_dpu_node_waiting_for_reboot(host.name)
+        still_pending = await dpf.is_dpu_node_waiting_for_reboot(host.name)
         carbide.when = None
         view = await carbide.provision(host)
 
-        assert still_asked
+        assert still_pending
         assert view.ready
         assert carbide.done == [("drain", host.name), ("reboot", host.name)]
 
 
-async def test_the_flows_deadline_does_not_cut_a_power_cycle_short(backend: Backend) -> None:
+async def test_the_timeout_of_a_flow_does_not_interrupt_a_drain(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         await sim.define_site()
         carbide = Carbide(dpf)
@@ -246,7 +248,7 @@ async def test_the_flows_deadline_does_not_cut_a_power_cycle_short(backend: Back
         assert await dpf.mark_dpu_node_ready_for_maintenance(host.name) is False, "the answer was written"
 
 
-async def test_a_dpu_in_error_ends_the_flow_with_its_name_and_the_reason(backend: Backend) -> None:
+async def test_a_dpu_in_error_fails_the_flow_with_its_name_and_the_reason(backend: Backend) -> None:
     async with backend.simulator(troubles=["install_failed"]) as sim, sim.client() as dpf:
         await sim.define_site()
         carbide = Carbide(dpf)
@@ -259,7 +261,7 @@ async def test_a_dpu_in_error_ends_the_flow_with_its_name_and_the_reason(backend
         assert caught.value.reason == "FailToInstall"
 
 
-async def test_a_host_that_gets_nowhere_is_a_timeout_that_says_where_each_dpu_is(backend: Backend) -> None:
+async def test_a_timeout_names_the_phase_of_each_dpu(backend: Backend) -> None:
     async with backend.simulator(troubles=["bmc_password_wrong"]) as sim, sim.client() as dpf:
         await sim.define_site()
         carbide, host = Carbide(dpf), sim.host()
@@ -278,7 +280,7 @@ async def test_a_host_that_gets_nowhere_is_a_timeout_that_says_where_each_dpu_is
         )
 
 
-async def test_a_phase_of_a_newer_release_on_the_way_is_no_obstacle(backend: Backend) -> None:
+async def test_an_unknown_phase_of_a_newer_release_does_not_fail_the_flow(backend: Backend) -> None:
     async with backend.simulator(troubles=["newer_phase"]) as sim, sim.client() as dpf:
         await sim.define_site()
 
@@ -286,7 +288,7 @@ async def test_a_phase_of_a_newer_release_on_the_way_is_no_obstacle(backend: Bac
 
 
 @pytest.mark.parametrize("devices", [1, 2])
-async def test_reprovisioning_makes_every_dpu_anew_and_never_takes_the_old_ones_ready_for_the_new_ones(
+async def test_reprovisioning_replaces_every_dpu_and_ignores_that_the_old_ones_are_ready(
     backend: Backend, devices: int
 ) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
@@ -301,7 +303,7 @@ async def test_reprovisioning_makes_every_dpu_anew_and_never_takes_the_old_ones_
         assert (carbide.times("drain"), carbide.times("reboot")) == (1, 1)
 
 
-async def test_one_dpu_of_a_host_can_be_made_anew_and_the_other_stays(backend: Backend) -> None:
+async def test_one_dpu_of_a_host_can_be_reprovisioned_alone(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         before = await sim.ready_node(2)
         old, other = before.dpus
@@ -313,7 +315,7 @@ async def test_one_dpu_of_a_host_can_be_made_anew_and_the_other_stays(backend: B
         assert after.uids[old.name] != old.uid
 
 
-async def test_reprovisioning_again_with_the_same_uids_makes_nothing_anew(backend: Backend) -> None:
+async def test_reprovisioning_again_with_the_same_uids_replaces_nothing(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         before = await sim.ready_node()
         carbide = Carbide(dpf)
@@ -325,7 +327,7 @@ async def test_reprovisioning_again_with_the_same_uids_makes_nothing_anew(backen
         assert len(carbide.done) == 2
 
 
-async def test_a_dpu_in_error_is_brought_to_ready_by_reprovisioning_it(backend: Backend) -> None:
+async def test_reprovisioning_brings_a_dpu_in_error_to_ready(backend: Backend) -> None:
     async with backend.simulator(troubles=["install_failed"]) as sim, sim.client() as dpf:
         await sim.define_site()
         carbide = Carbide(dpf)
@@ -340,7 +342,7 @@ async def test_a_dpu_in_error_is_brought_to_ready_by_reprovisioning_it(backend: 
         assert after.ready
 
 
-async def test_a_ready_host_that_asks_again_for_a_disruptive_change_is_attended_again(
+async def test_the_requests_of_a_disruptive_change_to_a_ready_host_are_answered(
     backend: Backend,
 ) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
@@ -363,7 +365,7 @@ async def test_a_ready_host_that_asks_again_for_a_disruptive_change_is_attended_
         assert (carbide.times("drain"), carbide.times("reboot")) == (2, 1)
 
 
-async def test_names_made_of_macs_are_within_every_limit(backend: Backend) -> None:
+async def test_names_from_mac_addresses_are_within_every_limit(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         await sim.define_site()
         found = sim.host(node_name("02:00:00:00:0A:01"))
@@ -380,7 +382,7 @@ async def test_names_made_of_macs_are_within_every_limit(backend: Backend) -> No
 # Services.
 
 
-async def test_services_are_waited_for_if_that_is_wanted(backend: Backend) -> None:
+async def test_provisioning_waits_for_services_if_requested(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         await sim.define_site()
 
@@ -390,14 +392,14 @@ async def test_services_are_waited_for_if_that_is_wanted(backend: Backend) -> No
         assert view.services_ready
 
 
-async def test_a_service_that_does_not_come_up_is_named(backend: Backend) -> None:
+async def test_a_timeout_names_a_service_that_is_not_ready(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         ready = await sim.ready_node()
         (service,) = (await dpf.resource(DPUService).list()).items
         sim.trouble("critical_service_down")
         await dpf.node(ready.name).until(~services_ready, timeout=60)
         named = rf"DPUServiceCriticalPodsReady is False \(PodsNotReady: .*{service.name}-"
-        heard: list[str] = []
+        received: list[str] = []
 
         await times_out(
             lambda seconds: dpf.node(ready.name).until(services_ready, timeout=seconds),
@@ -405,38 +407,41 @@ async def test_a_service_that_does_not_come_up_is_named(backend: Backend) -> Non
         )
         await times_out(
             lambda seconds: Carbide(dpf).reprovision(
-                ready.name, {}, services=True, timeout=seconds, progress=lambda one: heard.append(str(one))
+                ready.name, {}, services=True, timeout=seconds, progress=lambda one: received.append(str(one))
             ),
             named,
         )
 
-        assert re.search(named, heard[-1])
-        assert (await Carbide(dpf).reprovision(ready.name, {})).ready, "they are not waited for unasked"
+        assert re.search(named, received[-1])
+        assert (await Carbide(dpf).reprovision(ready.name, {})).ready, (
+            "services are not waited for by default"
+        )
 
 
-async def test_a_service_that_keeps_a_dpu_from_becoming_ready_is_named(backend: Backend) -> None:
+async def test_progress_names_a_service_that_keeps_a_dpu_from_becoming_ready(backend: Backend) -> None:
     async with backend.simulator(troubles=["critical_service_down"]) as sim, sim.client() as dpf:
         await sim.define_site()
         (service,) = (await dpf.resource(DPUService).list()).items
         host = sim.host()
-        who, why = f"is still needed by {dpf.namespace}_compute_{service.name}", f"0/1 Pods): {service.name}-"
-        healed: list[str] = []
+        requestor = f"is still needed by {dpf.namespace}_compute_{service.name}"
+        pods = f"0/1 Pods): {service.name}-"
+        named: list[str] = []
 
-        def heal_once_it_is_named(progress: Progress) -> None:
-            if who in str(progress) and why in str(progress):
-                healed.append(str(progress))
+        def end_trouble_once_named(progress: Progress) -> None:
+            if requestor in str(progress) and pods in str(progress):
+                named.append(str(progress))
                 sim.heal()
 
-        view = await Carbide(dpf).provision(host, progress=heal_once_it_is_named)
+        view = await Carbide(dpf).provision(host, progress=end_trouble_once_named)
 
         assert view.ready
-        assert healed
+        assert named
 
 
 # A sibling in Error.
 
 
-async def test_a_failed_dpu_is_told_with_where_its_siblings_are(backend: Backend) -> None:
+async def test_the_error_of_a_failed_dpu_has_the_phases_of_the_others(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         await sim.define_site()
         host = sim.host(devices=2)
@@ -449,7 +454,7 @@ async def test_a_failed_dpu_is_told_with_where_its_siblings_are(backend: Backend
         assert caught.value.dpu == f"{host.name}-{bad}"
 
 
-async def test_the_others_are_brought_as_far_as_they_get_if_that_is_wanted(backend: Backend) -> None:
+async def test_the_other_dpus_are_finished_before_a_failure_is_raised_if_requested(backend: Backend) -> None:
     async with backend.simulator(troubles=["reboots=2"]) as sim, sim.client() as dpf:
         await sim.define_site()
         host = sim.host(devices=3)
@@ -457,12 +462,12 @@ async def test_the_others_are_brought_as_far_as_they_get_if_that_is_wanted(backe
         sim.trouble("install_failed", device=bad)
         carbide = Carbide(dpf)
 
-        async with counted(sim, host.name) as asked:
+        async with counting(sim, host.name) as requested:
             with pytest.raises(DPUFailed) as caught:
                 await carbide.provision(host, if_failed="finish_others")
 
         assert caught.value.dpu == f"{host.name}-{bad}"
-        assert carbide.times("reboot") == asked.reboots >= 2
+        assert carbide.times("reboot") == requested.reboots >= 2
         others = [dpu for dpu in caught.value.view.dpus if dpu.device != bad]
         assert all(dpu.ready or dpu.phase == "Node Effect Removal" for dpu in others)
         sim.heal()
@@ -473,41 +478,41 @@ async def test_the_others_are_brought_as_far_as_they_get_if_that_is_wanted(backe
 # Progress.
 
 
-async def test_a_flow_tells_what_it_does_and_what_it_waits_for(backend: Backend) -> None:
+async def test_progress_reports_each_step_and_each_wait(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         await sim.define_site()
         host = sim.host()
-        heard: list[Progress] = []
+        received: list[Progress] = []
 
-        await Carbide(dpf).provision(host, progress=heard.append)
+        await Carbide(dpf).provision(host, progress=received.append)
 
-        assert {progress.flow for progress in heard} == {"provision"}
-        told = [str(progress) for progress in heard]
+        assert {progress.flow for progress in received} == {"provision"}
+        reported = [str(progress) for progress in received]
         order = [
             f"DPUDevice {host.devices[0].name}: created",
             f"DPUNode {host.name}: created",
-            f"DPUNode {host.name}: is made free to be disturbed",
-            f"DPUNode {host.name}: may be disturbed; releases {host.name}-hold",
-            f"DPUNode {host.name}: is rebooted for {host.name}-{host.devices[0].name}",
+            f"DPUNode {host.name}: preparing the host for disruption",
+            f"DPUNode {host.name}: can be disrupted; releasing {host.name}-hold",
+            f"DPUNode {host.name}: rebooting the host for {host.name}-{host.devices[0].name}",
             f"DPUNode {host.name}: was rebooted",
         ]
-        assert [one for one in told if one in order] == order
-        assert any("not ready yet; phases: " in one for one in told)
+        assert [line for line in reported if line in order] == order
+        assert any("not ready yet; phases: " in line for line in reported)
 
 
-async def test_what_a_listener_raises_ends_the_flow(backend: Backend) -> None:
+async def test_an_exception_of_the_progress_callback_ends_the_flow(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         await sim.define_site()
 
         def refuse(progress: Progress) -> None:
             if "phases" in progress.doing:
-                raise RuntimeError("nobody listens")
+                raise RuntimeError("the listener failed")
 
-        with pytest.raises(RuntimeError, match="nobody listens"):
+        with pytest.raises(RuntimeError, match="the listener failed"):
             await Carbide(dpf).provision(sim.host(), progress=refuse)
 
 
-async def test_a_permission_missing_in_the_middle_leaves_the_question_standing() -> None:
+async def test_after_a_missing_permission_the_request_is_still_pending() -> None:
     async with Simulator(tokens={"token": "carbide"}) as sim, sim.client() as dpf:
         await sim.define_site()
         host = sim.host()
@@ -521,12 +526,12 @@ async def test_a_permission_missing_in_the_middle_leaves_the_question_standing()
         assert (await carbide.provision(host)).ready
 
 
-KILL_POINTS = range(1, 8)
+CANCEL_POINTS = range(1, 8)
 
 
-@pytest.mark.parametrize("point", KILL_POINTS)
+@pytest.mark.parametrize("point", CANCEL_POINTS)
 @pytest.mark.parametrize("flow", ["provision", "reprovision"])
-async def test_a_worker_killed_at_any_point_and_started_again_answers_each_request_once_and_forgets_none(
+async def test_a_worker_that_is_cancelled_and_restarted_answers_each_request(
     backend: Backend, flow: str, point: int
 ) -> None:
     async with backend.simulator(troubles=["reboots=2"]) as sim:
@@ -544,27 +549,27 @@ async def test_a_worker_killed_at_any_point_and_started_again_answers_each_reque
                 return await carbide.provision(host)
             return await carbide.reprovision(host.name, replacing)
 
-        async with counted(sim, host.name) as asked:
+        async with counting(sim, host.name) as requested:
             async with sim.client() as dpf:
-                killed = Carbide(dpf)
-                await _killed(sim, lambda: run(killed), at=point * 6)
+                cancelled = Carbide(dpf)
+                await _cancelled(sim, lambda: run(cancelled), at=point * 6)
             async with sim.client() as dpf:
                 restarted = Carbide(dpf)
                 finished = await run(restarted)
 
         assert finished.ready
         assert not set(finished.uids.values()) & set(replacing.values())
-        assert asked.holds == 1
-        assert asked.reboots >= 2
-        # Work that was killed between a reboot and its answer is done again.
-        rebooted = killed.times("reboot") + restarted.times("reboot")
-        assert asked.reboots <= rebooted <= asked.reboots + 1
+        assert requested.holds == 1
+        assert requested.reboots >= 2
+        # A reboot that was cancelled before it was confirmed is done again.
+        rebooted = cancelled.times("reboot") + restarted.times("reboot")
+        assert requested.reboots <= rebooted <= requested.reboots + 1
 
 
-async def _killed(sim: Simulator, worker: Callable[[], Awaitable[object]], *, at: int) -> None:
-    """Run a worker, and kill it with the at-th transition of the site."""
+async def _cancelled(sim: Simulator, worker: Callable[[], Awaitable[object]], *, at: int) -> None:
+    """Run a worker, and cancel it at the at-th transition of the site."""
 
-    async def killer(*, task_status: TaskStatus[None]) -> None:
+    async def cancel(*, task_status: TaskStatus[None]) -> None:
         async with sim.client() as other, other.transitions() as stream:
             task_status.started()
             seen = 0
@@ -575,6 +580,6 @@ async def _killed(sim: Simulator, worker: Callable[[], Awaitable[object]], *, at
         tasks.cancel_scope.cancel()
 
     async with anyio.create_task_group() as tasks:
-        await tasks.start(killer)
+        await tasks.start(cancel)
         await worker()
-        pytest.fail(f"the worker was done before the site had made {at} transitions")
+        pytest.fail(f"the worker ended before {at} transitions of the site")

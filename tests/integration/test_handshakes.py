@@ -1,4 +1,4 @@
-"""DPF asks, we work, and DPF is told only if the work succeeded."""
+"""DPF requests, the block works, and the request is answered only if the block succeeded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.states import condition
 from tests.support.timeouts import outlast, times_out, with_enough_time
 
 
-async def test_leaving_the_block_tells_dpf_that_the_host_was_rebooted(backend: Backend) -> None:
+async def test_leaving_the_block_confirms_the_reboot(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
         await site.request_reboot()
@@ -28,7 +28,7 @@ async def test_leaving_the_block_tells_dpf_that_the_host_was_rebooted(backend: B
         assert known.EXTERNAL_REBOOT_REQUIRED not in await site.annotations()
 
 
-async def test_the_block_is_entered_when_dpf_asks_and_not_before(backend: Backend) -> None:
+async def test_the_block_is_entered_when_dpf_requests_a_reboot_and_not_before(backend: Backend) -> None:
     async with backend.cluster() as site, anyio.create_task_group() as tasks:
         await site.create_node()
         entered = anyio.Event()
@@ -42,7 +42,7 @@ async def test_the_block_is_entered_when_dpf_asks_and_not_before(backend: Backen
             NODE, {"metadata": {"annotations": {known.EXTERNAL_REBOOT_REQUIRED: "true"}}}
         )
         await site.dpf.node(NODE).view()
-        assert not entered.is_set(), "the annotation alone does not ask"
+        assert not entered.is_set(), "the annotation alone is no request"
         await site.write_conditions(
             DPUNode, NODE, [condition("DPUNodeRebootInProgress", reason="WaitForExternalReboot")]
         )
@@ -51,7 +51,7 @@ async def test_the_block_is_entered_when_dpf_asks_and_not_before(backend: Backen
             await entered.wait()
 
 
-async def test_a_failed_body_leaves_the_request_standing_and_raises_as_it_is(backend: Backend) -> None:
+async def test_a_failed_block_leaves_the_request_pending_and_raises_its_own_error(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
         await site.request_reboot()
@@ -65,7 +65,7 @@ async def test_a_failed_body_leaves_the_request_standing_and_raises_as_it_is(bac
             assert again.node == NODE
 
 
-async def test_a_cancelled_body_leaves_the_request_standing(backend: Backend) -> None:
+async def test_a_cancelled_block_leaves_the_request_pending(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
         await site.request_reboot()
@@ -79,14 +79,14 @@ async def test_a_cancelled_body_leaves_the_request_standing(backend: Backend) ->
         assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations()
 
 
-async def test_cancelled_after_the_work_was_done_the_answer_is_written_all_the_same(backend: Backend) -> None:
+async def test_the_answer_is_written_even_if_cancelled_after_the_work(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
         await site.request_reboot()
 
         with anyio.CancelScope() as scope:
             async with site.dpf.node(NODE).external_reboot(timeout=60):
-                # One attempt is cut off by the cancellation, one fails: there has to be a third.
+                # The cancellation interrupts one attempt and one fails: a third one is needed.
                 site.server.faults.answer(503, times=2, verb="patch", resource="dpunodes")
                 scope.cancel()
 
@@ -94,7 +94,7 @@ async def test_cancelled_after_the_work_was_done_the_answer_is_written_all_the_s
         assert known.EXTERNAL_REBOOT_REQUIRED not in await site.annotations()
 
 
-async def test_an_answer_the_server_cannot_take_is_written_when_it_can(backend: Backend) -> None:
+async def test_an_answer_is_retried_until_the_server_accepts_it(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
         await site.request_reboot()
@@ -133,7 +133,7 @@ async def test_two_workers_of_one_client_make_one_power_cycle_of_one_request_eve
         assert cycles == 3
 
 
-async def test_a_request_that_somebody_else_answered_meanwhile_is_not_answered_again(
+async def test_a_request_that_another_client_answered_meanwhile_is_not_answered_again(
     backend: Backend,
 ) -> None:
     async with backend.cluster() as site:
@@ -146,10 +146,10 @@ async def test_a_request_that_somebody_else_answered_meanwhile_is_not_answered_a
             await site.request_reboot()
             await site.dpf.node(NODE).until(external_reboot_required, timeout=60)
 
-        assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations(), "that is a new request"
+        assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations(), "the pending request is a new one"
 
 
-async def test_a_node_that_is_deleted_during_the_block_is_not_answered_for(backend: Backend) -> None:
+async def test_a_node_that_is_deleted_during_the_block_gets_no_answer(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
         await site.request_reboot()
@@ -163,7 +163,7 @@ async def test_a_node_that_is_deleted_during_the_block_is_not_answered_for(backe
         assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations()
 
 
-async def test_a_node_that_was_replaced_unseen_is_not_answered_for_either(backend: Backend) -> None:
+async def test_a_node_that_was_replaced_before_the_watch_shows_it_gets_no_answer(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
         await site.request_reboot()
@@ -186,14 +186,14 @@ async def test_no_request_in_time_is_a_timeout_that_names_the_node(backend: Back
                 raise AssertionError
 
         over = await times_out(
-            work, r"DPUNode node-1: not external reboot required after .* s; (?!nothing is known)"
+            work, r"DPUNode node-1: not external reboot required after .* s; (?!its state is unknown)"
         )
 
         assert over.condition == "external reboot required"
         assert over.view.exists
 
 
-async def test_a_worker_that_finds_another_one_busy_waits_no_longer_than_its_time(backend: Backend) -> None:
+async def test_a_worker_waits_for_another_worker_no_longer_than_its_timeout(backend: Backend) -> None:
     async with backend.cluster() as site, anyio.create_task_group() as tasks:
         await site.create_node()
         await site.request_reboot()
@@ -215,7 +215,9 @@ async def test_a_worker_that_finds_another_one_busy_waits_no_longer_than_its_tim
         tasks.cancel_scope.cancel()
 
 
-async def test_with_unless_the_block_is_entered_empty_handed_and_answers_nothing(backend: Backend) -> None:
+async def test_with_unless_the_block_is_entered_without_a_request_and_answers_nothing(
+    backend: Backend,
+) -> None:
     async with backend.cluster() as site:
         await site.create_node()
 
@@ -225,7 +227,7 @@ async def test_with_unless_the_block_is_entered_empty_handed_and_answers_nothing
             assert request is None
 
 
-async def test_our_deadline_stops_waiting_and_never_the_work(backend: Backend) -> None:
+async def test_the_timeout_bounds_the_wait_and_not_the_block(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
         await site.request_reboot()
@@ -241,7 +243,7 @@ async def test_our_deadline_stops_waiting_and_never_the_work(backend: Backend) -
         assert known.EXTERNAL_REBOOT_REQUIRED not in await site.annotations()
 
 
-async def test_a_node_that_goes_while_we_wait_ends_the_wait(backend: Backend) -> None:
+async def test_a_node_that_is_deleted_while_waiting_ends_the_wait(backend: Backend) -> None:
     async with backend.cluster() as site, anyio.create_task_group() as tasks:
         await site.create_node()
         uid = (await site.dpf.node(NODE).view()).uid
@@ -257,20 +259,20 @@ async def test_a_node_that_goes_while_we_wait_ends_the_wait(backend: Backend) ->
         await site.dpf.delete_dpu_node(NODE, timeout=60)
 
 
-async def test_leaving_the_block_of_a_hold_releases_it_with_the_word_dpf_reads(backend: Backend) -> None:
+async def test_leaving_the_block_of_a_hold_sets_its_annotation_to_false(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.hold(name="whatever-the-operator-calls-it")
+        await site.hold(name="named-by-the-operator")
 
         async with site.dpf.node(NODE).node_effect_hold(timeout=60) as request:
-            inside = await site.hold_annotation("whatever-the-operator-calls-it")
+            inside = await site.hold_annotation("named-by-the-operator")
 
-        assert request.maintenance == "whatever-the-operator-calls-it"
+        assert request.maintenance == "named-by-the-operator"
         assert inside == "true"
-        assert await site.hold_annotation("whatever-the-operator-calls-it") == "false"
+        assert await site.hold_annotation("named-by-the-operator") == "false"
 
 
-async def test_a_failed_drain_leaves_the_hold_standing(backend: Backend) -> None:
+async def test_a_failed_drain_leaves_the_hold_pending(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
         await site.hold()
@@ -282,7 +284,7 @@ async def test_a_failed_drain_leaves_the_hold_standing(backend: Backend) -> None
         assert await site.hold_annotation() == "true"
 
 
-async def test_a_hold_that_came_back_as_another_maintenance_is_another_question(backend: Backend) -> None:
+async def test_a_hold_of_another_maintenance_is_another_request(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
         await site.hold()

@@ -1,4 +1,4 @@
-"""The health of hosts under troubles: as a stream, as a snapshot, as levels, and acted upon by a policy."""
+"""The health of hosts under faults: as a stream, as a value, as levels, and with a policy."""
 
 from __future__ import annotations
 
@@ -33,32 +33,32 @@ from dpf_async.transitions import NodeGone
 from tests.integration.backends import Backend
 
 
-async def heard(stream: AsyncIterator[HealthTransition], last: type) -> list[HealthTransition]:
-    """Everything up to, and with, the first transition of that type."""
-    told: list[HealthTransition] = []
+async def read_until(stream: AsyncIterator[HealthTransition], last: type) -> list[HealthTransition]:
+    """The transitions up to and including the first one of that type."""
+    received: list[HealthTransition] = []
     with anyio.fail_after(60):
         async for transition in stream:
-            told.append(transition)
+            received.append(transition)
             if isinstance(transition, last):
-                return told
+                return received
     raise AssertionError("a stream of health transitions does not end by itself")
 
 
-def kinds(told: list[HealthTransition]) -> list[type]:
-    return [type(one) for one in told]
+def kinds(received: list[HealthTransition]) -> list[type]:
+    return [type(one) for one in received]
 
 
-async def test_critical_services_that_die_take_the_host_out_and_their_return_brings_it_back(
+async def test_a_host_is_unusable_while_critical_services_are_down(
     backend: Backend,
 ) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         node = await sim.ready_node()
         async with dpf.health_transitions() as stream:
-            first = await heard(stream, NodeUsable)
+            first = await read_until(stream, NodeUsable)
             sim.trouble("critical_service_down")
-            down = await heard(stream, NodeUnusable)
+            down = await read_until(stream, NodeUnusable)
             sim.heal()
-            up = await heard(stream, NodeUsable)
+            up = await read_until(stream, NodeUsable)
 
     assert kinds(first) == [DPUHealthy, NodeUsable]
     assert kinds(down) == [CriticalServicesDown, NodeUnusable]
@@ -75,7 +75,7 @@ async def test_critical_services_that_die_take_the_host_out_and_their_return_bri
         ("service_health_unknown", HealthUnknown, None),
     ],
 )
-async def test_a_snapshot_says_what_is_wrong_while_the_phase_stays_ready(
+async def test_the_health_shows_a_problem_while_the_phase_stays_ready(
     backend: Backend, trouble: str, problem: type, can_be_used: bool | None
 ) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
@@ -95,37 +95,37 @@ async def test_a_snapshot_says_what_is_wrong_while_the_phase_stays_ready(
         await node.until(healthy, timeout=60)
 
 
-async def test_services_that_are_not_critical_leave_the_host_in_use(backend: Backend) -> None:
+async def test_services_that_are_not_critical_leave_the_host_usable(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         view = await sim.ready_node()
         uncritical = {"metadata": {"labels": {known.CRITICAL_SERVICE_LABEL: None}}}
         for service in (await dpf.resource(DPUService).list()).items:
             await dpf.resource(DPUService).patch(service.name, uncritical)
         async with dpf.node(view.name).health_transitions() as stream:
-            await heard(stream, NodeUsable)
+            await read_until(stream, NodeUsable)
             sim.trouble("other_service_down")
-            told = await heard(stream, NonCriticalServicesDown)
+            received = await read_until(stream, NonCriticalServicesDown)
 
-        assert kinds(told) == [NonCriticalServicesDown]
+        assert kinds(received) == [NonCriticalServicesDown]
         assert (await dpf.node(view.name).health()).usable is True
 
 
-async def test_node_effect_after_ready_takes_the_host_out_at_once(backend: Backend) -> None:
+async def test_node_effect_after_ready_makes_the_host_unusable_at_once(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         await sim.define_site()
         disruptive = {"spec": {"upgradePolicy": {"applyNodeEffect": True}}}
         await dpf.resource(DPUServiceConfiguration).patch("dts", disruptive)
         node = await sim.ready_node()
         async with dpf.node(node.name).health_transitions(down_after=3600) as stream:
-            await heard(stream, NodeUsable)
+            await read_until(stream, NodeUsable)
             await change_the_service(dpf)
-            left = await heard(stream, NodeUnusable)
+            unusable = await read_until(stream, NodeUnusable)
             async with dpf.node(node.name).node_effect_hold(timeout=60):
                 pass
             await dpf.node(node.name).until(usable, timeout=60)
-            back = await heard(stream, NodeUsable)
+            back = await read_until(stream, NodeUsable)
 
-    (problem,) = (one for one in left if isinstance(one, DPUNotReady))
+    (problem,) = (one for one in unusable if isinstance(one, DPUNotReady))
     assert problem.why is NotReadyBecause.NODE_EFFECT
     assert problem.phase == "Node Effect"
     assert Recovered in kinds(back)
@@ -136,21 +136,21 @@ async def change_the_service(dpf: DPFClient) -> None:
     await dpf.resource(DPUServiceTemplate).patch("dts", chart)
 
 
-async def test_a_selector_chooses_the_hosts_and_follows_their_labels(backend: Backend) -> None:
+async def test_a_selector_matches_hosts_and_follows_changes_of_their_labels(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         node = await sim.ready_node()
         await dpf.resource(DPUNode).patch(node.name, {"metadata": {"labels": {"rack": "1"}}})
         async with dpf.health_transitions(label_selector="rack=1") as stream:
-            await heard(stream, NodeUsable)
+            await read_until(stream, NodeUsable)
             await dpf.resource(DPUNode).patch(node.name, {"metadata": {"labels": {"rack": "2"}}})
-            told = await heard(stream, NodeGone)
+            received = await read_until(stream, NodeGone)
             left = stream.health(node.name)
 
-    assert told[-1].node == node.name
+    assert received[-1].node == node.name
     assert left is None
 
 
-async def test_seconds_below_zero_are_refused(backend: Backend) -> None:
+async def test_seconds_below_zero_are_a_usage_error(backend: Backend) -> None:
     async with backend.cluster() as site:
         with pytest.raises(UsageError, match="down_after=-1"):
             site.dpf.health_transitions(down_after=-1)
@@ -164,13 +164,13 @@ async def test_seconds_below_zero_are_refused(backend: Backend) -> None:
 
 
 class Pool(HealthPolicy):
-    """Carbide's pool, as small as it can be, with a diary."""
+    """A minimal pool of hosts that records its calls."""
 
     def __init__(self) -> None:
         self.hosts: set[str] = set()
-        self.diary: list[str] = []
+        self.calls: list[str] = []
         self.failing: set[str] = set()
-        self.news = anyio.Event()
+        self.changed = anyio.Event()
 
     async def remove_from_pool(self, host: NodeHealth) -> None:
         self.hosts.discard(host.node)
@@ -192,20 +192,20 @@ class Pool(HealthPolicy):
     def _write(self, act: str) -> None:
         if act in self.failing:
             raise ConnectionError("the inventory is down")
-        self.diary.append(act)
-        self.news.set()
-        self.news = anyio.Event()
+        self.calls.append(act)
+        self.changed.set()
+        self.changed = anyio.Event()
 
     async def did(self, act: str) -> None:
-        """Wait until this was done last."""
+        """Wait until this is the last recorded call."""
         with anyio.fail_after(60):
-            while not self.diary or self.diary[-1] != act:
-                await self.news.wait()
+            while not self.calls or self.calls[-1] != act:
+                await self.changed.wait()
 
 
 @asynccontextmanager
 async def monitored(dpf: DPFClient, pool: Pool, **options: Any) -> AsyncIterator[None]:
-    """A monitor, killed when the block is left."""
+    """A monitor that is cancelled when the block is left."""
     async with anyio.create_task_group() as tasks:
 
         async def run() -> None:
@@ -216,7 +216,7 @@ async def monitored(dpf: DPFClient, pool: Pool, **options: Any) -> AsyncIterator
         tasks.cancel_scope.cancel()
 
 
-async def test_a_policy_removes_and_returns_hosts_and_forgets_those_that_are_gone(backend: Backend) -> None:
+async def test_a_policy_removes_and_returns_hosts_and_forgets_deleted_ones(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         node = await sim.ready_node()
         pool = Pool()
@@ -229,11 +229,11 @@ async def test_a_policy_removes_and_returns_hosts_and_forgets_those_that_are_gon
             await dpf.delete_dpu_node(node.name, timeout=60)
             await pool.did("discard")
 
-    assert pool.diary[:3] == ["return_to_pool", "remove_from_pool", "return_to_pool"]
-    assert pool.diary[3:].count("remove_from_pool") == 1
+    assert pool.calls[:3] == ["return_to_pool", "remove_from_pool", "return_to_pool"]
+    assert pool.calls[3:].count("remove_from_pool") == 1
 
 
-async def test_a_fresh_monitor_finds_out_what_happened_while_there_was_none(backend: Backend) -> None:
+async def test_a_new_monitor_acts_on_what_changed_while_none_was_running(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         node = await sim.ready_node()
         pool = Pool()

@@ -1,4 +1,4 @@
-"""CreateDPUNode: idempotent, repairing what may change, refusing what may not."""
+"""CreateDPUNode: idempotent; changes fields that may change and refuses a difference in others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def versions(dpf: DPFClient) -> list[str]:
     return [obj.metadata.resource_version for obj in (*nodes, *devices)]
 
 
-async def test_a_host_is_registered_with_its_devices_its_labels_and_reboots_from_outside(
+async def test_a_host_is_registered_with_devices_labels_and_external_reboot_method(
     backend: Backend,
 ) -> None:
     async with backend.cluster() as site:
@@ -43,7 +43,7 @@ async def test_a_host_is_registered_with_its_devices_its_labels_and_reboots_from
         assert [one.name for one in view.devices] == ["device-1", "device-2"]
 
 
-async def test_devices_exist_before_the_node_that_starts_everything(backend: Backend) -> None:
+async def test_devices_are_created_before_the_node(backend: Backend) -> None:
     async with backend.cluster() as site:
         site.server.faults.deny(verb="create", resource="dpunodes")
 
@@ -52,7 +52,7 @@ async def test_devices_exist_before_the_node_that_starts_everything(backend: Bac
 
         assert (await site.dpf.resource(DPUDevice).get("device-1")).name == "device-1"
         site.server.faults.allow()
-        assert (await site.dpf.create_dpu_node("node-1", [DEVICE])).exists, "again goes on from there"
+        assert (await site.dpf.create_dpu_node("node-1", [DEVICE])).exists, "a repeated call continues"
 
 
 async def test_registering_the_same_again_writes_nothing(backend: Backend) -> None:
@@ -65,7 +65,7 @@ async def test_registering_the_same_again_writes_nothing(backend: Backend) -> No
         assert await versions(site.dpf) == before
 
 
-async def test_labels_of_others_stay(backend: Backend) -> None:
+async def test_labels_that_other_clients_set_are_kept(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_dpu_node("node-1", [DEVICE], labels={"group": "compute"})
         label = {known.DPUNODE_NAME_LABEL: "node-1"}
@@ -79,7 +79,7 @@ async def test_labels_of_others_stay(backend: Backend) -> None:
         assert node.metadata.labels == {"group": "storage"}
 
 
-async def test_what_may_change_is_made_so(backend: Backend) -> None:
+async def test_fields_that_may_change_are_changed(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_dpu_node("node-1", [DEVICE])
         moved = DEVICE.model_copy(update={"bmc_ip": OTHER.bmc_ip, "labels": {"kind": "b"}})
@@ -93,7 +93,7 @@ async def test_what_may_change_is_made_so(backend: Backend) -> None:
         assert [ref.name for ref in node.spec.dpus] == ["device-1", "device-2"]
 
 
-async def test_a_node_that_reboots_itself_is_made_to_ask_us(backend: Backend) -> None:
+async def test_the_reboot_method_of_an_existing_node_is_changed_to_external(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.resource(DPUNode).create(
             DPUNode.model_validate({"metadata": {"name": "node-1"}, "spec": {}})
@@ -106,7 +106,7 @@ async def test_a_node_that_reboots_itself_is_made_to_ask_us(backend: Backend) ->
         assert method.host_agent is None
 
 
-async def test_what_may_not_change_is_refused_with_both_values(backend: Backend) -> None:
+async def test_a_change_of_an_immutable_field_is_refused_with_both_values(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_dpu_node("node-1", [DEVICE])
         another = DEVICE.model_copy(update={"serial_number": "MT9"})
@@ -115,12 +115,12 @@ async def test_what_may_not_change_is_refused_with_both_values(backend: Backend)
             await site.dpf.create_dpu_node("node-1", [another])
 
         assert "DPUDevice device-1" in str(caught.value)
-        assert "spec.serialNumber: it has 'MT1', asked for is 'MT9'" in str(caught.value)
+        assert "spec.serialNumber: present 'MT1', wanted 'MT9'" in str(caught.value)
         assert [cause.field for cause in caught.value.causes] == ["spec.serialNumber"]
 
 
 @pytest.mark.parametrize("kind", [DPUDevice, DPUNode])
-async def test_an_object_on_its_way_out_is_refused_until_it_is_gone(
+async def test_an_object_that_is_being_deleted_is_refused(
     backend: Backend, kind: type[DPUDevice | DPUNode]
 ) -> None:
     async with backend.cluster() as site:
@@ -136,35 +136,35 @@ async def test_an_object_on_its_way_out_is_refused_until_it_is_gone(
         assert caught.value.terminating
 
 
-async def test_what_is_on_its_way_out_is_waited_for_if_that_is_wanted(backend: Backend) -> None:
+async def test_registration_waits_for_an_object_that_is_being_deleted_if_requested(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_dpu_node("node-1", [DEVICE])
         devices = site.dpf.resource(DPUDevice)
         await devices.patch("device-1", {"metadata": {"finalizers": ["example.com/stays"]}})
         old = await devices.delete("device-1")
-        heard: list[str] = []
+        received: list[str] = []
 
         async with anyio.create_task_group() as tasks:
 
-            def let_go(progress: Progress) -> None:
-                heard.append(str(progress))
-                if "being deleted" in heard[-1]:
+            def remove_finalizer(progress: Progress) -> None:
+                received.append(str(progress))
+                if "being deleted" in received[-1]:
                     patch = {"metadata": {"finalizers": None}}
                     tasks.start_soon(devices.patch, "device-1", patch)
 
             await site.dpf.create_dpu_node(
-                "node-1", [DEVICE], if_terminating="wait", timeout=60, progress=let_go
+                "node-1", [DEVICE], if_terminating="wait", timeout=60, progress=remove_finalizer
             )
 
         assert old is not None
         assert (await devices.get("device-1")).uid != old.uid
-        assert heard == [
-            "DPUDevice device-1: is being deleted, held by example.com/stays; waits until it is gone",
+        assert received == [
+            "DPUDevice device-1: is being deleted, held by example.com/stays; waiting until it is deleted",
             "DPUDevice device-1: created",
         ]
 
 
-async def test_what_does_not_go_in_time_is_a_timeout_and_nothing_is_written(backend: Backend) -> None:
+async def test_nothing_is_written_if_an_object_is_not_deleted_in_time(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_dpu_node("node-1", [OTHER])
         nodes = site.dpf.resource(DPUNode)
@@ -181,7 +181,7 @@ async def test_what_does_not_go_in_time_is_a_timeout_and_nothing_is_written(back
         assert [device.name for device in (await site.dpf.resource(DPUDevice).list()).items] == ["device-2"]
 
 
-async def test_what_is_refused_leaves_everything_as_it_was(backend: Backend) -> None:
+async def test_a_refused_registration_writes_nothing(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_dpu_node("node-1", [OTHER], labels={"group": "compute"})
         before = await versions(site.dpf)
@@ -199,23 +199,23 @@ async def test_a_device_of_another_host_is_refused_with_both_names(backend: Back
         label = {known.DPUNODE_NAME_LABEL: "node-1"}
         await site.dpf.resource(DPUDevice).patch("device-1", {"metadata": {"labels": label}})
 
-        with pytest.raises(Invalid, match=r"DPUDevice device-1 .* it belongs to node-1, asked for is node-2"):
+        with pytest.raises(Invalid, match=r"DPUDevice device-1 .* DPUNode: present node-1, wanted node-2"):
             await site.dpf.create_dpu_node("node-2", [DEVICE])
 
         assert [node.name for node in (await site.dpf.resource(DPUNode).list()).items] == ["node-1"]
 
 
-async def test_two_devices_that_are_one_are_refused(backend: Backend) -> None:
+async def test_two_devices_with_the_same_serial_number_are_refused(backend: Backend) -> None:
     async with backend.cluster() as site:
         twin = OTHER.model_copy(update={"serial_number": "MT1"})
 
         with pytest.raises(
-            UsageError, match=r"devices\[1\].serialNumber: MT1 is the serialNumber of devices"
+            UsageError, match=r"devices\[1\].serialNumber: MT1 is already the serialNumber of devices"
         ):
             await site.dpf.create_dpu_node("node-1", [DEVICE, twin])
 
 
-async def test_what_was_done_before_a_permission_was_missing_is_said(backend: Backend) -> None:
+async def test_a_missing_permission_is_raised_with_what_was_created_before(backend: Backend) -> None:
     async with backend.cluster() as site:
         site.server.faults.deny(verb="create", resource="dpunodes")
 
@@ -223,26 +223,26 @@ async def test_what_was_done_before_a_permission_was_missing_is_said(backend: Ba
             await site.dpf.create_dpu_node("node-1", [DEVICE])
 
         assert caught.value.__notes__ == [
-            "created or changed before that: DPUDevice device-1; register again to go on from there"
+            "created or changed before that: DPUDevice device-1; register again to continue"
         ]
 
 
-async def test_a_change_that_somebody_else_makes_meanwhile_is_neither_lost_nor_in_the_way(
+async def test_a_concurrent_change_by_another_client_is_kept_and_causes_no_error(
     backend: Backend,
 ) -> None:
     async with backend.cluster() as site, site.another_client() as other:
         await site.dpf.create_dpu_node("node-1", [DEVICE])
         moved = DEVICE.model_copy(update={"bmc_ip": "10.0.0.9"})
-        on_the_way = anyio.Event()
+        device_changed = anyio.Event()
 
         def listen(progress: Progress) -> None:
             if progress.subject == "DPUDevice device-1":
-                on_the_way.set()
+                device_changed.set()
 
         async with anyio.create_task_group() as tasks:
             with site.server.faults.stalled(verb="create", resource="dpudevices"):
                 tasks.start_soon(lambda: site.dpf.create_dpu_node("node-1", [moved, OTHER], progress=listen))
-                await on_the_way.wait()
+                await device_changed.wait()
                 await other.resource(DPUNode).patch("node-1", {"metadata": {"labels": {"theirs": "yes"}}})
 
         node = await site.dpf.resource(DPUNode).get("node-1")
@@ -259,7 +259,7 @@ async def test_two_workers_that_register_the_same_host_both_succeed(backend: Bac
         assert (await site.dpf.node("node-1").view()).device_names == ("device-1", "device-2")
 
 
-async def test_a_name_the_server_does_not_take_is_refused_before_anything_is_sent(backend: Backend) -> None:
+async def test_a_name_over_the_limit_is_refused_and_nothing_is_created(backend: Backend) -> None:
     async with backend.cluster() as site:
         with pytest.raises(Exception, match="48"):
             await site.dpf.create_dpu_node("n" * 49, [])

@@ -1,4 +1,4 @@
-"""A hold that was released for a DPU that is gone: the next one does not pass on it unnoticed (dpf-facts 5)."""
+"""Stale releases: a hold released for a deleted DPU does not permit the disruption for the next one (dpf-facts 5)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HOST = HostSpec.model_validate(
 
 
 async def failed_host(sim: Simulator, dpf: DPFClient, carbide: Carbide) -> NodeView:
-    """A host whose only DPU failed after the hold was released; its services still ask."""
+    """A host whose only DPU failed after the hold was released; its services still request the maintenance."""
     await sim.define_site()
     sim.trouble("install_failed")
     host = sim.host()
@@ -38,20 +38,20 @@ async def failed_host(sim: Simulator, dpf: DPFClient, carbide: Carbide) -> NodeV
     return await dpf.node(host.name).view()
 
 
-async def test_reprovisioning_a_failed_dpu_has_dpf_ask_again(backend: Backend) -> None:
+async def test_reprovisioning_a_failed_dpu_requests_a_hold_again(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         carbide = Carbide(dpf)
         failed = await failed_host(sim, dpf, carbide)
-        heard: list[Progress] = []
+        reported: list[Progress] = []
 
-        after = await carbide.reprovision(failed.name, dict(failed.uids), progress=heard.append)
+        after = await carbide.reprovision(failed.name, dict(failed.uids), progress=reported.append)
 
         assert after.ready
         assert carbide.times("drain") == 2, "once for the DPU that failed, once for its successor"
-        assert any("has DPF ask again" in str(progress) for progress in heard)
+        assert any("DPF will request the hold again" in str(progress) for progress in reported)
 
 
-async def test_the_plain_call_has_dpf_ask_again_too(backend: Backend) -> None:
+async def test_reprovision_dpu_of_a_failed_dpu_requests_a_hold_again(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         failed = await failed_host(sim, dpf, Carbide(dpf))
 
@@ -61,7 +61,7 @@ async def test_the_plain_call_has_dpf_ask_again_too(backend: Backend) -> None:
         assert held.dpus[0].uid == new.uid
 
 
-async def test_refused_nothing_is_deleted(backend: Backend) -> None:
+async def test_a_refused_stale_release_deletes_nothing(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         carbide = Carbide(dpf)
         failed = await failed_host(sim, dpf, carbide)
@@ -77,22 +77,22 @@ async def test_refused_nothing_is_deleted(backend: Backend) -> None:
         assert (await dpf.resource(DPU).get(dpu.name)).uid == dpu.uid
 
 
-async def test_accepted_the_new_dpu_passes_and_that_is_told(backend: Backend) -> None:
+async def test_an_accepted_stale_release_is_used_and_reported(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         carbide = Carbide(dpf)
         failed = await failed_host(sim, dpf, carbide)
-        heard: list[Progress] = []
+        reported: list[Progress] = []
 
         after = await carbide.reprovision(
-            failed.name, dict(failed.uids), if_released="accept", progress=heard.append
+            failed.name, dict(failed.uids), if_released="accept", progress=reported.append
         )
 
         assert after.ready
         assert carbide.times("drain") == 1
-        assert any("will pass on it" in str(progress) for progress in heard)
+        assert any("are provisioned on it" in str(progress) for progress in reported)
 
 
-async def test_a_dpu_made_anew_on_its_way_asks_again(backend: Backend) -> None:
+async def test_a_reprovisioned_dpu_requests_a_hold_again_during_provisioning(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         before = await sim.node_waiting_for_external_reboot()
         carbide = Carbide(dpf)
@@ -103,7 +103,7 @@ async def test_a_dpu_made_anew_on_its_way_asks_again(backend: Backend) -> None:
         assert carbide.times("drain") == 1
 
 
-async def test_a_sibling_on_its_way_shares_its_permission(backend: Backend) -> None:
+async def test_a_dpu_shares_the_released_hold_of_another_dpu_in_progress(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         before = await sim.node_waiting_for_external_reboot(2)
         old = before.dpus[0]
@@ -115,11 +115,11 @@ async def test_a_sibling_on_its_way_shares_its_permission(backend: Backend) -> N
         assert carbide.times("drain") == 0
 
 
-# A DPU that somebody else deleted: provision() meets its successor.
+# provision() of a host whose DPU another client deleted.
 
 
 async def stale(site: Cluster[Server]) -> None:
-    """A released hold that only a service uses, and a DPU that is about to join it."""
+    """A released hold that only a service requests, and a DPU that is about to join it."""
     await site.dpf.create_dpu_node(HOST.name, HOST.devices)
     await site.hold()
     patch = {"spec": {"requestor": [SERVICE]}}
@@ -142,33 +142,33 @@ async def stale(site: Cluster[Server]) -> None:
 
 
 async def nothing(_: str) -> None:
-    """Work that is none."""
+    """No work is needed."""
 
 
-async def test_a_dpu_that_is_about_to_pass_is_seen_and_refused(backend: Backend) -> None:
+async def test_provision_refuses_a_stale_release(backend: Backend) -> None:
     async with backend.cluster() as site:
         await stale(site)
 
-        with pytest.raises(StaleRelease, match="node-1-hold was released for DPUs that are gone"):
+        with pytest.raises(StaleRelease, match="node-1-hold was released for DPUs that are deleted"):
             await provision(site.dpf, HOST, reboot=nothing, if_released="refuse", timeout=60)
 
 
-async def test_a_dpu_that_is_about_to_pass_is_made_to_ask(backend: Backend) -> None:
+async def test_provision_withdraws_a_stale_release(backend: Backend) -> None:
     async with backend.cluster() as site:
         await stale(site)
-        nobody: Level[ObjectState[DPUNodeMaintenance]] = Level(
+        unrequested: Level[ObjectState[DPUNodeMaintenance]] = Level(
             "without requestors", lambda state: not state.object.spec.requestor
         )
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: provision(site.dpf, HOST, reboot=nothing, timeout=60))
-            await site.dpf.handle(DPUNodeMaintenance, "node-1-hold").until(nobody, timeout=60)
+            await site.dpf.handle(DPUNodeMaintenance, "node-1-hold").until(unrequested, timeout=60)
             tasks.cancel_scope.cancel()
 
-        assert await site.hold_annotation() == "false", "it is for its controller to delete it"
+        assert await site.hold_annotation() == "false", "its controller deletes the maintenance"
 
 
-async def test_a_dpu_that_may_pass_is_waited_for(backend: Backend) -> None:
+async def test_provision_waits_for_a_dpu_that_uses_an_accepted_release(backend: Backend) -> None:
     async with backend.cluster() as site:
         await stale(site)
 
@@ -181,7 +181,7 @@ async def test_a_dpu_that_may_pass_is_waited_for(backend: Backend) -> None:
         assert maintenance.spec.requestor == (SERVICE,)
 
 
-async def test_where_it_is_too_late_to_ask_the_flow_ends_and_says_so(backend: Backend) -> None:
+async def test_provision_raises_when_a_dpu_already_used_the_stale_release(backend: Backend) -> None:
     async with backend.cluster() as site, site.another_client() as operator:
         await stale(site)
         await site.dpf.node("node-1").view()
@@ -189,7 +189,7 @@ async def test_where_it_is_too_late_to_ask_the_flow_ends_and_says_so(backend: Ba
         joined = {"spec": {"requestor": [SERVICE, "node-1-device-1"]}}
         await operator.resource(DPUNodeMaintenance).patch("node-1-hold", joined)
 
-        with pytest.raises(StaleRelease, match="node-1-device-1 went past it meanwhile, without asking"):
+        with pytest.raises(StaleRelease, match="node-1-device-1 have used it meanwhile"):
             await provision(site.dpf, HOST, reboot=nothing, timeout=60)
 
         maintenance = await operator.resource(DPUNodeMaintenance).get("node-1-hold")

@@ -1,4 +1,4 @@
-"""ReprovisionDPU: a DPU object makes way for another one of the same name, whatever happens to the caller."""
+"""ReprovisionDPU: a DPU is replaced by another one with the same name, also after a restart of the caller."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.integration.test_flows import Carbide
 from tests.support.timeouts import times_out
 
 
-async def test_a_dpu_made_anew_has_another_uid_and_begins_at_the_beginning(backend: Backend) -> None:
+async def test_a_reprovisioned_dpu_has_another_uid_and_is_not_ready(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         before = (await sim.ready_node()).dpus[0]
 
@@ -31,7 +31,7 @@ async def test_a_dpu_made_anew_has_another_uid_and_begins_at_the_beginning(backe
         assert not after.ready
 
 
-async def test_the_other_dpu_of_the_host_is_left_alone(backend: Backend) -> None:
+async def test_the_other_dpu_of_the_host_is_not_replaced(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         view = await sim.ready_node(2)
 
@@ -40,7 +40,7 @@ async def test_the_other_dpu_of_the_host_is_left_alone(backend: Backend) -> None
         assert (await dpf.resource(DPU).get(view.dpus[1].name)).uid == view.dpus[1].uid
 
 
-async def test_the_call_repeated_with_the_same_uid_deletes_nothing_again(backend: Backend) -> None:
+async def test_a_repeated_call_with_the_same_uid_deletes_nothing(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         before = (await sim.ready_node()).dpus[0]
         first = await dpf.reprovision_dpu(before.name, uid=before.uid, timeout=60)
@@ -50,23 +50,23 @@ async def test_the_call_repeated_with_the_same_uid_deletes_nothing_again(backend
         assert again.uid == first.uid
 
 
-async def test_the_call_repeated_while_no_dpu_is_there_waits_for_the_new_one(backend: Backend) -> None:
+async def test_a_repeated_call_while_no_dpu_exists_waits_for_the_new_one(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         before = (await sim.ready_node()).dpus[0]
         await _deleted(dpf, before.name)
 
         async with anyio.create_task_group() as tasks:
 
-            async def ask() -> None:
+            async def reprovision() -> None:
                 after = await dpf.reprovision_dpu(before.name, uid=before.uid, timeout=60)
                 assert after.uid != before.uid
 
-            tasks.start_soon(ask)
+            tasks.start_soon(reprovision)
             await sim.settled()
 
 
 async def _deleted(dpf: DPFClient, name: str) -> None:
-    """Delete the DPU; its successor may or may not be there when this returns."""
+    """Delete the DPU; the one that replaces it may or may not exist on return."""
     await dpf.resource(DPU).delete(name)
     await dpf.dpu(name).until_gone(timeout=60)
 
@@ -86,7 +86,7 @@ async def test_a_dpu_that_is_being_deleted_is_not_deleted_a_second_time(backend:
         assert after.uid != before.uid
 
 
-async def test_a_dpu_that_is_not_there_is_not_found(backend: Backend) -> None:
+async def test_a_missing_dpu_is_not_found(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         await sim.define_site()
 
@@ -94,7 +94,7 @@ async def test_a_dpu_that_is_not_there_is_not_found(backend: Backend) -> None:
             await dpf.reprovision_dpu("no-such-dpu")
 
 
-async def test_a_dpu_that_does_not_go_is_a_timeout_that_names_its_finalizer(backend: Backend) -> None:
+async def test_a_timeout_names_the_finalizer_of_the_old_dpu(backend: Backend) -> None:
     async with backend.simulator(troubles=["stuck_finalizer"]) as sim, sim.client() as dpf:
         before = (await sim.ready_node()).dpus[0]
 
@@ -104,12 +104,12 @@ async def test_a_dpu_that_does_not_go_is_a_timeout_that_names_its_finalizer(back
         )
 
 
-# A DPU that is being installed, which DPF does not delete.
+# A DPU that is being installed: DPF ignores its deletion.
 
 
 @asynccontextmanager
 async def installing(backend: Backend) -> AsyncIterator[tuple[Simulator, DPFClient, DPUView]]:
-    """A DPU in OS Installing, whose image never arrives as long as the trouble lasts."""
+    """A DPU that stays in OS Installing while the trouble lasts."""
     profile = replace(INSTANT, bound_scale=1.0)
     async with (
         backend.simulator(profile=profile, troubles=["install_timeout"]) as sim,
@@ -120,7 +120,7 @@ async def installing(backend: Backend) -> AsyncIterator[tuple[Simulator, DPFClie
         yield sim, dpf, await dpf.dpu(held.dpus[0].name).until(phase_is("OS Installing"), timeout=60)
 
 
-async def test_a_dpu_that_is_being_installed_is_refused_if_that_is_wanted(backend: Backend) -> None:
+async def test_a_dpu_that_is_being_installed_is_refused_if_requested(backend: Backend) -> None:
     async with installing(backend) as (_, dpf, dpu):
         with pytest.raises(DPUInstalling, match=f"DPU {dpu.name} is in phase OS Installing") as caught:
             await dpf.reprovision_dpu(dpu.name, if_installing="refuse")
@@ -131,25 +131,25 @@ async def test_a_dpu_that_is_being_installed_is_refused_if_that_is_wanted(backen
         assert not (await dpf.resource(DPU).get(dpu.name)).terminating
 
 
-async def test_a_dpu_that_is_being_installed_is_waited_for_and_then_made_anew(backend: Backend) -> None:
+async def test_a_dpu_that_is_being_installed_is_replaced_when_the_installation_ends(backend: Backend) -> None:
     async with installing(backend) as (sim, dpf, dpu):
         carbide = Carbide(dpf)
-        heard: list[str] = []
+        received: list[str] = []
 
-        def let_it_arrive(progress: Progress) -> None:
-            heard.append(str(progress))
-            if "DPF does not delete a DPU while it installs" in heard[-1]:
+        def end_trouble(progress: Progress) -> None:
+            received.append(str(progress))
+            if "DPF does not delete a DPU while it installs" in received[-1]:
                 sim.heal()
 
-        after = await carbide.reprovision(dpu.node, {dpu.name: dpu.uid}, progress=let_it_arrive)
+        after = await carbide.reprovision(dpu.node, {dpu.name: dpu.uid}, progress=end_trouble)
 
         assert after.ready
         assert after.uids[dpu.name] != dpu.uid
-        assert carbide.times("drain") == 1, "the new one asked"
-        assert any("is gone; waits for its successor" in one or "made way" in one for one in heard)
+        assert carbide.times("drain") == 1, "the new DPU requested a hold"
+        assert any("is deleted; waiting" in text or "was replaced by" in text for text in received)
 
 
-async def test_a_wait_for_the_end_of_an_installation_says_what_it_waits_for(backend: Backend) -> None:
+async def test_a_timeout_during_installation_names_the_phase(backend: Backend) -> None:
     async with installing(backend) as (_, dpf, dpu):
         await times_out(
             lambda seconds: dpf.reprovision_dpu(dpu.name, timeout=seconds),
@@ -157,14 +157,14 @@ async def test_a_wait_for_the_end_of_an_installation_says_what_it_waits_for(back
         )
 
 
-# What is not there, or somebody else's.
+# Missing objects, and DPUs of other hosts.
 
 
-async def test_a_node_that_is_not_there_is_not_found_and_nothing_is_waited_for(backend: Backend) -> None:
+async def test_a_missing_node_is_not_found_and_nothing_is_deleted(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         await sim.define_site()
 
-        with pytest.raises(NotFound, match="there is no DPUNode node-9: nothing was deleted"):
+        with pytest.raises(NotFound, match="there is no DPUNode node-9; nothing was deleted"):
             await Carbide(dpf).reprovision("node-9", None)
 
 
@@ -172,14 +172,14 @@ async def test_a_dpu_of_another_host_is_refused_before_anything_is_deleted(backe
     async with backend.simulator() as sim, sim.client() as dpf:
         one, two = await sim.ready_node(), await sim.ready_node()
 
-        with pytest.raises(UsageError, match=f"is one of DPUNode {two.name}, not of {one.name}"):
+        with pytest.raises(UsageError, match=f"belongs to DPUNode {two.name} and not to {one.name}"):
             await Carbide(dpf).reprovision(one.name, {**one.uids, **two.uids})
 
         there = {dpu.name: dpu.uid for dpu in (await dpf.resource(DPU).list()).items}
         assert there == {**one.uids, **two.uids}
 
 
-async def test_without_the_permission_to_delete_nothing_happens_and_that_is_said() -> None:
+async def test_without_permission_to_delete_the_host_stays_ready_and_the_error_names_the_dpu() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         before = await sim.ready_node()
         sim.server.faults.deny(verb="delete", resource="dpus")
@@ -190,7 +190,7 @@ async def test_without_the_permission_to_delete_nothing_happens_and_that_is_said
         assert (await dpf.node(before.name).view()).ready
 
 
-async def test_a_deletion_that_somebody_came_before_is_asked_for_again() -> None:
+async def test_a_deletion_that_meets_a_conflict_is_requested_again() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         ready_ = await sim.ready_node()
         (old,) = ready_.dpus

@@ -1,4 +1,4 @@
-"""Typed create, read, update and delete, of every patch type, on a server that behaves as Kubernetes does."""
+"""Typed create, read, update and delete with every patch type, on a server that behaves as Kubernetes does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def bfb(name: str = "bundle", url: str = "http://example.com/b.bfb", **metadata:
     return BFB.model_validate({"metadata": {"name": name, **metadata}, "spec": {"url": url}})
 
 
-async def test_what_was_created_is_read_back_with_what_the_server_added(backend: Backend) -> None:
+async def test_a_created_object_is_read_back_with_the_fields_that_the_server_added(backend: Backend) -> None:
     async with backend.cluster() as site:
         dpf = site.dpf
         made = await dpf.resource(BFB).create(bfb(labels={"a": "b"}))
@@ -29,7 +29,7 @@ async def test_what_was_created_is_read_back_with_what_the_server_added(backend:
     assert read.spec.url == "http://example.com/b.bfb"
 
 
-async def test_what_is_not_there_is_not_found_by_name(backend: Backend) -> None:
+async def test_an_absent_object_is_not_found_by_name(backend: Backend) -> None:
     async with backend.cluster() as site:
         dpf = site.dpf
         bfbs = dpf.resource(BFB)
@@ -39,37 +39,37 @@ async def test_what_is_not_there_is_not_found_by_name(backend: Backend) -> None:
             assert missing.value.object == "BFB nope"
 
 
-async def test_a_name_is_taken_once(backend: Backend) -> None:
+async def test_a_name_can_be_created_once(backend: Backend) -> None:
     async with backend.cluster() as site:
         dpf = site.dpf
         await dpf.resource(BFB).create(bfb())
-        with pytest.raises(AlreadyExists) as taken:
+        with pytest.raises(AlreadyExists) as refused:
             await dpf.resource(BFB).create(bfb())
 
-    assert not taken.value.terminating
+    assert not refused.value.terminating
 
 
-async def test_f5_a_name_is_not_free_while_a_finalizer_holds_the_one_that_had_it(backend: Backend) -> None:
+async def test_f5_a_name_is_not_free_while_a_finalizer_holds_the_deleted_object(backend: Backend) -> None:
     async with backend.cluster() as site:
         dpf = site.dpf
         await dpf.resource(BFB).create(bfb(finalizers=["example.com/hold"]))
         left = await dpf.resource(BFB).delete("bundle")
-        with pytest.raises(AlreadyExists) as taken:
+        with pytest.raises(AlreadyExists) as refused:
             await dpf.resource(BFB).create(bfb())
 
     assert left is not None
     assert left.metadata.deletion_timestamp
-    assert taken.value.terminating
+    assert refused.value.terminating
 
 
-async def test_a_long_list_is_read_in_pages_and_is_whole(backend: Backend) -> None:
+async def test_a_long_list_is_read_in_pages_and_is_complete(backend: Backend) -> None:
     async with backend.cluster() as site:
         dpf = site.dpf
         config_maps = dpf.resource(ConfigMap)
         for n in range(501):
-            metadata = {"name": f"m-{n:03}", "labels": {"ours": "yes"}}
+            metadata = {"name": f"m-{n:03}", "labels": {"own": "yes"}}
             await config_maps.create(ConfigMap.model_validate({"metadata": metadata}))
-        listed = await config_maps.list(label_selector="ours=yes")
+        listed = await config_maps.list(label_selector="own=yes")
 
     assert [obj.name for obj in listed.items] == [f"m-{n:03}" for n in range(501)]
     assert listed.resource_version
@@ -88,19 +88,19 @@ async def test_a_list_is_narrowed_by_both_selectors(backend: Backend) -> None:
     assert [obj.name for obj in by_both.items] == ["b"]
 
 
-async def test_apply_creates_and_changes_and_leaves_the_fields_of_others_alone(backend: Backend) -> None:
+async def test_apply_creates_and_changes_and_keeps_the_fields_of_other_managers(backend: Backend) -> None:
     async with backend.cluster() as site:
         dpf = site.dpf
         bfbs = dpf.resource(BFB)
-        made = await bfbs.apply(bfb(labels={"ours": "1"}))
-        await bfbs.patch("bundle", {"metadata": {"labels": {"theirs": "1"}}})
-        changed = await bfbs.apply(bfb(labels={"ours": "2"}))
+        made = await bfbs.apply(bfb(labels={"own": "1"}))
+        await bfbs.patch("bundle", {"metadata": {"labels": {"foreign": "1"}}})
+        changed = await bfbs.apply(bfb(labels={"own": "2"}))
 
     assert changed.uid == made.uid
-    assert changed.metadata.labels == {"ours": "2", "theirs": "1"}
+    assert changed.metadata.labels == {"own": "2", "foreign": "1"}
 
 
-async def test_apply_without_force_refuses_to_take_a_field_from_another_manager(backend: Backend) -> None:
+async def test_apply_without_force_does_not_take_ownership_from_another_manager(backend: Backend) -> None:
     async with (
         backend.cluster() as site,
         site.another_client(field_manager="one") as one,
@@ -126,7 +126,7 @@ async def test_a_merge_patch_changes_what_it_names_and_removes_what_it_nulls(bac
     assert patched.metadata.labels == {"keep": "1", "new": "1"}
 
 
-async def test_a_json_patch_is_a_sequence_and_its_test_is_obeyed(backend: Backend) -> None:
+async def test_a_json_patch_is_a_sequence_and_a_failed_test_rejects_it(backend: Backend) -> None:
     async with backend.cluster() as site:
         dpf = site.dpf
         bfbs = dpf.resource(BFB)
@@ -138,14 +138,14 @@ async def test_a_json_patch_is_a_sequence_and_its_test_is_obeyed(backend: Backen
     assert patched.metadata.labels == {"a": "2"}
 
 
-async def test_a_patch_meant_for_another_incarnation_or_another_state_is_a_conflict(backend: Backend) -> None:
+async def test_a_patch_for_another_uid_or_another_version_is_a_conflict(backend: Backend) -> None:
     async with backend.cluster() as site:
         dpf = site.dpf
         bfbs = dpf.resource(BFB)
         made = await bfbs.create(bfb())
         await bfbs.patch("bundle", {"metadata": {"labels": {"a": "1"}}}, uid=made.uid)
         with pytest.raises(Conflict, match="another object"):
-            await bfbs.patch("bundle", {"metadata": {"labels": {"a": "2"}}}, uid="somebody-else")
+            await bfbs.patch("bundle", {"metadata": {"labels": {"a": "2"}}}, uid="another-uid")
         stale = {"resourceVersion": made.metadata.resource_version, "labels": {"a": "2"}}
         with pytest.raises(Conflict):
             await bfbs.patch("bundle", {"metadata": stale})
@@ -154,7 +154,7 @@ async def test_a_patch_meant_for_another_incarnation_or_another_state_is_a_confl
     assert there.metadata.labels == {"a": "1"}
 
 
-async def test_a_patch_of_the_status_leaves_everything_else_alone(backend: Backend) -> None:
+async def test_a_patch_of_the_status_changes_only_the_status(backend: Backend) -> None:
     async with backend.cluster() as site:
         dpf = site.dpf
         bfbs = dpf.resource(BFB)
@@ -168,7 +168,7 @@ async def test_a_patch_of_the_status_leaves_everything_else_alone(backend: Backe
     assert patched.spec.url == "http://example.com/b.bfb"
 
 
-async def test_what_breaks_a_rule_is_refused_with_its_field(backend: Backend) -> None:
+async def test_an_invalid_value_is_rejected_with_its_field(backend: Backend) -> None:
     async with backend.cluster() as site:
         dpf = site.dpf
         flavors = dpf.resource(DPUFlavor)
@@ -183,13 +183,13 @@ async def test_what_breaks_a_rule_is_refused_with_its_field(backend: Backend) ->
     assert any(cause.field.startswith("spec") for cause in refused.value.causes)
 
 
-async def test_f8_a_deletion_is_for_one_incarnation_only_if_it_says_which(backend: Backend) -> None:
+async def test_f8_a_deletion_with_a_uid_deletes_only_the_object_with_that_uid(backend: Backend) -> None:
     async with backend.cluster() as site:
         dpf = site.dpf
         bfbs = dpf.resource(BFB)
         made = await bfbs.create(bfb())
         with pytest.raises(Conflict):
-            await bfbs.delete("bundle", uid="somebody-else")
+            await bfbs.delete("bundle", uid="another-uid")
         gone = await bfbs.delete("bundle", uid=made.uid)
 
     assert gone is None
@@ -214,7 +214,7 @@ async def test_a_dry_run_checks_everything_and_changes_nothing(backend: Backend)
     assert [obj.name for obj in there.items] == ["bundle"]
 
 
-async def test_m1_a_secret_goes_there_and_back_and_shows_in_no_error(backend: Backend) -> None:
+async def test_m1_a_secret_is_written_and_read_and_appears_in_no_error(backend: Backend) -> None:
     secret = Secret.model_validate({"metadata": {"name": "bmc"}, "data": {"p": Secret.encoded(b"hunter2")}})
 
     async with backend.cluster() as site:
@@ -222,10 +222,10 @@ async def test_m1_a_secret_goes_there_and_back_and_shows_in_no_error(backend: Ba
         secrets = dpf.resource(Secret)
         await secrets.create(secret)
         read = await secrets.get("bmc")
-        with pytest.raises(AlreadyExists) as taken:
+        with pytest.raises(AlreadyExists) as refused:
             await secrets.create(secret)
 
     assert read.value("p") == b"hunter2"
-    for shown in (repr(read), str(taken.value), repr(taken.value), repr(vars(taken.value))):
+    for shown in (repr(read), str(refused.value), repr(refused.value), repr(vars(refused.value))):
         assert "hunter2" not in shown
         assert Secret.encoded(b"hunter2") not in shown

@@ -1,4 +1,4 @@
-"""Flows whose worker is killed the moment it tells of something, whatever that is, and is started again elsewhere."""
+"""Flows whose worker is killed at some progress report, and which another worker runs again."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Flow = Callable[[DPFClient, Carbide, ProgressListener | None], Awaitable[object]
 """One flow with all its arguments."""
 
 POINTS = (1, 2, 3, 5, 8, 11)
-"""The progress after which the worker is killed, denser where things are written; a late one may kill nobody."""
+"""The report at which the worker is killed, denser while objects are written; a late one may not occur."""
 
 
 async def run_with_a_kill(sim: Simulator, flow: Flow, point: int) -> Carbide:
-    """Kill the worker as it tells of something for the point-th time; have another one run the flow to its end."""
+    """Run a flow and kill its worker at the report of this number."""
     async with sim.client() as first, anyio.create_task_group() as tasks:
-        carbide, told = Carbide(first), 0
+        carbide, reports = Carbide(first), 0
 
         def kill(_: Progress) -> None:
-            nonlocal told
-            told += 1
-            if told == point:
+            nonlocal reports
+            reports += 1
+            if reports == point:
                 tasks.cancel_scope.cancel()
 
         async def worker() -> None:
@@ -44,7 +44,9 @@ async def test_a_killed_discovery_is_finished_by_the_next_worker(backend: Backen
         await sim.define_site()
         host = sim.host(devices=2)
 
-        await run_with_a_kill(sim, lambda dpf, _, tell: discover(dpf, host, timeout=60, progress=tell), point)
+        await run_with_a_kill(
+            sim, lambda dpf, _, progress: discover(dpf, host, timeout=60, progress=progress), point
+        )
 
         assert (await discover(second, host, timeout=60)).discovered
 
@@ -56,7 +58,7 @@ async def test_a_killed_provisioning_is_finished_with_its_services(backend: Back
         host = sim.host(devices=2)
 
         await run_with_a_kill(
-            sim, lambda _, carbide, tell: carbide.provision(host, services=True, progress=tell), point
+            sim, lambda _, carbide, progress: carbide.provision(host, services=True, progress=progress), point
         )
         view = await Carbide(second).provision(host, services=True)
 
@@ -65,9 +67,7 @@ async def test_a_killed_provisioning_is_finished_with_its_services(backend: Back
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_a_failed_dpu_asks_again_wherever_its_reprovisioning_was_killed(
-    backend: Backend, point: int
-) -> None:
+async def test_a_hold_is_requested_again_after_a_killed_reprovisioning(backend: Backend, point: int) -> None:
     async with backend.simulator() as sim, sim.client() as second:
         await sim.define_site()
         host = sim.host()
@@ -77,8 +77,8 @@ async def test_a_failed_dpu_asks_again_wherever_its_reprovisioning_was_killed(
         old = dict((await second.node(host.name).view()).uids)
         sim.heal()
 
-        async def flow(_: DPFClient, carbide: Carbide, tell: ProgressListener | None) -> object:
-            return await carbide.reprovision(host.name, old, progress=tell)
+        async def flow(_: DPFClient, carbide: Carbide, progress: ProgressListener | None) -> object:
+            return await carbide.reprovision(host.name, old, progress=progress)
 
         killed = await run_with_a_kill(sim, flow, point)
         carbide = Carbide(second)
@@ -86,4 +86,4 @@ async def test_a_failed_dpu_asks_again_wherever_its_reprovisioning_was_killed(
 
         assert view.ready
         assert not set(view.uids.values()) & set(old.values())
-        assert killed.times("drain") + carbide.times("drain") >= 1, "somebody was asked for the new DPU"
+        assert killed.times("drain") + carbide.times("drain") >= 1, "the hold of the new DPU was requested"

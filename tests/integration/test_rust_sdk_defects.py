@@ -1,4 +1,4 @@
-"""The pitfalls of the Rust SDK (dpf-facts 12.3), each with a test that shows it absent: here, or as the page says."""
+"""Defects of the Rust SDK (dpf-facts 12.3): each has a test that shows its absence, here or in another module."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from dpf_async.transitions import (
     Transition,
 )
 from dpf_async.watch import Added
-from tests.integration.test_questions import dpu_in
+from tests.integration.test_plain_calls import dpu_in
 from tests.integration.test_setup import site_of
 from tests.site.test_files import EXAMPLES
 from tests.support.cluster import NODE, Cluster, Server, cluster
@@ -45,13 +45,13 @@ TESTS = Path(__file__).parents[1]
 
 
 def defects() -> dict[int, list[str]]:
-    """The tests that the page names for each number."""
+    """The tests that docs/coming-from-rust.md names for each defect."""
     rows = re.findall(r"^\| (\d+) \|[^|]+\|([^|]+)\|$", PAGE.read_text(), re.MULTILINE)
     return {int(number): re.findall(r"`([^`]+)`", tests) for number, tests in rows}
 
 
 @pytest.mark.parametrize("number", range(1, 23))
-def test_each_has_tests_that_are_there(number: int) -> None:
+def test_each_defect_has_existing_tests(number: int) -> None:
     named = defects()[number]
 
     assert named
@@ -63,14 +63,14 @@ def test_each_has_tests_that_are_there(number: int) -> None:
             for node in module.body
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         }
-        assert function in found, f"{name} is in {PAGE.name} and not in the tests"
+        assert function in found, f"{PAGE.name} names {name}, which does not exist"
         assert not any("skip" in ast.unparse(each) for each in found[function].decorator_list)
 
 
-def test_no_other_number_is_on_the_page_and_no_test_of_here_is_missing_there() -> None:
+def test_the_page_has_exactly_the_defects_and_all_tests_of_this_module() -> None:
     here = ast.parse(Path(__file__).read_text())
     numbered = {
-        f"defects/{Path(__file__).name}::{node.name}"
+        f"integration/{Path(__file__).name}::{node.name}"
         for node in here.body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and re.match(r"test_\d", node.name)
     }
@@ -79,64 +79,66 @@ def test_no_other_number_is_on_the_page_and_no_test_of_here_is_missing_there() -
     assert numbered <= {name for names in defects().values() for name in names}
 
 
-async def test_8_a_request_for_a_reboot_names_the_node_and_no_address() -> None:
+async def test_8_a_reboot_request_has_the_name_of_the_node_and_no_address() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         waiting = await sim.node_waiting_for_external_reboot()
         async with dpf.node(waiting.name).external_reboot(timeout=20) as request:
-            asked = request
+            received = request
 
     addresses = {one.object.spec.bmc_ip for one in waiting.devices}
-    assert asked.node == waiting.name
-    assert asked.dpus == tuple(dpu.name for dpu in waiting.dpus)
-    assert {asked.node, *asked.dpus}.isdisjoint(addresses)
-    # A DPU has one, deprecated: of its own BMC, by which nobody reboots the host.
-    assert not [name for name in dir(asked) if "ip" in name.lower().split("_") or "address" in name.lower()]
+    assert received.node == waiting.name
+    assert received.dpus == tuple(dpu.name for dpu in waiting.dpus)
+    assert {received.node, *received.dpus}.isdisjoint(addresses)
+    # A DPU has a deprecated address: that of its own BMC, which is not for rebooting the host.
+    assert not [
+        name for name in dir(received) if "ip" in name.lower().split("_") or "address" in name.lower()
+    ]
 
 
-async def test_9_question_stream_and_level_agree_on_whether_a_reboot_is_wanted() -> None:
+async def test_9_method_stream_and_level_agree_on_whether_a_reboot_is_requested() -> None:
     async with cluster() as site:
         await site.create_node()
         await dpu_in(site, "Rebooting")
-        early = await _wanted(site)
+        before = await _requested(site)
         await site.request_reboot()
-        asked = await _wanted(site)
+        pending = await _requested(site)
         await site.dpf.mark_dpu_node_rebooted(NODE)
-        answered = await _wanted(site)
+        confirmed = await _requested(site)
 
-    assert (early, asked, answered) == ({False}, {True}, {False})
+    assert (before, pending, confirmed) == ({False}, {True}, {False})
 
 
-async def _wanted(site: Cluster[Server]) -> set[bool]:
-    """What each of the three says."""
+async def _requested(site: Cluster[Server]) -> set[bool]:
+    """The results of the method, the level and the stream."""
     view = await site.dpf.node(NODE).view()
-    told: list[Transition] = []
+    transitions: list[Transition] = []
     with anyio.fail_after(20):
         async with site.dpf.transitions() as stream:
-            while not any(isinstance(one, DPUAppeared) for one in told):
-                told.append(await anext(stream))
-            # A reader that comes is told of what stands at once: one more state is behind all of it.
+            while not any(isinstance(one, DPUAppeared) for one in transitions):
+                transitions.append(await anext(stream))
+            # A new stream first yields the current state; a further change shows that it is complete.
             await site.dpf.resource(DPU).patch_status("dpu-1", {"status": {"phase": "Error"}})
-            while not any(isinstance(one, PhaseChanged) for one in told):
-                told.append(await anext(stream))
+            while not any(isinstance(one, PhaseChanged) for one in transitions):
+                transitions.append(await anext(stream))
             await site.dpf.resource(DPU).patch_status("dpu-1", {"status": {"phase": "Rebooting"}})
     return {
         await site.dpf.is_dpu_node_waiting_for_reboot(NODE),
         external_reboot_required.holds(view),
-        any(isinstance(one, ExternalRebootRequired) for one in told),
+        any(isinstance(one, ExternalRebootRequired) for one in transitions),
     }
 
 
 @pytest.mark.parametrize("phase", [*DPUPhase.VALUES, *DPUPhase.OTHER_RELEASES, "Of No Release"])
-def test_10_no_phase_is_told_as_another(phase: str) -> None:
+def test_10_no_phase_is_reported_as_another(phase: str) -> None:
     view = DPUView(dpu(phase=phase))
 
     assert str(view.phase) == phase
-    assert [named for named in DPUPhase.VALUES if view.phase == named] == [phase] * (phase in DPUPhase.VALUES)
+    assert [value for value in DPUPhase.VALUES if view.phase == value] == [phase] * (phase in DPUPhase.VALUES)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_12_every_kind_can_be_followed(kind: type[Resource]) -> None:
-    thing = {
+async def test_12_every_kind_can_be_watched(kind: type[Resource]) -> None:
+    obj = {
         "apiVersion": kind.API_VERSION,
         "kind": kind.KIND,
         "metadata": {
@@ -147,36 +149,36 @@ async def test_12_every_kind_can_be_followed(kind: type[Resource]) -> None:
         },
     }
     with anyio.fail_after(20):
-        async with Scripted(thing) as server, server.client() as dpf, dpf.resource(kind).watch() as stream:
+        async with Scripted(obj) as server, server.client() as dpf, dpf.resource(kind).watch() as stream:
             first = await anext(stream)
             watch = await server.watch(kind.PLURAL)
-            await watch.send(server.deleted(thing))
-            heard = [type(await anext(stream)).__name__ for _ in range(2)]
+            await watch.send(server.deleted(obj))
+            events = [type(await anext(stream)).__name__ for _ in range(2)]
 
     assert isinstance(first, Added)
-    assert heard == ["Synced", "Deleted"]
+    assert events == ["Synced", "Deleted"]
 
 
-async def test_13_updates_are_not_told_and_deletions_are() -> None:
+async def test_13_updates_yield_no_transitions_and_deletions_do() -> None:
     async with cluster() as site:
         await site.create_node()
         await dpu_in(site, "Pending")
-        heard: list[Transition] = []
+        transitions: list[Transition] = []
         with anyio.fail_after(20):
             async with site.dpf.transitions() as stream:
-                while not any(isinstance(one, DPUAppeared) for one in heard):
-                    heard.append(await anext(stream))
+                while not any(isinstance(one, DPUAppeared) for one in transitions):
+                    transitions.append(await anext(stream))
                 for number in range(5):
                     labels = {"metadata": {"labels": {"number": str(number)}}}
                     await site.dpf.resource(DPU).patch("dpu-1", labels)
                 await site.dpf.resource(DPU).delete("dpu-1")
-                while type(heard[-1]).__name__ != "DPUGone":
-                    heard.append(await anext(stream))
+                while type(transitions[-1]).__name__ != "DPUGone":
+                    transitions.append(await anext(stream))
                 await site.dpf.delete_dpu_node(NODE, timeout=20)
-                while not isinstance(heard[-1], NodeGone):
-                    heard.append(await anext(stream))
+                while not isinstance(transitions[-1], NodeGone):
+                    transitions.append(await anext(stream))
 
-    assert [type(one).__name__ for one in heard if type(one).__name__ != "NodeTerminating"] == [
+    assert [type(one).__name__ for one in transitions if type(one).__name__ != "NodeTerminating"] == [
         "NodeAppeared",
         "DPUAppeared",
         "DPUGone",
@@ -184,9 +186,7 @@ async def test_13_updates_are_not_told_and_deletions_are() -> None:
     ]
 
 
-async def test_15_a_group_has_the_interfaces_charts_and_dependencies_that_its_site_says_and_no_others() -> (
-    None
-):
+async def test_15_a_group_has_exactly_the_interfaces_charts_and_dependencies_of_its_site() -> None:
     switch = SwitchSpec(
         ports=(PortSpec(labels={"interface": "mine"}), PortSpec(service="one", interface="eth0")), mtu=9000
     )
@@ -203,16 +203,16 @@ async def test_15_a_group_has_the_interfaces_charts_and_dependencies_that_its_si
         chains=(switch,),
     )
     site = site_of(services={"one": one, "dts": presets.dts()}, groups={"a": group})
-    async with cluster() as there:
-        await there.dpf.create_initialization_objects(site)
+    async with cluster() as environment:
+        await environment.dpf.create_initialization_objects(site)
 
-        deployment = await there.dpf.resource(DPUDeployment).get("a")
-        template = await there.dpf.resource(DPUServiceTemplate).get("one")
-        configuration = await there.dpf.resource(DPUServiceConfiguration).get("one")
+        deployment = await environment.dpf.resource(DPUDeployment).get("a")
+        template = await environment.dpf.resource(DPUServiceTemplate).get("one")
+        configuration = await environment.dpf.resource(DPUServiceConfiguration).get("one")
 
     assert deployment.spec.service_chains is not None
-    (wired,) = deployment.spec.service_chains.switches
-    assert [port.service.name if port.service else None for port in wired.ports] == [None, "one"]
+    (created,) = deployment.spec.service_chains.switches
+    assert [port.service.name if port.service else None for port in created.ports] == [None, "one"]
     assert set(deployment.spec.services) == {"one", "dts"}
     assert [on.name for on in deployment.spec.services["dts"].depends_on] == ["one"]
     assert not deployment.spec.services["one"].depends_on
@@ -220,22 +220,22 @@ async def test_15_a_group_has_the_interfaces_charts_and_dependencies_that_its_si
     assert [each.name for each in configuration.spec.interfaces] == ["eth0"]
 
 
-async def test_18_a_host_is_looked_at_by_the_name_of_its_node() -> None:
+async def test_18_a_host_is_read_by_the_name_of_its_node() -> None:
     async with Simulator() as sim, sim.client() as dpf:
-        (made,) = (await sim.ready_node()).dpus
+        (created,) = (await sim.ready_node()).dpus
 
-        host = await dpf.node(made.node).view()
+        host = await dpf.node(created.node).view()
 
     assert host.exists
-    found = host.dpu_of(made.device)
+    found = host.dpu_of(created.device)
     assert found is not None
-    assert found.uid == made.uid
+    assert found.uid == created.uid
     assert host.dpu_of("no-such-device") is None
 
 
-async def test_20_another_flavor_changes_no_dpu_before_it_is_made_anew() -> None:
+async def test_20_another_flavor_changes_no_dpu_before_it_is_reprovisioned() -> None:
     async def reboot(_: str) -> None:
-        """Pretended."""
+        """Simulated hosts need no reboot."""
 
     async with Simulator() as sim, sim.client() as dpf:
         ready = await sim.ready_node()
@@ -263,7 +263,7 @@ def _described(device: Any) -> dict[str, Any]:  # Any: a DPUDevice
     return {"name": device.name, "serialNumber": spec.serial_number, "bmcIp": spec.bmc_ip, "psid": spec.psid}
 
 
-def test_21_a_wildcard_beside_other_devices_is_refused_and_the_preset_has_it_alone() -> None:
+def test_21_a_wildcard_with_other_devices_is_rejected_and_the_preset_has_only_the_wildcard() -> None:
     (entry,) = presets.flavor().nvconfig
 
     assert entry.device == "*"
@@ -273,7 +273,7 @@ def test_21_a_wildcard_beside_other_devices_is_refused_and_the_preset_has_it_alo
         )
 
 
-def test_21_no_preset_guesses_what_the_operator_calls_a_service() -> None:
+def test_21_no_preset_contains_generated_names_of_services() -> None:
     agent = presets.carbide_dpu_agent(version="1", repository="oci://example.com/charts")
 
     assert agent.configuration is not None

@@ -1,4 +1,4 @@
-"""Flow 6 on the simulated site: a DPUDeployment gets another BFB, and its hosts follow one by one."""
+"""Flow 6 on the simulated site: another BFB for a DPUDeployment, and the upgrade of its hosts one by one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from tests.integration.backends import Backend
 
 
 class Carbide:
-    """Who approves hosts, drains and reboots them; and anything a test wants to happen in between."""
+    """Approves and reboots hosts. `when` is called before each approval or reboot."""
 
     def __init__(self, dpf: DPFClient) -> None:
         self.dpf = dpf
@@ -71,7 +71,7 @@ class Carbide:
 
 
 async def new_bfb(sim: Simulator, dpf: DPFClient, name: str = "new") -> None:
-    """Another image, downloaded."""
+    """Another BFB, downloaded."""
     spec = BFBSpec(url=f"https://bfb.example.com/{name}.bfb")
     await dpf.resource(BFB).create(BFB(metadata=ObjectMeta(name=name), spec=spec))
     await sim.settled()
@@ -101,7 +101,7 @@ async def mixed_site(sim: Simulator, dpf: DPFClient) -> tuple[list[NodeView], No
 
 
 async def hosts(sim: Simulator, dpf: DPFClient, *devices: int) -> list[NodeView]:
-    """Hosts of the minimal site with so many DPUs each, all Ready; and a new BFB."""
+    """Ready hosts of the minimal site with the given numbers of DPUs, and a new BFB."""
     views = [await sim.ready_node(count) for count in devices]
     await new_bfb(sim, dpf)
     return views
@@ -113,8 +113,8 @@ async def bfbs(dpf: DPFClient, view: NodeView) -> set[str]:
     return {dpu.bfb for dpu in now}
 
 
-async def marked(dpf: DPFClient) -> list[str]:
-    """Nodes that say an upgrade has begun with them."""
+async def annotated(dpf: DPFClient) -> list[str]:
+    """Names of the DPUNodes with the annotation of an upgrade."""
     return [
         node.name
         for node in (await dpf.resource(DPUNode).list()).items
@@ -125,7 +125,7 @@ async def marked(dpf: DPFClient) -> list[str]:
 # Which DPUs are outdated.
 
 
-async def test_an_update_tells_which_dpus_of_that_deployment_are_outdated_and_by_what(
+async def test_an_update_returns_the_outdated_dpus_of_the_deployment_and_how_they_differ(
     backend: Backend,
 ) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
@@ -150,7 +150,7 @@ async def test_an_update_tells_which_dpus_of_that_deployment_are_outdated_and_by
         assert storage.name not in {one.node for one in await dpf.outdated_dpus()}
 
 
-async def test_outdated_dpus_are_told_across_deployments_and_for_those_asked_about(backend: Backend) -> None:
+async def test_outdated_dpus_are_found_in_all_or_in_selected_deployments(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         compute, storage = await mixed_site(sim, dpf)
         await dpf.update_dpu_deployment_bfb("compute", "new", timeout=60)
@@ -171,7 +171,7 @@ async def test_outdated_dpus_are_told_across_deployments_and_for_those_asked_abo
             await dpf.outdated_dpus(["compute", "no-such"])
 
 
-async def test_a_dpu_that_does_not_say_whose_it_is_belongs_to_the_deployment_of_its_dpuset(
+async def test_a_dpu_without_the_label_of_a_deployment_belongs_to_the_deployment_of_its_dpuset(
     backend: Backend,
 ) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
@@ -184,7 +184,9 @@ async def test_a_dpu_that_does_not_say_whose_it_is_belongs_to_the_deployment_of_
         assert [one.name for one in change.outdated] == [view.dpus[0].name]
 
 
-async def test_service_versions_are_those_of_the_templates_beside_those_expected(backend: Backend) -> None:
+async def test_service_versions_of_the_templates_are_compared_with_the_expected_ones(
+    backend: Backend,
+) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         site = await sim.define_site()
         (template,) = (await dpf.resource(DPUServiceTemplate).list()).items
@@ -203,13 +205,15 @@ async def test_service_versions_are_those_of_the_templates_beside_those_expected
 # With OnDelete.
 
 
-async def test_an_upgrade_makes_every_dpu_of_the_deployment_anew_once_and_no_other(backend: Backend) -> None:
+async def test_an_upgrade_reprovisions_every_dpu_of_the_deployment_once_and_no_other(
+    backend: Backend,
+) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         compute, storage = await mixed_site(sim, dpf)
         carbide = Carbide(dpf)
-        said: list[Progress] = []
+        received: list[Progress] = []
 
-        report = await carbide.upgrade(progress=said.append)
+        report = await carbide.upgrade(progress=received.append)
 
         assert [host.node for host in report.upgraded] == carbide.order == [view.name for view in compute]
         assert report.hosts == report.upgraded
@@ -222,11 +226,11 @@ async def test_an_upgrade_makes_every_dpu_of_the_deployment_anew_once_and_no_oth
             assert not set(now.uids.values()) & set(view.uids.values())
         assert (await dpf.node(storage.name).view()).uids == storage.uids
         assert carbide.rebooted == carbide.order, "one reboot per host, also for two DPUs"
-        assert await marked(dpf) == []
-        assert any("OS Installing" in one.doing for one in said)
+        assert await annotated(dpf) == []
+        assert any("OS Installing" in one.doing for one in received)
 
 
-async def test_an_upgrade_that_is_done_does_nothing_again(backend: Backend) -> None:
+async def test_an_upgrade_that_is_complete_does_nothing_when_repeated(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         await hosts(sim, dpf, 1)
         carbide = Carbide(dpf)
@@ -239,7 +243,7 @@ async def test_an_upgrade_that_is_done_does_nothing_again(backend: Backend) -> N
         assert len(carbide.asked) == 1
 
 
-async def test_hosts_have_their_turn_in_the_order_asked_for(backend: Backend) -> None:
+async def test_hosts_are_upgraded_in_the_given_order(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         views = await hosts(sim, dpf, 1, 2, 1)
         names = [view.name for view in views]
@@ -252,7 +256,7 @@ async def test_hosts_have_their_turn_in_the_order_asked_for(backend: Backend) ->
         assert carbide.order == [names[2], names[0], names[1], names[1], names[0], names[2]]
 
 
-async def test_a_declined_host_is_skipped_as_it_is_and_asked_about_the_next_time(backend: Backend) -> None:
+async def test_a_declined_host_is_unchanged_and_upgraded_by_the_next_call(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         first, second = await hosts(sim, dpf, 1, 1)
         carbide = Carbide(dpf)
@@ -269,7 +273,7 @@ async def test_a_declined_host_is_skipped_as_it_is_and_asked_about_the_next_time
         assert later.outdated == ()
 
 
-async def test_never_more_hosts_are_in_progress_than_allowed(backend: Backend) -> None:
+async def test_no_more_hosts_than_max_parallel_are_in_progress(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         views = await hosts(sim, dpf, 1, 1, 1)
         carbide = Carbide(dpf)
@@ -291,16 +295,16 @@ async def test_never_more_hosts_are_in_progress_than_allowed(backend: Backend) -
                 await two.wait()
             await sim.settled()
             third = await dpf.node(views[2].name).view()
-            begun, waiting = sorted(await marked(dpf)), sorted(rebooting)
+            started, waiting = sorted(await annotated(dpf)), sorted(rebooting)
             go.set()
 
         assert third.uids == views[2].uids
         assert third.ready
-        assert begun == waiting == [view.name for view in views[:2]]
+        assert started == waiting == [view.name for view in views[:2]]
         assert [await bfbs(dpf, view) for view in views] == [{"new"}] * 3
 
 
-async def test_a_failing_host_stops_the_upgrade_which_goes_on_from_there_when_called_again(
+async def test_a_failing_host_stops_the_upgrade_and_the_next_call_continues(
     backend: Backend,
 ) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
@@ -321,15 +325,15 @@ async def test_a_failing_host_stops_the_upgrade_which_goes_on_from_there_when_ca
         assert f"DPU {failing.name} is in phase Error: BFBTransferred is False" in str(caught.value)
         assert isinstance(caught.value.__cause__, DPUFailed)
         outcomes = {host.node: host.outcome for host in caught.value.report.hosts}
-        assert outcomes == {first.name: "upgraded", second.name: "failed", third.name: "left"}
-        assert fresh.order == [second.name, third.name], "one that failed is asked about again"
+        assert outcomes == {first.name: "upgraded", second.name: "failed", third.name: "not_started"}
+        assert fresh.order == [second.name, third.name], "a host that failed has to be approved again"
         assert fresh.asked[0].failed == (failing.name,)
-        assert fresh.asked[0].begun
+        assert fresh.asked[0].started
         assert report.outdated == ()
         assert (await dpf.node(first.name).view()).uids == after.uids
 
 
-async def test_with_on_failure_continue_the_other_hosts_are_upgraded_and_it_is_raised_all_the_same(
+async def test_with_on_failure_continue_the_other_hosts_are_upgraded_before_the_failure_is_raised(
     backend: Backend,
 ) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
@@ -365,13 +369,13 @@ async def test_hosts_in_progress_are_finished_when_another_one_fails(backend: Ba
             await carbide.upgrade(max_parallel=2)
 
         outcomes = {host.node: host.outcome for host in caught.value.report.hosts}
-        assert outcomes == {first.name: "failed", second.name: "upgraded", third.name: "left"}
+        assert outcomes == {first.name: "failed", second.name: "upgraded", third.name: "not_started"}
         assert isinstance(caught.value.__cause__, OSError)
-        assert await dpf.is_dpu_node_waiting_for_reboot(first.name), "the request stands"
+        assert await dpf.is_dpu_node_waiting_for_reboot(first.name), "the request is pending"
 
 
 @pytest.mark.parametrize("point", [3, 5, 8, 12, 20, 30, 45])
-async def test_an_upgrade_killed_at_any_point_is_continued_and_no_dpu_is_made_anew_twice(
+async def test_an_upgrade_that_was_cancelled_is_continued_and_reprovisions_no_dpu_twice(
     backend: Backend, point: int
 ) -> None:
     async with backend.simulator() as sim, sim.client() as watcher:
@@ -380,18 +384,18 @@ async def test_an_upgrade_killed_at_any_point_is_continued_and_no_dpu_is_made_an
 
         async with anyio.create_task_group() as tasks:
             await tasks.start(incarnations.follow, watcher)
-            await _killed(sim, views, point)
+            await _cancelled(sim, views, point)
             async with sim.client() as second:
                 report = await Carbide(second).upgrade()
             await sim.settled()
             for view in views:
                 now = await watcher.node(view.name).view()
                 with anyio.fail_after(60):
-                    await incarnations.told(now)
+                    await incarnations.received(now)
             tasks.cancel_scope.cancel()
 
         assert report.outdated == ()
-        assert await marked(watcher) == []
+        assert await annotated(watcher) == []
         assert {name: len(uids) for name, uids in incarnations.uids.items()} == {
             name: 2 for view in views for name in view.uids
         }
@@ -415,17 +419,17 @@ class Incarnations:
                 self._more.set()
                 self._more = anyio.Event()
 
-    async def told(self, view: NodeView) -> None:
+    async def received(self, view: NodeView) -> None:
         while not all(uid in self.uids.get(name, ()) for name, uid in view.uids.items()):
             await self._more.wait()
 
 
-async def _killed(sim: Simulator, views: list[NodeView], point: int) -> None:
-    """Run an upgrade, and kill it in the point-th state that it sees of the hosts."""
+async def _cancelled(sim: Simulator, views: list[NodeView], point: int) -> None:
+    """Run an upgrade, and cancel it at the point-th state of the hosts; `observe` evaluates every state."""
     async with sim.client() as first, anyio.create_task_group() as tasks:
         seen = 0
 
-        def kill_in_time(_: NodeView) -> bool:
+        def cancel_at_point(_: NodeView) -> bool:
             nonlocal seen
             seen += 1
             if seen == point:
@@ -434,12 +438,12 @@ async def _killed(sim: Simulator, views: list[NodeView], point: int) -> None:
 
         async with AsyncExitStack() as stack:
             for view in views:
-                listening = Level[NodeView]("killed", kill_in_time, survives_failure=True)
-                await stack.enter_async_context(first.node(view.name).observe(listening))
+                level = Level[NodeView]("cancelled", cancel_at_point, survives_failure=True)
+                await stack.enter_async_context(first.node(view.name).observe(level))
             await Carbide(first).upgrade()
 
 
-async def test_an_upgrade_that_cannot_begin_touches_nothing(backend: Backend) -> None:
+async def test_an_invalid_upgrade_changes_nothing(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         (view,) = await hosts(sim, dpf, 1)
         carbide = Carbide(dpf)
@@ -458,7 +462,7 @@ async def test_an_upgrade_that_cannot_begin_touches_nothing(backend: Backend) ->
         assert (await dpf.node(view.name).view()).uids == view.uids
 
 
-async def test_a_bfb_that_could_not_be_downloaded_is_not_taken(backend: Backend) -> None:
+async def test_a_bfb_that_could_not_be_downloaded_is_refused(backend: Backend) -> None:
     async with backend.simulator(troubles=["bfb_download_failed@new"]) as sim, sim.client() as dpf:
         await hosts(sim, dpf, 1)
 
@@ -466,25 +470,25 @@ async def test_a_bfb_that_could_not_be_downloaded_is_not_taken(backend: Backend)
             await Carbide(dpf).upgrade()
 
 
-async def test_an_approval_that_raises_is_the_hosts_failure_and_nothing_is_done_to_it(
+async def test_an_exception_of_approve_is_a_failure_of_the_host_which_is_unchanged(
     backend: Backend,
 ) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         (view,) = await hosts(sim, dpf, 1)
         carbide = Carbide(dpf)
 
-        async def be_away(what: str, node: str) -> None:
-            raise LookupError(f"nobody is there to {what} {node}")
+        async def refuse(what: str, node: str) -> None:
+            raise LookupError(f"no one is there to {what} {node}")
 
-        carbide.when = be_away
-        with pytest.raises(UpgradeFailed, match="LookupError: nobody is there to approve"):
+        carbide.when = refuse
+        with pytest.raises(UpgradeFailed, match="LookupError: no one is there to approve"):
             await carbide.upgrade()
 
         assert (await dpf.node(view.name).view()).uids == view.uids
-        assert await marked(dpf) == []
+        assert await annotated(dpf) == []
 
 
-async def test_a_host_that_takes_too_long_fails_and_says_where_it_is(backend: Backend) -> None:
+async def test_a_host_that_exceeds_its_timeout_fails_with_its_state(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         first, second = await hosts(sim, dpf, 1, 1)
         sim.trouble("stuck_finalizer", node=first.name)
@@ -493,19 +497,19 @@ async def test_a_host_that_takes_too_long_fails_and_says_where_it_is(backend: Ba
             await Carbide(dpf).upgrade(host_timeout=0.5)
 
         assert isinstance(caught.value.__cause__, WaitTimeout)
-        assert [host.node for host in caught.value.report.left] == [second.name]
+        assert [host.node for host in caught.value.report.not_started] == [second.name]
 
 
-async def test_a_host_that_is_gone_at_its_turn_is_skipped(backend: Backend) -> None:
+async def test_a_host_that_was_deleted_before_its_turn_is_skipped(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         first, second = await hosts(sim, dpf, 1, 1)
         carbide = Carbide(dpf)
 
-        async def take_the_second_away(what: str, node: str) -> None:
+        async def delete_the_second(what: str, node: str) -> None:
             if (what, node) == ("approve", first.name):
                 await dpf.delete_dpu_node(second.name, timeout=60)
 
-        carbide.when = take_the_second_away
+        carbide.when = delete_the_second
         report = await carbide.upgrade()
 
         assert [(host.node, host.outcome) for host in report.hosts] == [
@@ -514,10 +518,10 @@ async def test_a_host_that_is_gone_at_its_turn_is_skipped(backend: Backend) -> N
         ]
 
 
-# The way back.
+# Rollback.
 
 
-async def test_a_rollback_by_somebody_who_knows_nothing_goes_back_and_tells_who_is_outdated_then(
+async def test_a_rollback_by_another_client_restores_the_references_and_returns_the_outdated_dpus(
     backend: Backend,
 ) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
@@ -541,11 +545,13 @@ async def test_a_rollback_by_somebody_who_knows_nothing_goes_back_and_tells_who_
         assert [await bfbs(dpf, view) for view in (first, second)] == [{"bf-bundle"}] * 2
 
 
-async def test_a_rollback_goes_where_it_is_told_and_says_so_when_it_does_not_know(backend: Backend) -> None:
+async def test_a_rollback_uses_the_given_references_and_requires_them_if_none_are_known(
+    backend: Backend,
+) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         (view,) = await hosts(sim, dpf, 1)
 
-        with pytest.raises(UsageError, match=r"does not say what it referred to before .*: say bfb="):
+        with pytest.raises(UsageError, match=r"no valid annotation .*: give bfb="):
             await rollback(dpf, "compute", timeout=60)
         there = await rollback(dpf, "compute", bfb="new", timeout=60)
 
@@ -554,7 +560,7 @@ async def test_a_rollback_goes_where_it_is_told_and_says_so_when_it_does_not_kno
 
 
 @pytest.mark.parametrize("annotation", ["", "[]", "null", '{"bfb": "old"}', '{"bfb": 1, "flavor": "f"}'])
-async def test_an_annotation_that_somebody_else_wrote_is_no_way_back(
+async def test_an_annotation_in_another_format_is_not_used_for_rollback(
     backend: Backend, annotation: str
 ) -> None:
     async with backend.simulator(operator=False) as sim, sim.client() as dpf:
@@ -562,25 +568,27 @@ async def test_an_annotation_that_somebody_else_wrote_is_no_way_back(
         patch = {"metadata": {"annotations": {"dpf-async/previous-references": annotation}}}
         await dpf.resource(DPUDeployment).patch("compute", patch)
 
-        with pytest.raises(UsageError, match="does not say what it referred to before"):
+        with pytest.raises(UsageError, match="no valid annotation dpf-async/previous-references"):
             await rollback(dpf, "compute", timeout=60)
 
 
-async def test_a_rollback_stops_an_upgrade_that_runs(backend: Backend) -> None:
+async def test_a_rollback_stops_an_upgrade_in_progress(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         first, second = await hosts(sim, dpf, 1, 1)
         carbide = Carbide(dpf)
 
-        async def change_your_mind(what: str, node: str) -> None:
+        async def roll_back(what: str, node: str) -> None:
             if (what, node) == ("approve", second.name):
                 await rollback(dpf, "compute", timeout=60)
 
-        carbide.when = change_your_mind
-        with pytest.raises(UpgradeFailed, match="somebody changed it meanwhile, from BFB new") as caught:
+        carbide.when = roll_back
+        with pytest.raises(
+            UpgradeFailed, match="another client changed the references from BFB new"
+        ) as caught:
             await carbide.upgrade()
 
         assert caught.value.node == ""
-        assert [host.node for host in caught.value.report.left] == [second.name]
+        assert [host.node for host in caught.value.report.not_started] == [second.name]
         assert [one.node for one in caught.value.report.outdated] == [first.name]
         assert (await dpf.node(second.name).view()).uids == second.uids
 
@@ -594,7 +602,7 @@ async def use_rolling_update(sim: Simulator, dpf: DPFClient) -> None:
     await sim.settled()
 
 
-async def test_with_rolling_update_dpf_deletes_and_the_upgrade_answers_until_nothing_is_outdated(
+async def test_with_rolling_update_the_upgrade_answers_requests_until_nothing_is_outdated(
     backend: Backend,
 ) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
@@ -606,9 +614,9 @@ async def test_with_rolling_update_dpf_deletes_and_the_upgrade_answers_until_not
 
         assert sorted(host.node for host in report.upgraded) == [view.name for view in views]
         assert report.outdated == ()
-        assert sorted(carbide.order) == [view.name for view in views], "each is asked about once"
+        assert sorted(carbide.order) == [view.name for view in views], "each host is approved once"
         assert [await bfbs(dpf, view) for view in views] == [{"new"}] * 3
-        assert await marked(dpf) == []
+        assert await annotated(dpf) == []
 
 
 async def test_with_rolling_update_a_declined_host_stays_held_and_ends_the_upgrade(backend: Backend) -> None:
@@ -625,13 +633,13 @@ async def test_with_rolling_update_a_declined_host_stays_held_and_ends_the_upgra
         later = await carbide.upgrade()
 
         assert held.hold is not None
-        assert len(report.left) == 1
+        assert len(report.not_started) == 1
         assert carbide.rebooted != []
         assert later.outdated == ()
         assert [await bfbs(dpf, view) for view in views] == [{"new"}] * 2
 
 
-async def test_with_rolling_update_a_failing_host_stops_the_upgrade_too(backend: Backend) -> None:
+async def test_with_rolling_update_a_failing_host_stops_the_upgrade(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         views = await hosts(sim, dpf, 1, 1)
         await use_rolling_update(sim, dpf)
@@ -641,31 +649,33 @@ async def test_with_rolling_update_a_failing_host_stops_the_upgrade_too(backend:
             await Carbide(dpf).upgrade()
 
         assert len(caught.value.report.failed) == 1
-        assert len(caught.value.report.left) == len(views) - 1
+        assert len(caught.value.report.not_started) == len(views) - 1
 
 
 @pytest.mark.parametrize("point", [3, 8, 15, 30])
-async def test_with_rolling_update_a_killed_upgrade_is_continued(backend: Backend, point: int) -> None:
+async def test_with_rolling_update_an_upgrade_that_was_cancelled_is_continued(
+    backend: Backend, point: int
+) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         views = await hosts(sim, dpf, 2, 1)
         await use_rolling_update(sim, dpf)
 
-        await _killed(sim, views, point)
+        await _cancelled(sim, views, point)
         async with sim.client() as second:
             report = await Carbide(second).upgrade()
 
         assert report.outdated == ()
         assert [await bfbs(dpf, view) for view in views] == [{"new"}] * 2
-        assert await marked(dpf) == []
+        assert await annotated(dpf) == []
 
 
-async def test_with_rolling_update_an_upgrade_that_gets_nowhere_ends_in_time(backend: Backend) -> None:
+async def test_with_rolling_update_an_upgrade_without_progress_ends_at_its_timeout(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         await hosts(sim, dpf, 1)
         await use_rolling_update(sim, dpf)
         sim.trouble("stuck_finalizer")
 
-        with pytest.raises(UpgradeFailed, match="its time is over") as caught:
+        with pytest.raises(UpgradeFailed, match="the timeout has expired") as caught:
             await Carbide(dpf).upgrade(timeout=1.0)
 
-        assert len(caught.value.report.left) == 1
+        assert len(caught.value.report.not_started) == 1

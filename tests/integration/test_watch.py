@@ -1,4 +1,4 @@
-"""Objects of a kind followed through a watch: what stands, what changes, and what happened while nobody could look."""
+"""A watch of one kind: existing objects, changes, and changes while the watch was interrupted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def node(name: str, **labels: str) -> DPUNode:
     return DPUNode(metadata=ObjectMeta(name=name, labels=labels))
 
 
-def words(event: WatchEvent[DPUNode]) -> str:
+def describe(event: WatchEvent[DPUNode]) -> str:
     match event:
         case Added(obj, _):
             return f"{obj.name} added"
@@ -28,33 +28,33 @@ def words(event: WatchEvent[DPUNode]) -> str:
             return type(event).__name__.lower()
 
 
-async def told(stream: AsyncIterator[WatchEvent[DPUNode]], count: int) -> list[str]:
-    """So many changes; what is said of the connection itself is left out."""
-    heard: list[str] = []
+async def read(stream: AsyncIterator[WatchEvent[DPUNode]], count: int) -> list[str]:
+    """The given number of changes; events about the watch itself are skipped."""
+    received: list[str] = []
     with anyio.fail_after(60):
-        while len(heard) < count:
+        while len(received) < count:
             event = await anext(stream)
             if not isinstance(event, Gap | Resumed | Synced):
-                heard.append(words(event))
-    return heard
+                received.append(describe(event))
+    return received
 
 
-async def test_a_fresh_reader_is_told_what_stands_and_then_what_changes(backend: Backend) -> None:
+async def test_a_new_reader_receives_the_existing_objects_and_then_the_changes(backend: Backend) -> None:
     async with backend.cluster() as site:
         nodes = site.dpf.resource(DPUNode)
         await nodes.create(node("a"))
 
         async with nodes.watch() as stream:
-            assert await told(stream, 1) == ["a added"]
+            assert await read(stream, 1) == ["a added"]
             await nodes.create(node("b"))
-            assert await told(stream, 1) == ["b added"]
+            assert await read(stream, 1) == ["b added"]
             await nodes.patch("a", {"metadata": {"labels": {"step": "1"}}})
-            assert await told(stream, 1) == ["a updated to 1"]
+            assert await read(stream, 1) == ["a updated to 1"]
             await nodes.delete("b")
-            assert await told(stream, 1) == ["b deleted"]
+            assert await read(stream, 1) == ["b deleted"]
 
 
-async def test_an_object_that_stops_matching_leaves_and_one_that_begins_to_match_comes(
+async def test_an_object_that_stops_matching_is_deleted_and_one_that_begins_to_match_is_added(
     backend: Backend,
 ) -> None:
     async with backend.cluster() as site:
@@ -63,57 +63,57 @@ async def test_an_object_that_stops_matching_leaves_and_one_that_begins_to_match
         await nodes.create(node("b", rack="2"))
 
         async with nodes.watch(label_selector="rack=1") as stream:
-            assert await told(stream, 1) == ["a added"]
+            assert await read(stream, 1) == ["a added"]
             await nodes.patch("a", {"metadata": {"labels": {"rack": "3"}}})
-            (left,) = await told(stream, 1)
+            (left,) = await read(stream, 1)
             await nodes.patch("b", {"metadata": {"labels": {"rack": "1"}}})
-            (came,) = await told(stream, 1)
+            (came,) = await read(stream, 1)
 
     assert left.startswith("a ")
     assert came == "b added"
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["ended", "reset"])
-async def test_what_happens_while_the_watch_is_down_is_told_once_it_is_back(
+async def test_changes_while_the_watch_is_interrupted_are_reported_after_it_resumes(
     backend: Backend, reset: bool
 ) -> None:
     async with backend.cluster() as site, site.another_client() as other:
         nodes = site.dpf.resource(DPUNode)
-        for name in ("changes", "goes", "stays"):
+        for name in ("changed", "deleted", "unchanged"):
             await nodes.create(node(name))
         async with nodes.watch() as stream:
-            await told(stream, 3)
+            await read(stream, 3)
             site.server.faults.answer(503, times=3, verb="watch", resource="dpunodes")
             assert site.server.faults.drop_watches(reset=reset) >= 1
-            await other.resource(DPUNode).patch("changes", {"metadata": {"labels": {"step": "1"}}})
-            await other.resource(DPUNode).delete("goes")
-            await other.resource(DPUNode).create(node("comes"))
+            await other.resource(DPUNode).patch("changed", {"metadata": {"labels": {"step": "1"}}})
+            await other.resource(DPUNode).delete("deleted")
+            await other.resource(DPUNode).create(node("created"))
 
-            heard = await told(stream, 3)
+            received = await read(stream, 3)
 
-    assert sorted(heard) == ["changes updated to 1", "comes added", "goes deleted"]
+    assert sorted(received) == ["changed updated to 1", "created added", "deleted deleted"]
 
 
-async def test_a_history_that_the_server_does_not_have_any_more_is_made_up_for_by_a_list(
+async def test_changes_in_a_compacted_history_are_found_by_a_list(
     backend: Backend,
 ) -> None:
     async with backend.cluster() as site, site.another_client() as other:
         nodes = site.dpf.resource(DPUNode)
-        for name in ("changes", "goes", "stays"):
+        for name in ("changed", "deleted", "unchanged"):
             await nodes.create(node(name))
         async with nodes.watch() as stream:
-            await told(stream, 3)
+            await read(stream, 3)
             site.server.faults.answer(410, times=1, verb="watch", resource="dpunodes")
             site.server.faults.drop_watches()
-            await other.resource(DPUNode).patch("changes", {"metadata": {"labels": {"step": "1"}}})
-            await other.resource(DPUNode).delete("goes")
+            await other.resource(DPUNode).patch("changed", {"metadata": {"labels": {"step": "1"}}})
+            await other.resource(DPUNode).delete("deleted")
 
-            heard = await told(stream, 2)
+            received = await read(stream, 2)
 
-    assert sorted(heard) == ["changes updated to 1", "goes deleted"]
+    assert sorted(received) == ["changed updated to 1", "deleted deleted"]
 
 
-async def test_what_we_wrote_is_seen_by_the_next_look_however_late_the_watch_is(backend: Backend) -> None:
+async def test_the_next_view_shows_an_own_write_before_the_watch_does(backend: Backend) -> None:
     async with backend.cluster(watch_lag=0.3) as site:
         await site.create_node()
         before = await site.dpf.node("node-1").view()

@@ -93,7 +93,7 @@ async def test_an_object_that_does_not_exist_has_the_view_none_until_it_is_creat
 
 
 @virtual_time
-async def test_a_node_that_does_not_exist_has_a_view_that_says_so() -> None:
+async def test_a_node_that_does_not_exist_has_a_view_without_a_node() -> None:
     async with Scripted() as server, server.client() as dpf, dpf.node("node-1").views() as views:
         absent = await anext(views)
         await (await server.watch("dpunodes")).send(server.added(node("node-1", 101)))
@@ -193,8 +193,8 @@ async def test_a_relist_that_finds_nothing_new_yields_no_view() -> None:
 
 @virtual_time
 async def test_an_undecodable_object_has_no_view_until_it_can_be_decoded_again() -> None:
-    spoilt = dpu("a", 101)
-    spoilt["spec"] = "not an object"
+    invalid = dpu("a", 101)
+    invalid["spec"] = "not an object"
     async with (
         Scripted(dpu("a", 10)) as server,
         server.client() as dpf,
@@ -202,7 +202,7 @@ async def test_an_undecodable_object_has_no_view_until_it_can_be_decoded_again()
     ):
         await anext(views)
         watch = await server.watch()
-        await watch.send(server.modified(spoilt))
+        await watch.send(server.modified(invalid))
         ended = await has_no_more(views)
         await watch.send(server.modified(dpu("a", 102)))
         read = await versions(views, 1)

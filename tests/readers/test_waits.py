@@ -1,4 +1,4 @@
-"""Waiting for an object (H of the catalogue): what ends a wait, and above all what does not. Over sockets."""
+"""Waits for an object (H of the catalogue): what ends a wait and what does not. Over sockets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXPIRED = event("ERROR", status(410, "Expired"))
 
 @dataclass
 class Awaited:
-    """A wait that runs beside the test. What ended it is `outcome`; None while nothing has."""
+    """A wait that runs concurrently with the test. Its result is `outcome`; None before it ended."""
 
     outcome: DPUView | Exception | None = None
     over: anyio.Event = field(default_factory=anyio.Event)
@@ -30,7 +30,7 @@ class Awaited:
     async def run(self, dpf: DPFClient, name: str, level: Level[DPUView], timeout: float | None) -> None:
         try:
             self.outcome = await dpf.dpu(name).until(level, timeout=timeout)
-        except Exception as error:  # noqa: BLE001  whatever ends it is what the test wants to know
+        except Exception as error:  # noqa: BLE001  the test checks the error
             self.outcome = error
         self.over.set()
 
@@ -49,7 +49,7 @@ class Awaited:
 async def waiting(
     *objects: Obj, level: Level[DPUView] = ready, name: str = "a", timeout: float | None = None
 ) -> AsyncIterator[tuple[Scripted, DPFClient, Awaited]]:
-    """A server, a client, and a wait that has looked once and was not satisfied: its watch has come."""
+    """A server, a client, and a wait whose first check failed: its watch has started."""
     async with (
         Scripted(*objects) as server,
         server.client() as dpf,
@@ -63,12 +63,12 @@ async def waiting(
 
 
 async def quiet() -> None:
-    """Let whatever can happen at once happen."""
+    """Let everything happen that needs no more than a second."""
     await anyio.sleep(1)
 
 
 @virtual_time
-async def test_h1_what_holds_already_needs_one_list_and_no_event() -> None:
+async def test_h1_a_level_that_holds_already_needs_one_list_and_no_event() -> None:
     async with Scripted(dpu("a", 10, "Ready")) as server, server.client() as dpf:
         view = await dpf.dpu("a").until(ready)
         again = await dpf.dpu("a").until(ready, timeout=0)
@@ -78,7 +78,7 @@ async def test_h1_what_holds_already_needs_one_list_and_no_event() -> None:
 
 
 @virtual_time
-async def test_h2_what_becomes_true_while_the_connection_is_down_ends_the_wait_when_it_is_up_again() -> None:
+async def test_h2_a_change_while_disconnected_ends_the_wait_after_the_reconnect() -> None:
     async with waiting(dpu("a", 10)) as (server, _, wait):
         watch = await server.watch()
         server.refuse()
@@ -97,7 +97,7 @@ async def test_h2_what_becomes_true_while_the_connection_is_down_ends_the_wait_w
 
 
 @virtual_time
-async def test_h3_what_was_true_for_one_state_only_ends_the_wait_with_that_state() -> None:
+async def test_h3_a_level_that_held_for_one_state_only_ends_the_wait_with_that_state() -> None:
     async with waiting(dpu("a", 10), level=phase_is(DPUPhase.REBOOTING)) as (server, _, wait):
         watch = await server.watch()
         await watch.send(server.modified(dpu("a", 101, "Rebooting")), server.modified(dpu("a", 102, "Ready")))
@@ -107,7 +107,7 @@ async def test_h3_what_was_true_for_one_state_only_ends_the_wait_with_that_state
 
 
 @virtual_time
-async def test_h4_what_was_true_inside_a_gap_only_is_not_claimed() -> None:
+async def test_h4_a_level_that_held_only_inside_a_gap_does_not_end_the_wait() -> None:
     async with waiting(dpu("a", 10)) as (server, _, wait):
         watch = await server.watch()
         server.modified(dpu("a", 101, "Ready"))
@@ -151,13 +151,13 @@ async def test_h5_a_watch_that_ends_never_ends_a_wait(ending: str) -> None:
     assert wait.view.state.resource_version == "101"
 
 
-@pytest.mark.parametrize("how", ["told", "told without a status", "found by a list"])
+@pytest.mark.parametrize("how", ["event", "event without a status", "found by a list"])
 @virtual_time
 async def test_h6_an_object_that_is_deleted_ends_the_wait_at_once(how: str) -> None:
     async with waiting(dpu("a", 10, "OS Installing")) as (server, _, wait):
         watch = await server.watch()
         last = dpu("a", 101, "Deleting")
-        if how == "told without a status":
+        if how == "event without a status":
             del last["status"]
         line = server.deleted(last)
         await watch.end(EXPIRED if how == "found by a list" else line)
@@ -212,7 +212,7 @@ async def test_h7_the_readiness_of_the_old_dpu_is_not_that_of_the_one_that_repla
 
 
 @virtual_time
-async def test_h8_a_dpu_replaced_inside_a_gap_is_replaced() -> None:
+async def test_h8_a_dpu_replaced_inside_a_gap_ends_the_wait_for_its_replacement() -> None:
     async with (
         Scripted(dpu("a", 10, "Ready")) as server,
         server.client() as dpf,
@@ -246,7 +246,7 @@ async def test_h7_h8_a_wait_for_the_old_one_is_not_satisfied_by_the_new_one() ->
 
 
 @virtual_time
-async def test_h9_a_wait_for_what_never_came_says_so() -> None:
+async def test_h9_the_timeout_of_a_wait_for_an_absent_object_names_the_reason() -> None:
     async with waiting(timeout=1800) as (_, _, wait):
         await wait.over.wait()
 
@@ -277,7 +277,7 @@ async def test_h10_a_dpu_in_phase_error_ends_the_wait_with_the_condition_that_fa
 NOT_READY: dict[str, Obj] = {
     "H11 the phase alone": dpu("a", 101, "Ready", conditions=[condition("Ready", "False")]),
     "the condition alone": dpu("a", 101, "Rebooting", conditions=[condition("Ready", "True")]),
-    "on its way out": dpu("a", 101, "Ready", deletionTimestamp="2026-06-01T10:00:00Z"),
+    "being deleted": dpu("a", 101, "Ready", deletionTimestamp="2026-06-01T10:00:00Z"),
     "H12 of an older spec": dpu("a", 101, "Ready", generation=3),
 }
 NOT_READY["H12 of an older spec"]["status"]["observedGeneration"] = 2
@@ -285,7 +285,7 @@ NOT_READY["H12 of an older spec"]["status"]["observedGeneration"] = 2
 
 @pytest.mark.parametrize("almost", NOT_READY.values(), ids=NOT_READY.keys())
 @virtual_time
-async def test_h11_h12_what_only_looks_ready_is_not(almost: Obj) -> None:
+async def test_h11_h12_an_incomplete_ready_state_is_not_ready(almost: Obj) -> None:
     async with waiting(dpu("a", 10)) as (server, _, wait):
         watch = await server.watch()
         await watch.send(server.modified(almost))
@@ -299,7 +299,7 @@ async def test_h11_h12_what_only_looks_ready_is_not(almost: Obj) -> None:
 
 
 @virtual_time
-async def test_h13_a_question_that_raises_is_its_askers_trouble_alone() -> None:
+async def test_h13_an_error_of_a_level_ends_only_the_wait_for_it() -> None:
     def raises(view: DPUView) -> bool:
         if view.phase == "Ready":
             raise ZeroDivisionError
@@ -337,7 +337,7 @@ async def test_h14_500_waits_share_one_list_and_one_watch() -> None:
 
 @pytest.mark.parametrize("timeout", [0, -1, -1e9])
 @virtual_time
-async def test_h15_a_wait_without_time_looks_once(timeout: float) -> None:
+async def test_h15_a_wait_without_time_checks_once(timeout: float) -> None:
     async with Scripted(dpu("a", 10), dpu("b", 11, "Ready")) as server, server.client() as dpf:
         with pytest.raises(WaitTimeout, match="DPU a: not ready after 0 s; Pending") as over:
             await dpf.dpu("a").until(ready, timeout=timeout)
@@ -348,7 +348,7 @@ async def test_h15_a_wait_without_time_looks_once(timeout: float) -> None:
 
 
 @virtual_time
-async def test_h15_a_handshake_without_time_takes_the_request_that_stands() -> None:
+async def test_h15_a_handshake_without_time_accepts_a_pending_request() -> None:
     async with Scripted(node("node-1", 10, reboot=True)) as server, server.client() as dpf:
         server.on_other = answering(200, node("node-1", 101))
         async with dpf.node("node-1").external_reboot(timeout=0) as request:
@@ -372,9 +372,9 @@ async def test_h17_a_wait_that_is_cancelled_leaves_the_others_and_their_watch_al
 
 
 @virtual_time
-async def test_g5_a_wait_over_a_connection_that_fell_silent_ends_within_the_silence_bound() -> None:
+async def test_g5_a_wait_on_a_silent_connection_ends_within_the_silence_bound() -> None:
     async with waiting(dpu("a", 10)) as (server, _, wait):
-        await server.watch()  # from here on it swallows everything
+        await server.watch()  # from here on it delivers nothing
         line = server.modified(dpu("a", 101, "Ready"))
         since = anyio.current_time()
         await (await server.watch()).send(line)
@@ -386,7 +386,7 @@ async def test_g5_a_wait_over_a_connection_that_fell_silent_ends_within_the_sile
 
 
 @virtual_time
-async def test_g6_a_reader_that_never_reads_hides_no_state_from_a_wait() -> None:
+async def test_g6_a_stream_that_is_not_read_hides_no_state_from_a_wait() -> None:
     async with (
         waiting(dpu("a", 10), level=phase_is("Rebooting")) as (server, dpf, wait),
         dpf.resource(DPU).watch(),
@@ -402,7 +402,7 @@ async def test_g6_a_reader_that_never_reads_hides_no_state_from_a_wait() -> None
 
 
 @virtual_time
-async def test_g17_a_timeout_says_what_is_wrong_with_the_watch() -> None:
+async def test_g17_a_timeout_names_the_problem_of_the_watch() -> None:
     async with waiting(dpu("a", 10), timeout=100) as (server, _, wait):
         server.refuse()
         (await server.watch()).reset()
@@ -413,7 +413,7 @@ async def test_g17_a_timeout_says_what_is_wrong_with_the_watch() -> None:
 
 
 @virtual_time
-async def test_a_timeout_before_anything_could_be_read_does_not_claim_that_nothing_exists() -> None:
+async def test_a_timeout_before_the_first_list_does_not_report_an_absent_object() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.refuse()
         with pytest.raises(WaitTimeout) as over:

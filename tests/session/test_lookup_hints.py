@@ -1,4 +1,4 @@
-"""Names: those that are made of MACs, and those that callers give."""
+"""Names made of MACs, the validation of names, and the hint to where existing names are listed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dpf_async.specs import bmc_mac_of, device_name, node_name
 
 @pytest.mark.parametrize("name", [node_name, device_name])
 @pytest.mark.parametrize("mac", ["02:00:00:00:0A:01", "02-00-00-00-0a-01"])
-def test_the_mac_comes_back_out_of_the_name_that_was_made_of_it(name: Callable[[str], str], mac: str) -> None:
+def test_the_mac_is_read_back_from_a_name_made_of_it(name: Callable[[str], str], mac: str) -> None:
     assert bmc_mac_of(name(mac)) == "02:00:00:00:0a:01"
 
 
@@ -23,17 +23,17 @@ def test_the_mac_comes_back_out_of_the_name_that_was_made_of_it(name: Callable[[
     "name",
     ["", "node-1", "node-", "dpu-02-00-00-00-0a-01", "02-00-00-00-0a-01", "node-02:00:00:00:0a:01"],
 )
-def test_a_name_that_was_made_otherwise_has_none(name: str) -> None:
+def test_a_name_that_was_not_made_of_a_mac_has_none(name: str) -> None:
     with pytest.raises(ValueError, match="is not a name such as"):
         bmc_mac_of(name)
 
 
 @pytest.mark.parametrize("name", ["a", "a-b.c", "0", "x" * 253])
-def test_what_kubernetes_takes_is_a_name(name: str) -> None:
+def test_a_name_that_kubernetes_accepts_is_valid(name: str) -> None:
     assert validate_name(DPU, name) == name
 
 
-def test_what_it_does_not_take_is_shown_cut_and_escaped() -> None:
+def test_an_invalid_name_is_shown_truncated_and_escaped() -> None:
     with pytest.raises(UsageError) as refused:
         validate_name(DPUNode, "\x1b[2J" + "x" * 500)
 
@@ -41,7 +41,7 @@ def test_what_it_does_not_take_is_shown_cut_and_escaped() -> None:
     assert str(refused.value).isprintable()
 
 
-def test_only_the_object_itself_is_told_where_to_look_for() -> None:
+def test_only_the_error_about_the_named_object_gets_the_hint() -> None:
     other, itself = NotFound("no", object="DPU dpu-2"), NotFound("no", object="DPU dpu-1")
 
     for error in (other, itself):

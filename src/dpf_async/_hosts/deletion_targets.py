@@ -1,7 +1,7 @@
-"""Parts of what is to be deleted: what belongs to one DPU, or to one host, and has to go with it.
+"""Deletion targets: the objects that belong to one DPU or to one host and are deleted with it.
 
-Found by reference, never by composing names, and each by its uid. Asked of the server itself and not of a picture,
-which may be late: what is overlooked here would be left behind.
+They are found by reference, not by composing names, and each is identified by its uid. They are read from the API
+server and not from a cache, because a cache may lag, and an object that is not found is not deleted.
 """
 
 from __future__ import annotations
@@ -10,45 +10,32 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from dpf_async._api.codec import ObjectState, Page, Undecodable
+from dpf_async._hosts.lookups import find_state
 from dpf_async._specs import DeviceNameText, NodeNameText
 from dpf_async._transitions.views import DPUView, device_names, node_of_dpu, node_of_maintenance
-from dpf_async.errors import DecodeError, NotFound, UsageError
+from dpf_async.errors import DecodeError, UsageError
 from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, Resource, known
 
 if TYPE_CHECKING:
-    from dpf_async._session.handles import ObjectHandle
-    from dpf_async._session.node_handle import NodeHandle
+    from dpf_async._session.client import Client
 
 T = TypeVar("T", bound=Resource)
 Document = dict[str, Any]  # Any: JSON
 
-_MAY_BE_ASKED_FOR: Final = re.compile("[a-z0-9][-.a-z0-9]{0,252}")
-"""Names that some object could have, whatever the limit of its kind in this release of DPF."""
+_POSSIBLE_NAME: Final = re.compile("[a-z0-9][-.a-z0-9]{0,252}")
+"""Names that an object of any kind can have; the limit of a kind in one release of DPF may be lower."""
 
 _NAMES: Final = {DPUDevice: TypeAdapter(DeviceNameText), DPUNode: TypeAdapter(NodeNameText)}
 
 
-class Site(Protocol):
-    """What deletion needs of a client."""
-
-    def resource(self, kind: type[T]) -> Any:
-        """Typed objects of one kind."""
-
-    def handle(self, kind: type[T], name: str) -> ObjectHandle[Any]:
-        """A handle on one object."""
-
-    def node(self, name: str) -> NodeHandle:
-        """A handle on a host."""
-
-
 @dataclass(frozen=True, slots=True)
-class Part:
-    """An object that has to go: this very one, not another one that gets its name."""
+class Target:
+    """An object to delete, identified by its uid: another object with the same name is not a target."""
 
     kind: type[Resource]
     name: str
@@ -59,139 +46,138 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class DPUParts:
-    """What there is of one DPU of a host.
+class DPUTargets:
+    """The objects of one DPU of a host.
 
     Attributes:
-        name: of the DPUDevice, whether it exists or not.
-        device: the DPUDevice; None if it is gone.
+        name: of the DPUDevice, which may not exist.
+        device: the DPUDevice; None if it does not exist.
         dpus: the DPUs that refer to it: one, or none.
-        carriers: names of the DPUNodes that list it.
-        nodes: names of the DPUNodes it has to do with, carriers among them.
+        listed_by: names of the DPUNodes whose `spec.dpus` contains it.
+        nodes: names of all DPUNodes that it is related to: those in `listed_by`, that of its DPU, that of its label.
     """
 
     name: str
-    device: Part | None
-    dpus: tuple[Part, ...]
-    carriers: tuple[str, ...]
+    device: Target | None
+    dpus: tuple[Target, ...]
+    listed_by: tuple[str, ...]
     nodes: tuple[str, ...]
 
     @property
-    def objects(self) -> tuple[Part, ...]:
+    def objects(self) -> tuple[Target, ...]:
         """In the order in which they are deleted."""
         return (*((self.device,) if self.device is not None else ()), *self.dpus)
 
-    def is_of(self, first: DPUParts) -> bool:
-        """These are still those of the same device, as a later look finds them; not of one registered since."""
+    def belong_to(self, first: DPUTargets) -> bool:
+        """Whether these are of the same DPUDevice as first, and not of one that was registered later."""
         return self.device is None or self.device == first.device
 
 
-async def dpu_parts(dpf: Site, name: str, *, again: bool = False) -> DPUParts:
-    """Find what there is of the DPU on a DPUDevice.
+async def find_dpu_targets(dpf: Client, name: str, *, known_before: bool = False) -> DPUTargets:
+    """Find the objects of the DPU on a DPUDevice.
 
     Args:
         dpf: the client.
         name: of the DPUDevice.
-        again: there was something under this name a moment ago.
+        known_before: an earlier call found targets for this name; finding none is success for any name.
 
     Raises:
-        UsageError: there is nothing, and the name is that of something else, or cannot be one.
-        DecodeError: an object cannot be read, so nobody knows whether it is of this DPU.
+        UsageError: there are none, and the name is that of an object of another kind, or no valid name.
+        DecodeError: an object cannot be decoded, and whether it is a target cannot be determined.
     """
     dpus = await dpf.resource(DPU).list_states()
     nodes = await dpf.resource(DPUNode).list_states()
     wanted = name.lower()
-    mine = _parts(
+    of_device = _targets(
         dpus,
         lambda state: DPUView(state).device.lower() == wanted,
         lambda document: _text(document, "spec", "dpuDeviceName").lower() == wanted,
     )
-    carriers = _parts(
+    listing = _targets(
         nodes,
         lambda state: wanted in map(str.lower, device_names(state)),
         lambda document: any(
-            _text(one, "name").lower() == wanted for one in document.get("spec", {}).get("dpus", ())
+            _text(entry, "name").lower() == wanted for entry in document.get("spec", {}).get("dpus", ())
         ),
     )
     referred = [node_of_dpu(state) for state in dpus.items if DPUView(state).device.lower() == wanted]
-    device = await _device(dpf, name)
-    if not (again or device or mine or carriers):
+    device = await find_state(dpf, DPUDevice, name) if _POSSIBLE_NAME.fullmatch(name) else None
+    if not (known_before or device or of_device or listing):
         for state in dpus.items:
             if state.name == name:
-                of = DPUView(state).device
-                raise _wrong_kind(DPUDevice, DPU, name, f"delete_dpu({of!r}), its DPUDevice,")
+                raise _wrong_kind(DPUDevice, DPU, name, f"delete_dpu({DPUView(state).device!r})")
         if any(state.name == name for state in nodes.items):
             raise _wrong_kind(DPUDevice, DPUNode, name, f"delete_dpu_node({name!r})")
-        _refuse_impossible(DPUDevice, name)
+        _refuse_invalid_name(DPUDevice, name)
     label = device.labels.get(known.DPUNODE_NAME_LABEL, "") if device is not None else ""
-    names = [carrier.name for carrier in carriers]
-    return DPUParts(
+    names = [node.name for node in listing]
+    return DPUTargets(
         name=name,
-        device=None if device is None else Part(DPUDevice, device.name, device.uid),
-        dpus=tuple(mine),
-        carriers=tuple(names),
-        nodes=tuple(dict.fromkeys(one for one in (*names, *referred, label) if one)),
+        device=None if device is None else Target(DPUDevice, device.name, device.uid),
+        dpus=tuple(of_device),
+        listed_by=tuple(names),
+        nodes=tuple(dict.fromkeys(node for node in (*names, *referred, label) if node)),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class NodeParts:
-    """What there is of one host.
+class NodeTargets:
+    """The objects of one host.
 
     Attributes:
-        name: of the DPUNode, whether it exists or not.
-        node: the DPUNode; None if it is gone.
-        devices: the DPUDevices that belong to it: labelled so, or listed by it and by no other.
+        name: of the DPUNode, which may not exist.
+        node: the DPUNode; None if it does not exist.
+        devices: the DPUDevices with its label, and those without such a label that no other DPUNode lists.
         dpus: the DPUs that refer to it.
         maintenances: the DPUNodeMaintenances that refer to it.
     """
 
     name: str
-    node: Part | None
-    devices: tuple[Part, ...]
-    dpus: tuple[Part, ...]
-    maintenances: tuple[Part, ...]
+    node: Target | None
+    devices: tuple[Target, ...]
+    dpus: tuple[Target, ...]
+    maintenances: tuple[Target, ...]
 
     @property
-    def objects(self) -> tuple[Part, ...]:
+    def objects(self) -> tuple[Target, ...]:
         """All but the maintenances, in the order in which they are deleted."""
         return (*self.devices, *((self.node,) if self.node is not None else ()), *self.dpus)
 
-    def is_of(self, first: NodeParts) -> bool:
-        """These are still those of the same node, as a later look finds them; not of one registered since."""
+    def belong_to(self, first: NodeTargets) -> bool:
+        """Whether these are of the same DPUNode as first, and not of one that was registered later."""
         return self.node is None or self.node == first.node
 
 
-async def node_parts(dpf: Site, name: str, *, again: bool = False) -> NodeParts:
-    """Find what there is of a host.
+async def find_node_targets(dpf: Client, name: str, *, known_before: bool = False) -> NodeTargets:
+    """Find the objects of a host.
 
     Args:
         dpf: the client.
         name: of the DPUNode.
-        again: there was something under this name a moment ago.
+        known_before: as for `find_dpu_targets`.
 
     Raises:
-        UsageError: there is nothing, and the name is that of something else, or cannot be one.
-        DecodeError: an object cannot be read, so nobody knows whether it is of this host.
+        UsageError: there are none, and the name is that of an object of another kind, or no valid name.
+        DecodeError: an object cannot be decoded, and whether it is a target cannot be determined.
     """
     maintenances = await maintenances_of(dpf, name)
     dpus = await dpf.resource(DPU).list_states()
     devices = await dpf.resource(DPUDevice).list_states()
-    # Last: what belongs to a node that is registered just now is not taken for a part of the one that was.
+    # Last: if a node is registered between these lists, its objects are not mistaken for those of the deleted one.
     nodes = await dpf.resource(DPUNode).list_states()
-    node = _parts(
+    node = _targets(
         nodes,
         lambda state: state.name == name,
         lambda document: _text(document, "metadata", "name") == name,
     )
-    carried = {
+    listed = {
         device.lower() for state in nodes.items if state.name == name for device in device_names(state)
     } - {device.lower() for state in nodes.items if state.name != name for device in device_names(state)}
 
     def belongs(device: str, label: str) -> bool:
-        return label == name or (not label and device in carried)
+        return label == name or (not label and device in listed)
 
-    mine = _parts(
+    of_node = _targets(
         devices,
         lambda state: belongs(state.name, state.labels.get(known.DPUNODE_NAME_LABEL, "")),
         lambda document: belongs(
@@ -199,111 +185,94 @@ async def node_parts(dpf: Site, name: str, *, again: bool = False) -> NodeParts:
             _text(document, "metadata", "labels", known.DPUNODE_NAME_LABEL),
         ),
     )
-    of_it = _dpus_in(dpus, name)
-    if not (again or node or mine or of_it or maintenances):
+    dpus_of_node = _dpus_in(dpus, name)
+    if not (known_before or node or of_node or dpus_of_node or maintenances):
         for state in dpus.items:
             if state.name == name:
-                of = DPUView(state).node
-                raise _wrong_kind(DPUNode, DPU, name, f"delete_dpu_node({of!r}), its host,")
+                raise _wrong_kind(DPUNode, DPU, name, f"delete_dpu_node({DPUView(state).node!r})")
         if any(state.name == name for state in devices.items):
             raise _wrong_kind(DPUNode, DPUDevice, name, f"delete_dpu({name!r})")
-        _refuse_impossible(DPUNode, name)
-    return NodeParts(name, node[0] if node else None, tuple(mine), tuple(of_it), tuple(maintenances))
+        _refuse_invalid_name(DPUNode, name)
+    return NodeTargets(
+        name, node[0] if node else None, tuple(of_node), tuple(dpus_of_node), tuple(maintenances)
+    )
 
 
-# Finding.
-
-
-async def maintenances_of(dpf: Site, node: str) -> list[Part]:
-    return _parts(
+async def maintenances_of(dpf: Client, node: str) -> list[Target]:
+    """The DPUNodeMaintenances that refer to a DPUNode."""
+    return _targets(
         await dpf.resource(DPUNodeMaintenance).list_states(),
         lambda state: node_of_maintenance(state) == node,
         lambda document: _text(document, "spec", "dpuNodeName") == node,
     )
 
 
-async def dpus_of(dpf: Site, node: str) -> list[Part]:
+async def dpus_of(dpf: Client, node: str) -> list[Target]:
+    """The DPUs that refer to a DPUNode."""
     return _dpus_in(await dpf.resource(DPU).list_states(), node)
 
 
-def _dpus_in(page: Page[DPU], node: str) -> list[Part]:
-    return _parts(
+def _dpus_in(page: Page[DPU], node: str) -> list[Target]:
+    return _targets(
         page,
         lambda state: node_of_dpu(state) == node,
         lambda document: _text(document, "spec", "dpuNodeName") == node,
     )
 
 
-async def _device(dpf: Site, name: str) -> ObjectState[DPUDevice] | None:
-    if not _MAY_BE_ASKED_FOR.fullmatch(name):
-        return None
-    try:
-        found: ObjectState[DPUDevice] = await dpf.resource(DPUDevice).get_state(name)
-    except NotFound:
-        return None
-    return found
+def _targets(
+    page: Page[T], is_target: Callable[[ObjectState[T]], bool], document_is_target: Callable[[Document], bool]
+) -> list[Target]:
+    """The targets in a list.
 
-
-async def exists(dpf: Site, kind: type[Resource], name: str) -> bool:
-    try:
-        await dpf.resource(kind).get_state(name)
-    except NotFound:
-        return False
-    return True
-
-
-def _parts(
-    page: Page[T], belongs: Callable[[ObjectState[T]], bool], says_so: Callable[[Document], bool]
-) -> list[Part]:
-    """The objects of a list that belong to what is deleted.
-
-    One that cannot be read goes like the others, as long as it says what it belongs to: to leave it out would be to
-    say that it is gone.
+    An object that cannot be decoded is a target if the fields that decide it can be read. Leaving it out would report
+    a deletion as complete while the object exists.
     """
-    found = [Part(state.kind, state.name, state.uid) for state in page.items if belongs(state)]
-    found += [Part(obj.kind, obj.name, obj.uid) for obj in page.undecodable if _belongs(obj, says_so)]
+    found = [Target(state.kind, state.name, state.uid) for state in page.items if is_target(state)]
+    found += [
+        Target(obj.kind, obj.name, obj.uid)
+        for obj in page.undecodable
+        if _undecodable_is_target(obj, document_is_target)
+    ]
     return found
 
 
-def _belongs(obj: Undecodable, says_so: Callable[[Document], bool]) -> bool:
+def _undecodable_is_target(obj: Undecodable, document_is_target: Callable[[Document], bool]) -> bool:
     try:
-        return bool(obj.name) and says_so(json.loads(obj.raw))
+        return bool(obj.name) and document_is_target(json.loads(obj.raw))
     except (ValueError, TypeError, AttributeError) as error:
         raise DecodeError(
-            f"{obj.kind.KIND} {obj.name or '(unreadable name)'} cannot be read, so it is not known whether it goes as"
-            f" well: {obj.error}; repair or delete it first",
+            f"{obj.kind.KIND} {obj.name or '(unreadable name)'} cannot be decoded ({obj.error}), and it is not known"
+            " whether it has to be deleted; repair or delete it, then call again",
             kind=obj.kind.KIND,
             name=obj.name,
         ) from error
 
 
 def _text(document: Document, *path: str) -> str:
-    """What stands there, if it is a text; empty if nothing does."""
+    """The string at a path; empty if the path does not exist."""
     value: Any = document
     for key in path:
         value = (value or {}).get(key)
     if value is not None and not isinstance(value, str):
-        raise TypeError(f"{'.'.join(path)} is no text")
+        raise TypeError(f"{'.'.join(path)} is not a string")
     return value or ""
 
 
-# Names.
-
-
-def _wrong_kind(wanted: type[Resource], found: type[Resource], name: str, instead: str) -> UsageError:
+def _wrong_kind(wanted: type[Resource], found: type[Resource], name: str, call: str) -> UsageError:
     return UsageError(
-        f"nothing was deleted: {name} is the name of a {found.KIND}, and what was asked for is the name of a"
-        f" {wanted.KIND}; call {instead} if that is what you mean"
+        f"nothing was deleted: {name} is the name of a {found.KIND}, and the call needs the name of a {wanted.KIND};"
+        f" call {call} to delete what belongs to it"
     )
 
 
-def _refuse_impossible(kind: type[Resource], name: str) -> None:
-    """There is nothing of this name. That is as wanted, unless there never can have been: then it is a mistake."""
+def _refuse_invalid_name(kind: type[Resource], name: str) -> None:
+    """Raise UsageError for a name that no object of the kind can have; deleting a missing object is success."""
     try:
         _NAMES[kind].validate_python(name)
     except ValidationError as error:
-        why = error.errors(include_url=False, include_input=False)[0]["msg"]
+        reason = error.errors(include_url=False, include_input=False)[0]["msg"]
         raise UsageError(
-            f"nothing was deleted: {name!r} cannot be the name of a {kind.KIND}: {why}; look at the names with"
+            f"nothing was deleted: {name!r} cannot be the name of a {kind.KIND}: {reason}; list the names with"
             f" resource({kind.KIND}).list()"
         ) from error

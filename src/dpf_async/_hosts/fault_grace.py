@@ -1,65 +1,67 @@
-"""Waiting for a host whose devices may be faulty: a fault ends the wait once it has stood for a while.
+"""Waits for a host whose DPUDevices may be faulty: a fault fails the wait once it has lasted for a grace period.
 
-The operator tries again for ever, every 30 s or so, and says on every look what went wrong (dpf-facts 4). A BMC that
-was just busy heals by itself; a wrong password does not. Nothing tells them apart but time.
+The operator retries without end, every 30 s or so, and reports in a condition what failed each time (dpf-facts 4). A
+BMC that is busy recovers; a wrong password does not. Only the duration of the fault distinguishes them.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import anyio
 
-from dpf_async._transitions.levels import Level
+from dpf_async._base.concurrency import wait_any
 from dpf_async._transitions.views import BEFORE_INSTALLATION, NodeView, describe
 from dpf_async.errors import DeviceFailed
 from dpf_async.models import known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from dpf_async._readers.progress import ProgressReporter
     from dpf_async._readers.waits import Deadline
     from dpf_async._session.node_handle import NodeHandle
+    from dpf_async._transitions.levels import Level
     from dpf_async._transitions.views import DeviceFault
 
 GRACE: Final = 300.0
-"""Seconds for which a device may be faulty before that ends a wait (chosen: ten attempts of the operator, which cover a
-BMC that is reset or given new firmware)."""
+"""Seconds for which a DPUDevice may be faulty before that fails a wait (chosen: ten attempts of the operator, which
+cover a reset or a firmware update of the BMC)."""
 
 _NEXT_STEP: Final = {
     known.DPUDeviceCondition.INITIALIZED: (
-        "see that its BMC answers at the address that is registered, and that Secret"
+        "check that its BMC answers at the registered address, and that Secret"
         f" {known.BMC_PASSWORD_SECRET} has its password"
     ),
     known.DPUDeviceCondition.DISCOVERED: (
-        "compare what is registered with the hardware; a serial number cannot be changed: delete_dpu, then register"
-        " again"
+        "compare the registered values with the hardware; a serial number cannot be changed: delete_dpu, then register"
+        " the DPU again"
     ),
 }
 
 
 def all_faults(view: NodeView) -> tuple[DeviceFault, ...]:
-    """Every fault of the node's devices."""
+    """Every fault of the node's DPUDevices."""
     return view.device_faults
 
 
-def faults_in_the_way(view: NodeView) -> tuple[DeviceFault, ...]:
-    """Faults of devices whose DPU is not there yet, or cannot be installed because of them."""
-    beyond = {dpu.device.lower() for dpu in view.dpus if dpu.phase not in BEFORE_INSTALLATION}
-    return tuple(fault for fault in view.device_faults if fault.device.lower() not in beyond)
+def faults_before_installation(view: NodeView) -> tuple[DeviceFault, ...]:
+    """Faults of DPUDevices whose DPU does not exist yet, or cannot be installed because of them."""
+    installed = {dpu.device.lower() for dpu in view.dpus if dpu.phase not in BEFORE_INSTALLATION}
+    return tuple(fault for fault in view.device_faults if fault.device.lower() not in installed)
 
 
 class FaultGrace:
-    """The faults of one host's devices, and since when they are known to stand.
+    """Waits for one host. A fault that lasts over several waits counts from the first view that had it.
 
     Args:
         node: the host.
-        grace: seconds that a fault may stand; None ends no wait.
-        reporter: hears of everything that is waited for.
-        deadline: when waiting is over.
-        faults: those that count.
+        grace: seconds for which a fault may last; None fails no wait.
+        reporter: receives each state that is waited for.
+        deadline: of all waits together.
+        faults: the faults in a view that count.
     """
 
     def __init__(
@@ -71,60 +73,55 @@ class FaultGrace:
         deadline: Deadline,
         faults: Callable[[NodeView], Iterable[DeviceFault]] = all_faults,
     ) -> None:
-        self.node = node
-        self.reporter = reporter
-        self.deadline = deadline
-        self._grace = math.inf if grace is None else grace
+        self._node = node
+        self._reporter = reporter
+        self._deadline = deadline
+        self._grace = grace
         self._faults = faults
-        self._since: dict[str, float] = {}
-        self._seen: NodeView | None = None
+        self._since: Mapping[str, float] = {}
+        """When the fault of each faulty DPUDevice was first read."""
 
     async def until(self, level: Level[NodeView]) -> NodeView:
-        """Wait until level holds, and tell of what it takes.
+        """Wait until level holds, and report the states in which it does not.
 
         Raises:
-            DeviceFailed: a device was faulty for longer than the grace.
+            DeviceFailed: a DPUDevice was faulty for longer than the grace period.
             WaitTimeout, ObjectReplaced, DPUFailed: as for NodeHandle.until.
         """
-        told = self.reporter.until(level, f"DPUNode {self.node.name}", describe)
-        news: Level[NodeView] = Level(
-            level.name,
-            # Both are asked of every view: what was seen last has to be known.
-            lambda view: self._differ(view) | told.holds(view),
-            survives_failure=level.survives_failure,
+        wait = partial(
+            self._reporter.wait_for,
+            self._node,
+            level,
+            subject=f"DPUNode {self._node.name}",
+            describe=describe,
+            timeout=self._deadline.remaining,
         )
+        if self._grace is None:
+            return await wait()
+        return await wait_any(wait, partial(self._fail_after_grace, level, self._grace))
+
+    async def _fail_after_grace(self, level: Level[NodeView], grace: float) -> NoReturn:
+        """Raise DeviceFailed once a fault has lasted for the grace period and the level does not hold."""
         began = anyio.current_time()
-        while True:
-            with anyio.move_on_after(self._left):
-                view = await self.node.until(news, timeout=self.deadline.remaining)
-                if level.holds(view):
-                    return view
-            if self._seen is not None:
-                self._take(self._seen)
-            if self._left == 0 and self._seen is not None:
-                raise self._failure(level, self._seen, began)
-
-    @property
-    def _left(self) -> float | None:
-        """Seconds until the oldest fault has stood for too long; None if none ever will."""
-        end = min(self._since.values(), default=math.inf) + self._grace
-        return None if math.isinf(end) else max(0.0, end - anyio.current_time())
-
-    def _differ(self, view: NodeView) -> bool:
-        self._seen = view
-        return {fault.device for fault in self._faults(view)} != self._since.keys()
-
-    def _take(self, view: NodeView) -> None:
-        now = anyio.current_time()
-        self._since = {fault.device: self._since.get(fault.device, now) for fault in self._faults(view)}
+        async with self._node.views() as views:
+            view = await anext(views)
+            while True:
+                self._since = _still_faulty(self._faults(view), self._since)
+                expires = min(self._since.values(), default=math.inf) + grace
+                if expires <= anyio.current_time() and not level.holds(view):
+                    raise self._failure(level, view, began)
+                # A fault whose time is over while the level holds: the wait for the level ends this one.
+                remaining = expires - anyio.current_time()
+                with anyio.move_on_after(remaining if 0 < remaining < math.inf else None):
+                    view = await anext(views)
 
     def _failure(self, level: Level[NodeView], view: NodeView, began: float) -> DeviceFailed:
         now = anyio.current_time()
         fault = min(self._faults(view), key=lambda fault: self._since[fault.device])
-        step = _NEXT_STEP.get(fault.type, "see what its BMC says")
+        step = _NEXT_STEP.get(fault.type, "check the BMC")
         return DeviceFailed(
-            f"{fault}; it has stood for {now - self._since[fault.device]:.0f} s, and the operator goes on trying:"
-            f" {step}",
+            f"{fault}; the fault has lasted for {now - self._since[fault.device]:.0f} s, and the operator keeps"
+            f" retrying: {step}",
             device=fault.device,
             reason=fault.reason,
             detail=fault.message,
@@ -132,3 +129,9 @@ class FaultGrace:
             view=view,
             waited=now - began,
         )
+
+
+def _still_faulty(faults: Iterable[DeviceFault], since: Mapping[str, float]) -> Mapping[str, float]:
+    """When the fault of each DPUDevice was first read: as before, or now."""
+    now = anyio.current_time()
+    return {fault.device: since.get(fault.device, now) for fault in faults}

@@ -1,55 +1,35 @@
-"""Whole roads: a host from unknown to discovered, from there to Ready, and from Ready to Ready again.
+"""Flows: discover, provision and reprovision a host.
 
-A flow keeps nothing that the cluster does not have. A worker that is killed and started again calls the flow again, and
-it goes on where things stand: what was answered is not asked any more, what was not stands (dpf-facts 13, flows 2, 3,
-4, 11).
+A flow keeps no state outside the cluster. After a worker ended, another call continues: requests that were answered
+are not pending any more, and the others are answered (dpf-facts 13, flows 2, 3, 4, 11).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
-
-import anyio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from dpf_async._base.error_notes import progress_note
-from dpf_async._base.tasks import background_tasks
 from dpf_async._hosts import registration, reprovisioning, stale_holds
-from dpf_async._hosts.fault_grace import GRACE, FaultGrace, faults_in_the_way
+from dpf_async._hosts.fault_grace import GRACE, FaultGrace
 from dpf_async._hosts.registration import IfTerminating
 from dpf_async._hosts.reprovisioning import IfInstalling
+from dpf_async._hosts.request_loop import IfFailed, RequestLoop, Work
 from dpf_async._hosts.stale_holds import IfReleased
 from dpf_async._readers.progress import ProgressReporter
 from dpf_async._readers.waits import Deadline
-from dpf_async._session.failures import dpu_failed
-from dpf_async._transitions.levels import (
-    Level,
-    discovered,
-    external_reboot_required,
-    node_effect_held,
-    ready,
-    services_ready,
-)
-from dpf_async._transitions.released_holds import stale_release
+from dpf_async._session.client import Client
+from dpf_async._transitions.levels import Level, discovered, ready, services_ready
 from dpf_async._transitions.views import NodeView
-from dpf_async.errors import ClaimLost, NotFound
-from dpf_async.models import DPUPhase
+from dpf_async.errors import NotFound
 
 if TYPE_CHECKING:
-    from dpf_async._client import DPFClient
     from dpf_async._readers.progress import ProgressListener
     from dpf_async._specs import HostSpec
 
-Work = Callable[[str], Awaitable[object]]
-"""Something done to a host, given the name of its DPUNode. What it raises ends the flow, and DPF is told nothing."""
-
-IfFailed = Literal["raise", "finish_others"]
-"""What to do when a DPU is in phase Error: raise at once; bring the others as far as they get, and raise then."""
-
 
 async def discover(
-    dpf: DPFClient,
+    dpf: Client,
     host: HostSpec,
     *,
     if_terminating: IfTerminating = "refuse",
@@ -57,29 +37,29 @@ async def discover(
     timeout: float | None = None,
     progress: ProgressListener | None = None,
 ) -> NodeView:
-    """Tell DPF of a host, and wait until it has found every DPU of it to be as it was registered.
+    """Register a host, and wait until the operator has found each of its DPUs and verified it.
 
-    Called again, it writes nothing, and waits for what is still missing.
+    A repeated call writes nothing that exists already, and waits for what is missing.
 
     Args:
-        dpf: an entered client.
-        host: what the site explorer found.
-        if_terminating: where an object of the same name is being deleted, "refuse" raises, "wait" waits until it is
-            gone.
-        grace: seconds for which a device may be faulty before that ends the wait; the operator tries every 30 s or so.
-            None waits as long as there is time.
-        timeout: seconds for all of it.
-        progress: hears of what is written and waited for.
+        dpf: an entered DPFClient.
+        host: the host that the site explorer found.
+        if_terminating: if an object with the same name is being deleted, "refuse" raises, and "wait" waits until it is
+            deleted.
+        grace: seconds for which a DPUDevice may be faulty before the call fails; the operator retries every 30 s or so.
+            None sets no limit.
+        timeout: seconds for the whole call.
+        progress: callback for what is written and waited for.
 
     Returns:
-        The view in which the DPUNode was taken up and every DPUDevice was Ready.
+        The view in which the DPUNode was reconciled and every DPUDevice was Ready.
 
     Raises:
-        DeviceFailed: a device was faulty for the grace: a refused password, another serial number.
-        AlreadyExists: an object of the same name is being deleted, and that is refused.
-        Invalid: one exists with a value that cannot be changed; the message has both.
+        DeviceFailed: a device was faulty for the grace period, as after a wrong password or serial number.
+        AlreadyExists: an object with the same name is being deleted, and if_terminating is "refuse".
+        Invalid: an object exists with a value that cannot be changed; the message has both values.
         UsageError: the description breaks a rule.
-        WaitTimeout: not all of it came about in time; the message says what is missing.
+        WaitTimeout: the host was not discovered in time; the message says what is missing.
     """
     deadline = Deadline(timeout)
     reporter = ProgressReporter("discover", progress)
@@ -89,7 +69,7 @@ async def discover(
 
 
 async def provision(
-    dpf: DPFClient,
+    dpf: Client,
     host: HostSpec,
     *,
     reboot: Work,
@@ -102,55 +82,58 @@ async def provision(
     timeout: float | None = None,
     progress: ProgressListener | None = None,
 ) -> NodeView:
-    """Bring a host from unknown to Ready: register it, give it free when DPF asks, reboot it as often as DPF asks.
+    """Register a host and bring its DPUs to Ready: release the hold and reboot the host each time DPF requests it.
 
-    Works for one DPU or several, with or without a hold, for no reboot or many, in any order. Called again for a host
-    that is on its way, it goes on; for one that is Ready, it returns at once.
+    Works for any number of DPUs, with or without a hold, and for any number of reboots in any order. A repeated call
+    continues; for a host that is Ready it returns at once.
 
     Args:
-        dpf: an entered client.
-        host: what the site explorer found.
-        reboot: reboots the host; a power cycle serves every kind of reboot DPF may need (dpf-facts 10).
-        node_effect: makes the host free to be disturbed, such as draining its tenants; None says that it is.
+        dpf: an entered DPFClient.
+        host: the host that the site explorer found.
+        reboot: reboots the host; a power cycle serves every kind of reboot that DPF requests (dpf-facts 10).
+        node_effect: makes sure that the host can be disrupted, for example drains it; None if it always can be.
         services: wait until the services on the DPUs are ready as well.
-        if_terminating: where an object of the same name is being deleted, "refuse" raises, "wait" waits until it is
-            gone.
-        if_released: where the hold was released before a DPU asked (dpf-facts 5), "request_again" has DPF ask again,
-            "refuse" raises, "accept" goes on. All of them tell.
-        if_failed: when a DPU is in phase Error, "raise" does so at once, and "finish_others" when the other DPUs are
-            Ready, or wait for nothing but the failed one.
-        grace: seconds for which a device may be faulty while its DPU waits for it; None leaves it to the timeout.
-        timeout: seconds for the waiting; reboot and node_effect are not cut short by it.
-        progress: hears of what is done and waited for.
+        if_terminating: if an object with the same name is being deleted, "refuse" raises, and "wait" waits until it is
+            deleted.
+        if_released: if the hold was released before a DPU requested it (dpf-facts 5), "request_again" has DPF request
+            it again, "refuse" raises, and "accept" continues. Each choice is reported to `progress`.
+        if_failed: when a DPU is in phase Error, "raise" raises at once; "finish_others" first waits until the other
+            DPUs are Ready, or wait only for the failed one.
+        grace: seconds for which a DPUDevice may be faulty while its DPU needs it; None sets no limit.
+        timeout: seconds for all waits together; reboot and node_effect are not interrupted.
+        progress: callback for what is done and waited for.
 
     Returns:
         The view in which every DPU of the host was ready.
 
     Raises:
-        WaitTimeout: the host is not Ready in time; the message says where each DPU is, and which services are missing.
-        DPUFailed: a DPU is in phase Error; the message says why, and where the others are.
-        DeviceFailed: a DPU cannot be installed, since its device is faulty: a refused password, another serial number.
-        StaleRelease: a hold was released before a DPU asked, and that is refused, or it is too late to ask again.
+        WaitTimeout: the host is not Ready in time; the message has the phase of each DPU, and the missing services.
+        DPUFailed: a DPU is in phase Error; the message has the reason, and the phases of the other DPUs.
+        DeviceFailed: a DPU cannot be installed because its device is faulty, as after a wrong password.
+        StaleRelease: a hold was released before a DPU requested it, and if_released is "refuse", or a DPU has used it.
         AlreadyExists, Invalid, UsageError: as for `discover`.
-        Exception: whatever reboot or node_effect raised; the request it was for stands.
+        Exception: raised by reboot or node_effect; the request remains pending.
     """
     deadline = Deadline(timeout)
     reporter = ProgressReporter("provision", progress)
     await _register(dpf, host, if_terminating, deadline, reporter)
-    fault_grace = FaultGrace(
-        dpf.node(host.name), grace=grace, reporter=reporter, deadline=deadline, faults=faults_in_the_way
+    loop = RequestLoop(
+        dpf,
+        host.name,
+        reboot=reboot,
+        node_effect=node_effect,
+        if_released=if_released,
+        if_failed=if_failed,
+        grace=grace,
+        deadline=deadline,
+        reporter=reporter,
     )
-    attendance = _Attendance(
-        dpf, fault_grace, reboot=reboot, node_effect=node_effect, if_released=if_released
-    )
-    with progress_note(
-        [f"DPUNode {host.name}"], how="registered", then="provision it again to go on from there"
-    ):
-        return await attendance.until(_goal(services=services), if_failed)
+    with progress_note([f"DPUNode {host.name}"], how="registered", then="provision it again to continue"):
+        return await loop.until(_goal(services=services))
 
 
 async def reprovision(
-    dpf: DPFClient,
+    dpf: Client,
     node: str,
     *,
     reboot: Work,
@@ -164,23 +147,23 @@ async def reprovision(
     timeout: float | None = None,
     progress: ProgressListener | None = None,
 ) -> NodeView:
-    """Make the DPUs of a host anew, and bring it to Ready again.
+    """Delete the DPUs of a host, so that DPF creates and installs them again, and bring the host to Ready.
 
     Args:
-        dpf: an entered client.
+        dpf: an entered DPFClient.
         node: name of the DPUNode.
         reboot: as for `provision`.
         node_effect: as for `provision`.
-        replacing: the DPUs that are to be replaced, name and uid, as NodeView.uids has them. Store it before the first
-            call: with it, a call after a restart knows which DPUs are old. None means every DPU there is now.
+        replacing: names and uids of the DPUs to replace, as in NodeView.uids. Store it before the first call: with it,
+            a call after a restart distinguishes old DPUs from new ones. None replaces every DPU that exists now.
         services: as for `provision`.
-        if_installing: where a DPU is being installed, which DPF does not delete, "wait" waits until that is over (up to
-            45 min), "refuse" raises before anything is deleted.
+        if_installing: if a DPU is being installed, and DPF ignores its deletion, "wait" waits until that ends (up to
+            45 min), and "refuse" raises before anything is deleted.
         if_released: as for `provision`; "refuse" raises before anything is deleted.
-        if_failed: as for `provision`; a DPU that is replaced may well be in phase Error.
+        if_failed: as for `provision`; a DPU that is replaced may be in phase Error.
         grace: as for `provision`.
-        timeout: seconds for the waiting.
-        progress: hears of what is done and waited for.
+        timeout: seconds for all waits together.
+        progress: callback for what is done and waited for.
 
     Returns:
         The view in which every DPU of the host was ready; none of them is one of `replacing`.
@@ -188,7 +171,7 @@ async def reprovision(
     Raises:
         NotFound: there is no such DPUNode.
         UsageError: one of `replacing` is a DPU of another host; nothing was deleted.
-        DPUInstalling: a DPU is being installed, and that is refused; nothing was deleted.
+        DPUInstalling: a DPU is being installed, and if_installing is "refuse"; nothing was deleted.
         WaitTimeout, DPUFailed, DeviceFailed, StaleRelease, Exception: as for `provision`.
     """
     deadline = Deadline(timeout)
@@ -196,41 +179,37 @@ async def reprovision(
     view = await dpf.node(node).view()
     if not view.exists:
         raise NotFound(
-            f"there is no DPUNode {node}: nothing was deleted; provision() registers a host and brings it to Ready",
+            f"there is no DPUNode {node}; nothing was deleted: provision() registers a host and brings it to Ready",
             status=404,
             reason="NotFound",
             object=f"DPUNode {node}",
         )
     if replacing is None:
         replacing = view.uids
-    meant = await reprovisioning.those_meant(dpf, node, replacing)
-    reprovisioning.refuse_while_installing(meant, if_installing)
-    leaving = {dpu.name for dpu in meant if not dpu.terminating}
-    if leaving:
-        await stale_holds.before_deletion(dpf, await dpf.node(node).view(), leaving, if_released, reporter)
-
-    async def replace(name: str, uid: str, done: anyio.Event) -> None:
-        await reprovisioning.replace(dpf, name, uid, deadline, reporter)
-        done.set()
-
-    async with background_tasks() as tasks:
-        replaced = {name: anyio.Event() for name in replacing}
-        for name, uid in replacing.items():
-            tasks.start_soon(replace, name, uid, replaced[name])
-        for event in replaced.values():
-            await event.wait()
-    fault_grace = FaultGrace(
-        dpf.node(node), grace=grace, reporter=reporter, deadline=deadline, faults=faults_in_the_way
+    old = await reprovisioning.find_old_dpus(dpf, node, replacing)
+    reprovisioning.refuse_while_installing(old, if_installing)
+    deleted = {dpu.name for dpu in old if not dpu.terminating}
+    if deleted:
+        view = await dpf.node(node).view()
+        await stale_holds.resolve_before_deletion(dpf, view, deleted, if_released, reporter)
+    loop = RequestLoop(
+        dpf,
+        node,
+        reboot=reboot,
+        node_effect=node_effect,
+        if_released=if_released,
+        if_failed=if_failed,
+        grace=grace,
+        deadline=deadline,
+        reporter=reporter,
     )
-    attendance = _Attendance(
-        dpf, fault_grace, reboot=reboot, node_effect=node_effect, if_released=if_released
-    )
+    await reprovisioning.replace_all(dpf, replacing, deadline, reporter)
     with reprovisioning.after_deletion([f"DPU {name}" for name in replacing]):
-        return await attendance.until(_goal(services=services), if_failed)
+        return await loop.until(_goal(services=services))
 
 
 async def _register(
-    dpf: DPFClient,
+    dpf: Client,
     host: HostSpec,
     if_terminating: IfTerminating,
     deadline: Deadline,
@@ -249,97 +228,3 @@ async def _register(
 
 def _goal(*, services: bool) -> Level[NodeView]:
     return ready & services_ready if services else ready
-
-
-class _Attendance:
-    """Answers whatever DPF asks about a host until every DPU of it is where it should be."""
-
-    def __init__(
-        self,
-        dpf: DPFClient,
-        fault_grace: FaultGrace,
-        *,
-        reboot: Work,
-        node_effect: Work | None,
-        if_released: IfReleased,
-    ) -> None:
-        self._dpf = dpf
-        self._fault_grace = fault_grace
-        self._node = fault_grace.node
-        self._deadline = fault_grace.deadline
-        self._reporter = fault_grace.reporter
-        self._subject = f"DPUNode {fault_grace.node.name}"
-        self._reboot = reboot
-        self._node_effect = node_effect
-        self._if_released = if_released
-        self._accepted: set[str] = set()
-        """Uids of released maintenances that may be passed on."""
-
-    async def until(self, goal: Level[NodeView], if_failed: IfFailed) -> NodeView:
-        """Attend the host until the goal holds."""
-        began = anyio.current_time()
-        finish = if_failed == "finish_others"
-        asked = goal | external_reboot_required | node_effect_held | self._stale
-        if finish:
-            asked = asked | _over
-        # Under the name of the goal: that is what a timeout is about.
-        asked = Level(goal.name, asked.holds, survives_failure=finish)
-        while True:
-            view = await self._fault_grace.until(asked)
-            if self._stale.holds(view):
-                await self._resolve(view)
-            elif view.hold is not None or view.external_reboot_required:
-                # A claim that was lost is another client's, which answers, or dies as well: look again.
-                with suppress(ClaimLost):
-                    await (self._give_free() if view.hold is not None else self._have_rebooted())
-            elif goal.holds(view):
-                return view
-            else:
-                raise dpu_failed(view.failed_dpus[0], goal, view, anyio.current_time() - began)
-
-    @property
-    def _stale(self) -> Level[NodeView]:
-        def holds(view: NodeView) -> bool:
-            stale = stale_release(view)
-            return stale is not None and stale.maintenance.uid not in self._accepted
-
-        return Level("released before it was asked for", holds)
-
-    async def _resolve(self, view: NodeView) -> None:
-        stale = stale_release(view)
-        await stale_holds.on_sight(self._dpf, view, self._if_released, self._reporter)
-        if stale is not None and self._if_released == "accept":
-            self._accepted.add(stale.maintenance.uid)
-
-    async def _give_free(self) -> None:
-        # Several workers may attend one host: whoever comes second finds the question answered.
-        async with self._node.node_effect_hold(
-            unless=~node_effect_held, timeout=self._deadline.remaining
-        ) as hold:
-            if hold is None:
-                return
-            if self._node_effect is not None:
-                self._reporter.report(self._subject, "is made free to be disturbed")
-                await self._node_effect(self._node.name)
-            self._reporter.report(self._subject, f"may be disturbed; releases {hold.maintenance}")
-
-    async def _have_rebooted(self) -> None:
-        async with self._node.external_reboot(
-            unless=~external_reboot_required, timeout=self._deadline.remaining
-        ) as request:
-            if request is None:
-                return
-            self._reporter.report(self._subject, f"is rebooted for {', '.join(request.dpus)}")
-            await self._reboot(self._node.name)
-            self._reporter.report(self._subject, "was rebooted")
-
-
-def _as_far_as_it_gets(view: NodeView) -> bool:
-    """A DPU failed, and the others are Ready or held up by nothing but its services (dpf-facts 10)."""
-    others = [dpu for dpu in view.dpus if not dpu.failed]
-    return bool(view.failed_dpus) and all(
-        dpu.ready or dpu.phase == DPUPhase.NODE_EFFECT_REMOVAL for dpu in others
-    )
-
-
-_over: Level[NodeView] = Level("over", _as_far_as_it_gets, survives_failure=True)

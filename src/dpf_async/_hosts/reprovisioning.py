@@ -1,52 +1,38 @@
-"""Making a DPU anew: method ReprovisionDPU of the requirement. Its DPU object is deleted, and DPF makes another one.
+"""Reprovisioning of DPUs: method ReprovisionDPU of the requirement. The DPU is deleted, and DPF creates it again.
 
-Which DPU is meant is a matter of its uid: the old one still says Ready for a while after its deletion was asked for,
-and the new one has the same name (dpf-facts 12.3 #3).
+The DPU is identified by its uid: the old one still reports Ready for a while after its deletion was requested, and the
+new one has the same name (dpf-facts 12.3 #3).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Final, Literal
 
+from dpf_async._base.concurrency import wait_all
 from dpf_async._base.error_notes import progress_note
 from dpf_async._base.retry import retry_on_conflict
 from dpf_async._hosts import stale_holds
+from dpf_async._hosts.lookups import find_state
 from dpf_async._log import log
 from dpf_async._transitions.views import UNDELETABLE, DPUView, describe
 from dpf_async.errors import DPUInstalling, NotFound, UsageError
-from dpf_async.models import DPU, Resource
+from dpf_async.models import DPU
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from dpf_async._api.resource import ResourceClient
     from dpf_async._hosts.stale_holds import IfReleased
     from dpf_async._readers.progress import ProgressReporter
     from dpf_async._readers.waits import Deadline
-    from dpf_async._session.handles import ObjectHandle
-    from dpf_async._session.node_handle import NodeHandle
+    from dpf_async._session.client import Client
 
-T = TypeVar("T", bound=Resource)
-
-_LOOKS: Final = 3
-"""Looks at a DPU whose deletion meets a Conflict, before that is believed (chosen)."""
+_TRIES: Final = 3
+"""Attempts to delete a DPU while the server answers with a Conflict although the uid is the requested one (chosen)."""
 
 IfInstalling = Literal["wait", "refuse"]
-"""What to do about a DPU that is being installed, which DPF does not delete: wait until that is over; raise."""
-
-
-class Client(Protocol):
-    """What reprovisioning needs."""
-
-    def resource(self, kind: type[T]) -> ResourceClient[T]:
-        """Typed objects of one kind."""
-
-    def handle(self, kind: type[T], name: str) -> ObjectHandle[Any]:
-        """A handle on one object."""
-
-    def node(self, name: str) -> NodeHandle:
-        """The handle on a host."""
+"""What to do if a DPU is being installed, and DPF ignores its deletion until that ends: wait; raise."""
 
 
 async def reprovision(
@@ -59,115 +45,131 @@ async def reprovision(
     deadline: Deadline,
     reporter: ProgressReporter,
 ) -> DPUView:
-    """Delete the DPU of this name, the one with this uid if one is given; wait for the one that takes its place."""
+    """Delete the DPU with this name, and with this uid if one is given; wait for the DPU that replaces it."""
     try:
         old = DPUView(await dpf.resource(DPU).get_state(name))
     except NotFound as error:
         if uid is None:
-            error.add_note(f"with the uid it had, reprovision_dpu would wait for the next DPU named {name}")
+            error.add_note(
+                f"with uid= of the deleted DPU, reprovision_dpu waits for the next DPU named {name}"
+            )
             raise
         return await replace(dpf, name, uid, deadline, reporter)
     if uid is not None and old.uid != uid:
-        # The one that was meant is gone, and this is what came of it: nothing is left to do.
+        # The DPU with the given uid is deleted, and this one has replaced it.
         return old
     refuse_while_installing([old], if_installing)
     if not old.terminating:
-        await stale_holds.before_deletion(dpf, await dpf.node(old.node).view(), {name}, if_released, reporter)
+        view = await dpf.node(old.node).view()
+        await stale_holds.resolve_before_deletion(dpf, view, {name}, if_released, reporter)
     new = await replace(dpf, name, old.uid, deadline, reporter)
     with after_deletion([f"DPU {name}"]):
-        await stale_holds.on_sight(dpf, await dpf.node(new.node).view(), if_released, reporter)
+        await stale_holds.resolve(dpf, await dpf.node(new.node).view(), if_released, reporter)
     return new
 
 
 def after_deletion(dpus: Sequence[str]) -> AbstractContextManager[None]:
-    """Note on whatever fails in the block that these DPUs were deleted."""
-    return progress_note(dpus, how="deleted", then="reprovision with the same uid to go on from there")
+    """Add to an error that leaves the block that these DPUs were deleted."""
+    return progress_note(dpus, how="deleted", then="reprovision with the same uid to continue")
 
 
 async def replace(
     dpf: Client, name: str, uid: str, deadline: Deadline, reporter: ProgressReporter
 ) -> DPUView:
-    """Delete the DPU with this uid, unless it is gone or going, and wait for another one of its name.
+    """Delete the DPU with this uid, unless it is deleted or being deleted, and wait for another one with its name.
 
     Raises:
-        WaitTimeout: the old DPU is still there, or no new one came.
+        WaitTimeout: the old DPU still exists, or no new one was created.
     """
     subject = f"DPU {name}"
 
-    def tell(view: DPUView | None) -> None:
-        reporter.report(subject, "is gone; waits for its successor" if view is None else describe(view))
+    def describe_old(view: DPUView | None) -> str | None:
+        if view is None:
+            return "is deleted; waiting for the DPU that replaces it"
+        return describe(view) if view.uid == uid else None
 
     if await _delete(dpf, name, uid):
-        reporter.report(subject, "its deletion was asked for")
-    then = f"reprovision it with uid={uid!r} to go on from there"
-    with progress_note([subject], how="deleted", then=then):
-        new: DPUView = await dpf.handle(DPU, name).until_replaced(uid, timeout=deadline.remaining, seen=tell)
-    reporter.report(subject, f"made way for another one, {new.uid}")
+        reporter.report(subject, "deletion requested")
+    handle = dpf.dpu(name)
+    with progress_note([subject], how="deleted", then=f"reprovision it with uid={uid!r} to continue"):
+        async with reporter.following(handle.views(), subject, describe_old):
+            new = await handle.until_replaced(uid, timeout=deadline.remaining)
+    reporter.report(subject, f"was replaced by the DPU with uid {new.uid}")
     return new
 
 
-async def _delete(dpf: Client, name: str, uid: str) -> bool:
-    """Ask for the deletion of the DPU with this uid; False if it is gone or going.
+async def replace_all(
+    dpf: Client, replacing: Mapping[str, str], deadline: Deadline, reporter: ProgressReporter
+) -> None:
+    """Replace DPUs concurrently, by names and uids.
 
     Raises:
-        Conflict: the server says that it is another one, and shows that it is not.
+        WaitTimeout: as for `replace`, for the first one.
     """
-    dpus = dpf.resource(DPU)
+    outcomes = await wait_all(
+        {name: partial(replace, dpf, name, uid, deadline, reporter) for name, uid in replacing.items()}
+    )
+    for error in outcomes.errors.values():
+        raise error
 
-    async def ask() -> bool:
-        try:
-            present = DPUView(await dpus.get_state(name))
-            if present.uid == uid and not present.terminating:
-                # Should another one have its name by now, the next look shows it.
-                await dpus.delete(name, uid=uid)
+
+async def _delete(dpf: Client, name: str, uid: str) -> bool:
+    """Request the deletion of the DPU with this uid; return False if it is deleted or being deleted.
+
+    Raises:
+        Conflict: the server answers that the uid is another one, and returns the DPU with this uid.
+    """
+
+    async def attempt() -> bool:
+        state = await find_state(dpf, DPU, name)
+        if state is not None and state.uid == uid and not state.terminating:
+            try:
+                # If another DPU has the name by now, the server answers Conflict, and the next attempt reads it.
+                await dpf.resource(DPU).delete(name, uid=uid)
+            except NotFound:
+                pass
+            else:
                 return True
-        except NotFound:
-            pass
         log.info("dpu_already_replaced", dpu=name, uid=uid)
         return False
 
-    note = f"DPU {name} is still the one with uid {uid}: nothing was deleted: find out who refuses it"
-    return await retry_on_conflict(ask, tries=_LOOKS, note=note)
+    note = f"DPU {name} still has uid {uid} and was not deleted; check which component answers Conflict"
+    return await retry_on_conflict(attempt, tries=_TRIES, note=note)
 
 
-def refuse_while_installing(dpus: list[DPUView], if_installing: IfInstalling) -> None:
-    """Raise if one of these DPUs is where DPF does not delete it, and waiting is not wanted.
+def refuse_while_installing(dpus: Sequence[DPUView], if_installing: IfInstalling) -> None:
+    """Raise if the caller does not want to wait and one of these DPUs is in a phase in which DPF ignores deletion.
 
     Raises:
-        DPUInstalling: with the first one.
+        DPUInstalling: for the first such DPU.
     """
     for dpu in dpus:
         if if_installing == "refuse" and dpu.phase in UNDELETABLE:
             raise DPUInstalling(
-                f"DPU {dpu.name} is in phase {dpu.phase}, in which DPF deletes none; nothing was deleted: ask again"
-                ' when it is over, 45 minutes at most, or wait for it with if_installing="wait"',
+                f"DPU {dpu.name} is in phase {dpu.phase}, and DPF ignores deletion in this phase; nothing was deleted:"
+                ' try again after the phase, which ends within 45 minutes, or use if_installing="wait"',
                 dpu=dpu.name,
                 phase=dpu.phase,
             )
 
 
-async def those_meant(dpf: Client, node: str, replacing: Mapping[str, str]) -> list[DPUView]:
-    """The DPUs among `replacing`, name and uid, that are still there.
+async def find_old_dpus(dpf: Client, node: str, replacing: Mapping[str, str]) -> list[DPUView]:
+    """The DPUs in `replacing`, names with uids, that still exist.
 
     Raises:
-        UsageError: one of them is a DPU of another host; nothing was deleted.
+        UsageError: one of them belongs to another host; nothing was deleted.
     """
     view = await dpf.node(node).view()
-    meant = []
+    old = []
     for name, uid in replacing.items():
         dpu = view.dpu(name)
-        if dpu is None:
-            dpu = await _elsewhere(dpf, name)
+        if dpu is None and (state := await find_state(dpf, DPU, name)) is not None:
+            dpu = DPUView(state)
         if dpu is None or dpu.uid != uid:
             continue
         if dpu.node != node:
-            raise UsageError(f"DPU {name} is one of DPUNode {dpu.node}, not of {node}; nothing was deleted")
-        meant.append(dpu)
-    return meant
-
-
-async def _elsewhere(dpf: Client, name: str) -> DPUView | None:
-    try:
-        return DPUView(await dpf.resource(DPU).get_state(name))
-    except NotFound:
-        return None
+            raise UsageError(
+                f"DPU {name} belongs to DPUNode {dpu.node} and not to {node}; nothing was deleted"
+            )
+        old.append(dpu)
+    return old

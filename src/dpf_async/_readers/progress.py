@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -11,7 +11,7 @@ import anyio
 
 from dpf_async._base.tasks import background_tasks
 from dpf_async._transitions.levels import Level
-from dpf_async.errors import WaitTimeout
+from dpf_async.errors import DPFError, WaitTimeout
 
 V = TypeVar("V")
 V_co = TypeVar("V_co", covariant=True)
@@ -152,7 +152,12 @@ class ProgressReporter:
         subject: str,
         describe: Callable[[V], str | None],
     ) -> None:
-        async with views as changes:
+        async with AsyncExitStack() as stack:
+            try:
+                changes = await stack.enter_async_context(views)
+            except DPFError:
+                # The block waits for the same object and raises the error. Raised here as well, it would be a group.
+                return
             async for view in changes:
                 if (doing := describe(view)) is not None:
                     self.report(subject, doing)

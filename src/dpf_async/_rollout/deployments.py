@@ -1,8 +1,7 @@
-"""What a DPUDeployment makes DPUs with: methods UpdateDPUDeploymentBFB and UpdateDPUDeploymentConfiguration, and back.
+"""The references of a DPUDeployment: methods UpdateDPUDeploymentBFB and UpdateDPUDeploymentConfiguration, and rollback.
 
-With OnDelete, which is what Carbide uses, a change reaches a DPU only when it is reprovisioned (dpf-facts 7.2). What a
-DPUDeployment said before its last change is kept in an annotation, written together with the change: whoever comes
-later, and knows nothing, can still go back.
+With OnDelete, which Carbide uses, a change applies to a DPU only when it is reprovisioned (dpf-facts 7.2). An
+annotation, written with each change, has the references before it, so that any client can return to them.
 """
 
 from __future__ import annotations
@@ -26,20 +25,20 @@ if TYPE_CHECKING:
     from dpf_async._session.client import Client
 
 PREVIOUS: Final = "dpf-async/previous-references"
-"""DPUDeployment annotation, by this library: the names of BFB and DPUFlavor before the last change, as JSON."""
+"""Annotation of a DPUDeployment, set by this library: names of BFB and DPUFlavor before the last change, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeploymentChange:
-    """What was done about a DPUDeployment, and what comes of it.
+    """A change of the references of a DPUDeployment, and the DPUs that are outdated by it.
 
     Attributes:
         deployment: its name.
-        changed: False if it said so already.
-        references: what it says now.
-        previous: what it said before its last change; None if that is not known.
-        outdated: its DPUs that were made with something else. With OnDelete they stay so until they are reprovisioned,
-            with RollingUpdate DPF replaces them.
+        changed: False if it had these references already.
+        references: its references now.
+        previous: its references before the last change; None if they are not known.
+        outdated: its DPUs that were installed with other references. With OnDelete they stay outdated until they are
+            reprovisioned; with RollingUpdate DPF replaces them.
     """
 
     deployment: str
@@ -50,14 +49,13 @@ class DeploymentChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Referred:
-    """What a change did to the object."""
+class ReferenceChange:
+    """The result of a write: as in DeploymentChange, and whether the strategy is RollingUpdate."""
 
     changed: bool
     references: References
     previous: References | None
     rolling: bool
-    """Its strategy is RollingUpdate."""
 
 
 async def change(
@@ -66,115 +64,115 @@ async def change(
     *,
     bfb: str | None = None,
     flavor: str | None = None,
-    keep: bool = True,
+    keep_previous: bool = True,
     deadline: Deadline | None,
     reporter: ProgressReporter,
 ) -> DeploymentChange:
-    """Have a DPUDeployment say this from now on, wait until that is accepted, and find the DPUs that are outdated.
+    """Change the references of a DPUDeployment, wait until the operator accepted them, and find the outdated DPUs.
 
-    What it said before is kept for a rollback if `keep` says so. With no deadline it does not wait.
+    Args:
+        dpf: the client.
+        deployment: its name.
+        bfb: name of the BFB; None leaves the reference unchanged.
+        flavor: name of the DPUFlavor; None leaves the reference unchanged.
+        keep_previous: store the references before the change in the annotation, for a rollback.
+        deadline: of the wait; None does not wait.
+        reporter: receives the change and what is waited for.
     """
-    referred = await refer(dpf, deployment, bfb=bfb, flavor=flavor, keep=keep, reporter=reporter)
+    written = await set_references(
+        dpf, deployment, bfb=bfb, flavor=flavor, keep_previous=keep_previous, reporter=reporter
+    )
     if deadline is not None:
         await until_deployment_accepted(dpf, deployment, deadline=deadline, reporter=reporter)
-    return DeploymentChange(
-        deployment,
-        referred.changed,
-        referred.references,
-        referred.previous,
-        await find_outdated(dpf, [deployment]),
-    )
+    outdated = await find_outdated(dpf, [deployment])
+    return DeploymentChange(deployment, written.changed, written.references, written.previous, outdated)
 
 
-async def refer(
+async def set_references(
     dpf: Client,
     deployment: str,
     *,
     bfb: str | None,
     flavor: str | None,
-    keep: bool = True,
+    keep_previous: bool = True,
     reporter: ProgressReporter,
-) -> Referred:
-    """Have a DPUDeployment refer to this BFB and this DPUFlavor; None leaves a reference alone.
+) -> ReferenceChange:
+    """Write the references of a DPUDeployment; see `change`.
 
     Raises:
         NotFound: there is no such DPUDeployment, BFB or DPUFlavor.
-        UsageError: the BFB is not Ready, one of them is being deleted, or a name cannot be one.
-        Conflict: somebody else changes it all the time.
+        UsageError: the BFB is not Ready, an object is being deleted, or a name is not valid.
+        Conflict: the DPUDeployment changed between each read and write.
     """
-    with ExitStack() as names:
+    with ExitStack() as hints:
         for kind, name in ((DPUDeployment, deployment), (BFB, bfb), (DPUFlavor, flavor)):
             if name is not None:
-                names.enter_context(lookup_hint(kind, name))
-        return await _refer(dpf, deployment, bfb, flavor, keep=keep, reporter=reporter)
+                hints.enter_context(lookup_hint(kind, name))
+        if bfb is not None:
+            await _require_usable_bfb(dpf, bfb)
+        if flavor is not None:
+            await _require_usable_flavor(dpf, flavor)
+
+        async def attempt() -> ReferenceChange:
+            present = await _get(dpf, deployment)
+            current = references_of(present)
+            wanted = References(bfb or current.bfb, flavor or current.flavor)
+            strategy = present.spec.dpus.dpu_set_strategy
+            rolling = strategy is not None and strategy.type == "RollingUpdate"
+            if wanted == current:
+                return ReferenceChange(False, current, previous_of(present), rolling)
+            # With the resourceVersion that was read: the annotation has to contain the references that were replaced.
+            patch = _patch(present, wanted, keep_previous=keep_previous)
+            await dpf.resource(DPUDeployment).patch(deployment, patch)
+            reporter.report(
+                f"{DPUDeployment.KIND} {deployment}", f"references changed to {wanted}; before: {current}"
+            )
+            previous = current if keep_previous else previous_of(present)
+            return ReferenceChange(True, wanted, previous, rolling)
+
+        return await retry_on_conflict(attempt)
 
 
-async def _refer(
-    dpf: Client,
-    deployment: str,
-    bfb: str | None,
-    flavor: str | None,
-    *,
-    keep: bool,
-    reporter: ProgressReporter,
-) -> Referred:
-    if bfb is not None:
-        await _usable_bfb(dpf, bfb)
-    if flavor is not None:
-        await _usable_flavor(dpf, flavor)
-
-    async def write() -> Referred:
-        present = await dpf.resource(DPUDeployment).get(deployment)
-        if present.terminating:
-            raise UsageError(f"DPUDeployment {deployment} is being deleted: it cannot be changed any more")
-        said = references_of(present)
-        wanted = References(bfb or said.bfb, flavor or said.flavor)
-        strategy = present.spec.dpus.dpu_set_strategy
-        rolling = strategy is not None and strategy.type == "RollingUpdate"
-        if wanted == said:
-            return Referred(False, said, previous_of(present), rolling)
-        # Of this very state: what is kept for the way back must be what was replaced.
-        await dpf.resource(DPUDeployment).patch(deployment, _patch(present, wanted, keep=keep))
-        reporter.report(f"{DPUDeployment.KIND} {deployment}", f"says {wanted}; before, {said}")
-        return Referred(True, wanted, said if keep else previous_of(present), rolling)
-
-    return await retry_on_conflict(write)
-
-
-async def references(dpf: Client, deployment: str) -> References:
-    """What a DPUDeployment says now, asked of the server itself.
+async def current_references(dpf: Client, deployment: str) -> References:
+    """The references of a DPUDeployment, read from the API server.
 
     Raises:
         NotFound: there is no such DPUDeployment.
         UsageError: it is being deleted.
     """
+    return references_of(await _get(dpf, deployment))
+
+
+async def _get(dpf: Client, deployment: str) -> DPUDeployment:
     present = await dpf.resource(DPUDeployment).get(deployment)
     if present.terminating:
-        raise UsageError(f"DPUDeployment {deployment} is being deleted, and its DPUs go with it")
-    return references_of(present)
+        raise UsageError(
+            f"DPUDeployment {deployment} is being deleted with its DPUs, and cannot be changed or rolled out"
+        )
+    return present
 
 
-async def kept(dpf: Client, deployment: str) -> References:
-    """What a DPUDeployment said before its last change.
+async def previous_references(dpf: Client, deployment: str) -> References:
+    """The references of a DPUDeployment before its last change.
 
     Raises:
         NotFound: there is no such DPUDeployment.
-        UsageError: it is not known.
+        UsageError: they are not known.
     """
     previous = previous_of(await dpf.resource(DPUDeployment).get(deployment))
     if previous is None:
         raise UsageError(
-            f"DPUDeployment {deployment} does not say what it referred to before (annotation {PREVIOUS}):"
-            " say bfb= and flavor= yourself"
+            f"DPUDeployment {deployment} has no valid annotation {PREVIOUS} with its previous references:"
+            " give bfb= and flavor="
         )
     return previous
 
 
 def previous_of(deployment: DPUDeployment) -> References | None:
-    """What the annotation says; None if there is none, or it is nothing of ours."""
-    said = deployment.metadata.annotations.get(PREVIOUS, "")
+    """The references in the annotation; None if there is none, or this library did not write it."""
+    text = deployment.metadata.annotations.get(PREVIOUS, "")
     try:
-        previous = json.loads(said)
+        previous = json.loads(text)
         bfb, flavor = previous["bfb"], previous["flavor"]
     except (ValueError, TypeError, KeyError):
         return None
@@ -183,28 +181,28 @@ def previous_of(deployment: DPUDeployment) -> References | None:
     return References(bfb, flavor)
 
 
-def _patch(present: DPUDeployment, wanted: References, *, keep: bool) -> dict[str, Any]:  # Any: JSON
-    said = references_of(present)
-    fields = {"bfb": (said.bfb, wanted.bfb), "flavor": (said.flavor, wanted.flavor)}
+def _patch(present: DPUDeployment, wanted: References, *, keep_previous: bool) -> dict[str, Any]:  # Any: JSON
+    current = references_of(present)
+    fields = {"bfb": (current.bfb, wanted.bfb), "flavor": (current.flavor, wanted.flavor)}
     dpus = {field: after for field, (before, after) in fields.items() if before != after}
     metadata: dict[str, Any] = {
         "uid": present.uid,
         "resourceVersion": present.metadata.resource_version,
     }
-    if keep:
-        previous = json.dumps({"bfb": said.bfb, "flavor": said.flavor}, sort_keys=True)
+    if keep_previous:
+        previous = json.dumps({"bfb": current.bfb, "flavor": current.flavor}, sort_keys=True)
         metadata["annotations"] = {PREVIOUS: previous}
     return {"metadata": metadata, "spec": {"dpus": dpus}}
 
 
-async def _usable_bfb(dpf: Client, bfb: str) -> None:
+async def _require_usable_bfb(dpf: Client, bfb: str) -> None:
     image = BFBView(await dpf.resource(BFB).get_state(bfb))
     if not image.ready:
         state = "being deleted" if image.state.terminating else f"in phase {image.phase or 'unknown'}"
-        raise UsageError(f"BFB {bfb} is {state}: wait until it is Ready, then use it")
+        raise UsageError(f"BFB {bfb} is {state}: wait until a BFB is Ready before using it")
 
 
-async def _usable_flavor(dpf: Client, flavor: str) -> None:
-    """It has no phase: what exists, and is not going, can be used."""
+async def _require_usable_flavor(dpf: Client, flavor: str) -> None:
+    """A DPUFlavor has no phase: it can be used if it exists and is not being deleted."""
     if (await dpf.resource(DPUFlavor).get_state(flavor)).terminating:
         raise UsageError(f"DPUFlavor {flavor} is being deleted: use another one")

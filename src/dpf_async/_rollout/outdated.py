@@ -1,7 +1,7 @@
-"""Outdated DPUs: those made with another BFB or DPUFlavor than their DPUDeployment says now.
+"""Outdated DPUs: those installed with another BFB or DPUFlavor than their DPUDeployment refers to now.
 
-With OnDelete such a DPU stays as it is until somebody deletes it (dpf-facts 7.2). DPF v26.4 does not tell which these
-are, so what a DPU was made with is compared with what it would be made with now.
+With OnDelete such a DPU stays unchanged until it is deleted (dpf-facts 7.2). DPF v26.4 does not report which DPUs these
+are, so the references of each DPU are compared with those of its DPUDeployment.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ T = TypeVar("T", bound=Resource)
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """What a DPUDeployment has its DPUs made with.
+    """The objects with which a DPUDeployment has its DPUs installed.
 
     Attributes:
-        bfb: name of the BFB; None if it has another kind of image, as releases after v26.4 may (dpf-facts 1.3).
+        bfb: name of the BFB; None if it has another kind of image, as in releases after v26.4 (dpf-facts 1.3).
         flavor: name of the DPUFlavor.
     """
 
@@ -40,11 +40,11 @@ class References:
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """What a DPU was made with, and what it would be made with now.
+    """The object that a DPU was installed with, and the one that its DPUDeployment refers to.
 
     Attributes:
-        present: name of the object it was made with; empty if none is known.
-        wanted: name of the one that its DPUDeployment says.
+        present: name of the object that it was installed with; empty if it is not known.
+        wanted: name of the object that its DPUDeployment refers to.
     """
 
     present: str
@@ -58,13 +58,13 @@ class Installed:
 
 @dataclass(frozen=True, slots=True)
 class OutdatedDPU:
-    """A DPU that was made with something else than its DPUDeployment says now.
+    """A DPU that was installed with other references than its DPUDeployment has now.
 
-    One that is being deleted counts until it is gone.
+    A DPU that is being deleted is included until it is deleted.
 
     Attributes:
         name: of the DPU.
-        uid: of this very DPU; the one that takes its place has another.
+        uid: of the DPU; the one that replaces it has another.
         node: name of its DPUNode.
         deployment: name of its DPUDeployment.
         bfb: its BFB.
@@ -79,9 +79,11 @@ class OutdatedDPU:
     flavor: Installed
 
     def __str__(self) -> str:
-        parts = (("BFB", self.bfb), ("DPUFlavor", self.flavor))
+        installed = (("BFB", self.bfb), ("DPUFlavor", self.flavor))
         differing = [
-            f"{kind} {one.present or 'unknown'}, wanted {one.wanted}" for kind, one in parts if one.outdated
+            f"{kind} {one.present or 'unknown'}, wanted {one.wanted}"
+            for kind, one in installed
+            if one.outdated
         ]
         return f"DPU {self.name} of DPUNode {self.node}: {'; '.join(differing)}"
 
@@ -90,8 +92,8 @@ async def find_outdated(
     dpf: Client, deployments: Iterable[str] | None, *, label_selector: str = ""
 ) -> tuple[OutdatedDPU, ...]:
     """The outdated DPUs of these DPUDeployments, or of all; see DPFClient.outdated_dpus."""
-    # DPUs first: one that is replaced in between was outdated when it was read. The other way around a new one could
-    # be held against what is not wanted any more.
+    # DPUs first: one that is replaced between the lists was outdated when it was read. In the opposite order, a new DPU
+    # could be compared with references that the DPUDeployment does not have any more.
     dpus = await states_of(dpf, DPU, label_selector=label_selector)
     wanted = await _wanted(dpf, deployments)
     owners = await Owners.of(dpf, dpus)
@@ -99,27 +101,27 @@ async def find_outdated(
         one
         for state in dpus
         if (name := owners.deployment(state)) in wanted
-        and (one := judge(DPUView(state), name, wanted[name])) is not None
+        and (one := compare(DPUView(state), name, wanted[name])) is not None
     ]
     return tuple(sorted(found, key=lambda one: (one.deployment, one.node, one.name)))
 
 
 async def states_of(dpf: Client, kind: type[T], *, label_selector: str = "") -> tuple[ObjectState[T], ...]:
-    """All objects of a kind, as levels and views are asked about them.
+    """The states of all objects of a kind.
 
     Raises:
-        DecodeError: one of them cannot be read, so nothing can be said of all.
+        DecodeError: an object cannot be decoded, so the list is incomplete.
     """
     page = await dpf.resource(kind).list_states(label_selector=label_selector)
     for obj in page.undecodable:
         raise DecodeError(
-            f"{kind.KIND} {obj.name} cannot be read: {obj.error}", kind=kind.KIND, name=obj.name
+            f"{kind.KIND} {obj.name} cannot be decoded: {obj.error}", kind=kind.KIND, name=obj.name
         )
     return tuple(page.items)
 
 
-def judge(dpu: DPUView, deployment: str, wanted: References) -> OutdatedDPU | None:
-    """What about a DPU is outdated; None if nothing is. Pure."""
+def compare(dpu: DPUView, deployment: str, wanted: References) -> OutdatedDPU | None:
+    """How a DPU differs from the wanted references; None if it does not. Pure."""
     bfb = Installed(dpu.bfb, dpu.bfb if wanted.bfb is None else wanted.bfb)
     flavor = Installed(dpu.flavor, wanted.flavor)
     if not (bfb.outdated or flavor.outdated):
@@ -128,15 +130,15 @@ def judge(dpu: DPUView, deployment: str, wanted: References) -> OutdatedDPU | No
 
 
 def references_of(deployment: DPUDeployment) -> References:
-    """What a DPUDeployment says now."""
+    """The references of a DPUDeployment."""
     return References(deployment.spec.dpus.bfb, deployment.spec.dpus.flavor)
 
 
 class Owners:
-    """Which DPUDeployment a DPU belongs to: by the label that says so, else through the DPUSet that it names.
+    """The DPUDeployments that DPUs belong to: from the label of the DPU, or from the DPUSet that it names.
 
     Args:
-        sets: DPUDeployments by the DPUSets that belong to them.
+        sets: names of DPUDeployments by the names of their DPUSets.
     """
 
     def __init__(self, sets: Mapping[str, str]) -> None:
@@ -144,13 +146,13 @@ class Owners:
 
     @classmethod
     async def of(cls, dpf: Client, dpus: Iterable[ObjectState[DPU]]) -> Owners:
-        """Find out what has to be known about these DPUs; DPUSets are read only if a DPU does not say it itself."""
+        """Read what is needed for these DPUs; DPUSets are listed only if a DPU does not have the label."""
         if all(known.OWNED_BY_DPUDEPLOYMENT_LABEL in state.labels for state in dpus):
             return cls({})
         sets = await dpf.resource(DPUSet).list()
         for obj in sets.undecodable:
             raise DecodeError(
-                f"DPUSet {obj.name} cannot be read, so it is not known whose DPUs it makes: {obj.error}",
+                f"DPUSet {obj.name} cannot be decoded, so the DPUDeployment of its DPUs is not known: {obj.error}",
                 kind=DPUSet.KIND,
                 name=obj.name,
             )
@@ -158,41 +160,41 @@ class Owners:
 
     def deployment(self, state: ObjectState[DPU]) -> str:
         """Name of the DPUDeployment; empty if the DPU belongs to none that is known."""
-        said = state.labels.get(known.OWNED_BY_DPUDEPLOYMENT_LABEL)
-        if said is None:
+        label = state.labels.get(known.OWNED_BY_DPUDEPLOYMENT_LABEL)
+        if label is None:
             return self._sets.get(state.labels.get(known.DPUSET_NAME_LABEL, ""), "")
-        return _named(said, state.record.metadata.namespace or "")
+        return _name_in_label(label, state.record.metadata.namespace or "")
 
 
 def _owner_of_set(dpu_set: DPUSet) -> str:
     for owner in dpu_set.metadata.owner_references:
         if owner.kind == DPUDeployment.KIND:
             return owner.name
-    said = dpu_set.metadata.labels.get(known.OWNED_BY_DPUDEPLOYMENT_LABEL, "")
-    return _named(said, dpu_set.namespace or "")
+    label = dpu_set.metadata.labels.get(known.OWNED_BY_DPUDEPLOYMENT_LABEL, "")
+    return _name_in_label(label, dpu_set.namespace or "")
 
 
-def _named(label: str, namespace: str) -> str:
-    """The DPUDeployment that a label's `<namespace>_<name>` is about, if it is in this namespace (dpf-facts 3.3)."""
-    said, _, name = label.partition("_")
-    return name if said == namespace else ""
+def _name_in_label(label: str, namespace: str) -> str:
+    """The name in a label value `<namespace>_<name>`; empty if it has another namespace (dpf-facts 3.3)."""
+    label_namespace, _, name = label.partition("_")
+    return name if label_namespace == namespace else ""
 
 
 async def _wanted(dpf: Client, names: Iterable[str] | None) -> dict[str, References]:
-    """What the DPUDeployments say; all of them if no names are given."""
+    """The references of the DPUDeployments; of all if no names are given."""
     listed = await dpf.resource(DPUDeployment).list()
     found = {one.name: references_of(one) for one in listed.items}
-    asked = None if names is None else list(dict.fromkeys(names))
+    selected = None if names is None else list(dict.fromkeys(names))
     for obj in listed.undecodable:
-        if asked is None or obj.name in asked:
+        if selected is None or obj.name in selected:
             raise DecodeError(
-                f"DPUDeployment {obj.name} cannot be read, so its DPUs cannot be compared: {obj.error}",
+                f"DPUDeployment {obj.name} cannot be decoded, so its DPUs cannot be compared: {obj.error}",
                 kind=DPUDeployment.KIND,
                 name=obj.name,
             )
-    if asked is None:
+    if selected is None:
         return {str(name): references for name, references in found.items()}
-    for name in asked:
+    for name in selected:
         if name not in found:
             raise NotFound(
                 f"there is no DPUDeployment {name}; there are {', '.join(found) or 'none'}",
@@ -200,4 +202,4 @@ async def _wanted(dpf: Client, names: Iterable[str] | None) -> dict[str, Referen
                 reason="NotFound",
                 object=f"DPUDeployment {name}",
             )
-    return {name: references for name, references in found.items() if name in asked}
+    return {name: references for name, references in found.items() if name in selected}

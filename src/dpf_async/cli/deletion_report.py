@@ -17,14 +17,14 @@ def show(outcomes: Iterable[Outcome[ForcedDeletion]], output: Output, *, subject
 
 def _text(report: ForcedDeletion) -> str:
     """A deletion for a person."""
-    if report.orderly:
+    if report.graceful:
         return "deleted"
     return "\n  ".join(["deleted by force", *str(report).splitlines()])
 
 
 def _document(report: ForcedDeletion) -> dict[str, Any]:  # Any: JSON
     return {
-        "orderly": report.orderly,
+        "graceful": report.graceful,
         "reason": report.reason,
         "removed": list(report.removed),
         "left_behind": list(report.left_behind),

@@ -1,7 +1,7 @@
 """A simulated DPF site: an embedded Kubernetes API server, and a simulated DPF operator with its hardware.
 
-`Simulator` is both in one event loop. Either half also runs as a process of its own:
-`python -m dpf_async.sim.apiserver` and `python -m dpf_async.sim.operator`.
+`Simulator` runs both in one event loop. The operator also runs as a process of its own:
+`python -m dpf_async.sim.operator`.
 """
 
 from __future__ import annotations

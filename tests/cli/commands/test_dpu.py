@@ -97,17 +97,17 @@ async def test_a_dpu_is_deleted_by_its_device_and_by_force_if_dpf_does_not_finis
         sim.write_kubeconfig(tmp_path / "kubeconfig")
         node = await sim.ready_node(devices=2)
         first, second = node.dpus
-        orderly = await run_cli("dpu", "delete", first.device, *AT, "--yes")
+        graceful = await run_cli("dpu", "delete", first.device, *AT, "--yes")
         sim.trouble("stuck_finalizer", device=second.device)
         forced = await run_cli(
             "dpu", "delete", second.device, *AT, "--yes", "--force", "--grace-period", "0.5s", "-o", "json"
         )
         left = (await dpf.node(node.name).view()).dpus
 
-    assert (orderly.status, orderly.out) == (0, "deleted\n"), orderly.err
+    assert (graceful.status, graceful.out) == (0, "deleted\n"), graceful.err
     assert forced.status == 0, forced.err
     (report,) = json.loads(forced.out)
-    assert report["orderly"] is False
+    assert report["graceful"] is False
     assert any(second.name in one for one in report["removed"])
     assert report["left_behind"]
     assert left == ()

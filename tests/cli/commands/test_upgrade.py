@@ -60,7 +60,7 @@ async def test_a_host_that_fails_stops_the_upgrade_and_the_report_is_still_shown
     document = json.loads(ended.out)
     assert [(one["node"], one["outcome"]) for one in document["hosts"]] == [
         (first.name, "failed"),
-        (second.name, "left"),
+        (second.name, "not_started"),
     ]
     assert "false ended with exit status 1; the reboot request is still pending" in ended.err
     assert ended.status == 1

@@ -1,4 +1,4 @@
-"""Everything that is asked."""
+"""All scenarios of the comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Server-side apply: who owns which field, conflicts, force, and what other writes do to ownership."""
+"""Server-side apply: field ownership, conflicts, force, and the effects of other writes on ownership."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Creating objects: what a body must be, what is filled in, what is pruned, which names are none."""
+"""Creating objects: valid and invalid bodies and names, defaulting and pruning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Discovery: which groups, versions and kinds there are; and paths that are none."""
+"""Discovery of groups, versions and kinds; paths that do not exist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CORE: Final = ("configmaps", "events", "namespaces", "secrets", "serviceaccount
 
 
 def _our_groups(document: Any) -> Any:
-    """Of the groups those that both servers have."""
+    """Keep only the groups that both servers have."""
     return {**document, "groups": [group for group in document["groups"] if group["name"] in _OURS]}
 
 
@@ -27,7 +27,7 @@ def _our_items(document: Any) -> Any:
 
 
 def _resources(document: Any, *, of: tuple[str, ...] = ()) -> Any:
-    """By name: their order is that of a Go map. The hash is about how they are stored."""
+    """By name, because their order is that of a Go map; without the hash of the storage version."""
     return {
         **document,
         "resources": {
@@ -41,7 +41,7 @@ def _resources(document: Any, *, of: tuple[str, ...] = ()) -> Any:
 
 
 def _core_resources(document: Any) -> Any:
-    """Of the core kinds those that both servers have."""
+    """Keep only the core kinds that both servers have."""
     return _resources(document, of=_CORE)
 
 

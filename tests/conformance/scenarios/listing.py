@@ -1,4 +1,4 @@
-"""Lists: selectors, pages, which resourceVersion they show, tokens and versions that have expired."""
+"""Lists: selectors, pages, resourceVersions, expired tokens and versions."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _queries(name: str, cases: dict[str, str]) -> list[Exchange]:
 
 
 def _names(listed: Any) -> Any:
-    """Of a list that succeeded, who is in it."""
+    """The names of the objects in a successful list."""
     return {
         **listed,
         "items": [
@@ -79,7 +79,7 @@ def _names(listed: Any) -> Any:
 
 
 def _size(_body: Any) -> Any:
-    """Its headers are what matters."""
+    """Only the headers are relevant."""
     return "large"
 
 

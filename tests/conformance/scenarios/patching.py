@@ -1,4 +1,4 @@
-"""Patches that need no owner: JSON merge, JSON patch, strategic."""
+"""Merge patch, JSON patch and strategic merge patch."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The kinds of DPF: objects with every field that a schema names, with those it requires, and with wrong values.
+"""The kinds of DPF: objects with every field of their schema, with the required fields only, and with wrong values.
 
-They are made from the definitions; whether a server takes them is of no interest, only that both say the same of them.
+They are generated from the CRDs; a server may accept or reject them, but both servers must answer the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WRONG: Final[dict[str, Json]] = {
 
 
 def _filled(schema: Json, *, everything: bool) -> Json:
-    """A value of a schema, with all that it names or only what it requires."""
+    """A value of a schema, with all fields or only the required ones."""
     if "enum" in schema:
         return schema["enum"][0]
     if schema.get("x-kubernetes-int-or-string"):
@@ -52,7 +52,7 @@ def _filled(schema: Json, *, everything: bool) -> Json:
 
 
 def _wrong(schema: Json) -> Json:
-    """A value of an object's schema, each member of which has a wrong type."""
+    """A value of an object's schema in which each member has a wrong type."""
     return {
         name: _WRONG[member["type"]]
         for name, member in schema.get("properties", {}).items()

@@ -1,4 +1,4 @@
-"""OpenAPI v3: the documents of custom kinds, and how they are handed out."""
+"""OpenAPI v3: the documents of custom kinds, and the HTTP headers of the documents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DOCUMENT: Final = f"/openapi/v3/apis/{GROUP}/v1"
 
 
 def _our_paths(index: Any) -> Any:
-    """Of the index what both servers have; the hash is one of bytes, whose order is nobody's business."""
+    """Keep only the documents that both servers have, without the hash, which depends on the order of members."""
     return {
         name: item["serverRelativeURL"].partition("?hash=")[0]
         for name, item in index["paths"].items()

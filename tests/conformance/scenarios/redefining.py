@@ -1,4 +1,4 @@
-"""Definitions that come, change and go, and what clients of their kind see of it; each scenario has its own."""
+"""CRDs that are created, changed and deleted, and the effects on clients; each scenario has its own CRD."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _thing(name: str, **spec: Any) -> dict[str, Any]:
 
 
 def _spec(defined: Any) -> Any:
-    """What was asked for and completed; the state is the work of controllers, which take a moment."""
+    """Keep the spec; controllers set the status, which takes a moment."""
     return {"spec": defined["spec"], "generation": defined["metadata"]["generation"]}
 
 
@@ -66,7 +66,7 @@ SCENARIOS: Final = (
                 ),
             ),
         ),
-        # Until its watch cache is filled anew, the real server says 429.
+        # The real server answers 429 until its watch cache is filled again.
         get("listed", _THINGS, until=200),
         watch("resumed", _THINGS, resourceVersion=of("a", "metadata.resourceVersion")),
         watch("resumed-late", _THINGS, resourceVersion=of("listed", "metadata.resourceVersion")),

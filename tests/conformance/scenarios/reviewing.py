@@ -1,4 +1,4 @@
-"""Reviews: what may I do. The user of the comparison may do everything."""
+"""Access reviews; the user of the comparison has every permission."""
 
 from __future__ import annotations
 

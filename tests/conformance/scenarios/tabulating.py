@@ -1,4 +1,4 @@
-"""Tables, as kubectl asks for them."""
+"""Tables, as kubectl requests them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replacing objects: optimistic locks, generation, the status subresource, what may not change."""
+"""Updates: optimistic locking, generation, the status subresource, immutable fields."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ SCENARIOS: Final = (
         get("gadget-status", f"{GADGETS}/{{ns}}-s/status"),
         merge("gadget-field", f"{GADGETS}/{{ns}}-s", {"status": {"x": 1}}),
         get("scale", f"{_A}/scale"),
-        get("nonsense", f"{_A}/nonsense"),
+        get("unknown-subresource", f"{_A}/unknown"),
     ),
     scenario(
         "update-generation",

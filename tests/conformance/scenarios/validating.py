@@ -1,4 +1,4 @@
-"""The schema: types, bounds, patterns, formats, lists and maps, and what an update may leave as it was."""
+"""The schema: types, bounds, patterns, formats, lists and maps, and ratcheting of updates."""
 
 from __future__ import annotations
 

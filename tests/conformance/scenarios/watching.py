@@ -1,4 +1,4 @@
-"""Watches: where they begin, what they tell, bookmarks, initial events, and refusals."""
+"""Watches: start, events, bookmarks, initial events and errors."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ SCENARIOS: Final = (
     scenario(
         "watch-bookmarks",
         *_some(),
-        # The real server may send another one a second later: its clock of bookmarks knows whole seconds.
+        # The real server may send another bookmark a second later: its bookmark timer has a resolution of 1 s.
         watch(
             "before-the-end",
             WIDGETS,

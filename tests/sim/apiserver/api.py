@@ -1,4 +1,4 @@
-"""A plain HTTP client for the embedded server, and a small kind of its own for tests to play with."""
+"""An HTTP client for the embedded server, and the custom resource of its tests."""
 
 from __future__ import annotations
 

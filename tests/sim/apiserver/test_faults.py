@@ -1,4 +1,4 @@
-"""Tokens, refusals, and the troubles a test can switch on."""
+"""Tokens, permissions, and the faults that a test can switch on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOKENS = {"t-alice": "alice", "t-bob": "bob"}
 ALICE = {"Authorization": "Bearer t-alice"}
 
 
-async def test_with_a_token_that_is_none_nobody_gets_in() -> None:
+async def test_an_unknown_token_is_unauthorized() -> None:
     async with serving(tokens=TOKENS) as api:
         refused = await api.call("GET", "/healthz", headers={"Authorization": "Bearer wrong"})
 
@@ -32,7 +32,7 @@ async def test_with_a_token_that_is_none_nobody_gets_in() -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic t-alice"}], ids=["nothing", "no bearer"])
-async def test_who_shows_no_token_is_anonymous_and_sees_health_and_version_only(
+async def test_a_request_without_a_token_is_anonymous_and_reads_only_health_and_version(
     headers: dict[str, str],
 ) -> None:
     async with serving(tokens=TOKENS) as api:
@@ -103,9 +103,7 @@ async def test_a_running_watch_outlives_its_token() -> None:
         ("GET", "/version", 'forbidden: User "alice" cannot get path "/version"'),
     ],
 )
-async def test_a_denied_request_is_worded_as_kubernetes_words_it(
-    method: str, path: str, message: str
-) -> None:
+async def test_a_denied_request_has_the_message_of_kubernetes(method: str, path: str, message: str) -> None:
     async with serving(tokens=TOKENS, headers=ALICE) as api:
         api.server.faults.deny(user="alice")
 
@@ -114,7 +112,7 @@ async def test_a_denied_request_is_worded_as_kubernetes_words_it(
         assert (refused.code, refused.body["reason"], refused.message) == (403, "Forbidden", message)
 
 
-async def test_only_what_is_denied_is_refused_until_it_is_allowed() -> None:
+async def test_only_denied_requests_are_forbidden_until_they_are_allowed() -> None:
     async with serving(tokens=TOKENS, headers=ALICE) as api:
         api.server.faults.deny(user="alice", verb="create", resource="widgets")
 
@@ -127,7 +125,7 @@ async def test_only_what_is_denied_is_refused_until_it_is_allowed() -> None:
         assert [reply.code for reply in (created, listed, bobs, allowed)] == [403, 200, 201, 201]
 
 
-async def test_planned_answers_are_given_to_matching_requests_only_and_run_out() -> None:
+async def test_planned_answers_apply_to_the_given_number_of_matching_requests() -> None:
     async with serving() as api:
         api.server.faults.answer(503, times=2, verb="list", resource="widgets", retry_after=7)
 
@@ -141,7 +139,7 @@ async def test_planned_answers_are_given_to_matching_requests_only_and_run_out()
         assert second.body["details"] == {"retryAfterSeconds": 7}
 
 
-async def test_an_answer_can_be_a_load_balancers_page() -> None:
+async def test_an_answer_can_be_the_html_of_a_load_balancer() -> None:
     async with serving() as api:
         api.server.faults.answer(503, body="<html>no backend</html>")
 
@@ -165,7 +163,7 @@ async def test_lag_delays_events_and_keeps_their_order() -> None:
         assert await stream.names(3) == [("ADDED", "a"), ("ADDED", "b"), ("ADDED", "c")]
 
 
-async def test_a_negative_lag_is_a_mistake() -> None:
+async def test_a_negative_watch_lag_is_rejected() -> None:
     async with serving() as api:
         with pytest.raises(ValueError, match="negative"):
             api.server.faults.watch_lag = -1
@@ -184,7 +182,7 @@ async def test_dropped_watches_end_cleanly_or_with_a_reset() -> None:
         assert api.server.faults.drop_watches() == 0
 
 
-async def test_a_stalled_request_is_answered_when_the_stall_is_over() -> None:
+async def test_a_stalled_request_is_answered_when_the_stall_ends() -> None:
     async with serving() as api:
         codes: list[int] = []
 
@@ -200,7 +198,7 @@ async def test_a_stalled_request_is_answered_when_the_stall_is_over() -> None:
         assert (other.code, stalled, codes) == (201, [], [200])
 
 
-async def test_a_stall_silences_running_watches() -> None:
+async def test_running_watches_send_nothing_while_stalled() -> None:
     async with serving() as api, api.watch(WIDGETS) as stream:
         with api.server.faults.stalled(verb="watch"):
             await api.create(WIDGETS, widget("a"))
@@ -210,19 +208,6 @@ async def test_a_stall_silences_running_watches() -> None:
 
         assert silent.cancelled_caught
         assert await stream.names(2) == [("ADDED", "a"), ("ADDED", "b")]
-
-
-async def test_refused_history_expires_every_resume() -> None:
-    async with serving() as api:
-        start = (await api.create(WIDGETS, widget("a"))).version
-        api.server.faults.refuse_history = True
-
-        async with api.watch(WIDGETS, resourceVersion=start) as refused:
-            kind, status = await refused.next()
-        async with api.watch(WIDGETS) as fresh:
-            assert await fresh.names(1) == [("ADDED", "a")]
-
-        assert (kind, status["reason"]) == ("ERROR", "Expired")
 
 
 async def test_a_stalled_server_can_still_be_stopped() -> None:
@@ -253,7 +238,7 @@ def may(verb: str, resource: str, **more: str) -> dict[str, Any]:
     }
 
 
-async def test_whoever_asks_is_told_what_they_may_do_as_it_is_now() -> None:
+async def test_an_access_review_reports_the_current_permissions_of_the_user() -> None:
     async with serving() as api:
         before = await api.create(REVIEWS, may("delete", "widgets", namespace="default"))
         api.server.faults.deny(verb="delete", resource="widgets", namespace="default")
@@ -273,7 +258,7 @@ async def test_whoever_asks_is_told_what_they_may_do_as_it_is_now() -> None:
         assert after.body["spec"]["resourceAttributes"]["verb"] == "delete"
 
 
-async def test_a_review_of_nothing_or_of_two_things_is_refused_and_none_is_stored() -> None:
+async def test_a_review_of_no_permission_or_of_two_is_rejected_and_reviews_are_not_stored() -> None:
     async with serving() as api:
         nothing = await api.create(REVIEWS, {"spec": {}})
         both = may("get", "widgets")

@@ -1,4 +1,4 @@
-"""What holds for every history and every object, tried on many."""
+"""Properties of the store, field ownership and the codec, tested with generated histories and objects."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ anything = st.recursive(
 
 
 @given(st.lists(st.tuples(st.sampled_from(["put", "delete"]), names, st.integers(0, 9)), max_size=40))
-def test_a_list_and_the_changes_after_it_lead_to_the_present(steps: list[tuple[str, str, int]]) -> None:
+def test_a_list_and_the_events_after_it_lead_to_the_current_state(steps: list[tuple[str, str, int]]) -> None:
     store = Store(history=1000)
     moments: dict[int, dict[str, Any]] = {store.revision: {}}
     for step, name, number in steps:
@@ -81,9 +81,7 @@ def test_a_list_and_the_changes_after_it_lead_to_the_present(steps: list[tuple[s
 
 
 @given(objects, objects)
-def test_the_difference_of_two_objects_is_exactly_where_they_differ(
-    old: dict[str, Any], new: dict[str, Any]
-) -> None:
+def test_comparison_finds_exactly_the_fields_that_differ(old: dict[str, Any], new: dict[str, Any]) -> None:
     difference = compare(old, new, TYPES)
 
     assert (not difference.added and not difference.modified and not difference.removed) is same(
@@ -110,7 +108,7 @@ def _by_value(obj: dict[str, Any]) -> dict[str, Any]:
 
 
 @given(objects, objects)
-def test_what_is_applied_is_what_is_there_afterwards(live: dict[str, Any], applied: dict[str, Any]) -> None:
+def test_a_merged_object_has_the_applied_fields(live: dict[str, Any], applied: dict[str, Any]) -> None:
     merged = merge(copy(live), copy(applied), TYPES)
 
     claimed = fields_of(applied, TYPES)
@@ -122,7 +120,7 @@ def test_what_is_applied_is_what_is_there_afterwards(live: dict[str, Any], appli
 
 
 @given(st.dictionaries(st.sampled_from(["apiVersion", "kind", "metadata", "spec", "status", "x"]), anything))
-def test_pruning_and_defaulting_twice_is_as_good_as_once(obj: dict[str, Any]) -> None:
+def test_pruning_and_defaulting_are_idempotent(obj: dict[str, Any]) -> None:
     prune(obj, ROOT)
     apply_defaults(obj, ROOT)
     once = copy(obj)
@@ -134,7 +132,7 @@ def test_pruning_and_defaulting_twice_is_as_good_as_once(obj: dict[str, Any]) ->
 
 @settings(max_examples=200)
 @given(anything)
-def test_what_is_encoded_is_decoded_the_same(value: Any) -> None:
+def test_an_encoded_value_is_decoded_to_the_same_value(value: Any) -> None:
     encoded = encode(value)
 
     assert same(decode_json(encoded).value, value)

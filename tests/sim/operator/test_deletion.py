@@ -225,6 +225,6 @@ async def test_deletion_goes_on_where_it_stood_when_finalizers_are_taken_off_by_
 
         report = await dpf.force_delete_dpu(host.devices[0].name, grace_period=0.05)
 
-        assert not report.orderly
+        assert not report.graceful
         await sim.settled()
         assert await dpus(dpf, host.name) == []

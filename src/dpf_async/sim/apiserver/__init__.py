@@ -1,17 +1,18 @@
-"""An embedded Kubernetes API server: kube-apiserver's behaviour for custom resources, in one Python process.
+"""An embedded Kubernetes API server: the behavior of kube-apiserver for custom resources, in one Python process.
 
-It judges the client library, so it shares no code with it: definitions come in as data, everything else is here.
+The client library is tested with it, so it shares no code with the client library; CRDs are passed in as data.
 
-    request  → http.py       routes.py what the URL is about · access.py who may · faults.py what goes wrong
-             → resources.py  what each verb does with it: bodies.py in, representations.py and responses.py out
-             → cluster.py    create, update, patch, apply, delete; admission.py decodes, defaults and validates
-             → store.py      objects, the one resourceVersion, the history
-    watches.py reads the history · lists.py its snapshots · garbage.py clears up after deletions
-    definitions.py turns CustomResourceDefinitions into kinds.py · core_kinds.py has those that need none
-    discovery.py and openapi.py tell what kinds there are
+    http_server.py   HTTP: one request, one response or watch stream; faults.py simulates failures
+    http/            routes, permissions, options and bodies of requests; lists, watches, tables and responses
+    openapi/         discovery and OpenAPI documents
+    cluster/         create, update, patch, apply and delete; admission; garbage collection; CRDs
+    storage/         the registry of kinds, objects, the global resourceVersion and the history of events
+    apply/           patches, managedFields and server-side apply
+    schema/          structural schemas, validation and CEL rules
+    wire/            JSON, YAML, protobuf, Status objects and selectors
 
-It is held against a real kube-apiserver by tests/conformance. What it does otherwise, or not at all, is listed in
-docs/embedded-server.md.
+Each package imports only the packages below it. tests/conformance compares the server with a real kube-apiserver;
+docs/embedded-server.md lists the differences.
 """
 
 from dpf_async.sim.apiserver.faults import Faults

@@ -1,12 +1,11 @@
-"""Troubles of the transport, switched on and off while the server runs.
+"""Simulated faults of the transport, switched on and off while the server runs.
 
-server.faults.watch_lag = 0.2                                  # every watch event is 0.2 s late, in order
+server.faults.watch_lag = 0.2                                  # every watch event is sent 0.2 s late, in order
 server.faults.answer(503, times=2, retry_after=1)              # the next two requests
 server.faults.answer(500, verb="list", resource="dpus", times=1)
-with server.faults.stalled(verb="watch"): ...                  # accepted, and silent
+with server.faults.stalled(verb="watch"): ...                  # accepted, but never answered
 server.faults.drop_watches(reset=True)                         # RST; without reset a clean end
 server.faults.deny(user="robot", verb="delete", resource="dpus")
-server.faults.refuse_history = True                            # every resume is 410 Expired
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import anyio
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What faults and permissions can ask of a request; resource as in a URL, "dpus" or "dpus/status"."""
+    """The attributes of a request that faults and permissions match; resource as in a URL, "dpus" or "dpus/status"."""
 
     user: str
     verb: str
@@ -47,7 +46,7 @@ class _Matcher:
 
 @dataclass(slots=True)
 class Answer:
-    """An answer given in place of the real one."""
+    """An answer that replaces the real one."""
 
     status: int
     body: str | None = None
@@ -58,7 +57,7 @@ class Answer:
 class _PlannedAnswer:
     matcher: _Matcher
     answer: Answer
-    left: int
+    remaining: int
 
 
 @dataclass(slots=True)
@@ -68,10 +67,9 @@ class _Stall:
 
 
 class Faults:
-    """The troubles of one server; all off at first."""
+    """The faults of one server; all are off at first."""
 
     def __init__(self) -> None:
-        self.refuse_history = False
         self._watch_lag = 0.0
         self._lag_changed = anyio.Event()
         self._answers: list[_PlannedAnswer] = []
@@ -81,13 +79,13 @@ class Faults:
 
     @property
     def watch_lag(self) -> float:
-        """Seconds by which every watch event is late; order is kept."""
+        """Seconds by which every watch event is delayed; the order is kept."""
         return self._watch_lag
 
     @watch_lag.setter
     def watch_lag(self, seconds: float) -> None:
         if seconds < 0:
-            raise ValueError("watch_lag cannot be negative: events cannot come before they happen")
+            raise ValueError("watch_lag cannot be negative")
         self._watch_lag = seconds
         self._lag_changed.set()
         self._lag_changed = anyio.Event()
@@ -106,18 +104,18 @@ class Faults:
 
         Args:
             status: HTTP status; the body is Kubernetes' Status for it.
-            times: how many requests.
-            verb: of these only, as Kubernetes names verbs (list, watch, create, …).
-            resource: of these only, "dpus" or "dpus/status".
-            body: HTML to send instead, as a load balancer would.
-            retry_after: seconds, sent as the Retry-After header.
+            times: the number of requests.
+            verb: only requests with this verb, as Kubernetes names verbs (list, watch, create, …).
+            resource: only requests for this resource, "dpus" or "dpus/status".
+            body: HTML to send instead, as a load balancer does.
+            retry_after: seconds, sent in the Retry-After header.
         """
         matcher = _Matcher(verb=verb, resource=resource)
         self._answers.append(_PlannedAnswer(matcher, Answer(status, body, retry_after), times))
 
     @contextmanager
     def stalled(self, *, verb: str | None = None, resource: str | None = None) -> Iterator[None]:
-        """Accept matching requests and send them nothing; running watches of that kind fall silent too."""
+        """Accept matching requests without answering them; matching watches that already run send nothing either."""
         stall = _Stall(_Matcher(verb=verb, resource=resource))
         self._stalls.append(stall)
         try:
@@ -127,7 +125,7 @@ class Faults:
             stall.over.set()
 
     def drop_watches(self, *, reset: bool = False) -> int:
-        """End every running watch, cleanly or with a TCP reset; return how many there were."""
+        """End every running watch, cleanly or with a TCP reset; return their number."""
         droppers = list(self._droppers)
         for drop in droppers:
             drop(reset)
@@ -141,7 +139,7 @@ class Faults:
         resource: str | None = None,
         namespace: str | None = None,
     ) -> None:
-        """Answer matching requests 403 from now on; watches already running go on, as in Kubernetes."""
+        """Answer matching requests with 403; watches that already run continue, as in Kubernetes."""
         self._denied[_Matcher(user, verb, resource, namespace)] = None
 
     def allow(
@@ -152,17 +150,17 @@ class Faults:
         resource: str | None = None,
         namespace: str | None = None,
     ) -> None:
-        """Take back a deny of the same arguments; without arguments, all of them."""
+        """Revoke a deny() with the same arguments; without arguments, all of them."""
         matcher = _Matcher(user, verb, resource, namespace)
         if matcher == _Matcher():
             self._denied.clear()
         else:
             self._denied.pop(matcher, None)
 
-    # The server's side
+    # For the server
 
     async def watch_lag_changed(self) -> None:
-        """Wait until watch_lag is set anew."""
+        """Wait until watch_lag is set again."""
         await self._lag_changed.wait()
 
     def denies(self, request: Request) -> bool:
@@ -170,27 +168,27 @@ class Faults:
         return any(matcher.matches(request) for matcher in self._denied)
 
     def planned_answer(self, request: Request) -> Answer | None:
-        """Take the answer planned for a request, if any."""
+        """Return the answer planned for a request, if any, and count it."""
         for planned in self._answers:
             if planned.matcher.matches(request):
-                planned.left -= 1
-                if planned.left <= 0:
+                planned.remaining -= 1
+                if planned.remaining <= 0:
                     self._answers.remove(planned)
                 return planned.answer
         return None
 
     def stalls(self, request: Request) -> bool:
-        """Whether nothing may be sent to a request now."""
+        """Whether a request is stalled."""
         return any(stall.matcher.matches(request) for stall in self._stalls)
 
     async def wait_while_stalled(self, request: Request) -> None:
-        """Wait until nothing stalls a request."""
+        """Wait until a request is not stalled."""
         while stall := next((stall for stall in self._stalls if stall.matcher.matches(request)), None):
             await stall.over.wait()
 
     @contextmanager
     def droppable(self, drop: Callable[[bool], None]) -> Iterator[None]:
-        """Let drop_watches reach a watch while it runs."""
+        """Register a running watch for drop_watches()."""
         self._droppers.add(drop)
         try:
             yield

@@ -1,7 +1,7 @@
-"""The server's HTTP: one request in, one response or watch stream out.
+"""HTTP of the server: one request, one response or watch stream.
 
-Assumes aiohttp's low-level server: it calls handle() in one task per connection and cancels it when the client
-goes away.
+Assumes aiohttp's low-level server, which calls handle() in one task per connection and cancels it when the client
+disconnects.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _HEALTH_PATHS = ("/healthz", "/livez", "/readyz")
 
 
 class HTTPServer:
-    """Answers requests about one cluster."""
+    """Answers requests for one cluster."""
 
     def __init__(
         self, *, cluster: Cluster, access: Access, faults: Faults, resources: Resources, minor: int
@@ -45,7 +45,7 @@ class HTTPServer:
         self._stopping = anyio.Event()
 
     def stop(self) -> None:
-        """End every watch, and whatever waits."""
+        """End every watch and every stalled request."""
         self._stopping.set()
         self._resources.stop()
 
@@ -60,17 +60,17 @@ class HTTPServer:
         user = self._access.user_of(request.headers.get("Authorization", ""))
         watching = request.query.get("watch", "false").lower() not in ("false", "0")
         route = parse_route(request.method, request.path, watch=watching)
-        asked = Request(user, request.method.lower(), "")
+        attributes = Request(user, request.method.lower(), "")
         if route is not None:
-            asked = Request(user, route.verb, route.resource, route.namespace, route.name)
-        if self._faults.stalls(asked):
+            attributes = Request(user, route.verb, route.resource, route.namespace, route.name)
+        if self._faults.stalls(attributes):
             async with anyio.create_task_group() as group:
                 group.start_soon(self._cancel_on_stop, group.cancel_scope)
-                await self._faults.wait_while_stalled(asked)
+                await self._faults.wait_while_stalled(attributes)
                 group.cancel_scope.cancel()
-        if (answer := self._faults.planned_answer(asked)) is not None:
+        if (answer := self._faults.planned_answer(attributes)) is not None:
             return planned_response(request, answer)
-        self._access.check(asked, route.group if route is not None else "", request.path)
+        self._access.check(attributes, route.group if route is not None else "", request.path)
         if route is None:
             return self._document(request)
         target = resolve(self._cluster.registry, route)
@@ -78,13 +78,13 @@ class HTTPServer:
             raise target
         if target is None:
             return page_not_found()
-        return await self._resources.serve(request, target, asked)
+        return await self._resources.serve(request, target, attributes)
 
     async def _cancel_on_stop(self, scope: anyio.CancelScope) -> None:
         await self._stopping.wait()
         scope.cancel()
 
-    # Everything that is no resource
+    # Paths that are not resources
 
     def _document(self, request: web.BaseRequest) -> web.Response:
         if is_published(request.path):
@@ -126,7 +126,7 @@ class HTTPServer:
                 return None
 
     def _of_any_method(self, parts: list[str]) -> bool:
-        """Whether a path does not look at the method: those that core kinds have nothing to do with."""
+        """Whether a path answers every method: those that belong to no group of core kinds."""
         match parts:
             case ["version"] | ["api", *_]:
                 return False

@@ -1,4 +1,4 @@
-"""EmbeddedServer: a Kubernetes API on the loopback interface, in the caller's event loop."""
+"""EmbeddedServer: a Kubernetes API server on the loopback interface, in the caller's event loop."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from dpf_async.sim.apiserver.wire.codec import Obj, copy_document
 from dpf_async.sim.apiserver.wire.status import GroupResource, StatusError
 
 _HOST = "127.0.0.1"
-# Selectors, continue tokens and bearer tokens may be long. Go's server takes headers up to 1 MiB; chosen smaller.
+# Selectors, continue tokens and bearer tokens may be long. Go's server accepts headers of 1 MiB; chosen smaller.
 _MAX_LINE_BYTES = 64 * 1024
 
 
@@ -41,8 +41,8 @@ def _utc_now() -> datetime:
 class EmbeddedServer:
     """async with EmbeddedServer(crds=manifests) as server: a Kubernetes API at server.url.
 
-    It holds itself to kube-apiserver's behaviour for custom resources and a few core kinds; what it does
-    otherwise is listed in docs/embedded-server.md. Leaving the block ends every watch and frees the port.
+    It behaves as kube-apiserver does for custom resources and a few core kinds; docs/embedded-server.md lists the
+    differences. Leaving the block ends every watch and closes the port.
     """
 
     def __init__(
@@ -58,27 +58,25 @@ class EmbeddedServer:
         freshness_timeout: float = 3.0,
         minor: int = 34,
         controllers: bool = True,
-        faults: Faults | None = None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
-        """Prepare a server; nothing listens before it is entered.
+        """Prepare a server; it listens once it is entered.
 
         Args:
             crds: CustomResourceDefinition manifests, created before the first request.
-            namespaces: there from the beginning.
+            namespaces: created before the first request.
             port: 0 chooses a free one.
-            tokens: bearer tokens and their users; None lets everybody in.
-            history: events kept per resource for watches to resume from.
+            tokens: bearer tokens and their users; None accepts every request as an administrator's.
+            history: events kept per resource, from which watches can resume.
             bookmark_interval: seconds between the bookmarks of an idle watch. Kubernetes: about 60.
-            watch_buffer: events a client that does not read may fall behind before its watch is cut.
-            freshness_timeout: seconds a read waits for a resourceVersion of the future. Kubernetes: 3.
-            minor: the minor release whose words are used, and /version tells.
-            controllers: whether what follows a deletion is done, as kube-controller-manager does it: dependents,
-                the content of namespaces. The instances of a definition are kube-apiserver's own to delete.
-            faults: troubles, shared by the caller; server.faults otherwise.
-            clock: the wall clock of timestamps in metadata.
+            watch_buffer: events that a client which does not read may fall behind before its watch is ended.
+            freshness_timeout: seconds that a read waits for a resourceVersion that does not exist yet. Kubernetes: 3.
+            minor: the minor release of Kubernetes that /version reports and whose messages are used.
+            controllers: whether to run the garbage collector and the namespace controller of kube-controller-manager.
+                The objects of a deleted CRD are deleted in any case, as kube-apiserver does.
+            clock: the wall clock for timestamps in metadata.
         """
-        self.faults: Faults = faults or Faults()
+        self.faults: Faults = Faults()
         self.access: Access = Access(tokens, self.faults)
         self._crds = [copy_document(dict(crd)) for crd in crds]
         self._namespaces = tuple(namespaces)
@@ -107,8 +105,8 @@ class EmbeddedServer:
         """Create namespaces and definitions, then listen.
 
         Raises:
-            ValueError: a namespace or definition is not one; the text is the API server's.
-            OSError: the port is taken.
+            ValueError: a namespace or CRD is invalid; the message is the API server's.
+            OSError: the port is in use.
         """
         self._create(NAMESPACES, ({"metadata": {"name": name}} for name in self._namespaces))
         self._create(DEFINITIONS, self._crds)
@@ -151,11 +149,11 @@ class EmbeddedServer:
 
     @property
     def url(self) -> str:
-        """Where the API is, once entered."""
+        """The URL of the API, once entered."""
         return f"http://{_HOST}:{self._port}"
 
     def kubeconfig(self, *, token: str | None = None, namespace: str = "dpf-operator-system") -> Obj:
-        """A kubeconfig for this server; token: of the user to be, by default the first one known."""
+        """Return a kubeconfig for this server; token: of the user, by default the first one that the server knows."""
         token = token or self.access.first_token
         name = "embedded"
         return {
@@ -185,18 +183,17 @@ class EmbeddedServer:
         return self._cluster.store.revision
 
     def compact(self) -> None:
-        """Expire every older resourceVersion from now on; running watches go on.
+        """Expire every older resourceVersion; running watches continue.
 
-        Like etcd compaction together with a restarted watch cache.
+        Equivalent to a compaction of etcd and a restart of the watch cache.
         """
         self._cluster.store.compact()
 
     async def settled(self) -> None:
-        """Wait until what has been written has had its consequences.
+        """Wait until the garbage collector is idle and every running watch has written every event to its socket.
 
-        True when it returns: no garbage is left to collect, and every running watch has handed every event
-        to its socket. It does not say that clients have read them, nor that controllers have reacted. A watch
-        that is stalled, or whose client does not read, keeps it waiting.
+        It does not wait until clients have read the events or controllers have reacted. A watch that is stalled, or
+        whose client does not read, blocks it.
         """
         while not (self._garbage.idle and self._resources.caught_up):
             if self._garbage.idle:
@@ -208,10 +205,10 @@ class EmbeddedServer:
         kind = self._cluster.registry.kinds[resource]
         version = kind.versions["v1"]
         for obj in objects:
-            named = {**obj, "kind": kind.kind, "apiVersion": kind.api_version("v1")}
-            named.pop("status", None)
+            typed = {**obj, "kind": kind.kind, "apiVersion": kind.api_version("v1")}
+            typed.pop("status", None)
             options = WriteOptions(field_manager="embedded-server", field_validation="Ignore")
             try:
-                self._cluster.create(Target(kind, version, ""), Body(named), options)
+                self._cluster.create(Target(kind, version, ""), Body(typed), options)
             except StatusError as error:
                 raise ValueError(error.message) from error

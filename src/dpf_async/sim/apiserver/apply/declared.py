@@ -1,6 +1,6 @@
-"""What keeps a configuration from being applied: undeclared fields, wrong types, list elements without a key.
+"""Validation of applied configurations: undeclared fields, wrong types, list elements without a key.
 
-The words are structured-merge-diff's (typed/validate.go), which shows values as Go does.
+The messages are those of structured-merge-diff (typed/validate.go), which formats values as Go does.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dpf_async.sim.apiserver.schema.structure import Node
 from dpf_async.sim.apiserver.wire.field_errors import go_value
 
 
-def undeclared(value: Any, node: Node | None, path: str = "") -> list[str]:
-    """List what is wrong; of the undeclared fields of one object it names one."""
+def configuration_errors(value: Any, node: Node | None, path: str = "") -> list[str]:
+    """List the errors of a configuration; of the undeclared fields of one object only the first."""
     if node is None or value is None:
         return []
     if wrong := _wrong_type(value, node):
@@ -23,7 +23,7 @@ def undeclared(value: Any, node: Node | None, path: str = "") -> list[str]:
         for name, item in value.items():
             child = node.child(name)
             if child is not None:
-                problems += undeclared(item, child, f"{path}.{name}")
+                problems += configuration_errors(item, child, f"{path}.{name}")
             elif not (node.preserve or node.additional_allowed or node.embedded):
                 problems.append(f"{path}.{name}: field not declared in schema")
                 break
@@ -31,7 +31,7 @@ def undeclared(value: Any, node: Node | None, path: str = "") -> list[str]:
         if node.list_type in ("set", "map"):
             return _list_problems(value, node, path)
         for index, item in enumerate(value):
-            problems += undeclared(item, node.items, f"{path}[{index}]")
+            problems += configuration_errors(item, node.items, f"{path}[{index}]")
     return problems
 
 
@@ -56,7 +56,7 @@ def _shown(value: Any) -> str:
 
 
 def _plain(value: Any) -> str:
-    """As Go's %v prints it."""
+    """Format a value as Go's %v."""
     match value:
         case None:
             return "<nil>"
@@ -70,7 +70,7 @@ def _plain(value: Any) -> str:
 
 
 def _with_types(value: Any) -> str:
-    """As Go's %#v prints it."""
+    """Format a value as Go's %#v."""
     match value:
         case None:
             return "interface {}(nil)"
@@ -88,17 +88,17 @@ def _list_problems(value: list[Any], node: Node, path: str) -> list[str]:
     for index, item in enumerate(value):
         name = element(item, node)
         if unkeyed := _unkeyed(item, name, node):
-            return [*problems, f"{path}: element {index}: {unkeyed}"]  # and it looks no further
+            return [*problems, f"{path}: element {index}: {unkeyed}"]  # it reports no further elements
         label = show_step(name or "")
         if label in seen:
             problems.append(f"{path}: duplicate entries for key {label}")
         seen.add(label)
-        problems += undeclared(item, node.items, f"{path}{label}")
+        problems += configuration_errors(item, node.items, f"{path}{label}")
     return problems
 
 
 def _unkeyed(item: Any, name: str | None, node: Node) -> str:
-    """Why an element has nothing that tells it from the others."""
+    """Explain why an element has no key; empty if it has one."""
     if node.list_type == "set":
         prefix = "associative list without keys has an element that's"
         match item:

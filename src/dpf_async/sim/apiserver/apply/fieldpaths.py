@@ -1,4 +1,4 @@
-"""Sets of fields, as managedFields writes them (FieldsV1).
+"""Sets of fields and their representation in managedFields (FieldsV1).
 
 A path is a tuple of FieldsV1 elements: "f:name" a member, 'k:{"type":"Ready"}' an element of a map list,
 'v:"x"' an element of a set. A set of fields is a plain set of paths.
@@ -19,12 +19,12 @@ Fields = set[Path]
 
 
 def member(name: str) -> str:
-    """Name a member of an object."""
+    """The path element of a member of an object."""
     return f"f:{name}"
 
 
 def element(item: Any, node: Node) -> str | None:
-    """Name an element of a set or map list; None when its key is missing."""
+    """The path element of an element of a set or map list; None if its key is missing."""
     if node.list_type == "set":
         return "v:" + encode_plain(item)
     if not isinstance(item, dict):
@@ -39,7 +39,7 @@ def element(item: Any, node: Node) -> str | None:
 
 
 def to_fields_v1(fields: Iterable[Path]) -> Obj:
-    """Write a set of fields as the tree that managedFields holds."""
+    """Encode a set of fields as the tree in managedFields."""
     root: Obj = {}
     for path in fields:
         node = root
@@ -55,7 +55,7 @@ def to_fields_v1(fields: Iterable[Path]) -> Obj:
 
 
 def from_fields_v1(tree: Obj) -> Fields:
-    """Read the tree that managedFields holds."""
+    """Decode the tree in managedFields."""
     fields: Fields = set()
 
     def visit(node: Obj, path: Path) -> None:
@@ -70,14 +70,14 @@ def from_fields_v1(tree: Obj) -> Fields:
 
 
 def without(fields: Fields, prefixes: Iterable[Path]) -> Fields:
-    """Leave out every field at or below the given ones."""
-    banned = set(prefixes)
-    depths = {len(prefix) for prefix in banned}
-    return {path for path in fields if not any(path[:depth] in banned for depth in depths)}
+    """Remove every field at or below the given ones."""
+    removed = set(prefixes)
+    depths = {len(prefix) for prefix in removed}
+    return {path for path in fields if not any(path[:depth] in removed for depth in depths)}
 
 
 def with_named_parents(fields: Fields, root: Node) -> Fields:
-    """Add the declared members on the way to each field, which sets of fields leave out."""
+    """Add the declared members on the path of each field, which sets of fields do not contain."""
     result = set(fields)
     for path in fields:
         node: Node | None = root
@@ -94,12 +94,12 @@ def with_named_parents(fields: Fields, root: Node) -> Fields:
 
 
 def show(path: Path) -> str:
-    """Write a path as conflicts do: .spec.list[name="x"].field."""
+    """Format a path as in conflicts: .spec.list[name="x"].field."""
     return "".join(show_step(step) for step in path)
 
 
 def show_step(step: str) -> str:
-    """Write one element of a path."""
+    """Format one element of a path."""
     if step.startswith("f:"):
         return "." + step[2:]
     if step.startswith("k:"):

@@ -1,7 +1,7 @@
-"""Who owns which field: metadata.managedFields, kept for every writer, and server-side apply upon it.
+"""Field ownership: metadata.managedFields for every field manager, and server-side apply.
 
 Source: apimachinery pkg/util/managedfields and structured-merge-diff merge/update.go.
-Not done: folding the managers beyond ten into ancient-changes.
+Not implemented: merging the field managers beyond ten into ancient-changes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dpf_async.sim.apiserver.apply.declared import undeclared
+from dpf_async.sim.apiserver.apply.declared import configuration_errors
 from dpf_async.sim.apiserver.apply.fieldpaths import (
     Fields,
     Path,
@@ -29,7 +29,7 @@ APPLY, UPDATE = "Apply", "Update"
 # Source: managedfields/internal/skipnonapplied.go.
 BEFORE_FIRST_APPLY = "before-first-apply"
 
-# Fields of metadata that nobody owns. Source: managedfields/internal/stripmeta.go.
+# Fields of metadata that no field manager owns. Source: managedfields/internal/stripmeta.go.
 _STRIPPED: frozenset[Path] = frozenset(
     {("f:apiVersion",), ("f:kind",), ("f:metadata",)}
     | {
@@ -51,7 +51,7 @@ _STRIPPED: frozenset[Path] = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """A manager of fields: who writes, how, through which version and subresource."""
+    """A field manager: its name, its operation, and the version and subresource that it writes to."""
 
     manager: str
     operation: str
@@ -60,7 +60,7 @@ class Writer:
 
     @property
     def identity(self) -> tuple[str, str, str, str]:
-        """An applier stays the same across versions, an updater does not."""
+        """The key of its entry; an applier has one for all versions, an updater one for each."""
         version = "" if self.operation == APPLY else self.api_version
         return (self.manager, self.operation, version, self.subresource)
 
@@ -80,7 +80,7 @@ class _Claim:
 
 @dataclass(slots=True)
 class _Claims:
-    """All managers of one object."""
+    """All field managers of one object."""
 
     by_writer: dict[tuple[str, str, str, str], _Claim] = field(default_factory=dict)
 
@@ -125,39 +125,39 @@ class _Claims:
 
 @dataclass(frozen=True, slots=True)
 class Fieldset:
-    """What field ownership needs to know of an endpoint: the types, and the fields it does not write."""
+    """The types of an endpoint, and the fields that it does not write."""
 
     root: Node
     reset: tuple[Path, ...] = ()
     structs: Mapping[str, Obj] = field(default_factory=dict)
-    """Members, and theirs, that every object of the kind has, as a Go struct does: nobody is the one who set them."""
+    """Members that every object of the kind has, as a Go struct does; no field manager owns them."""
 
 
 def manager_name(field_manager: str, user_agent: str) -> str:
-    """Name the manager of a write: as asked, or the first word of the client's User-Agent."""
+    """Return the field manager of a write: the given one, or the beginning of the client's User-Agent."""
     prefix = user_agent.split("/", maxsplit=1)[0]
     printable = "".join(char for char in prefix if char.isprintable())
     return field_manager or printable[:128] or "unknown"
 
 
 def record_update(live: Obj | None, new: Obj, writer: Writer, types: Fieldset, now: str) -> None:
-    """Note in new.metadata.managedFields which fields this write has taken or dropped."""
+    """Record in new.metadata.managedFields which fields this write changes or removes."""
     claims, tracked = _claims_for_update(live, new, writer)
     new["metadata"].pop("managedFields", None)
     if not tracked:
         return
-    before = _with_structs(_bare(live) if live else {}, types.structs)
-    difference = compare(before, _with_structs(_bare(new), types.structs), types.root)
-    # What this endpoint does not write, it takes from nobody.
+    before = _with_structs(_without_managers(live) if live else {}, types.structs)
+    difference = compare(before, _with_structs(_without_managers(new), types.structs), types.root)
+    # Fields that this endpoint does not write keep their managers.
     touched, removed = without(difference.touched, types.reset), without(difference.removed, types.reset)
     for claim in claims.others(writer):
         claim.fields -= touched
         claim.fields -= removed
     mine = claims.by_writer.get(writer.identity)
     owned = mine.fields if mine is not None else set()
-    taken = _ownable(touched, types)
-    if taken:
-        claims.by_writer[writer.identity] = _Claim(writer, (owned - removed) | taken, now)
+    written = _ownable(touched, types)
+    if written:
+        claims.by_writer[writer.identity] = _Claim(writer, (owned - removed) | written, now)
     elif mine is not None:
         mine.fields = owned - removed
     _store(new, claims)
@@ -181,20 +181,20 @@ def _claims_for_update(live: Obj | None, new: Obj, writer: Writer) -> tuple[_Cla
 
 
 def apply(live: Obj | None, applied: Obj, writer: Writer, types: Fieldset, now: str, *, force: bool) -> Obj:
-    """Apply a configuration: take its fields, drop those it no longer names, respect other owners.
+    """Apply a configuration: set its fields, and remove those that the last configuration had in addition.
 
     Raises:
-        StatusError: 409 with one cause per field another manager owns with another value; 400 or 500 for a
-            configuration that cannot be applied.
+        StatusError: 409 with one cause per field that another manager owns with another value; 400 or 500 for an
+            invalid configuration.
     """
     meta = applied.get("metadata")
     if isinstance(meta, dict) and meta.get("managedFields"):
         raise bad_request("metadata.managedFields must be nil")
     _require_types(applied, types.root)
-    base: Obj = copy(_bare(live)) if live else {}
+    base: Obj = copy(_without_managers(live)) if live else {}
     claims = _Claims.read((live or {}).get("metadata", {}).get("managedFields") or [])
     if live and not claims.by_writer:
-        _claim_the_past(claims, base, writer, types, now)
+        _claim_untracked(claims, base, writer, types, now)
     mine = claims.by_writer.get(writer.identity)
     last = mine.fields if mine is not None else set()
     claimed = _ownable(fields_of(applied, types.root), types)
@@ -202,7 +202,7 @@ def apply(live: Obj | None, applied: Obj, writer: Writer, types: Fieldset, now: 
     merged = merge(base, copy(applied), types.root)
     merged = _prune(merged, last, claims, types.root)
     if live and same(merged, base):
-        # Whoever changes nothing is not noted to have done so now.
+        # An apply that changes nothing keeps the time of the last one.
         claims.by_writer[writer.identity].time = mine.time if mine is not None else ""
     difference = compare(base, merged, types.root)
     touched = without(difference.touched, types.reset)
@@ -217,16 +217,16 @@ def apply(live: Obj | None, applied: Obj, writer: Writer, types: Fieldset, now: 
     return dict(merged)
 
 
-def _claim_the_past(claims: _Claims, live: Obj, writer: Writer, types: Fieldset, now: str) -> None:
-    """Give what an untracked object holds to a manager of its own, so that applying has somebody to ask."""
-    past = Writer(BEFORE_FIRST_APPLY, UPDATE, writer.api_version)
+def _claim_untracked(claims: _Claims, live: Obj, writer: Writer, types: Fieldset, now: str) -> None:
+    """Record the manager before-first-apply as the owner of the fields of an object without managedFields."""
+    earlier = Writer(BEFORE_FIRST_APPLY, UPDATE, writer.api_version)
     fields = _ownable(compare({}, live, types.root).added, types)
     if fields:
-        claims.by_writer[past.identity] = _Claim(past, fields, now)
+        claims.by_writer[earlier.identity] = _Claim(earlier, fields, now)
 
 
 def _require_types(applied: Obj, root: Node) -> None:
-    problems = undeclared(applied, root)
+    problems = configuration_errors(applied, root)
     if not problems:
         return
     listed = problems[0] if len(problems) == 1 else "errors:\n" + "\n".join(f"  {text}" for text in problems)
@@ -237,14 +237,14 @@ def _require_types(applied: Obj, root: Node) -> None:
 
 
 def _prune(merged: Obj, last: Fields, claims: _Claims, root: Node) -> Any:
-    """Remove what this manager named the last time and nobody names now."""
+    """Remove the fields that this manager applied the last time and that no manager owns now."""
     if not last:
         return merged
     owned: Fields = set()
     for claim in claims.by_writer.values():
         owned |= claim.fields
-    doomed = with_named_parents(last, root) - with_named_parents(owned, root)
-    return remove(merged, doomed, root)
+    unowned = with_named_parents(last, root) - with_named_parents(owned, root)
+    return remove(merged, unowned, root)
 
 
 def _raise_conflicts(conflicts: list[tuple[_Claim, Fields]]) -> None:
@@ -254,16 +254,16 @@ def _raise_conflicts(conflicts: list[tuple[_Claim, Fields]]) -> None:
         ((str(claim.writer), show(path)) for claim, fields in conflicts for path in fields),
     )
     causes = [
-        {"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": path}
-        for who, path in found
+        {"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": path}
+        for manager, path in found
     ]
     if len(found) == 1:
         message = f"Apply failed with 1 conflict: conflict with {found[0][0]}: {found[0][1]}"
     else:
         lines = []
-        for who in dict.fromkeys(who for who, _ in found):
-            lines.append(f"conflicts with {who}:")
-            lines += [f"- {path}" for owner, path in found if owner == who]
+        for manager in dict.fromkeys(manager for manager, _ in found):
+            lines.append(f"conflicts with {manager}:")
+            lines += [f"- {path}" for owner, path in found if owner == manager]
         message = f"Apply failed with {len(found)} conflicts: " + "\n".join(lines)
     raise StatusError(409, "Conflict", message, details={"causes": causes})
 
@@ -280,19 +280,19 @@ def _store(obj: Obj, claims: _Claims) -> None:
         obj["metadata"].pop("managedFields", None)
 
 
-def _bare(obj: Obj) -> Obj:
+def _without_managers(obj: Obj) -> Obj:
     meta = {name: item for name, item in obj.get("metadata", {}).items() if name != "managedFields"}
     return {**obj, "metadata": meta}
 
 
-def keep_times_of_no_change(new: Obj, old: Obj) -> None:
-    """Give new the old managedFields if nothing but their times differs."""
-    if encode_plain(_bare(new)) != encode_plain(_bare(old)):
+def keep_times_if_unchanged(new: Obj, old: Obj) -> None:
+    """Restore the old managedFields if only their times differ."""
+    if encode_plain(_without_managers(new)) != encode_plain(_without_managers(old)):
         return
     now, before = new["metadata"].get("managedFields"), old["metadata"].get("managedFields")
-    if now and before and _timeless(now) == _timeless(before):
+    if now and before and _without_times(now) == _without_times(before):
         new["metadata"]["managedFields"] = before
 
 
-def _timeless(entries: list[Obj]) -> list[str]:
+def _without_times(entries: list[Obj]) -> list[str]:
     return sorted(encode_plain({k: v for k, v in entry.items() if k != "time"}) for entry in entries)

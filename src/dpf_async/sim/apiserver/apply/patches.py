@@ -1,4 +1,4 @@
-"""Patches that need no field ownership: JSON patch, merge patch, and the strategic one of core kinds."""
+"""JSON patch, merge patch, and the strategic merge patch of core kinds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def json_patch(document: Obj, operations: list[Any]) -> Any:
     """Apply RFC 6902 operations.
 
     Raises:
-        StatusError: 413 too many operations, 422 they do not fit the document.
+        StatusError: 413 for too many operations, 422 if one cannot be applied to the document.
     """
     if len(operations) > MAX_OPERATIONS:
         text = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
@@ -38,17 +38,17 @@ def json_patch(document: Obj, operations: list[Any]) -> Any:
 
 
 def _as_go_reads(given: Any, document: Any) -> Any:
-    """An operation as evanphx/json-patch takes it, which is more liberal than RFC 6902.
+    """Convert an operation that evanphx/json-patch accepts beyond RFC 6902.
 
-    A missing value is null, a member that is not there can be replaced, and equals null; what stands before the
-    first slash of a path is not looked at.
+    A missing value is null; a missing member can be replaced, and equals null; the part of a path before its first
+    slash is ignored.
     """
     if not isinstance(given, dict):
         return given
     operation: dict[str, Any] = dict(given)
     for name in ("path", "from"):
-        if isinstance(written := operation.get(name), str) and "/" in written:
-            operation[name] = written[written.index("/") :]
+        if isinstance(pointer := operation.get(name), str) and "/" in pointer:
+            operation[name] = pointer[pointer.index("/") :]
     if operation.get("op") not in ("add", "replace", "test"):
         return operation
     operation = {"value": None, **operation}
@@ -67,7 +67,7 @@ _OPERATION = ("op", "path", "from", "value")
 
 
 def unknown_members(operations: Any) -> list[str]:
-    """What a strict decoder complains of: members that operations do not have."""
+    """List the members of operations that a strict decoder rejects."""
     return [
         f'unknown field "[{index}].{name}"'
         for index, operation in enumerate(operations if isinstance(operations, list) else [])
@@ -96,7 +96,7 @@ _MERGE_SETS = frozenset({"finalizers"})
 
 
 def strategic_patch(document: Any, patch: Any, field: str = "") -> Any:
-    """Apply a strategic merge patch to a core kind; of its hints about order, those for sets are followed."""
+    """Apply a strategic merge patch to a core kind; $setElementOrder is honored only for sets."""
     if isinstance(patch, dict):
         if patch.get("$patch") == "replace":
             return {name: value for name, value in patch.items() if name != "$patch"}

@@ -1,6 +1,6 @@
-"""Objects as server-side apply sees them: merged, compared and cut along the schema.
+"""Merge, comparison and removal of fields by the schema, for server-side apply.
 
-Where the schema is silent, types are deduced: objects are granular, lists atomic.
+Where the schema has no type, it is deduced: objects are granular, lists atomic.
 Source: structured-merge-diff typed (merge, compare, tofieldset, remove).
 """
 
@@ -40,7 +40,7 @@ OBJECT_META = Node(
 
 
 def with_metadata(schema: Node | None) -> Node:
-    """Give a kind's schema the types of its metadata; a kind without a schema gets deduced types."""
+    """Add the types of the metadata to a schema; without a schema, all other types are deduced."""
     root = schema or Node(type="object", preserve=True)
     known = {**root.properties, "apiVersion": _STRING, "kind": _STRING, "metadata": OBJECT_META}
     return Node(type="object", preserve=root.preserve, properties=known, additional=root.additional)
@@ -60,7 +60,7 @@ def _elements(value: list[Any], node: Node) -> dict[str, Any]:
 
 
 def fields_of(value: Any, node: Node | None) -> Fields:
-    """List the fields an applied configuration claims."""
+    """List the fields that an applied configuration sets."""
     fields: Fields = set()
     _collect(value, node, (), fields)
     return fields
@@ -92,7 +92,7 @@ class Comparison:
 
     @property
     def touched(self) -> Fields:
-        """Fields that hold another value than before."""
+        """Fields that are new or have another value."""
         return self.added | self.modified
 
 
@@ -110,10 +110,10 @@ def _compare(old: Any, new: Any, node: Node | None, path: Path, result: Comparis
             here = (*path, member(name))
             _compare_parts(old.get(name, _ABSENT), new.get(name, _ABSENT), child, here, result)
     elif node is not None and _keyed_list(old, node) and _keyed_list(new, node):
-        olds, news = _elements(old, node), _elements(new, node)
-        for name in olds.keys() | news.keys():
+        olds, others = _elements(old, node), _elements(new, node)
+        for name in olds.keys() | others.keys():
             here = (*path, name)
-            _compare_parts(olds.get(name, _ABSENT), news.get(name, _ABSENT), node.items, here, result)
+            _compare_parts(olds.get(name, _ABSENT), others.get(name, _ABSENT), node.items, here, result)
     elif not same(old, new):
         result.modified.add(path)
 
@@ -154,7 +154,7 @@ def merge(live: Any, applied: Any, node: Node | None) -> Any:
 
 
 def _merge_lists(live: dict[str, Any], applied: dict[str, Any], node: Node) -> list[Any]:
-    """Keep the order of the applied elements, and each other element behind its live predecessor."""
+    """Keep the order of the applied elements; each other element follows its predecessor in the live list."""
     result: list[Any] = []
     pending = iter(applied.items())
     for name, item in live.items():
@@ -172,12 +172,12 @@ def _merge_lists(live: dict[str, Any], applied: dict[str, Any], node: Node) -> l
     return result
 
 
-def remove(value: Any, doomed: Fields, node: Node | None) -> Any:
-    """Cut fields, with all below them, out of an object; what is empty afterwards becomes null."""
-    return _remove(value, _tree(doomed), node) if doomed else value
+def remove(value: Any, fields: Fields, node: Node | None) -> Any:
+    """Remove fields and everything below them; objects and lists that become empty are null."""
+    return _remove(value, _tree(fields), node) if fields else value
 
 
-_Tree = dict[str, Any]  # by steps of paths; an empty one ends a path
+_Tree = dict[str, Any]  # by path elements; an empty tree ends a path
 _END: _Tree = {}
 
 
@@ -188,17 +188,17 @@ def _tree(fields: Fields) -> _Tree:
         for step in path[:-1]:
             below = below.setdefault(step, {})
             if below is _END:
-                break  # it goes with what is above it
+                break  # removed with the field above it
         else:
             below[path[-1]] = _END
     return root
 
 
-def _remove(value: Any, doomed: _Tree, node: Node | None) -> Any:
+def _remove(value: Any, removed: _Tree, node: Node | None) -> Any:
     if _granular_map(value, node):
         kept = {}
         for name, item in value.items():
-            below = doomed.get(member(name))
+            below = removed.get(member(name))
             child = node.child(name) if node is not None else None
             if below is not _END:
                 kept[name] = item if below is None else _remove(item, below, child)
@@ -206,7 +206,7 @@ def _remove(value: Any, doomed: _Tree, node: Node | None) -> Any:
     if node is not None and _keyed_list(value, node):
         left = []
         for item in value:
-            below = doomed.get(element(item, node) or "")
+            below = removed.get(element(item, node) or "")
             if below is not _END:
                 left.append(item if below is None else _remove(item, below, node.items))
         return left or None

@@ -1,1 +1,1 @@
-"""What the API server does to objects, without HTTP."""
+"""Writes and reads of objects, admission, garbage collection and CRDs, without HTTP."""

@@ -1,6 +1,6 @@
-"""Steps of admission: what a body must be, what is filled in, and what is wrong with the result.
+"""Admission: decoding of bodies, defaulting, the fields that the server sets, and validation.
 
-Source of order and wording: apiserver registry/rest/{create,update,delete}.go, apiextensions
+Source of the order and the messages: apiserver registry/rest/{create,update,delete}.go, apiextensions
 registry/customresource/{strategy,validator}.go.
 """
 
@@ -22,14 +22,14 @@ from dpf_async.sim.apiserver.wire.status import GroupResource, StatusError
 
 
 def decode(target: Target, body: Body, options: WriteOptions, *, patch: bool = False) -> Obj:
-    """Give a body the shape of its kind: metadata typed, unknown fields gone, defaults in place.
+    """Decode an object of a kind: check metadata, prune unknown fields, fill in defaults.
 
     Raises:
         StatusError: 400 or, for a patch, 422.
     """
     obj = body.value
     version = target.version
-    whole = encode(obj).decode().strip() if patch and options.field_validation == "Strict" else ""
+    patched = encode(obj).decode().strip() if patch and options.field_validation == "Strict" else ""
     unknown = metadata.coerce(obj, target.kind.kind, version.name)
     if target.resource == SECRETS:
         _merge_string_data(obj)
@@ -40,27 +40,29 @@ def decode(target: Target, body: Body, options: WriteOptions, *, patch: bool = F
         unknown = sorted(unknown + prune(obj, version.root))
         apply_defaults(obj, version.root)
     if not_served(target, obj):
-        unknown = fields_of_no_schema(obj)
+        unknown = fields_without_schema(obj)
     strict = [*body.strict_errors, *(f'unknown field "{path}"' for path in unknown)]
-    complain(strict, options, obj, patched=whole)
+    report_strict_errors(strict, options, obj, patched=patched)
     return obj
 
 
 def not_served(target: Target, obj: Obj) -> bool:
-    """Whether a custom object says to be of a version that its kind does not have, so has no schema."""
+    """Whether the apiVersion of a custom object is not served, so that it has no schema."""
     given = str(obj.get("apiVersion", "")).rpartition("/")[2]
     return target.kind.custom and given not in target.kind.versions
 
 
-def fields_of_no_schema(obj: Obj) -> list[str]:
-    """Where no schema is, nothing is known but what every object has."""
+def fields_without_schema(obj: Obj) -> list[str]:
+    """List the fields that are unknown without a schema: all but those of every object."""
     return sorted(name for name in obj if name not in ("apiVersion", "kind", "metadata"))
 
 
-def complain(errors: Sequence[str], options: WriteOptions, obj: Obj, *, patched: str = "") -> None:
-    """Warn of unknown and duplicate fields, or refuse them, as fieldValidation asks.
+def report_strict_errors(
+    errors: Sequence[str], options: WriteOptions, obj: Obj, *, patched: str = ""
+) -> None:
+    """Warn of unknown and duplicate fields, or reject them, as fieldValidation says.
 
-    patched: what a patch has made, as JSON.
+    patched: the result of a patch, as JSON.
     """
     if not errors or options.field_validation == "Ignore":
         return
@@ -69,18 +71,18 @@ def complain(errors: Sequence[str], options: WriteOptions, obj: Obj, *, patched:
         return
     text = "strict decoding error: " + ", ".join(errors)
     if patched:
-        raise wrong_patch(patched, text)
+        raise invalid_patch(patched, text)
     kind, version = obj.get("kind", ""), str(obj.get("apiVersion", "")).split("/")[-1]
     raise status.bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {text}')
 
 
-def wrong_patch(made: str, why: str) -> StatusError:
-    """Answer 422 to a patch that makes what is no object; made is JSON."""
-    return status.invalid_object(GroupResource("", ""), "", [field_errors.invalid("patch", made, why)])
+def invalid_patch(result: str, why: str) -> StatusError:
+    """Answer 422 to a patch whose result (JSON) is not a valid object."""
+    return status.invalid_object(GroupResource("", ""), "", [field_errors.invalid("patch", result, why)])
 
 
-def complain_of_yaml(errors: Sequence[str], options: WriteOptions) -> None:
-    """Warn of repeated keys in an applied configuration, or refuse them."""
+def report_repeated_keys(errors: Sequence[str], options: WriteOptions) -> None:
+    """Warn of repeated keys in an applied configuration, or reject them."""
     if errors and options.field_validation == "Strict":
         listed = "\n".join(f"  {error}" for error in errors)
         text = f"error converting YAML to JSON: yaml: unmarshal errors:\n{listed}"
@@ -90,7 +92,7 @@ def complain_of_yaml(errors: Sequence[str], options: WriteOptions) -> None:
 
 
 def prepare_new(target: Target, obj: Obj) -> None:
-    """Set what only the server may set in a new object."""
+    """Set the fields of a new object that only the server sets."""
     meta = obj["metadata"]
     if target.version.has_status and target.kind.custom:
         obj.pop("status", None)
@@ -105,14 +107,14 @@ def prepare_new(target: Target, obj: Obj) -> None:
 
 
 def label_namespace(target: Target, obj: Obj) -> None:
-    """Give a namespace the label with its name; its creator owns it."""
+    """Add the label with its name to a namespace; its creator is the field manager."""
     meta = obj["metadata"]
     if target.resource == NAMESPACES and meta.get("name"):
         meta.setdefault("labels", {})["kubernetes.io/metadata.name"] = meta["name"]
 
 
 def creation_errors(target: Target, obj: Obj) -> list[FieldError]:
-    """Find what is wrong with a new object."""
+    """Validate a new object."""
     if errors := _type_errors(target, obj):
         return errors
     checks = names.label_problems if target.resource == NAMESPACES else names.subdomain_problems
@@ -123,9 +125,9 @@ def creation_errors(target: Target, obj: Obj) -> list[FieldError]:
 
 
 def update_errors(target: Target, obj: Obj, old: Obj) -> list[FieldError]:
-    """Find what is wrong with an update.
+    """Validate an update.
 
-    The API server validates metadata once for all kinds and again per kind, so causes repeat.
+    The API server validates metadata for all kinds and again for each kind, so causes are repeated.
     """
     meta, old_meta = obj["metadata"], old["metadata"]
     errors = metadata.creation_errors(
@@ -149,7 +151,7 @@ def _type_errors(target: Target, obj: Obj) -> list[FieldError]:
 
 
 def _value_errors(target: Target, obj: Obj, old: Obj | None) -> list[FieldError]:
-    """Schema, then list types, then CEL unless something worse stands in its way."""
+    """Validate by the schema, list types and, unless another error blocks them, CEL rules."""
     version = target.version
     if version.validator is None or version.rules is None:
         return []
@@ -173,19 +175,19 @@ def _schema_errors(target: Target, obj: Obj, old: Obj | None) -> list[FieldError
 
 
 def wipe_system_fields(meta: Obj) -> None:
-    """Take out of metadata what a client may not set."""
+    """Remove the metadata that a client cannot set."""
     for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
         meta.pop(name, None)
 
 
 def kind_in(obj: Obj) -> GroupResource:
-    """The kind an object says it is, as 422 messages name it."""
+    """The group and kind that an object names, for 422 messages."""
     group, _, _ = str(obj.get("apiVersion", "")).rpartition("/")
     return GroupResource(group, str(obj.get("kind", "")))
 
 
 def content(obj: Obj) -> Obj:
-    """Everything but metadata: what generation counts changes of."""
+    """Everything but the metadata; a change of it increases the generation."""
     return {name: value for name, value in obj.items() if name != "metadata"}
 
 
@@ -198,7 +200,7 @@ def set_or_drop(obj: Obj, name: str, value: Any) -> None:
 
 
 def deduplicate_owners(meta: Obj, options: WriteOptions) -> None:
-    """Keep each owner reference once, with a warning."""
+    """Remove repeated owner references, with a warning."""
     owners = meta.get("ownerReferences", [])
     unique = {encode(owner): owner for owner in owners}
     if len(unique) == len(owners):
@@ -217,7 +219,7 @@ _PATH = " including a path (/)"
 
 
 def finalizer_warnings(new: Sequence[str], old: Sequence[str]) -> list[str]:
-    """Kubernetes asks for finalizers of the form domain/name."""
+    """Warn of new finalizers without a domain."""
     return [
         f'metadata.finalizers: "{name}": prefer a domain-qualified finalizer name{_PATH if "." in name else ""} '
         "to avoid accidental conflicts with other finalizer writers"
@@ -227,7 +229,7 @@ def finalizer_warnings(new: Sequence[str], old: Sequence[str]) -> list[str]:
 
 
 def finalizers_for_deletion(finalizers: Sequence[str], propagation: str | None) -> list[str]:
-    """Add or remove the garbage collector's finalizers as the deletion asks."""
+    """Add or remove the finalizers of the garbage collector, as the propagation policy says."""
     if propagation is None:
         return list(finalizers)
     kept = [name for name in finalizers if name not in metadata.GC_FINALIZERS]
@@ -244,7 +246,7 @@ def _complete_definition(obj: Obj) -> None:
 
 
 def _merge_string_data(obj: Obj) -> None:
-    """Move a Secret's stringData into data, and refuse data that is not base64."""
+    """Merge the stringData of a Secret into its data, and reject data that is not base64."""
     text = obj.pop("stringData", None) or {}
     encoded = {name: base64.b64encode(str(value).encode()).decode() for name, value in text.items()}
     if encoded or obj.get("data"):

@@ -1,6 +1,6 @@
-"""What the API server does to objects, without HTTP: create, read, update, apply, delete.
+"""Reads and writes of objects, without HTTP: create, update, patch, apply and delete.
 
-Each method is one synchronous step, so writes never interleave. Source of order and wording: apiserver
+Each method is synchronous, so writes never interleave. Source of the order and the messages: apiserver
 registry/generic/registry/store.go and endpoints/handlers.
 """
 
@@ -26,34 +26,34 @@ from dpf_async.sim.apiserver.wire.codec import Obj, copy, encode, same
 MAX_OBJECT_BYTES = 1_572_864
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 _LOCK_FAILED = "the object has been modified; please apply your changes to the latest version and try again"
-# Source: apimachinery util/rand: no vowels, so no words.
+# Source: apimachinery util/rand; without vowels.
 _NAME_CHARACTERS = "bcdfghjklmnpqrstvwxz2456789"
 _NAME_ATTEMPTS = 8
-_IMMORTAL = ("default", "kube-system", "kube-public")
+_PROTECTED_NAMESPACES = ("default", "kube-system", "kube-public")
 
 
 class Cluster:
-    """Kinds and objects, and the rules by which they change."""
+    """The kinds and objects of one server."""
 
     def __init__(self, *, history: int, clock: Callable[[], datetime]) -> None:
         self.registry: Registry = Registry()
         self.store: Store = Store(history=history)
         self._clock = clock
-        # Called with the definition's new and old state before it is stored; see definitions.py.
+        # Called with the new and the old CRD before it is stored; see definitions.py.
         self.admit_definition: Callable[[Obj, Obj | None], None] = lambda _new, _old: None
 
     def now(self) -> str:
-        """The time, as metadata writes it."""
+        """The time in the format of metadata."""
         return self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     # Reading
 
     def show(self, target: Target, obj: Obj) -> Obj:
-        """Show a stored object in the version asked for."""
+        """Convert a stored object to the requested version."""
         return self.convert(target.kind, target.version, obj)
 
     def convert(self, kind: Kind, version: Version, obj: Obj) -> Obj:
-        """Convert between versions as strategy None does: only apiVersion changes, then pruning and defaults."""
+        """Convert an object as conversion strategy None does: change apiVersion, prune, fill in defaults."""
         wanted = kind.api_version(version.name)
         if obj.get("apiVersion") == wanted:
             return obj
@@ -80,7 +80,7 @@ class Cluster:
         """Create an object and return it as stored.
 
         Raises:
-            StatusError: 400, 403, 404, 409, 422 or 500, as the API server would.
+            StatusError: 400, 403, 404, 409, 422 or 500.
         """
         obj = admission.decode(target, body, options)
         meta = obj["metadata"]
@@ -125,7 +125,7 @@ class Cluster:
             deleting = bool(existing["metadata"].get("deletionTimestamp"))
             raise status.already_exists(target.resource, meta["name"], being_deleted=deleting)
         given = meta.pop("resourceVersion", "")
-        if given.isdigit() and int(given):  # what is no number is not looked at
+        if given.isdigit() and int(given):  # ignored unless it is a number
             raise status.internal("resourceVersion should not be set on objects to be created")
         if target.version.root is not None:
             apply_defaults(obj, target.version.root)  # also of the status, which a create cannot set
@@ -134,10 +134,10 @@ class Cluster:
     def answered(
         self, target: Target, body: Body, options: WriteOptions, answer: Callable[[Obj], Obj]
     ) -> Obj:
-        """Answer an object of a kind that is not stored; who asked owns the fields of the question.
+        """Answer the create of a kind that is not stored; the caller owns the fields of the request.
 
         Raises:
-            StatusError: what answering raises, and 400.
+            StatusError: 400, or an error of answer().
         """
         obj = admission.decode(target, body, options)
         writer = options.writer(target, ownership.UPDATE)
@@ -151,7 +151,7 @@ class Cluster:
         obj = admission.decode(target, body, options)
         self._check_identity(target, obj)
         old = self.read(target)
-        # Only a replacement names the object it is meant for: in a patch, a uid is a change like any other.
+        # The uid of an update is a precondition; the uid of a patch is a change like any other.
         uid, actual = obj["metadata"].get("uid"), old["metadata"]["uid"]
         if uid and uid != actual:
             raise status.conflict(target.resource, target.name, self._uid_differs(target, uid, actual))
@@ -165,15 +165,15 @@ class Cluster:
         *,
         strict_errors: Sequence[str] = (),
     ) -> Obj:
-        """Change an object by a function of its current state and return it as stored."""
+        """Modify an object by a function of its current state and return it as stored."""
         old = self.read(target)
         shown = self.show(target, old)
         patched = change(shown)
         if not isinstance(patched, dict):
             raise status.bad_request("the patch does not result in an object")
         if target.kind.custom and not patched.get("kind"):
-            made = encode(patched).decode().strip()
-            raise admission.wrong_patch(made, f"Object 'Kind' is missing in '{made}'")
+            result = encode(patched).decode().strip()
+            raise admission.invalid_patch(result, f"Object 'Kind' is missing in '{result}'")
         obj = admission.decode(target, Body(copy(patched), strict_errors), options, patch=True)
         self._check_identity(target, obj)
         return self._update(target, obj, old, options)
@@ -182,9 +182,7 @@ class Cluster:
         """Apply a configuration server-side; return the object as stored and whether it is new."""
         applied = body.value
         _check_applied_type(target, applied)
-        metadata.coerce(
-            copy(applied), target.kind.kind, target.version.name
-        )  # refuses what has the wrong type
+        metadata.coerce(copy(applied), target.kind.kind, target.version.name)  # rejects wrong types
         writer = options.writer(target, ownership.APPLY)
         old = self.store.get(target.resource, target.key)
         if old is None and target.subresource:
@@ -192,7 +190,7 @@ class Cluster:
         live = self.show(target, old) if old is not None else None
         types = target.version.fieldset(target.subresource)
         obj = ownership.apply(live, applied, writer, types, self.now(), force=options.force)
-        admission.complain_of_yaml(body.strict_errors, options)
+        admission.report_repeated_keys(body.strict_errors, options)
         if target.version.root is not None:
             fill_defaults(obj, target.version.root)
         if old is None:
@@ -234,7 +232,7 @@ class Cluster:
         )
         if target.version.root is not None:
             apply_defaults(obj, target.version.root)
-        ownership.keep_times_of_no_change(obj, stored)
+        ownership.keep_times_if_unchanged(obj, stored)
         if old_meta.get("deletionTimestamp") and not meta.get("finalizers") and not self._held(target, obj):
             return self._remove(target, obj, dry_run=options.dry_run)
         if same(obj, stored):
@@ -255,7 +253,7 @@ class Cluster:
             meta["generation"] = old_meta["generation"] + 1
         meta.setdefault("uid", old_meta["uid"])
         meta["creationTimestamp"] = old_meta["creationTimestamp"]
-        # Left out they stay; set on an object that is not being deleted, validation refuses them.
+        # Omitted, they are kept; set on an object that is not being deleted, validation rejects them.
         if "deletionTimestamp" in old_meta:
             meta["deletionTimestamp"] = old_meta["deletionTimestamp"]
         if "deletionGracePeriodSeconds" in old_meta:
@@ -295,10 +293,10 @@ class Cluster:
     # Deleting
 
     def delete(self, target: Target, options: DeleteOptions) -> tuple[Obj, bool]:
-        """Delete an object; return it and whether it is gone, which finalizers prevent."""
+        """Delete an object; return it, and whether it was removed, which finalizers prevent."""
         obj = self.read(target)
         meta = obj["metadata"]
-        if target.resource == NAMESPACES and target.name in _IMMORTAL:
+        if target.resource == NAMESPACES and target.name in _PROTECTED_NAMESPACES:
             raise status.forbidden(target.resource, target.name, "this namespace may not be deleted")
         self._check_preconditions(target, meta, options)
         finalizers = admission.finalizers_for_deletion(meta.get("finalizers", []), options.propagation)
@@ -324,7 +322,7 @@ class Cluster:
 
     @staticmethod
     def _held(target: Target, obj: Obj) -> bool:
-        """Namespaces wait for spec.finalizers, which the namespace controller empties."""
+        """Whether spec.finalizers hold a namespace, until the namespace controller removes them."""
         return target.resource == NAMESPACES and bool((obj.get("spec") or {}).get("finalizers"))
 
     @staticmethod

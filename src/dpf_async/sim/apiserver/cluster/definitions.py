@@ -1,8 +1,8 @@
-"""CustomResourceDefinitions: what they must say, and the kinds that come, change and go with them.
+"""CustomResourceDefinitions: their validation, and the kinds that they add, change and remove.
 
 Source: apiextensions-apiserver pkg/apiserver/customresource_handler.go, pkg/controller/{status,establish,finalizer},
-and reliability notes 1.6 for what clients see of a change.
-Not done: the checks that make a schema structural, conversion webhooks, the scale subresource.
+and reliability notes 1.6 for the effects of a change on clients.
+Not implemented: the checks that make a schema structural, conversion webhooks, the scale subresource.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dpf_async.sim.apiserver.wire.status import GroupResource
 
 
 class Definitions:
-    """Keeps the registry in step with the definitions stored in a cluster."""
+    """Updates the registry when CRDs are stored in a cluster."""
 
     def __init__(self, cluster: Cluster, *, minor: int) -> None:
         self._cluster = cluster
@@ -33,10 +33,10 @@ class Definitions:
         cluster.store.listeners.append(self._on_event)
 
     def admit(self, new: Obj, old: Obj | None) -> None:
-        """Complete a definition before it is stored: defaults of names, conditions, stored versions.
+        """Complete a CRD before it is stored: conditions, accepted names, stored versions.
 
         Raises:
-            StatusError: 422, it does not define a kind.
+            StatusError: 422, the CRD is invalid.
         """
         if old is not None and new["metadata"].get("deletionTimestamp"):
             reason = "InstanceDeletionPending"
@@ -64,9 +64,9 @@ class Definitions:
             return
         obj, old = event.obj, event.old
         if event.type == "DELETED":
-            gone = _resource(obj)
-            self._cluster.registry.remove(gone)
-            self._cluster.store.drop(gone)
+            removed = _resource(obj)
+            self._cluster.registry.remove(removed)
+            self._cluster.store.drop(removed)
         elif obj["metadata"].get("deletionTimestamp"):
             if (kind := self._cluster.registry.kinds.get(_resource(obj))) is not None:
                 kind.terminating = True
@@ -83,7 +83,7 @@ class Definitions:
 
 
 def _reread(obj: Obj, kind: Kind) -> Obj:
-    """A stored object through the new schema, as decoding it from etcd would show it."""
+    """Convert a stored object to the new schema, as decoding it from etcd does."""
     version = kind.versions.get(kind.storage_version)
     if version is None or version.root is None:
         return obj
@@ -94,7 +94,7 @@ def _reread(obj: Obj, kind: Kind) -> Obj:
 
 
 def kind_of(definition: Obj, minor: int) -> Kind:
-    """Read the kind that a definition defines."""
+    """Build the kind that a CRD defines."""
     spec = definition["spec"]
     names = spec["names"]
     versions = {entry["name"]: _version(entry, minor) for entry in spec["versions"] if entry.get("served")}
@@ -193,7 +193,7 @@ def _set_condition(definition: Obj, condition: Obj) -> None:
 
 
 def without_cleanup(definition: Obj) -> Obj:
-    """The definition without the finalizer that waits for its instances to be gone."""
+    """The CRD without the finalizer that waits until its objects are deleted."""
     released: Obj = copy(definition)
     finalizers = [name for name in released["metadata"].get("finalizers", []) if name != CLEANUP]
     released["metadata"]["finalizers"] = finalizers

@@ -1,17 +1,15 @@
-"""What follows a deletion: dependents, namespaces and definitions, cleared as Kubernetes' controllers do.
+"""Garbage collection: dependents of deleted owners, content of deleted namespaces, objects of deleted CRDs.
 
-Runs behind the requests, one step at a time, and acts on what is stored, not on what it was told: a uid in
-question is looked up when its turn comes. Source: kube-controller-manager garbagecollector and namespace
-controllers, apiextensions finalizer controller.
+It runs after the requests, one object at a time, and reads the stored state of each object when it handles it.
+Source: kube-controller-manager garbagecollector and namespace controllers, apiextensions finalizer controller.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import anyio
 import anyio.lowlevel
 
+from dpf_async.sim.apiserver.cluster.admission import set_or_drop
 from dpf_async.sim.apiserver.cluster.cluster import CLEANUP, Cluster
 from dpf_async.sim.apiserver.cluster.definitions import without_cleanup
 from dpf_async.sim.apiserver.cluster.requests import DeleteOptions, Target
@@ -24,26 +22,26 @@ _Place = tuple[GroupResource, Key]
 
 
 class GarbageCollector:
-    """Deletes what nobody owns any longer and finishes deletions that wait for others.
+    """Deletes objects without owners, and completes deletions that wait for other objects.
 
-    controllers: False leaves what is kube-controller-manager's, and does what is kube-apiserver's own.
+    controllers: False handles only CRDs, as kube-apiserver does without kube-controller-manager.
     """
 
     def __init__(self, cluster: Cluster, *, controllers: bool = True) -> None:
         self._cluster = cluster
         self._controllers = controllers
         self._store = cluster.store
-        self._dirty: dict[_Place, None] = {}  # each object at most once, so bounded by what is stored
+        self._dirty: dict[_Place, None] = {}  # each object once, so bounded by the stored objects
         self._wake = anyio.Event()
         self._store.listeners.append(self._on_event)
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is left to clear."""
+        """Whether no object is waiting to be handled."""
         return not self._dirty
 
     async def run(self) -> None:
-        """Clear for ever."""
+        """Handle objects until cancelled."""
         while True:
             await self._wake.wait()
             self._wake = anyio.Event()
@@ -52,7 +50,7 @@ class GarbageCollector:
                 await anyio.lowlevel.checkpoint()
 
     def step(self) -> None:
-        """Look at one object that may need clearing."""
+        """Handle one object."""
         place = next(iter(self._dirty))
         del self._dirty[place]
         resource, key = place
@@ -60,9 +58,9 @@ class GarbageCollector:
         if obj is None:
             return
         try:
-            self._look_at(resource, key, obj)
+            self._handle(resource, key, obj)
         except StatusError:
-            # A conflict with a finalizer or precondition: the next change of the object brings it back here.
+            # A conflict with a finalizer or precondition: the next change of the object marks it again.
             return
 
     def _mark(self, resource: GroupResource, key: Key) -> None:
@@ -96,7 +94,7 @@ class GarbageCollector:
         if self._store.get(DEFINITIONS, definition) is not None:
             self._mark(DEFINITIONS, definition)
 
-    def _look_at(self, resource: GroupResource, key: Key, obj: Obj) -> None:
+    def _handle(self, resource: GroupResource, key: Key, obj: Obj) -> None:
         meta = obj["metadata"]
         if meta.get("deletionTimestamp"):
             finalizers = meta.get("finalizers", ())
@@ -113,30 +111,28 @@ class GarbageCollector:
 
     def _check_owners(self, resource: GroupResource, key: Key, obj: Obj) -> None:
         owners = obj["metadata"]["ownerReferences"]
-        solid: list[Obj] = []
-        waiting: list[Obj] = []
-        dangling: list[Obj] = []
+        by_state: dict[str, list[Obj]] = {"solid": [], "waiting": [], "absent": []}
         for owner in owners:
-            state = self._owner_state(owner, key[0])
-            (solid if state == "solid" else waiting if state == "waiting" else dangling).append(owner)
+            by_state[self._owner_state(owner, key[0])].append(owner)
+        solid, waiting, absent = by_state["solid"], by_state["waiting"], by_state["absent"]
         if solid:
-            if dangling or waiting:
+            if absent or waiting:
                 kept = copy(obj)
                 kept["metadata"]["ownerReferences"] = solid
                 self._store.put(resource, key, kept)
             return
         if waiting:
-            # The owner waits in the foreground: so do the object's own dependents.
+            # The owner is deleted in the foreground, and so are the object's own dependents.
             self._delete(resource, key, "Foreground" if self._has_dependents(obj) else "Background", obj)
         else:
             self._delete(resource, key, "Background" if not _own_policy(obj) else None, obj)
 
     def _owner_state(self, owner: Obj, namespace: str) -> str:
-        """Look an owner up as its reference says: by kind, namespace, name and uid."""
+        """Look up an owner by the kind, namespace, name and uid of its reference."""
         group, _, version = owner["apiVersion"].rpartition("/")
         kind = self._cluster.registry.find_kind(group, version, owner["kind"])
         if kind is None:
-            return "solid"  # of a kind nobody here knows: nothing can be concluded
+            return "solid"  # its kind is not served, so its absence is unknown
         found = self._store.get(kind.resource, (namespace if kind.namespaced else "", owner["name"]))
         if found is None or found["metadata"]["uid"] != owner["uid"]:
             return "absent"
@@ -152,7 +148,7 @@ class GarbageCollector:
         for place in list(self._store.dependents.get(uid, ())):
             dependent = copy(self._store.get(*place))
             owners = [owner for owner in dependent["metadata"]["ownerReferences"] if owner["uid"] != uid]
-            _set_or_drop(dependent["metadata"], "ownerReferences", owners)
+            set_or_drop(dependent["metadata"], "ownerReferences", owners or None)
             self._store.put(*place, dependent)
         self._release(resource, key, "orphan")
 
@@ -173,7 +169,7 @@ class GarbageCollector:
     def _release(self, resource: GroupResource, key: Key, finalizer: str) -> None:
         obj = copy(self._store.get(resource, key))
         finalizers = [name for name in obj["metadata"].get("finalizers", []) if name != finalizer]
-        _set_or_drop(obj["metadata"], "finalizers", finalizers)
+        set_or_drop(obj["metadata"], "finalizers", finalizers or None)
         if finalizers:
             self._store.put(resource, key, obj)
         else:
@@ -187,7 +183,7 @@ class GarbageCollector:
                     remaining = True
                     if not obj["metadata"].get("deletionTimestamp"):
                         self._delete(kind.resource, key, "Background", obj)
-        # Each deletion marks the namespace again, so the last one finds nothing remaining.
+        # Each deletion marks the namespace again, so it is handled again after the last one.
         if remaining:
             return
         if self._store.get(NAMESPACES, ("", name)) is not None:
@@ -217,12 +213,5 @@ class GarbageCollector:
 
 
 def _own_policy(obj: Obj) -> bool:
-    """Whether the object's own finalizers already say how its dependents go."""
+    """Whether the object's finalizers already determine the propagation policy."""
     return bool({"orphan", "foregroundDeletion"} & set(obj["metadata"].get("finalizers", ())))
-
-
-def _set_or_drop(obj: Obj, name: str, value: Any) -> None:
-    if value:
-        obj[name] = value
-    else:
-        obj.pop(name, None)

@@ -1,4 +1,4 @@
-"""What one request is about and how it is to be done, free of HTTP."""
+"""The target, options and body of one request, without HTTP."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dpf_async.sim.apiserver.wire.status import GroupResource
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a request is about."""
+    """The kind, version and object that a request addresses."""
 
     kind: Kind
     version: Version
@@ -24,23 +24,23 @@ class Target:
 
     @property
     def key(self) -> Key:
-        """Where the object is stored."""
+        """The key of the object in the store."""
         return (self.namespace, self.name)
 
     @property
     def resource(self) -> GroupResource:
-        """The kind's resource."""
+        """The resource of the kind."""
         return self.kind.resource
 
     @property
     def api_version(self) -> str:
-        """The apiVersion objects are shown in."""
+        """The apiVersion of the objects in the answer."""
         return self.kind.api_version(self.version.name)
 
 
 @dataclass(slots=True)
 class WriteOptions:
-    """How a write is to be done; warnings are collected here for the response."""
+    """The options of a write; it collects the warnings for the response."""
 
     dry_run: bool = False
     field_manager: str = ""
@@ -50,14 +50,14 @@ class WriteOptions:
     warnings: list[str] = field(default_factory=list)
 
     def writer(self, target: Target, operation: str) -> Writer:
-        """Who this write makes owner of fields."""
+        """The field manager of this write."""
         name = manager_name(self.field_manager, self.user_agent)
         return Writer(name, operation, target.api_version, target.subresource)
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteOptions:
-    """How a deletion is to be done."""
+    """The options of a deletion."""
 
     propagation: str | None = None
     uid: str | None = None
@@ -67,7 +67,7 @@ class DeleteOptions:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A decoded request body, with the complaints of a strict decoder."""
+    """A decoded request body, with the errors of a strict decoder."""
 
     value: Obj
     strict_errors: Sequence[str] = ()

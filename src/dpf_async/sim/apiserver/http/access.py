@@ -1,6 +1,6 @@
-"""Who may ask what: bearer tokens, and refusals in Kubernetes' words.
+"""Authentication and authorization: bearer tokens, denied requests, access reviews.
 
-Both are asked once, when a request begins: a watch outlives its token and its permission (reliability notes 1.4).
+Both are checked once, when a request begins: a watch outlives its token and its permission (reliability notes 1.4).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PUBLIC = ("healthz", "livez", "readyz", "version")
 
 
 class Access:
-    """The tokens a server knows; without any, everybody is the administrator."""
+    """The bearer tokens of a server; without tokens, every user is the administrator."""
 
     def __init__(self, tokens: Mapping[str, str] | None, faults: Faults) -> None:
         self._tokens = dict(tokens) if tokens is not None else None
@@ -27,23 +27,23 @@ class Access:
 
     @property
     def first_token(self) -> str | None:
-        """A token to put into a kubeconfig."""
+        """The default token of a kubeconfig."""
         return next(iter(self._tokens), None) if self._tokens else None
 
     def add(self, token: str, user: str) -> None:
-        """Accept a token from now on; the first one makes tokens necessary."""
+        """Accept a token; once a token was added, requests need one."""
         self._tokens = {**(self._tokens or {}), token: user}
 
     def revoke(self, token: str) -> None:
-        """Accept a token no longer."""
+        """Reject a token from now on."""
         if self._tokens is not None:
             self._tokens.pop(token, None)
 
     def user_of(self, authorization: str) -> str:
-        """Name the user of a request; who shows no bearer token is anonymous.
+        """Return the user of a request; without a bearer token it is anonymous.
 
         Raises:
-            StatusError: 401, the token is none.
+            StatusError: 401, the token is unknown.
         """
         if self._tokens is None:
             return ADMIN
@@ -56,41 +56,40 @@ class Access:
         return user
 
     def check(self, request: Request, group: str, path: str) -> None:
-        """Refuse a request that is denied; to the anonymous, everything but health and version.
+        """Reject a denied request; anonymous users can read only health and version.
 
         Raises:
             StatusError: 403.
         """
         if request.user == ANONYMOUS and path.strip("/").partition("/")[0] not in _PUBLIC:
-            raise _refusal(request, group, path)
+            raise _forbidden(request, group, path)
         if self._faults.denies(request):
-            raise _refusal(request, group, path)
+            raise _forbidden(request, group, path)
 
 
 def reviewed(review: Obj, user: str, faults: Faults) -> Obj:
-    """A SelfSubjectAccessReview with its answer: whether this user may do what its spec says.
+    """Answer a SelfSubjectAccessReview: whether the user has the permission in its spec.
 
     Source: Kubernetes authorization.k8s.io/v1.
 
     Raises:
-        StatusError: 422, it asks about nothing, or about two things.
+        StatusError: 422, the spec names no permission, or two.
     """
     spec = review.get("spec") or {}
-    asked, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if (asked is None) == (path is None):
+    attributes, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if (attributes is None) == (path is None):
         text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
         value = {"Path": path.get("path", ""), "Verb": path.get("verb", "")} if path is not None else None
         group = GroupResource("authorization.k8s.io", "")
         raise status.invalid_object(group, "", [field_errors.invalid("spec", value, text)])
-    if asked is None:
+    if attributes is None:
         request = Request(user, (path or {}).get("verb", ""), "")
     else:
-        resource = asked.get("resource", "")
-        if asked.get("subresource"):
-            resource += f"/{asked['subresource']}"
-        request = Request(
-            user, asked.get("verb", ""), resource, asked.get("namespace", ""), asked.get("name", "")
-        )
+        resource = attributes.get("resource", "")
+        if attributes.get("subresource"):
+            resource += f"/{attributes['subresource']}"
+        where = (attributes.get("namespace", ""), attributes.get("name", ""))
+        request = Request(user, attributes.get("verb", ""), resource, *where)
     allowed = not faults.denies(request)
     return {
         "kind": "SelfSubjectAccessReview",
@@ -101,19 +100,19 @@ def reviewed(review: Obj, user: str, faults: Faults) -> Obj:
     }
 
 
-def _refusal(request: Request, group: str, path: str) -> StatusError:
+def _forbidden(request: Request, group: str, path: str) -> StatusError:
     if not request.resource:
         why = f'User "{request.user}" cannot {request.verb} path "{path}"'
-        refusal = status.forbidden(GroupResource("", ""), "", why)
+        error = status.forbidden(GroupResource("", ""), "", why)
     else:
         plural = request.resource.split("/")[0]
-        # A namespace is in itself.
+        # The namespace of a namespace is itself.
         namespace = request.name if (group, plural) == ("", "namespaces") else request.namespace
         where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
         why = (
             f'User "{request.user}" cannot {request.verb} resource "{request.resource}" '
             f'in API group "{group}" {where}'
         )
-        refusal = status.forbidden(GroupResource(group, plural), request.name, why)
-    refusal.headers["X-Content-Type-Options"] = "nosniff"
-    return refusal
+        error = status.forbidden(GroupResource(group, plural), request.name, why)
+    error.headers["X-Content-Type-Options"] = "nosniff"
+    return error

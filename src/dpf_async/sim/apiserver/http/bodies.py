@@ -1,4 +1,4 @@
-"""Request bodies: read up to the API server's limit, decoded, and refused in its words."""
+"""Request bodies: reading up to the API server's limit, and decoding with its error messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from dpf_async.sim.apiserver.cluster.admission import fields_of_no_schema, not_served
+from dpf_async.sim.apiserver.cluster.admission import fields_without_schema, not_served
 from dpf_async.sim.apiserver.cluster.requests import Body, Target
 from dpf_async.sim.apiserver.http.representations import JSON, NAMED, PROTOBUF, YAML
 from dpf_async.sim.apiserver.wire import status
@@ -52,7 +52,7 @@ _DECODERS = {JSON: decode_json, YAML: decode_yaml, PROTOBUF: _decode_protobuf}
 
 @dataclass(frozen=True, slots=True)
 class RawBody:
-    """A body as it came."""
+    """An undecoded body."""
 
     data: bytes
     content_type: str
@@ -65,7 +65,7 @@ async def read_object_body(request: web.BaseRequest, target: Target) -> RawBody:
         StatusError: 413 or 415.
     """
     content_type = request.headers.get("Content-Type", JSON).split(";")[0].strip()
-    # For custom resources it is named, but there is none.
+    # Protobuf is in the error's list for custom resources as well, although they do not support it.
     if content_type not in ACCEPTED and (target.kind.custom or content_type != PROTOBUF):
         raise status.unsupported_media_type(NAMED)
     return RawBody(await read_body(request), content_type)
@@ -78,7 +78,7 @@ def decode_object(raw: RawBody, target: Target) -> Body:
         StatusError: 400.
     """
     data = raw.data
-    unrecognised = f"the object provided is unrecognized (must be of type {target.kind.kind}): "
+    unrecognized = f"the object provided is unrecognized (must be of type {target.kind.kind}): "
     try:
         document = _DECODERS[raw.content_type](data)
     except DecodeError as error:
@@ -87,26 +87,26 @@ def decode_object(raw: RawBody, target: Target) -> Body:
             if raw.content_type == JSON
             else str(error)
         )
-        raise status.bad_request(f"{unrecognised}{why} ({summarise(data)})") from None
+        raise status.bad_request(f"{unrecognized}{why} ({summarise(data)})") from None
     value = document.value
     if value is None:
         value = {}
     if not isinstance(value, dict):
-        raise status.bad_request(f"{unrecognised}{not_an_object(value)} ({summarise(data)})")
+        raise status.bad_request(f"{unrecognized}{not_an_object(value)} ({summarise(data)})")
     wanted = target.api_version
     if not target.kind.custom:
         value.setdefault("kind", target.kind.kind)
         value.setdefault("apiVersion", wanted)
     if not value.get("kind"):
         text = f"Object 'Kind' is missing in '{data.decode(errors='replace')}' ({summarise(data)})"
-        raise status.bad_request(unrecognised + text)
+        raise status.bad_request(unrecognized + text)
     given = value.get("apiVersion") or ""
     if given != wanted:
         text = f"the API version in the data ({given}) does not match the expected API version ({wanted})"
-        refusal = status.bad_request(text)
+        mismatch = status.bad_request(text)
         if not_served(target, value):
-            refusal.warnings = [f'unknown field "{name}"' for name in fields_of_no_schema(value)]
-        raise refusal
+            mismatch.warnings = [f'unknown field "{name}"' for name in fields_without_schema(value)]
+        raise mismatch
     if not target.kind.custom and value["kind"] != target.kind.kind:
         raise status.bad_request(_no_conversion(value["kind"], target))
     return Body(value, document.strict_errors)
@@ -120,7 +120,7 @@ def _no_conversion(kind: str, target: Target) -> str:
 
 
 async def read_delete_options(request: web.BaseRequest) -> Obj | None:
-    """Read the options in the body of a deletion; None without a body."""
+    """Read the DeleteOptions in the body of a deletion; None without a body."""
     data = await read_body(request)
     if not data.strip():
         return None
@@ -141,7 +141,7 @@ async def read_delete_options(request: web.BaseRequest) -> Obj | None:
 
 
 def not_an_object(value: object) -> str:
-    """What is said of a document that should say its kind and is no object."""
+    """The message for a document that should have a kind but is not an object."""
     what = f"json: cannot unmarshal {json_kind(value)} into Go value of type"
     return f"couldn't get version/kind; json parse error: {what} {_TYPE_META}"
 
@@ -153,12 +153,12 @@ _JSON_KINDS = {bool: "bool", str: "string", int: "number", float: "number", list
 
 
 def json_kind(value: object) -> str:
-    """What Go's decoder calls a value."""
+    """The name of the type of a JSON value in Go's decoder."""
     return _JSON_KINDS.get(type(value), "null")
 
 
 def decode_patch(data: bytes) -> Document:
-    """Decode a patch that is JSON.
+    """Decode a JSON patch or merge patch.
 
     Raises:
         StatusError: 400.
@@ -170,7 +170,7 @@ def decode_patch(data: bytes) -> Document:
 
 
 def decode_configuration(data: bytes) -> Body:
-    """Decode a configuration that is to be applied; an empty one is an object without a kind.
+    """Decode an applied configuration; an empty one is an object without a kind.
 
     Raises:
         StatusError: 400.

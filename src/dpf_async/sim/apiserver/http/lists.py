@@ -1,4 +1,4 @@
-"""Lists: which state they show, and how they come in pages of one consistent snapshot.
+"""Lists: the state that they return, and pages of one consistent snapshot.
 
 Source: reliability notes 1.1 and 1.5, apiserver pkg/storage/continue.go and storage/etcd3/errors.go.
 """
@@ -30,7 +30,7 @@ _CONTINUE_EXPIRED = (
 )
 
 
-# By these kubectl describe finds the events of an object.
+# kubectl describe selects the events of an object by these.
 # Source: kubernetes pkg/apis/core/v1/conversion.go AddFieldLabelConversionsForEvent.
 _EVENT_FIELDS = (
     *(
@@ -61,16 +61,16 @@ def selection_of(target: Target, options: ListOptions) -> Selection:
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    at: int | None  # the snapshot, None for now
+    at: int | None  # the resourceVersion of the snapshot, None for the current state
     start: str  # the first path
-    version: int  # what the list says of itself
+    version: int  # the resourceVersion of the list
 
 
 def wanted_version(options: ListOptions) -> int:
-    """The resourceVersion that must be reached before the list can be answered; 0 for none.
+    """The resourceVersion that must exist before the list can be answered; 0 for none.
 
     Raises:
-        StatusError: 400, it is malformed.
+        StatusError: 400, the resourceVersion is malformed.
     """
     if options.continue_token or options.resource_version in ("", "0"):
         return 0
@@ -87,7 +87,7 @@ def list_objects(cluster: Cluster, target: Target, options: ListOptions) -> Obj:
         StatusError: 400, or 410 expired.
     """
     selection = selection_of(target, options)
-    # A read of any version comes from the watch cache, which does not page.
+    # A list at resourceVersion 0 is served from the watch cache, which has no pages.
     limit = 0 if options.resource_version == "0" else options.limit
     collection = cluster.store.collection(target.resource)
     page = _page(cluster, collection, options)
@@ -101,7 +101,7 @@ def list_objects(cluster: Cluster, target: Target, options: ListOptions) -> Obj:
         if path < page.start:
             continue
         if limit and len(items) == limit:
-            # That there is more, is told without looking whether it is selected.
+            # The token is sent even if the selector matches no further object.
             next_start = last + "\0"
             remaining += 1
             if selection:
@@ -128,7 +128,7 @@ def list_objects(cluster: Cluster, target: Target, options: ListOptions) -> Obj:
 
 
 def _item(target: Target, obj: Obj) -> Obj:
-    """Items of typed lists do not repeat their type."""
+    """Remove the type from items of core kinds, as Go's typed lists do."""
     if target.kind.custom:
         return obj
     return {name: value for name, value in obj.items() if name not in ("apiVersion", "kind")}

@@ -1,4 +1,4 @@
-"""The query of a request: options of lists, watches, writes and deletions, validated in Kubernetes' words.
+"""Query parameters: the options of lists, watches, writes and deletions, with Kubernetes' validation messages.
 
 Source: apimachinery pkg/apis/meta/internalversion/validation and pkg/apis/meta/v1/validation.
 """
@@ -27,7 +27,7 @@ Query = MultiMapping[str]
 
 @dataclass(frozen=True, slots=True)
 class ListOptions:
-    """What is asked of a list or watch."""
+    """The options of a list or watch."""
 
     resource_version: str = ""
     match: str = ""
@@ -65,7 +65,7 @@ def list_options(query: Query) -> ListOptions:
 
 
 def of_one_object(options: ListOptions, name: str) -> ListOptions:
-    """Narrow to the object that the path names."""
+    """Restrict a watch to the object in the path."""
     selector = ",".join(filter(None, (options.field_selector, f"metadata.name={name}")))
     return replace(options, field_selector=selector)
 
@@ -111,7 +111,7 @@ def _watch_errors(options: ListOptions) -> list[FieldError]:
 
 
 def write_options(query: Query, user_agent: str, *, what: str, patch_type: str = "") -> WriteOptions:
-    """Read the options of a create, update or patch; what names them in errors (CreateOptions, …)."""
+    """Read the options of a create, update or patch; what is their kind in errors (CreateOptions, …)."""
     dry_run = query.getall("dryRun", [])
     manager = query.get("fieldManager", "")
     validation = query.get("fieldValidation", "")
@@ -142,7 +142,7 @@ def write_options(query: Query, user_agent: str, *, what: str, patch_type: str =
 
 
 def delete_options(query: Query, body: Mapping[str, Any] | None) -> DeleteOptions:
-    """Read the options of a deletion from its body, or without one from the query."""
+    """Read the options of a deletion from its body or, without a body, from the query."""
     given: Mapping[str, Any] = body if body is not None else _delete_query(query)
     policy, orphan = given.get("propagationPolicy"), given.get("orphanDependents")
     errors: list[FieldError] = []
@@ -175,10 +175,10 @@ def _delete_query(query: Query) -> Mapping[str, Any]:
 
 
 def parse_resource_version(text: str) -> int:
-    """Read a resourceVersion of a query.
+    """Parse the resourceVersion of a query.
 
     Raises:
-        StatusError: 500 without a reason, as Kubernetes answers a get or watch of a malformed one
+        StatusError: 500 without a reason, as Kubernetes answers a get or watch with a malformed one
             (reliability notes 1.1).
     """
     if text.isascii() and text.isdigit():

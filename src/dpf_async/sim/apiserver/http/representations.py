@@ -1,4 +1,4 @@
-"""What a client wants objects to be answered as: themselves, rows of a Table, or their metadata alone.
+"""Representations of objects: complete objects, rows of a Table, or PartialObjectMetadata.
 
 Source: apiserver pkg/endpoints/handlers/{negotiation,response.go}; Kubernetes API concepts, "Receiving resources as
 Tables" and "Metadata-only fetches".
@@ -18,7 +18,7 @@ JSON: Final = "application/json"
 YAML: Final = "application/yaml"
 PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 NAMED: Final = (JSON, YAML, PROTOBUF)
-"""What refusals name."""
+"""The media types that errors list."""
 _STREAMS: Final = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
 TABLE, PARTIAL, PARTIALS = "Table", "PartialObjectMetadata", "PartialObjectMetadataList"
 _TRANSFORMED: Final = (TABLE, PARTIAL, PARTIALS)
@@ -27,7 +27,13 @@ _ANY: Final = ("*/*", "application/*")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """media: JSON or YAML; kind: one of the transformed ones, empty for the object itself; version: of meta.k8s.io."""
+    """The negotiated representation.
+
+    Attributes:
+        media: JSON or YAML.
+        kind: Table or one of the partial kinds; empty for complete objects.
+        version: of meta.k8s.io.
+    """
 
     media: str = JSON
     kind: str = ""
@@ -35,7 +41,7 @@ class Wanted:
 
     @property
     def api_version(self) -> str:
-        """Of what the object is transformed to."""
+        """The apiVersion of the Table or partial object."""
         return f"meta.k8s.io/{self.version}"
 
 
@@ -43,8 +49,8 @@ def negotiate(accept: str, *, streams: bool = False) -> Wanted:
     """Find the first clause of an Accept header that can be served.
 
     Args:
-        accept: the header; nothing means anything.
-        streams: whether it is a watch, of which there is no YAML.
+        accept: the header; empty accepts everything.
+        streams: whether the request is a watch, which does not support YAML.
 
     Raises:
         StatusError: 406.
@@ -59,8 +65,8 @@ def negotiate(accept: str, *, streams: bool = False) -> Wanted:
 
 
 def _wanted(clause: str, *, streams: bool) -> Wanted | None:
-    media, *rest = (word.strip() for word in clause.split(";"))
-    parameters = dict(word.partition("=")[::2] for word in rest)
+    media, *rest = (part.strip() for part in clause.split(";"))
+    parameters = dict(part.partition("=")[::2] for part in rest)
     if media in _ANY:
         media = JSON
     if media not in ((JSON,) if streams else (JSON, YAML)):
@@ -73,17 +79,17 @@ def _wanted(clause: str, *, streams: bool) -> Wanted | None:
 
 
 class Representation(Protocol):
-    """Makes of objects what a client wants."""
+    """Converts objects and lists to the negotiated representation."""
 
     def of_object(self, obj: Obj) -> Obj:
-        """Show one object."""
+        """Convert one object."""
 
     def of_list(self, listed: Obj) -> Obj:
-        """Show a list."""
+        """Convert a list."""
 
 
 class Partials:
-    """Shows of objects their metadata."""
+    """Converts objects to PartialObjectMetadata."""
 
     def __init__(self, wanted: Wanted, kind: Kind) -> None:
         self._wanted = wanted
@@ -91,25 +97,25 @@ class Partials:
         self._go = "*unstructured.Unstructured" if kind.custom else f"*core.{kind.kind}"
 
     def of_object(self, obj: Obj) -> Obj:
-        """Show one object.
+        """Convert one object.
 
         Raises:
-            StatusError: 406 or 500, a list is wanted.
+            StatusError: 406 or 500, the client requested a list.
         """
         if self._wanted.kind == PARTIALS and self._custom:
             raise status.internal("content is not a list")
         if self._wanted.kind == PARTIALS:
-            raise self._refusal(f"the requested object is not a list ({self._go})")
+            raise self._not_acceptable(f"the requested object is not a list ({self._go})")
         return partial(obj, self._wanted.api_version)
 
     def of_list(self, listed: Obj) -> Obj:
-        """Show a list.
+        """Convert a list.
 
         Raises:
-            StatusError: 406, an object is wanted.
+            StatusError: 406, the client requested an object.
         """
         if self._wanted.kind == PARTIAL:
-            raise self._refusal(f"the requested object is a list ({self._go}List)")
+            raise self._not_acceptable(f"the requested object is a list ({self._go}List)")
         version = self._wanted.api_version
         return {
             "kind": PARTIALS,
@@ -118,16 +124,16 @@ class Partials:
             "items": [partial(item, version) for item in listed["items"]],
         }
 
-    def _refusal(self, why: str) -> StatusError:
+    def _not_acceptable(self, why: str) -> StatusError:
         return StatusError(406, "NotAcceptable", f"you requested {self._wanted.kind}, but {why}")
 
 
 def partial(obj: Obj, api_version: str) -> Obj:
-    """An object without its content."""
+    """The metadata of an object as PartialObjectMetadata."""
     return {"kind": PARTIAL, "apiVersion": api_version, "metadata": obj["metadata"]}
 
 
 def list_metadata(listed: Obj) -> Obj:
-    """The metadata of a list as Go writes it: what is empty is left out."""
+    """The metadata of a list without empty members, as Go encodes it."""
     metadata: dict[str, Any] = listed["metadata"]
     return {name: value for name, value in metadata.items() if value != ""}

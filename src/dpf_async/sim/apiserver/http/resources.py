@@ -1,6 +1,6 @@
-"""What each verb does with a request for objects: read the body, ask the cluster, write the answer.
+"""The verbs of a resource: read the body, call the cluster, write the answer.
 
-Between reading a body and answering nothing waits, so writes happen one at a time.
+Nothing is awaited between reading a body and answering, so writes are serialized.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ from dpf_async.sim.apiserver.wire import status
 from dpf_async.sim.apiserver.wire.codec import Document, Obj, encode_in_order
 from dpf_async.sim.apiserver.wire.status import StatusError
 
-# Watches without timeoutSeconds live this long, up to twice. Source: --min-request-timeout.
+# Minimum duration of watches without timeoutSeconds; at most twice as long. Source: --min-request-timeout.
 _WATCH_SECONDS = 1800.0
-# How long the end of a watch may take to reach a client that does not read; chosen.
-_GOODBYE_SECONDS = 30.0
+# Timeout for sending the end of a watch to a client that does not read; chosen.
+_END_TIMEOUT = 30.0
 
 
 class Resources:
-    """Serves the objects of one cluster."""
+    """Answers requests for the objects of one cluster."""
 
     def __init__(
         self, *, cluster: Cluster, faults: Faults, watch_settings: WatchSettings, freshness_timeout: float
@@ -85,7 +85,7 @@ class Resources:
 
     @property
     def caught_up(self) -> bool:
-        """Whether no watch has anything left to send."""
+        """Whether every watch has sent all events."""
         return all(watch.caught_up for watch in self._watches)
 
     async def watch_progressed(self) -> None:
@@ -94,23 +94,25 @@ class Resources:
             self._idle = anyio.Event()
         await self._idle.wait()
 
-    async def serve(self, request: web.BaseRequest, target: Target, asked: Request) -> web.StreamResponse:
+    async def serve(
+        self, request: web.BaseRequest, target: Target, attributes: Request
+    ) -> web.StreamResponse:
         """Answer one request.
 
         Raises:
-            StatusError: what the API server would answer instead.
+            StatusError: the request fails.
         """
-        # Asked before anything is done.
-        negotiate(request.headers.get("Accept", ""), streams=asked.verb == "watch")
-        match asked.verb:
+        # Negotiated before anything is written.
+        negotiate(request.headers.get("Accept", ""), streams=attributes.verb == "watch")
+        match attributes.verb:
             case "get":
                 return await self._get(request, target)
             case "list":
                 return await self._list(request, target)
             case "watch":
-                return await self._watch(request, target, asked)
+                return await self._watch(request, target, attributes)
             case "create":
-                return await self._create(request, target, asked)
+                return await self._create(request, target, attributes)
             case "update":
                 return await self._update(request, target)
             case "patch":
@@ -128,12 +130,12 @@ class Resources:
         return self._answer(request, target, shown, 200)
 
     async def _list(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
-        asked = options.list_options(request.query)
-        await self._wait_for(wanted_version(asked))
-        return self._answer(request, target, list_objects(self._cluster, target, asked), 200, many=True)
+        wanted = options.list_options(request.query)
+        await self._wait_for(wanted_version(wanted))
+        return self._answer(request, target, list_objects(self._cluster, target, wanted), 200, many=True)
 
     async def _wait_for(self, version: int) -> None:
-        """Wait until a resourceVersion exists, as the watch cache would.
+        """Wait until a resourceVersion exists, as the watch cache does.
 
         Raises:
             StatusError: 504 ResourceVersionTooLarge.
@@ -156,13 +158,15 @@ class Resources:
             store.listeners.remove(check)
         raise status.too_large_resource_version(version, store.revision)
 
-    async def _create(self, request: web.BaseRequest, target: Target, asked: Request) -> web.StreamResponse:
+    async def _create(
+        self, request: web.BaseRequest, target: Target, attributes: Request
+    ) -> web.StreamResponse:
         raw = await read_object_body(request, target)
         how = options.write_options(request.query, _user_agent(request), what="CreateOptions")
         if target.resource == ACCESS_REVIEWS:
             body = decode_object(raw, target)
             review = self._cluster.answered(
-                target, body, how, lambda obj: reviewed(obj, asked.user, self._faults)
+                target, body, how, lambda obj: reviewed(obj, attributes.user, self._faults)
             )
             return self._answer(request, target, review, 201, how)
         with _warning(how):
@@ -193,14 +197,14 @@ class Resources:
                 code = 201 if created else 200
             else:
                 document = decode_patch(data)
-                change, complaints = _change(patch_type, document)
-                changed = self._cluster.patch(target, change, how, strict_errors=complaints)
+                change, strict_errors = _change(patch_type, document)
+                changed = self._cluster.patch(target, change, how, strict_errors=strict_errors)
         return self._answer(request, target, self._cluster.show(target, changed), code, how)
 
     async def _delete(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         how = options.delete_options(request.query, await read_delete_options(request))
-        obj, gone = self._cluster.delete(target, how)
-        if not gone:
+        obj, removed = self._cluster.delete(target, how)
+        if not removed:
             return self._answer(request, target, self._cluster.show(target, obj), 200)
         details = {"name": target.name, "group": target.kind.group, "kind": target.kind.plural}
         details = {name: value for name, value in details.items() if value}
@@ -208,9 +212,9 @@ class Resources:
         return json_response(request, encode_in_order(status.success(details)), 200)
 
     async def _delete_collection(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
-        asked = options.list_options(request.query)
+        wanted = options.list_options(request.query)
         how = options.delete_options(request.query, await read_delete_options(request))
-        listed = list_objects(self._cluster, target, asked)
+        listed = list_objects(self._cluster, target, wanted)
         for item in listed["items"]:
             meta = item["metadata"]
             one = Target(target.kind, target.version, meta.get("namespace", ""), meta["name"])
@@ -227,7 +231,7 @@ class Resources:
         *,
         many: bool = False,
     ) -> web.Response:
-        """Answer with an object or a list of them, as the client prefers."""
+        """Answer with an object or a list in the negotiated representation."""
         wanted = negotiate(request.headers.get("Accept", ""))
         if (representation := self._representation(request, target, wanted)) is not None:
             shown = representation.of_list(shown) if many else representation.of_object(shown)
@@ -242,7 +246,9 @@ class Resources:
 
     # Watching
 
-    async def _watch(self, request: web.BaseRequest, target: Target, asked: Request) -> web.StreamResponse:
+    async def _watch(
+        self, request: web.BaseRequest, target: Target, attributes: Request
+    ) -> web.StreamResponse:
         wanted = options.list_options(request.query)
         shape = negotiate(request.headers.get("Accept", ""), streams=True)
         if target.name:
@@ -256,7 +262,7 @@ class Resources:
                 try:
                     await self._wait_for(start)
                 except StatusError as error:
-                    failure = error  # which a watch tells as an event
+                    failure = error  # sent as an event
                 start = None
         if self._stopping.is_set():
             raise StatusError(503, "ServiceUnavailable", "the server is shutting down")
@@ -268,7 +274,7 @@ class Resources:
             start=start,
             settings=self._watch_settings,
             faults=self._faults,
-            request=asked,
+            request=attributes,
             on_idle=self._notify_idle,
             representation=self._representation(request, target, shape),
             failure=failure,
@@ -281,19 +287,19 @@ class Resources:
             timeout = wanted.timeout or _WATCH_SECONDS * (1 + random.random())  # noqa: S311 - jitter
             with self._faults.droppable(_dropper(watch, request)):
                 await watch.run(response.write, timeout=timeout)
-            await self._say_goodbye(response, request)
+            await self._send_end(response, request)
         except (ClientConnectionResetError, ConnectionResetError):
-            pass  # the client is gone, or drop_watches has cut the connection
+            pass  # the client has disconnected, or drop_watches has reset the connection
         finally:
             self._watches.discard(watch)
             self._notify_idle()
         return response
 
-    async def _say_goodbye(self, response: web.StreamResponse, request: web.BaseRequest) -> None:
-        """End cleanly, with a terminating chunk; a client that does not read it is cut off."""
-        with anyio.move_on_after(0 if self._stopping.is_set() else _GOODBYE_SECONDS) as patience:
+    async def _send_end(self, response: web.StreamResponse, request: web.BaseRequest) -> None:
+        """Send the terminating chunk; abort the connection of a client that does not read it."""
+        with anyio.move_on_after(0 if self._stopping.is_set() else _END_TIMEOUT) as scope:
             await response.write_eof()
-        if patience.cancelled_caught and request.transport is not None:
+        if scope.cancelled_caught and request.transport is not None:
             request.transport.abort()
 
     def _notify_idle(self) -> None:
@@ -316,7 +322,7 @@ def _dropper(watch: Watch, request: web.BaseRequest) -> Callable[[bool], None]:
 
 @contextmanager
 def _warning(how: WriteOptions) -> Iterator[None]:
-    """A write that fails tells what it would have warned of."""
+    """Add the warnings of a write to the error if it fails."""
     try:
         yield
     except StatusError as error:
@@ -325,24 +331,24 @@ def _warning(how: WriteOptions) -> Iterator[None]:
 
 
 def _change(patch_type: str, document: Document) -> tuple[Callable[[Obj], Any], list[str]]:
-    """The change that a patch asks for, and what a strict decoder complains of."""
+    """Return the function that applies a patch, and the errors of a strict decoder."""
     patch = document.value
     if patch_type == JSON_PATCH:
         if patch is not None and not isinstance(patch, list):
-            raise _wrong_patch(patch, "[]handlers.jsonPatchOp")
-        complaints = [*document.strict_errors, *unknown_members(patch)]
-        return lambda obj: json_patch(obj, patch or []), [f"json patch {text}" for text in complaints]
+            raise _unmarshal_error(patch, "[]handlers.jsonPatchOp")
+        strict_errors = [*document.strict_errors, *unknown_members(patch)]
+        return lambda obj: json_patch(obj, patch or []), [f"json patch {text}" for text in strict_errors]
     if patch is None and patch_type == MERGE_PATCH:
         raise status.bad_request("Invalid JSON Patch")
     if not isinstance(patch, dict):
         prefix = "" if patch_type == STRATEGIC_PATCH else "error decoding patch: "
-        raise _wrong_patch(patch, "map[string]interface {}", prefix)
+        raise _unmarshal_error(patch, "map[string]interface {}", prefix)
     if patch_type == STRATEGIC_PATCH:
         return lambda obj: strategic_patch(obj, patch), document.strict_errors
     return lambda obj: merge_patch(obj, patch), document.strict_errors
 
 
-def _wrong_patch(patch: Any, go: str, prefix: str = "error decoding patch: ") -> StatusError:
+def _unmarshal_error(patch: Any, go: str, prefix: str = "error decoding patch: ") -> StatusError:
     return status.bad_request(f"{prefix}json: cannot unmarshal {json_kind(patch)} into Go value of type {go}")
 
 

@@ -1,4 +1,4 @@
-"""Responses: objects, failures and plain pages, with the headers Kubernetes sends."""
+"""Responses: objects, errors and plain text, with Kubernetes' headers."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _GZIP_FROM_BYTES = 128 * 1024
 
 
 def headers_with(more: dict[str, str]) -> dict[str, str]:
-    """Add the headers every response has."""
+    """Add the headers of every response."""
     return {"Audit-Id": str(uuid.uuid4()), "Cache-Control": "no-cache, private", **more}
 
 
 def object_response(
     request: web.BaseRequest, obj: Obj, code: int, how: WriteOptions | None = None
 ) -> web.Response:
-    """Answer with an object, in YAML if that is asked for, and with the warnings of a write."""
+    """Answer with an object, in YAML if the client accepts it first, and with the warnings of a write."""
     wants_yaml = _wants_yaml(request)
     response = _yaml_response(obj, code) if wants_yaml else json_response(request, encode(obj), code)
     _warn(response, how.warnings if how is not None else ())
@@ -35,7 +35,7 @@ def object_response(
 
 
 def error_response(request: web.BaseRequest, error: StatusError) -> web.Response:
-    """Answer with a failure, in YAML if that is asked for, and with the warnings of before it."""
+    """Answer with an error, in YAML if the client accepts it first, and with its warnings."""
     if _wants_yaml(request):
         response = _yaml_response(error.status, error.code)
         response.headers.update(error.headers)
@@ -64,7 +64,7 @@ def _warn(response: web.Response, warnings: Iterable[str]) -> None:
 def json_response(
     request: web.BaseRequest, content: bytes, code: int, headers: dict[str, str] | None = None
 ) -> web.Response:
-    """Answer with encoded JSON, compressed if it is large and the client takes it."""
+    """Answer with encoded JSON, compressed if it is large and the client accepts gzip."""
     more = {"Content-Type": JSON, **(headers or {})}
     if len(content) >= _GZIP_FROM_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
         content = gzip.compress(content, compresslevel=1, mtime=0)
@@ -73,7 +73,7 @@ def json_response(
 
 
 def page_not_found() -> web.Response:
-    """What a path that is not served gets: no Status (reliability notes, finding 9)."""
+    """The answer for a path that is not served, which is not a Status (reliability notes, finding 9)."""
     headers = headers_with({"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"})
     return web.Response(body=b"404 page not found\n", status=404, headers=headers)
 
@@ -93,7 +93,7 @@ _REASONS = {
 
 
 def planned_response(request: web.BaseRequest, answer: Answer) -> web.Response:
-    """Answer as a fault asks."""
+    """Build the answer of a fault."""
     headers = {}
     details = None
     if answer.retry_after is not None:

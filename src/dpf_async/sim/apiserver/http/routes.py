@@ -1,4 +1,4 @@
-"""What a URL asks for: path and method become a verb on a target.
+"""Routes: the verb and the target of a request, from its method and path.
 
 Source: apiserver pkg/endpoints/request/requestinfo.go, apiextensions customresource_handler.go.
 """
@@ -28,7 +28,7 @@ _ACROSS_NAMESPACES = ("list", "watch")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path below /api or /apis, taken apart; verb is empty for a method that has none."""
+    """A parsed path below /api or /apis; verb is empty for an unsupported method."""
 
     group: str
     version: str
@@ -41,12 +41,12 @@ class Route:
 
     @property
     def resource(self) -> str:
-        """The resource as permissions name it."""
+        """The resource as in permissions, "dpus" or "dpus/status"."""
         return f"{self.plural}/{self.subresource}" if self.subresource else self.plural
 
 
 def parse_route(method: str, path: str, *, watch: bool) -> Route | None:
-    """Take a path apart; None when it names no resource."""
+    """Parse a path; None if it names no resource."""
     parts = [unquote(part) for part in path.strip("/").split("/")]
     if parts[:1] == ["api"] and len(parts) > 2:
         group, version, rest = "", parts[1], parts[2:]
@@ -54,9 +54,9 @@ def parse_route(method: str, path: str, *, watch: bool) -> Route | None:
         group, version, rest = parts[1], parts[2], parts[3:]
     else:
         return None
-    # Of old, a watch had a path of its own.
-    old = rest[0] == "watch" and len(rest) > 1
-    if old:
+    # The deprecated path of watches.
+    watch_path = rest[0] == "watch" and len(rest) > 1
+    if watch_path:
         rest = rest[1:]
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2 and not _of_namespace_itself(rest):
@@ -67,7 +67,7 @@ def parse_route(method: str, path: str, *, watch: bool) -> Route | None:
     verb = _VERBS.get(method, "")
     if not name:
         verb = _COLLECTION_VERBS.get(verb, verb)
-    if old or (verb == "list" and watch):
+    if watch_path or (verb == "list" and watch):
         verb = "watch"
     return Route(group, version, plural, namespace, name, subresource, verb, method)
 
@@ -77,7 +77,7 @@ def _of_namespace_itself(rest: list[str]) -> bool:
 
 
 def resolve(registry: Registry, route: Route) -> Target | StatusError | None:
-    """Find what a route is about: a target, a refusal, or nothing there (404 as plain text)."""
+    """Return the target of a route, or the error to answer; None is the 404 in plain text."""
     kind = registry.find(route.group, route.version, route.plural)
     if kind is None:
         return status.no_such_path() if registry.is_built_in(route.group) else None
@@ -87,7 +87,7 @@ def resolve(registry: Registry, route: Route) -> Target | StatusError | None:
         kind.namespaced and route.verb in _ACROSS_NAMESPACES
     )
     if not kind.custom:
-        return _refusal_of_core(target, route, misplaced=misplaced) or target
+        return _core_error(target, route, misplaced=misplaced) or target
     if misplaced:
         return None
     if route.subresource and not (route.subresource == "status" and version.has_status):
@@ -99,13 +99,13 @@ def resolve(registry: Registry, route: Route) -> Target | StatusError | None:
     return target
 
 
-def _refusal_of_core(target: Target, route: Route, *, misplaced: bool) -> StatusError | None:
-    """Core kinds have a path for everything there is, with the methods that it has."""
+def _core_error(target: Target, route: Route, *, misplaced: bool) -> StatusError | None:
+    """The error for a path or method that a core kind does not support."""
     kind = target.kind
     if misplaced or (route.subresource and not (route.subresource == "status" and target.version.has_status)):
         return status.no_such_path()
     if kind.verbs and route.name:
-        return status.no_such_path()  # what is answered and not stored has no items
+        return status.no_such_path()  # objects that are not stored have no path
     allowed = {"get", "update", "patch", "delete"} if route.name else {"list", "create", "deletecollection"}
     if route.subresource:
         allowed = {*_STATUS_VERBS}

@@ -1,4 +1,4 @@
-"""Objects as rows, for clients that print them: the columns of a definition, filled by its JSON paths.
+"""Tables: objects as rows, with the printer columns of a CRD.
 
 Source: Kubernetes API concepts, "Receiving resources as Tables"; apiextensions customresource/tableconvertor;
 apimachinery util/duration HumanDuration for the column of type date.
@@ -22,7 +22,7 @@ _NAME: Final[Obj] = {
     "name": "Name",
     "type": "string",
     "format": "name",
-    "description": "The name of the object; at any time there is one object of this kind and name in a namespace.",
+    "description": "The name of the object, which is unique among the objects of a kind in a namespace.",
     "priority": 0,
 }
 _INCLUDE: Final = ("Metadata", "None", "Object")
@@ -31,15 +31,21 @@ _SECOND, _MINUTE, _HOUR, _DAY, _YEAR = 1, 60, 3600, 86400, 365 * 86400
 
 
 class Tables:
-    """Makes Tables of objects of one kind, for one request. Only the first of a watch has the columns' definitions."""
+    """Converts objects of one kind to Tables, for one request; only the first Table of a watch defines the columns."""
 
     def __init__(
         self, columns: Iterable[Obj], query: Mapping[str, str], now: Callable[[], str], api_version: str
     ) -> None:
-        """Args: the additional printer columns, the request's query, the server's clock, of which version.
+        """Prepare the columns.
+
+        Args:
+            columns: the additional printer columns.
+            query: the query of the request.
+            now: the server's clock.
+            api_version: the apiVersion of the Tables.
 
         Raises:
-            StatusError: 400, includeObject is none of its values.
+            StatusError: 400, includeObject has an invalid value.
         """
         self._columns = tuple(columns) or (AGE | {"type": "date"},)
         self._paths = [jsonpath.compile(f"${column.get('jsonPath', '')}") for column in self._columns]
@@ -53,11 +59,11 @@ class Tables:
             raise status.bad_request(f"Unable to convert to Table as requested: {text}")
 
     def of_object(self, obj: Obj) -> Obj:
-        """One object as a Table of one row."""
+        """Convert one object to a Table of one row."""
         return self._table({"resourceVersion": obj["metadata"].get("resourceVersion", "")}, [obj])
 
     def of_list(self, listed: Obj) -> Obj:
-        """A list as a Table with its metadata."""
+        """Convert a list to a Table with its metadata."""
         kind = listed["kind"].removesuffix("List")
         typed = {"apiVersion": listed["apiVersion"], "kind": kind}
         return self._table(list_metadata(listed), [typed | item for item in listed["items"]])
@@ -90,7 +96,7 @@ class Tables:
         return {"cells": cells, "object": shown}
 
     def _cell(self, type_: str, value: Any) -> Any:
-        """A value as its column shows it; None where it is not of the column's type."""
+        """The cell for a value; None if the value does not have the type of the column."""
         match type_, value:
             case "string", str():
                 return value
@@ -115,7 +121,7 @@ class Tables:
 
 
 def human_duration(seconds: int) -> str:
-    """Whole seconds in the two units that matter: "45s", "3m20s", "7h5m", "5d3h", "2y14d"."""
+    """Format seconds with at most two units: "45s", "3m20s", "7h5m", "5d3h", "2y14d"."""
     if seconds < -1:
         return "<invalid>"
     seconds = max(0, seconds)
@@ -136,7 +142,7 @@ def human_duration(seconds: int) -> str:
 
 
 def _definition(column: Obj) -> Obj:
-    """A column of a definition as a Table describes it."""
+    """The columnDefinition of a printer column."""
     return {
         "name": column["name"],
         "type": column["type"],

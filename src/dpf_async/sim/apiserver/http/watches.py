@@ -1,7 +1,7 @@
-"""Watches: what one client is told, event by event.
+"""Watches: the event stream of one client.
 
-A watch is a position in its kind's history, not a queue: however slow the client, it costs no memory. One that
-falls too far behind is cut, cleanly, as Kubernetes does; its client resumes from the last event it read.
+A watch is a position in the history of its kind, not a queue, so a slow client costs no memory. If a client falls too
+far behind, its watch ends cleanly, as in Kubernetes, and the client resumes from the last event that it read.
 Source: reliability notes 1.1 to 1.3 and 1.6, apiserver pkg/storage/cacher.
 """
 
@@ -30,14 +30,14 @@ _INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 
 @dataclass(frozen=True, slots=True)
 class WatchSettings:
-    """How watches are served: seconds between bookmarks, and events a stuck client may fall behind."""
+    """Seconds between bookmarks, and the number of events that a client may fall behind."""
 
     bookmark_interval: float
     buffer: int
 
 
 class Watch:
-    """One watch: told of every change by its kind's collection, it sends what its client asked for."""
+    """One watch: it is notified of every change of its kind, and sends the events that its client selects."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Watch:
         self._after = 0  # events up to this resourceVersion are not sent
         self._resume_from(start)
         self._awake = anyio.Event()
-        self._begun = False
+        self._following = False
         self._sending = False
         self._scope = anyio.CancelScope()
         self._api_version = target.kind.api_version(target.version.name)
@@ -82,11 +82,11 @@ class Watch:
 
     @property
     def caught_up(self) -> bool:
-        """Whether everything that has happened has been handed to the socket."""
-        return self._begun and not self._sending and self._position >= self._collection.end
+        """Whether every event has been written to the socket."""
+        return self._following and not self._sending and self._position >= self._collection.end
 
     def end(self) -> None:
-        """End the watch, cleanly, wherever it is."""
+        """End the watch cleanly."""
         self._scope.cancel()
 
     async def run(self, send: Callable[[bytes], Awaitable[None]], *, timeout: float) -> None:
@@ -106,12 +106,9 @@ class Watch:
             await self._send(send, _frame("ERROR", encode_in_order(self._failure.status)))
             return False
         if self._expired():
-            floor = max(
-                self._collection.watch_floor,
-                self._cluster.store.revision if self._faults.refuse_history else 0,
-            )
-            gone = status.expired(f"too old resource version: {self._after} ({floor})")
-            await self._send(send, _frame("ERROR", encode_in_order(gone.status)))
+            floor = self._collection.watch_floor
+            expired = status.expired(f"too old resource version: {self._after} ({floor})")
+            await self._send(send, _frame("ERROR", encode_in_order(expired.status)))
             return False
         if self._wants_state():
             await self._send_state(send)
@@ -120,7 +117,7 @@ class Watch:
     def _expired(self) -> bool:
         if not self._after or self._options.send_initial_events:
             return False
-        return self._faults.refuse_history or self._after < self._collection.watch_floor
+        return self._after < self._collection.watch_floor
 
     def _wants_state(self) -> bool:
         if self._options.send_initial_events is not None:
@@ -140,11 +137,11 @@ class Watch:
             await self._send(send, self._bookmark(version, _INITIAL_EVENTS_END))
 
     async def _follow(self, send: Callable[[bytes], Awaitable[None]]) -> None:
-        self._begun = True
+        self._following = True
         next_bookmark = self._next_bookmark()
         while True:
             if self._collection.first > self._position:
-                return  # what it has not sent is forgotten
+                return  # events that it has not sent are no longer in the history
             while self._position < self._collection.end:
                 event = self._collection.events[self._position - self._collection.first]
                 await self._delay(event)
@@ -171,7 +168,7 @@ class Watch:
         return min(regular, last) if last > now else regular
 
     async def _delay(self, event: Event) -> None:
-        """Hold an event back for the lag asked for now, so that switching the lag off frees what is held."""
+        """Delay an event by the current watch_lag; when the lag is set to 0, delayed events are sent at once."""
         while (wait := event.at + self._faults.watch_lag - self._cluster.store.time()) > 0:
             with anyio.move_on_after(wait):
                 await self._faults.watch_lag_changed()
@@ -190,13 +187,13 @@ class Watch:
         return self._encoded(event, "DELETED") if before else None
 
     def _encoded(self, event: Event, kind: str) -> bytes:
-        """Encode once for all watches that send the same thing."""
+        """Encode an event once for all watches with the same representation."""
         key = (kind, self._api_version)
         frame = event.encoded.get(key) if self._representation is None else None
         if frame is None:
             obj = event.obj
             if kind == "DELETED" and event.type != "DELETED" and event.old is not None:
-                # It stopped matching: the client is shown what matched, at the version that ended it.
+                # It no longer matches: the event has the last matching object, at the resourceVersion of the change.
                 meta = {**event.old["metadata"], "resourceVersion": str(event.version)}
                 obj = {**event.old, "metadata": meta}
             frame = self._frame(kind, self._shown(obj))

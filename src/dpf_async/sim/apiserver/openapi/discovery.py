@@ -1,8 +1,6 @@
-"""Discovery: which groups, versions and resources there are, plain and aggregated."""
+"""Discovery: the served groups, versions and resources, unaggregated and aggregated."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from dpf_async.sim.apiserver.storage.kinds import Kind, Registry
 from dpf_async.sim.apiserver.wire.codec import Obj
@@ -16,7 +14,7 @@ _STATUS_VERBS = ["get", "patch", "update"]
 
 
 def wants_aggregated(accept: str) -> bool:
-    """Whether a client prefers aggregated discovery."""
+    """Whether a client accepts aggregated discovery."""
     for part in accept.split(","):
         parameters = {parameter.strip() for parameter in part.split(";")}
         if {"g=apidiscovery.k8s.io", "v=v2", "as=APIGroupDiscoveryList"} <= parameters:
@@ -25,7 +23,7 @@ def wants_aggregated(accept: str) -> bool:
 
 
 def version_document(minor: int) -> Obj:
-    """What /version says."""
+    """The document of /version."""
     return {
         "major": "1",
         "minor": str(minor),
@@ -44,19 +42,19 @@ def version_document(minor: int) -> Obj:
 
 
 def legacy_versions(address: str) -> Obj:
-    """What /api says."""
+    """The document of /api."""
     addresses = [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]
     return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses}
 
 
 def group_list(registry: Registry) -> Obj:
-    """What /apis says."""
+    """The document of /apis."""
     groups = [_group(name, versions) for name, versions in registry.groups().items() if name]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
 def group(registry: Registry, name: str) -> Obj | None:
-    """What /apis/{group} says."""
+    """The document of /apis/{group}."""
     versions = registry.groups().get(name)
     return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, versions)} if versions and name else None
 
@@ -67,7 +65,7 @@ def _group(name: str, versions: list[str]) -> Obj:
 
 
 def resource_list(registry: Registry, name: str, version: str) -> Obj | None:
-    """What /api/v1 and /apis/{group}/{version} say."""
+    """The document of /api/v1 and /apis/{group}/{version}."""
     resources: list[Obj] = []
     for kind in registry.of(name, version):
         resources.append(_resource(kind))
@@ -90,7 +88,7 @@ def resource_list(registry: Registry, name: str, version: str) -> Obj | None:
 
 
 def verbs_of(kind: Kind) -> list[str]:
-    """The verbs that a kind has."""
+    """The verbs of a kind."""
     if kind.verbs:
         return list(kind.verbs)
     if kind.custom:
@@ -99,22 +97,23 @@ def verbs_of(kind: Kind) -> list[str]:
 
 
 def _resource(kind: Kind) -> Obj:
-    resource: dict[str, Any] = {
+    resource: Obj = {
         "name": kind.plural,
         "singularName": kind.singular,
         "namespaced": kind.namespaced,
         "kind": kind.kind,
         "verbs": verbs_of(kind),
     }
-    if kind.short_names:
-        resource["shortNames"] = list(kind.short_names)
-    if kind.categories:
-        resource["categories"] = list(kind.categories)
-    return resource
+    return resource | _aliases(kind)
+
+
+def _aliases(kind: Kind) -> Obj:
+    lists = {"shortNames": list(kind.short_names), "categories": list(kind.categories)}
+    return {name: values for name, values in lists.items() if values}
 
 
 def aggregated(registry: Registry, *, legacy: bool) -> Obj:
-    """What /api (legacy) and /apis say to a client that takes everything at once."""
+    """The aggregated document of /api (legacy) and /apis."""
     items = []
     for name, versions in registry.groups().items():
         if bool(name) == legacy:
@@ -142,11 +141,8 @@ def _discovered(registry: Registry, name: str, version: str) -> list[Obj]:
             "scope": "Namespaced" if kind.namespaced else "Cluster",
             "singularResource": kind.singular,
             "verbs": verbs_of(kind),
+            **_aliases(kind),
         }
-        if kind.short_names:
-            resource["shortNames"] = list(kind.short_names)
-        if kind.categories:
-            resource["categories"] = list(kind.categories)
         if kind.versions[version].has_status:
             resource["subresources"] = [
                 {"subresource": "status", "responseKind": response, "verbs": _STATUS_VERBS}

@@ -1,4 +1,4 @@
-"""The paths of a kind as OpenAPI v3 publishes them: an operation per verb, with its parameters, bodies and answers.
+"""The OpenAPI v3 paths of a kind: one operation per verb, with its parameters, request bodies and responses.
 
 Source: apiextensions-apiserver pkg/controller/openapi/builder, apiserver pkg/endpoints/openapi, kube-openapi builder3.
 """
@@ -52,7 +52,13 @@ _DELETE_PARAMETERS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Action:
-    """One operation. Attributes: what documents call it, what its name begins with, the verb of discovery."""
+    """One operation.
+
+    Attributes:
+        action: its x-kubernetes-action.
+        operation: the beginning of its operationId.
+        verb: the verb of discovery that it needs.
+    """
 
     action: str
     method: str
@@ -119,7 +125,7 @@ class _Paths:
     def _path(
         self, where: Iterable[str], actions: Iterable[_Action], *, name: str, subresource: str = ""
     ) -> Obj:
-        """One path: its operations, and the parameters that all of them have."""
+        """One path: its operations, and the parameters that they share."""
         verbs = verbs_of(self._kind)
         chosen = [action for action in actions if action.verb in verbs]
         common = set.intersection(*({*action.parameters} for action in chosen)) if chosen else set()
@@ -131,7 +137,7 @@ class _Paths:
     def _operation(self, action: _Action, name: str, subresource: str, common: set[str]) -> Obj:
         kind, version = self._kind, self._version
         group = (kind.group or "core").removesuffix(".k8s.io")
-        # "deletecollection" is named as a deletion of a collection.
+        # The operationId of "deletecollection" begins with delete…Collection.
         verb, collection = action.operation, ""
         if verb == "deletecollection":
             verb, collection = "delete", "Collection"
@@ -197,14 +203,14 @@ class _Paths:
         return answers
 
     def _path_parameter(self, name: str) -> Obj:
-        told = {
+        descriptions = {
             "name": f"name of the {self._kind.kind}",
             "namespace": "object name and auth scope, such as for teams and projects",
         }
         return {
             "name": name,
             "in": "path",
-            "description": told[name],
+            "description": descriptions[name],
             "required": True,
             "schema": {"type": "string", "uniqueItems": True},
         }
@@ -212,14 +218,14 @@ class _Paths:
 
 def _parameter(name: str, action: str = "") -> Obj:
     known: Mapping[str, Obj] = published()["parameters"]
-    told = known[name]
+    parameter = known[name]
     if name == "fieldManager" and action == "patch":
-        told = known["fieldManager of a patch"]
+        parameter = known["fieldManager of a patch"]
     return {
         "name": name,
         "in": "query",
-        "description": told["description"],
-        "schema": {"type": told["type"], "uniqueItems": True},
+        "description": parameter["description"],
+        "schema": {"type": parameter["type"], "uniqueItems": True},
     }
 
 
@@ -229,14 +235,14 @@ def _content(types: Iterable[str], schema: Obj) -> Obj:
 
 def _article(noun: str) -> str:
     if noun.endswith("s") and not noun.endswith("ss"):
-        return " "  # plurals have none
+        return " "  # no article before a plural
     return " an " if noun[:1].lower() in "aeiou" else " a "
 
 
 def _identifier(name: str) -> str:
-    """A group as a part of names: svc.dpu.nvidia.com is svcDpuNvidiaCom."""
-    words = "".join(letter if letter.isalnum() or letter == "_" else " " for letter in name).split()
-    return words[0] + "".join(map(_capital, words[1:]))
+    """A group in identifiers: svc.dpu.nvidia.com is svcDpuNvidiaCom."""
+    parts = "".join(letter if letter.isalnum() or letter == "_" else " " for letter in name).split()
+    return parts[0] + "".join(map(_capital, parts[1:]))
 
 
 def _capital(word: str) -> str:

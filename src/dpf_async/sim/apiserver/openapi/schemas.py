@@ -1,7 +1,7 @@
-"""The schemas of kinds as OpenAPI v3 publishes them: a definition's own schema, and what Kubernetes adds to it.
+"""The OpenAPI v3 schemas of kinds: the schema of a CRD, and the additions of Kubernetes.
 
-What all kinds share (ObjectMeta, Status, …), and the schemas of core kinds, are data: openapi_kubernetes.json, written
-by a real server; see tests/apiserver/published.py.
+Shared schemas (ObjectMeta, Status, …) and those of core kinds are data of a real server in openapi_kubernetes.json,
+written by tests/apiserver/published.py.
 Source of the changes: apiextensions-apiserver pkg/controller/openapi/builder and pkg/apiserver/schema/unfold.go.
 """
 
@@ -39,7 +39,7 @@ _SCHEMAS: Final = ("items", "additionalProperties", "not")
 
 @cache
 def published() -> Mapping[str, Obj]:
-    """The data: parameters, and schemas by their names."""
+    """The data of the real server: parameters, and schemas by name."""
     text = files(__package__).joinpath("openapi_kubernetes.json").read_text(encoding="utf-8")
     content: dict[str, Obj] = json.loads(text)
     return content
@@ -51,7 +51,7 @@ def reference(name: str) -> Obj:
 
 
 def schema_name(kind: Kind, version: str, *, many: bool = False) -> str:
-    """What the schema of a kind, or of its lists, is called in documents."""
+    """The name of the schema of a kind, or of its lists."""
     name = kind.list_name() if many else kind.kind
     if not kind.custom:
         wanted = {"group": kind.group, "version": version, "kind": name}
@@ -70,7 +70,7 @@ def schemas_of(kind: Kind, version: str) -> dict[str, Obj]:
 
 
 def with_references(schemas: Mapping[str, Obj]) -> dict[str, Obj]:
-    """The schemas with what they refer to, and with what every document has."""
+    """Add the schemas that the given ones refer to, and those of every document."""
     known = published()["schemas"]
     found = dict(schemas)
     todo = [*_SHARED, *(name for schema in schemas.values() for name in _referred(schema))]
@@ -120,10 +120,12 @@ def _list_schema(kind: Kind, version: str, item: str) -> Obj:
 
 
 def _extensions(kind: Kind, version: str, name: str) -> Obj:
-    told: Obj = {"x-kubernetes-group-version-kind": [{"group": kind.group, "kind": name, "version": version}]}
+    extensions: Obj = {
+        "x-kubernetes-group-version-kind": [{"group": kind.group, "kind": name, "version": version}]
+    }
     if selectable := kind.versions[version].selectable:
-        told["x-kubernetes-selectable-fields"] = [{"fieldPath": path} for path in selectable]
-    return told
+        extensions["x-kubernetes-selectable-fields"] = [{"fieldPath": path} for path in selectable]
+    return extensions
 
 
 def _type_meta() -> Obj:
@@ -132,25 +134,25 @@ def _type_meta() -> Obj:
 
 
 def _described(name: str, description: str) -> Obj:
-    # Beside a $ref nothing else counts: that is why it is wrapped.
+    # allOf, because siblings of a $ref are ignored.
     return {"description": description, "allOf": [reference(_META + name)]}
 
 
 def _publish(schema: Mapping[str, Any]) -> Obj:
-    """A definition's schema as it is published: what says nothing left out, what is left to Kubernetes spelled out."""
+    """The published form of a CRD's schema: without empty keywords, with x-kubernetes extensions expanded."""
     shown: Obj = {}
     for name, value in schema.items():
-        told: Any
+        published_value: Any
         if name == "properties":
-            told = {key: _publish(each) for key, each in value.items()}
+            published_value = {key: _publish(each) for key, each in value.items()}
         elif name in _CHOICES:
-            told = [_publish(each) for each in value]
+            published_value = [_publish(each) for each in value]
         elif name in _SCHEMAS and isinstance(value, Mapping):
-            told = _publish(value)
+            published_value = _publish(value)
         else:
-            told = copy(value)
-        if told or type(told) in (int, float) or name in ("default", *_SCHEMAS):
-            shown[name] = told
+            published_value = copy(value)
+        if published_value or type(published_value) in (int, float) or name in ("default", *_SCHEMAS):
+            shown[name] = published_value
     if schema.get("x-kubernetes-int-or-string"):
         _unfold(shown)
     if schema.get("x-kubernetes-embedded-resource"):

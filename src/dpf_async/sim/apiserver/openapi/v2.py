@@ -1,6 +1,6 @@
-"""OpenAPI v2 of everything in one document, made of the v3 documents: kubectl reads it where v3 does not know a kind.
+"""The OpenAPI v2 document of all kinds, converted from the v3 documents; kubectl reads it for kinds that v3 lacks.
 
-Source of what v2 cannot say: apiextensions-apiserver pkg/controller/openapi/v2.
+Source of the keywords that v2 cannot express: apiextensions-apiserver pkg/controller/openapi/v2.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _GVK: Final = "x-kubernetes-group-version-kind"
 
 
 def document_v2(documents: Iterable[Obj], *, minor: int) -> Obj:
-    """One v2 document that says what the v3 documents say."""
+    """Convert the v3 documents to one v2 document."""
     definitions: dict[str, Obj] = {}
     paths: dict[str, Obj] = {}
     for document in documents:
@@ -33,7 +33,7 @@ def document_v2(documents: Iterable[Obj], *, minor: int) -> Obj:
 
 def _root(schema: Obj) -> Obj:
     if schema.get("x-kubernetes-preserve-unknown-fields"):
-        # With any property at all, kubectl would refuse those that are not named.
+        # If any property is declared, kubectl rejects the undeclared ones.
         return {"type": "object", _GVK: schema[_GVK]}
     return _schema(schema)
 
@@ -49,7 +49,7 @@ def _schema(schema: Mapping[str, Any]) -> Obj:
     preserves = bool(schema.get("x-kubernetes-preserve-unknown-fields"))
     untyped = schema.get("nullable") or (preserves and schema.get("type") == "object")
     if schema.get("nullable") or preserves:
-        # kubectl would refuse what v2 cannot say here.
+        # kubectl would reject values that v2 cannot express.
         shown.pop("items", None)
         shown.pop("properties", None)
     if untyped or (shown.get("type") == "array" and "items" not in shown):
@@ -81,8 +81,8 @@ def _operation(operation: Obj) -> Obj:
     if body := operation.get("requestBody"):
         consumes = list(body["content"])
         schema = _schema(body["content"][consumes[0]]["schema"])
-        told = {"name": "body", "in": "body", "schema": schema}
-        parameters.insert(0, told | ({"required": True} if body.get("required") else {}))
+        parameter = {"name": "body", "in": "body", "schema": schema}
+        parameters.insert(0, parameter | ({"required": True} if body.get("required") else {}))
     produces = list(operation["responses"]["200"]["content"])
     responses = {code: _response(answer) for code, answer in operation["responses"].items()}
     return shown | {

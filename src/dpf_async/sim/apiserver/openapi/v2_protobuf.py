@@ -1,6 +1,6 @@
-"""The protobuf form of an OpenAPI v2 document, which is the only one that kubectl asks for.
+"""The protobuf encoding of an OpenAPI v2 document, the only one that kubectl requests.
 
-Source: OpenAPIv2.proto of gnostic-models; fields that no document of ours has are left out.
+Source: OpenAPIv2.proto of gnostic-models, without the fields that this server's documents do not have.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class _Message:
     """Fields by their JSON names: (number, type); a type is a name below, a message, [type], or a map as {"": type}.
 
     Attributes:
-        fields: see above.
-        extensions: the number of the field that holds what begins with x-.
-        wrapped: the number of the one field of a message that JSON does not show.
+        fields: as above.
+        extensions: the number of the field for members that begin with x-.
+        wrapped: number and type of the only field of a message that has no counterpart in JSON.
     """
 
     fields: dict[str, tuple[int, Any]] = field(default_factory=dict)
@@ -86,7 +86,7 @@ _IN_PATH: Final = _Message(
         "uniqueItems": (18, "bool"),
     }
 )
-# ParametersItem.parameter, then Parameter.body_parameter or .non_body_parameter, then that of a query or a path.
+# ParametersItem.parameter, then Parameter.body_parameter or .non_body_parameter, then the field for a query or a path.
 _PARAMETERS: Final = {
     "body": _one(1, _one(1, _BODY)),
     "query": _one(1, _one(2, _one(3, _QUERY))),
@@ -146,7 +146,7 @@ def _field(number: int, kind: Any, value: Any) -> bytes:
     if isinstance(kind, list):
         return b"".join(_field(number, kind[0], item) for item in value)
     if isinstance(kind, Mapping):
-        # A map is a list of messages that have a name and a value.
+        # A map is a list of messages with a name and a value.
         return b"".join(
             _with_length(number, _field(1, "string", name) + _field(2, kind[""], item))
             for name, item in value.items()
@@ -165,7 +165,7 @@ def _double(number: int, value: float) -> bytes:
 
 
 def _any(number: int, value: Any) -> bytes:
-    # Its text is YAML, which JSON is too.
+    # The value is YAML text; JSON is YAML.
     return _with_length(number, _field(2, "string", encode_plain(value)))
 
 

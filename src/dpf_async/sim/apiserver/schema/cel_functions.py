@@ -1,7 +1,7 @@
-"""The CEL functions Kubernetes adds to the language, as far as rules of custom resources use them.
+"""The CEL functions that Kubernetes adds to the language, for the rules of custom resources.
 
-Source: apiserver pkg/cel/library and cel-go ext/strings. Not here: URL, IP, CIDR, quantity, semver and format;
-a definition whose rules call them is refused, see rules.py.
+Source: apiserver pkg/cel/library and cel-go ext/strings. Not implemented: URL, IP, CIDR, quantity, semver and format;
+a CRD whose rules call them is rejected, see rules.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dpf_async.sim.apiserver.wire.patterns import compile_pattern, find_all
 
 
 def _size(value: Any) -> int:
-    """Count code points, elements or entries; the library itself counts a string's bytes."""
+    """Count code points, elements or entries; the library counts the bytes of a string."""
     return len(value)
 
 
@@ -90,7 +90,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "max": _max,
 }
 
-# What the language has without help. Source: common-expression-language 0.10, asked one by one.
+# Functions that the library implements. Source: common-expression-language 0.10, each of them called once.
 NATIVE = frozenset(
     (
         *(
@@ -117,5 +117,5 @@ _TOKEN = re.compile(r"""(r?"(?:[^"\\]|\\.)*"|r?'(?:[^'\\]|\\.)*')|\bsize(?=\s*\(
 
 
 def rewrite(expression: str) -> str:
-    """Send calls of size() to ours, leaving text in quotes alone."""
+    """Replace calls of size() by calls of _size(), except inside string literals."""
     return _TOKEN.sub(lambda match: match[1] or "size_", expression)

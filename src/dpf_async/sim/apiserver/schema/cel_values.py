@@ -1,4 +1,4 @@
-"""JSON values as CEL sees them: typed by the schema, members under names that CEL can spell.
+"""JSON values as CEL reads them: typed by the schema, with member names escaped to CEL identifiers.
 
 Source: apiserver pkg/cel/escaping.go, apiextensions pkg/apiserver/schema/cel/values.go.
 """
@@ -21,7 +21,11 @@ _KEYWORDS = frozenset(
 
 
 def to_cel(value: Any, node: Node, members: frozenset[str] | None, *, root: bool) -> Any:
-    """Give a value its CEL type; of a root object only what rules may see, of any only what this one reads."""
+    """Convert a value to its CEL type.
+
+    members: the only members that the rule reads; None for all of them.
+    root: the value is the object itself, of whose metadata rules read only the names.
+    """
     if not isinstance(value, dict):
         return _typed(value, node)
     if members is not None:
@@ -51,12 +55,12 @@ def _typed(value: Any, node: Node | None) -> Any:
 
 
 def _key(name: str, node: Node) -> str:
-    """The key under which a rule finds a value: a declared property escaped, the key of a map as it is."""
+    """The name by which a rule reads a member: a declared property is escaped, the key of a map is not."""
     return _escape(name) if name in node.properties else name
 
 
 def _escape(name: str) -> str:
-    """Escape a member's name into a CEL identifier. Source: apiserver pkg/cel/escaping.go."""
+    """Escape a name to a CEL identifier."""
     if name in _KEYWORDS:
         return f"__{name}__"
     if name.isidentifier() and "__" not in name:

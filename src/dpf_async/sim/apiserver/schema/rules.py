@@ -1,9 +1,9 @@
 """The CEL rules of a schema (x-kubernetes-validations), evaluated as the API server does.
 
-Rules see self and oldSelf; rules naming oldSelf run only where an old value can be found: members by name,
-elements of map lists by key, other elements never.
+Rules read self and oldSelf. Rules that name oldSelf (transition rules) run only where an old value exists: members are
+matched by name, elements of map lists by key, other elements never.
 Source: apiextensions-apiserver pkg/apiserver/schema/cel/validation.go.
-Not done: cost budgets and static types; an expression is known to be wrong only when it is evaluated.
+Not implemented: cost budgets and static types; a wrong expression fails only when it is evaluated.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from dpf_async.sim.apiserver.wire.field_errors import (
     required,
 )
 
-# Since this minor release a failed rule shows a scalar's value instead of its type, and nothing for objects
-# and lists. Source: kubernetes/kubernetes pull requests 132798 and 133832.
+# Since this minor release the error of a failed rule has the value of a scalar instead of its type, and no value for
+# objects and lists. Source: kubernetes/kubernetes pull requests 132798 and 133832.
 SHOWS_VALUES_SINCE = 35
 
-# self used as a whole: not followed by a member, or by the name of a function.
+# self that is not followed by a member, or is followed by the name of a function.
 _SELF_ROOTED = re.compile(r"\b(self|oldSelf)\b(?!\.[A-Za-z_]\w*+(?!\s*\())")
 _SELF_MEMBER = re.compile(r"\b(?:self|oldSelf)\.([A-Za-z_]\w*)")
 _STRINGS = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""")
@@ -47,7 +47,7 @@ class RuleError(ValueError):
 @dataclass(slots=True, eq=False)
 class _Rule:
     program: Any
-    members: frozenset[str] | None  # the members of self it reads, when that can be told
+    members: frozenset[str] | None  # the members of self that it reads; None if that is unknown
     source: str
     message: str
     message_program: Any
@@ -81,25 +81,25 @@ class _RuleNode:
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A part of the object, with the part of the old object it continues."""
+    """A value inside the object, and the value that it replaces."""
 
     path: str
     now: Any
     old: Any
-    unchanged: bool  # it or something around it is as it was: its old mistakes are let pass
+    unchanged: bool  # it, or a value around it, is the same as before: violations do not count
 
     def below(self, path: str, now: Any, old: Any) -> _Value:
         return _Value(path, now, old, self.unchanged or (old is not None and same(now, old)))
 
 
 class Rules:
-    """All rules of one schema, compiled."""
+    """The compiled rules of one schema."""
 
     def __init__(self, root: Node, *, minor: int) -> None:
-        """Compile.
+        """Compile the rules.
 
         Raises:
-            RuleError: a rule does not parse, or calls a function that is not there.
+            RuleError: a rule does not parse, or calls a function that does not exist.
         """
         self._root = _compile(root, root)
         self._shows_values = minor >= SHOWS_VALUES_SINCE
@@ -111,11 +111,11 @@ class Rules:
 
     @property
     def empty(self) -> bool:
-        """Whether there are none."""
+        """Whether the schema has no rules."""
         return self._root.empty
 
     def errors(self, obj: Obj, old: Obj | None) -> list[FieldError]:
-        """Evaluate every rule against an object and, on update, its predecessor."""
+        """Evaluate every rule against an object and, for an update, the old object."""
         found: list[FieldError] = []
         if not self.empty:
             unchanged = old is not None and same(obj, old)
@@ -162,7 +162,7 @@ class Rules:
         shown: Any = node.type
         try:
             outcome = rule.program.execute(self._context)
-        except Exception as error:  # noqa: BLE001 - whatever evaluation raises is the rule's answer
+        except Exception as error:  # noqa: BLE001 - any exception of an evaluation is the result of the rule
             found.append(invalid(path, shown, _evaluation_failed(error, rule)))
             return
         if outcome is True or (value.unchanged and not rule.uses_old):
@@ -170,7 +170,7 @@ class Rules:
         if self._shows_values:
             shown = OMITTED if node.type in ("object", "array") else value.now
         where = path + rule.field_path if path else rule.field_path.removeprefix(".")
-        found.append(_worded(rule, where, shown, self._detail(rule)))
+        found.append(_field_error(rule, where, shown, self._detail(rule)))
 
     def _bind(self, rule: _Rule, node: Node, value: _Value) -> None:
         variables = self._variables
@@ -187,14 +187,14 @@ class Rules:
         if rule.message_program is not None:
             try:
                 text = rule.message_program.execute(self._context)
-            except Exception:  # noqa: BLE001 - a message that cannot be made gives way to the fixed one
+            except Exception:  # noqa: BLE001 - the fixed message replaces an expression that fails
                 text = None
             if isinstance(text, str) and (text := text.strip()) and "\n" not in text and len(text) <= 5120:
                 return text
         return rule.detail
 
 
-def _worded(rule: _Rule, path: str, shown: Any, detail: str) -> FieldError:
+def _field_error(rule: _Rule, path: str, shown: Any, detail: str) -> FieldError:
     match rule.reason:
         case "FieldValueForbidden":
             return field_forbidden(path, detail)
@@ -217,7 +217,7 @@ def _evaluation_failed(error: Exception, rule: _Rule) -> str:
 
 
 def _compile(node: Node, typed: Node) -> _RuleNode:
-    """Compile the rules below node; typed is the part of the schema that knows the types."""
+    """Compile the rules below a node; typed is the node that has the types, which nodes inside allOf do not have."""
     properties = {}
     for name, child in node.properties.items():
         compiled = _compile(child, typed.properties.get(name, child))

@@ -1,6 +1,6 @@
-"""The kinds that are there without a definition: their fields, as far as they are known here, and their columns.
+"""The core kinds, which are served without a CRD: their fields and printer columns.
 
-Fields that a kind does not have are pruned and warned of, as for custom resources; their values are not validated.
+Unknown fields are pruned with a warning, as for custom resources; values are not validated.
 Source: the types of core/v1, coordination/v1 and authorization/v1; kubernetes pkg/printers/internalversion.
 """
 
@@ -15,7 +15,7 @@ from dpf_async.sim.apiserver.wire.codec import Obj
 _STRING: Final[Obj] = {"type": "string"}
 _BOOLEAN: Final[Obj] = {"type": "boolean"}
 _INTEGER: Final[Obj] = {"type": "integer"}
-_TEXTS: Final[Obj] = {"type": "object", "additionalProperties": _STRING}
+_STRING_MAP: Final[Obj] = {"type": "object", "additionalProperties": _STRING}
 _LIST: Final[Obj] = {"type": "array", "items": _STRING}
 
 
@@ -44,14 +44,14 @@ _REFERENCE: Final = _object(
 
 
 def _column(name: str, description: str, path: str = "", **more: Any) -> Obj:
-    """As in a definition; and count: whose members it counts, shows: as which type a cell is shown."""
-    shown = {"jsonPath": path} if path else {}
-    return {"name": name, "type": "string", "description": description, **shown, **more}
+    """A column as in a CRD; in addition, count: the fields whose members it counts; shows: the type of its cells."""
+    source = {"jsonPath": path} if path else {}
+    return {"name": name, "type": "string", "description": description, **source, **more}
 
 
 AGE: Final = _column(
     "Age",
-    "When the object was created, by the clock of the API server.",
+    "The time since the object was created, by the clock of the API server.",
     ".metadata.creationTimestamp",
     shows="date",
 )
@@ -76,14 +76,14 @@ def _core(
 
 
 def core_kinds() -> list[Kind]:
-    """Each of them, anew."""
+    """Build the core kinds."""
     return [
         _core(
             "configmaps",
             "ConfigMap",
             short_names=("cm",),
-            fields={"data": _TEXTS, "binaryData": _TEXTS, "immutable": _BOOLEAN},
-            columns=(_column("Data", "How many keys it has.", count=("data", "binaryData")),),
+            fields={"data": _STRING_MAP, "binaryData": _STRING_MAP, "immutable": _BOOLEAN},
+            columns=(_column("Data", "The number of keys.", count=("data", "binaryData")),),
         ),
         _core("events", "Event", short_names=("ev",)),
         _core(
@@ -103,10 +103,10 @@ def core_kinds() -> list[Kind]:
         _core(
             "secrets",
             "Secret",
-            fields={"data": _TEXTS, "stringData": _TEXTS, "type": _STRING, "immutable": _BOOLEAN},
+            fields={"data": _STRING_MAP, "stringData": _STRING_MAP, "type": _STRING, "immutable": _BOOLEAN},
             columns=(
-                _column("Type", "What it is a secret of.", ".type"),
-                _column("Data", "How many keys it has.", count=("data",)),
+                _column("Type", "The type of the secret.", ".type"),
+                _column("Data", "The number of keys.", count=("data",)),
             ),
         ),
         _core(
@@ -136,7 +136,7 @@ def core_kinds() -> list[Kind]:
                 )
             },
             structs={"spec": {}},
-            columns=(_column("Holder", "Who holds it.", ".spec.holderIdentity"),),
+            columns=(_column("Holder", "The holder of the lease.", ".spec.holderIdentity"),),
         ),
         _core(
             ACCESS_REVIEWS.resource,

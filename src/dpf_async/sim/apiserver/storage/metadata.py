@@ -1,4 +1,4 @@
-"""Object metadata: its types, its names, and what may change in it.
+"""Validation of object metadata: types, names and immutable fields.
 
 Source: apimachinery pkg/api/validation/objectmeta.go, pkg/util/validation, and the metadata coercion of
 apiextensions-apiserver pkg/apiserver/schema/objectmeta.
@@ -41,7 +41,7 @@ _MANAGED: dict[str, Any] = {
     "fieldsV1": dict,
     "subresource": _STRING,
 }
-# A member's type: a name for a scalar, {"": type} for a map, [type] for a list, a table for an object.
+# The type of a member: a name for a scalar, {"": type} for a map, [type] for a list, a dict for an object.
 _OBJECT_META: dict[str, Any] = {
     "name": _STRING,
     "generateName": _STRING,
@@ -62,7 +62,7 @@ _OBJECT_META: dict[str, Any] = {
 
 
 def coerce(obj: Obj, kind: str, version: str) -> list[str]:
-    """Hold metadata against its Go type: unknown and null members go; return the unknown paths.
+    """Remove unknown and null members of the metadata; return the paths of the unknown ones.
 
     Raises:
         StatusError: 400, a member has the wrong type.
@@ -76,7 +76,7 @@ def coerce(obj: Obj, kind: str, version: str) -> list[str]:
         coerced = _coerce(meta, _OBJECT_META, "metadata", "ObjectMeta", unknown)
     except _WrongType as error:
         raise bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {error}') from None
-    # Go leaves out what is empty; managedFields that are empty say something.
+    # Go omits empty lists and maps; empty managedFields stay, because they reset the ownership of fields.
     obj["metadata"] = {
         name: item for name, item in coerced.items() if name == "managedFields" or item not in ([], {})
     }
@@ -195,7 +195,7 @@ def _owner_errors(owners: list[Obj]) -> list[FieldError]:
         errors += [required(f"{path}[{index}].{name}", "must not be empty") for name in missing]
         if (owner.get("apiVersion"), owner.get("kind")) in _NO_OWNERS:
             text = f"/{owner['apiVersion']}, Kind={owner['kind']} is disallowed from being an owner"
-            errors.append(_invalid_as_written(f"{path}[{index}]", _as_go_writes(owner), text))
+            errors.append(_invalid_in_order(f"{path}[{index}]", _in_go_order(owner), text))
         if owner.get("controller"):
             current = f"{owner.get('kind', '')}/{owner.get('name', '')}"
             if controller:
@@ -203,22 +203,22 @@ def _owner_errors(owners: list[Obj]) -> list[FieldError]:
                     "Only one reference can have Controller set to true. "
                     f'Found "true" in references for {controller} and {current}'
                 )
-                errors.append(_invalid_as_written(path, [_as_go_writes(each) for each in owners], text))
+                errors.append(_invalid_in_order(path, [_in_go_order(each) for each in owners], text))
             else:
                 controller = current
     return errors
 
 
 _NO_OWNERS = {("v1", "Event")}
-_MEMBERS_OF_OWNER = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
+_OWNER_MEMBERS = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
 
 
-def _as_go_writes(owner: Obj) -> Obj:
-    """A reference with its members in the order of the Go struct."""
-    return {name: owner[name] for name in _MEMBERS_OF_OWNER if name in owner}
+def _in_go_order(owner: Obj) -> Obj:
+    """An owner reference with its members in the order of the Go struct."""
+    return {name: owner[name] for name in _OWNER_MEMBERS if name in owner}
 
 
-def _invalid_as_written(path: str, value: Any, detail: str) -> FieldError:
+def _invalid_in_order(path: str, value: Any, detail: str) -> FieldError:
     shown = encode_in_order(value).decode().strip()
     return FieldError("FieldValueInvalid", path, f"Invalid value: {shown}: {detail}")
 
@@ -253,10 +253,10 @@ def update_errors(new: Obj, old: Obj) -> list[FieldError]:
 
 
 def match_namespace(meta: Obj, namespace: str) -> None:
-    """Give the object the namespace of the request.
+    """Set the namespace of the object to the namespace of the request.
 
     Raises:
-        StatusError: 400, it names another one.
+        StatusError: 400, the object names another namespace.
     """
     if not namespace:
         meta.pop("namespace", None)
@@ -267,6 +267,6 @@ def match_namespace(meta: Obj, namespace: str) -> None:
 
 
 def namespace_mismatch() -> StatusError:
-    """Answer 400 to an object of another namespace than the URL's."""
+    """Answer 400 to an object whose namespace is not the one in the URL."""
     text = "the namespace of the provided object does not match the namespace sent on the request"
     return bad_request(text)

@@ -1,7 +1,6 @@
-"""Objects, their one global resourceVersion, and the history that watches and old lists are served from.
+"""The store: objects, the global resourceVersion, and the history from which watches and exact lists are served.
 
-Plain synchronous code: a mutation is one call, so nothing is ever half written. Stored objects are never
-changed in place; whoever wants another state writes another object.
+The code is synchronous, so every write is atomic. Stored objects are never modified in place; a write replaces them.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ Key = tuple[str, str]  # namespace ("" for cluster scope) and name
 
 
 def path_of(key: Key) -> str:
-    """The key's path below its kind in etcd, which orders lists."""
+    """The path of a key below its kind in etcd, by which lists are ordered."""
     return f"{key[0]}/{key[1]}" if key[0] else key[1]
 
 
 @dataclass(slots=True, eq=False)
 class Event:
-    """One change: the object after it (at a deletion: its last state) and before it."""
+    """One change: the object after it (of a deletion, the last state) and before it."""
 
     type: str
     key: Key
@@ -33,7 +32,7 @@ class Event:
     obj: Obj
     old: Obj | None
     at: float = 0.0  # seconds of the monotonic clock
-    encoded: dict[Any, bytes] = field(default_factory=dict)  # by whoever sends it, shared by all watchers
+    encoded: dict[Any, bytes] = field(default_factory=dict)  # frames, shared by all watches
 
 
 @dataclass(eq=False)
@@ -43,15 +42,15 @@ class Collection:
     objects: dict[Key, Obj] = field(default_factory=dict)
     paths: list[tuple[str, Key]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
-    first: int = 0  # position of events[0] since the beginning
-    floor: int = 0  # resourceVersions below are expired
-    watch_floor: int = 0  # and for watches, whose cache may be younger, these
-    ended: bool = False  # its watches end once they have sent what is pending
+    first: int = 0  # position of events[0], counted from the first event of the kind
+    floor: int = 0  # lower resourceVersions are expired
+    watch_floor: int = 0  # lower resourceVersions are expired for watches, whose cache may be younger
+    ended: bool = False  # its watches end when they have sent the pending events
     watchers: set[Callable[[], None]] = field(default_factory=set)
 
     @property
     def end(self) -> int:
-        """The position the next event will have."""
+        """The position of the next event."""
         return self.first + len(self.events)
 
     def position_after(self, version: int) -> int:
@@ -60,7 +59,7 @@ class Collection:
 
 
 class Store:
-    """Every object of the server."""
+    """All objects of the server."""
 
     def __init__(self, *, history: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._history = history
@@ -72,11 +71,11 @@ class Store:
         self.listeners: list[Callable[[GroupResource, Event], None]] = []
 
     def time(self) -> float:
-        """Seconds of the clock that events are stamped with."""
+        """Seconds of the clock that Event.at is read from."""
         return self._monotonic()
 
     def collection(self, resource: GroupResource) -> Collection:
-        """The objects of a kind; an unknown kind has none, and no history before now."""
+        """The objects of a kind; an unknown kind has no objects, and its history begins now."""
         known = self.collections.get(resource)
         if known is None:
             known = self.collections[resource] = Collection(floor=self.revision, watch_floor=self.revision)
@@ -87,12 +86,12 @@ class Store:
         return self.collection(resource).objects.get(key)
 
     def next_revision(self) -> int:
-        """Move the clock of the whole store."""
+        """Increase the global resourceVersion."""
         self.revision += 1
         return self.revision
 
     def put(self, resource: GroupResource, key: Key, obj: Obj) -> Obj:
-        """Store an object under a new resourceVersion, which it is given, and tell the watchers."""
+        """Store an object with a new resourceVersion, and notify the watches."""
         collection = self.collection(resource)
         old = collection.objects.get(key)
         version = self.next_revision()
@@ -105,7 +104,7 @@ class Store:
         return obj
 
     def delete(self, resource: GroupResource, key: Key) -> Obj:
-        """Remove an object; its last state carries the resourceVersion of the deletion."""
+        """Remove an object; its last state has the resourceVersion of the deletion."""
         collection = self.collection(resource)
         old = collection.objects.pop(key)
         del collection.paths[bisect_left(collection.paths, (path_of(key), key))]
@@ -118,7 +117,7 @@ class Store:
     def list(
         self, resource: GroupResource, namespace: str, *, at: int | None = None
     ) -> Iterator[tuple[Key, Obj]]:
-        """Iterate over a kind in etcd's order, as it is or as it was at a resourceVersion not yet expired."""
+        """Iterate over a kind in etcd's order, now or at a resourceVersion that is not expired."""
         collection = self.collection(resource)
         undone: dict[Key, Obj | None] = {}
         if at is not None and at < self.revision:
@@ -132,9 +131,9 @@ class Store:
                     break
                 yield key, collection.objects[key]
             return
-        past = {**collection.objects, **undone}
-        for key in sorted(past, key=path_of):
-            obj = past[key]
+        earlier = {**collection.objects, **undone}
+        for key in sorted(earlier, key=path_of):
+            obj = earlier[key]
             if obj is not None and (not namespace or key[0] == namespace):
                 yield key, obj
 
@@ -143,19 +142,19 @@ class Store:
         return len(self.collection(resource).objects)
 
     def restart(self, resource: GroupResource, reread: Callable[[Obj], Obj] = lambda obj: obj) -> None:
-        """Begin a kind's watches anew: running ones end cleanly, older resourceVersions are expired for them.
+        """Restart the watch cache of a kind: running watches end cleanly, and watches of older resourceVersions expire.
 
-        Lists of the past stay, as etcd keeps them. reread: shows an object as it is to be read from now on.
+        Lists at older resourceVersions remain possible, as in etcd. reread: converts an object to the new schema.
         """
         old = self.collection(resource)
-        again: dict[int, Obj] = {}
+        converted: dict[int, Obj] = {}
 
         def read(obj: Obj) -> Obj:
-            if id(obj) not in again:
-                again[id(obj)] = reread(obj)
-            return again[id(obj)]
+            if id(obj) not in converted:
+                converted[id(obj)] = reread(obj)
+            return converted[id(obj)]
 
-        # Watches keep the old collection, so that they can send what is pending.
+        # Watches keep the old collection, so that they can send the pending events.
         self.collections[resource] = Collection(
             objects={key: read(obj) for key, obj in old.objects.items()},
             paths=old.paths,
@@ -177,12 +176,12 @@ class Store:
         self._end(old)
 
     def compact(self) -> None:
-        """Forget all history; running watches are not disturbed."""
+        """Expire all history; running watches continue."""
         for collection in self.collections.values():
             collection.floor = collection.watch_floor = self.revision
 
     def drop(self, resource: GroupResource) -> None:
-        """Forget a kind altogether."""
+        """Remove a kind with its objects and history."""
         collection = self.collections.pop(resource, None)
         if collection is not None:
             self._end(collection)
@@ -190,12 +189,12 @@ class Store:
     def _publish(self, resource: GroupResource, collection: Collection, event: Event) -> None:
         event.at = self._monotonic()
         collection.events.append(event)
-        # Trimmed in slices: removing one event at a time from the front costs the whole list each time.
+        # Trimmed in slices: removing single events from the front would move the full list each time.
         excess = len(collection.events) - self._history
         if excess > max(64, self._history // 8):
-            forgotten = collection.events[excess - 1].version
-            collection.floor = max(collection.floor, forgotten)
-            collection.watch_floor = max(collection.watch_floor, forgotten)
+            trimmed = collection.events[excess - 1].version
+            collection.floor = max(collection.floor, trimmed)
+            collection.watch_floor = max(collection.watch_floor, trimmed)
             del collection.events[:excess]
             collection.first += excess
         self._wake(collection)

@@ -1,7 +1,7 @@
-"""JSON and YAML as Kubernetes reads and writes them: Go's escapes, sorted keys, duplicate fields noticed.
+"""JSON and YAML as Kubernetes reads and writes them: Go's escapes, sorted keys, duplicate fields reported.
 
-Decoded numbers are normalised as Go's unstructured decoder does: an integral number is an int, so that
-1.0 stored and read back is 1.
+Decoded numbers are normalized as Go's unstructured decoder does: a number without a fraction is an int, so 1.0 is
+read back as 1.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ _SURROGATE = re.compile(r"\\[uU][dD][89a-fA-F]")
 
 
 class DecodeError(Exception):
-    """The bytes are not a JSON (or YAML) document; the text is Go's."""
+    """The bytes are not a JSON or YAML document; the message is Go's."""
 
 
 @dataclass(slots=True)
 class Document:
-    """A decoded body and what a strict decoder would complain about."""
+    """A decoded body, and the errors that a strict decoder reports."""
 
     value: Any
     strict_errors: list[str] = field(default_factory=list)
 
 
 def encode(value: Any) -> bytes:
-    """Encode with sorted keys, as Go encodes maps; ends in a newline, as its encoder does."""
+    """Encode with sorted keys and a final newline, as Go encodes maps."""
     return _go_escapes(_ENCODER.encode(value)) + b"\n"
 
 
 def encode_in_order(value: Any) -> bytes:
-    """Encode keeping the order of keys, as Go encodes structs (Status, discovery)."""
+    """Encode without sorting keys, as Go encodes structs (Status, discovery)."""
     return _go_escapes(_ENCODER_AS_IS.encode(value)) + b"\n"
 
 
 def encode_plain(value: Any) -> str:
-    """Encode compactly with sorted keys, for keys of field paths and tokens."""
+    """Encode with sorted keys and without Go's escapes, for field paths, tokens and comparisons."""
     return _ENCODER.encode(value).decode()
 
 
@@ -76,7 +76,7 @@ def same(left: Any, right: Any) -> bool:
 
 
 def decode_json(data: bytes) -> Document:
-    """Decode JSON, noticing duplicate fields.
+    """Decode JSON; duplicate fields are reported as strict errors.
 
     Raises:
         DecodeError: with the message of Go's encoding/json.
@@ -106,10 +106,10 @@ def decode_json(data: bytes) -> Document:
 
 
 def decode_yaml(data: bytes) -> Document:
-    """Decode one YAML document; dates stay text, as in Go's YAML-to-JSON conversion.
+    """Decode one YAML document; dates remain strings, as in Go's YAML-to-JSON conversion.
 
     Raises:
-        DecodeError: the document is not YAML, or no JSON value.
+        DecodeError: the document is not YAML, or has no JSON equivalent.
     """
     loader = _YAMLLoader(data)
     try:
@@ -122,7 +122,7 @@ def decode_yaml(data: bytes) -> Document:
 
 
 def summarise(data: bytes) -> str:
-    """Show the beginning of a body the way Kubernetes quotes bodies it could not read."""
+    """Quote the beginning of a body that could not be decoded, as Kubernetes does."""
     if not data:
         return "<empty>"
     shown = data[:30]
@@ -137,7 +137,7 @@ def _go_escapes(data: bytes) -> bytes:
     return data
 
 
-# Inside JSON these bytes can only stand in strings. Source: Go encoding/json HTMLEscape.
+# In JSON these bytes occur only inside strings. Source: Go encoding/json HTMLEscape.
 _ESCAPES = (
     (b"<", rb"\u003c"),
     (b">", rb"\u003e"),
@@ -167,7 +167,7 @@ def _replace_lone_surrogates(value: Any) -> Any:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """The members of one JSON object, repeated names kept."""
+    """The members of one JSON object, with repeated names."""
 
 
 def _duplicate_fields(text: str) -> list[str]:
@@ -191,7 +191,7 @@ def _duplicate_fields(text: str) -> list[str]:
 
 
 def _yaml_problem(error: Exception) -> str:
-    """Say what go-yaml would say, where the line matters only if it is not the first."""
+    """The message of go-yaml, which names the line unless it is the first one."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem is None:
         return str(error).replace("\n", " ")
     line = error.problem_mark.line if error.problem_mark is not None else 0
@@ -200,14 +200,14 @@ def _yaml_problem(error: Exception) -> str:
 
 
 class _YAMLLoader(yaml.SafeLoader):
-    """YAML without dates, which JSON does not have, that notices repeated keys."""
+    """YAML without dates, which JSON does not have; reports repeated keys."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
         self.repeated: list[str] = []
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Construct a mapping; of repeated keys the last one counts."""
+        """Construct a mapping; the last of repeated keys wins."""
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
@@ -224,7 +224,7 @@ _YAMLLoader.yaml_implicit_resolvers = {
 }
 
 
-# A lone letter is a boolean too. Source: YAML 1.1, which sigs.k8s.io/yaml reads.
+# A single letter is a boolean as well. Source: YAML 1.1, which sigs.k8s.io/yaml reads.
 _YAMLLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^[yYnN]$"), list("yYnN"))
 _YAMLLoader.bool_values = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
 

@@ -1,4 +1,4 @@
-"""Violations of one field, as Kubernetes words them in the causes of a 422.
+"""Errors of one field, with Kubernetes' messages, for the causes of a 422.
 
 Source: apimachinery pkg/util/validation/field.
 """
@@ -37,7 +37,7 @@ _NO_FIELD = "<nil>"
 
 
 class _Omitted:
-    """Marks an error that does not show the value."""
+    """Marks an error that does not contain the value."""
 
 
 OMITTED = _Omitted()
@@ -45,7 +45,7 @@ OMITTED = _Omitted()
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One violation: its type, the field's path and what is said about it."""
+    """One error: its type, the path of the field and the message."""
 
     type: str
     field: str
@@ -55,14 +55,14 @@ class FieldError:
         return f"{self.field}: {self.body}"
 
     def below(self, name: str) -> FieldError:
-        """The same in a member of an object; what named no field names the member."""
+        """The same error inside a member of an object; an error without a field gets the member as its field."""
         return replace(
             self, field=name if self.field == _NO_FIELD else f"{name}.{self.field.removeprefix('.')}"
         )
 
     @property
     def blocking(self) -> bool:
-        """Whether CEL rules are not run because of it."""
+        """Whether CEL rules are skipped because of this error."""
         return self.type in _BLOCKING
 
     @property
@@ -101,7 +101,7 @@ def field_forbidden(path: str, detail: str) -> FieldError:
 
 
 def duplicate(path: str, value: Any) -> FieldError:
-    """Report a value that is there twice."""
+    """Report a value that occurs twice."""
     return _error("FieldValueDuplicate", path, value, "")
 
 
@@ -115,19 +115,19 @@ def not_supported(path: str, value: Any, supported: Iterable[Any]) -> FieldError
 
 
 def too_long(path: str, limit: int) -> FieldError:
-    """Report a text over its limit in bytes."""
+    """Report a string that exceeds its limit in bytes."""
     unit = "byte" if limit == 1 else "bytes"
     return _error("FieldValueTooLong", path, OMITTED, f"may not be more than {limit} {unit}")
 
 
 def too_many(path: str, actual: int, limit: int) -> FieldError:
-    """Report a collection over its limit."""
+    """Report a list or map that exceeds its limit."""
     unit = "item" if limit == 1 else "items"
     return _error("FieldValueTooMany", path, actual, f"must have at most {limit} {unit}")
 
 
 def go_value(value: Any) -> str:
-    """Show a value in an error: text quoted as Go's %q, everything else as JSON."""
+    """Format a value for an error: strings as Go's %q, everything else as JSON."""
     if isinstance(value, str):
         return '"' + "".join(_go_char(char) for char in value) + '"'
     return encode_plain(value)

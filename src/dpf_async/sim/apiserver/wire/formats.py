@@ -1,4 +1,4 @@
-"""The string formats that the API server checks; formats it does not know are not checked.
+"""The string formats that the API server validates; it ignores unknown formats.
 
 Source: kube-openapi pkg/validation/strfmt and apiextensions pkg/apiserver/validation/formats.go.
 """
@@ -16,7 +16,7 @@ from dpf_async.sim.apiserver.wire.patterns import Pattern, compile_pattern
 
 _TIME = compile_pattern(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(\.[0-9]+)?(z|([+-][0-9]{2}:[0-9]{2}))")
 _DURATION = compile_pattern(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)(.*)")
-_WORDY_DURATION = compile_pattern(
+_DURATION_WITH_UNIT_NAME = compile_pattern(
     r"(?i)\s*[0-9]+\s*(ns|nano(s|second(s)?)?|us|µs|micro(s|second(s)?)?|ms|milli(s|second(s)?)?|"
     r"s|sec(s|ond(s)?)?|m|min(s|ute(s)?)?|h|hr(s)?|hour(s)?|d|day(s)?|w|wk(s)?|week(s)?)\s*"
 )
@@ -55,7 +55,7 @@ def _is_duration(text: str) -> bool:
         rest, signed = match[4], True
         if not rest:
             return True
-    return _WORDY_DURATION.fullmatch(text) is not None
+    return _DURATION_WITH_UNIT_NAME.fullmatch(text) is not None
 
 
 def _is_address(version: int) -> Callable[[str], bool]:

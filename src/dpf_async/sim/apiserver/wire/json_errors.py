@@ -1,4 +1,4 @@
-"""What Go says of JSON that it cannot read, told from what Python says."""
+"""The messages of Go's encoding/json for invalid JSON, derived from the errors of Python's parser."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 
 def syntax_error(text: str, error: json.JSONDecodeError) -> str:
-    """Say what Go's encoding/json would say of a text that Python's parser refused."""
+    """Return the message of Go's encoding/json for a text that Python's parser rejected."""
     if error.pos >= len(text) or not text[error.pos :].strip() or "Unterminated" in error.msg:
         return "unexpected end of JSON input"
     at = error.pos + (len(text[error.pos :]) - len(text[error.pos :].lstrip(" \t\r\n")))
@@ -24,9 +24,9 @@ def syntax_error(text: str, error: json.JSONDecodeError) -> str:
         "Invalid control": "in string literal",
         "Invalid \\": "in string escape code",
     }
-    for start, words in where.items():
+    for start, position in where.items():
         if error.msg.startswith(start):
-            return f"invalid character {_quoted(char)} {words}"
+            return f"invalid character {_quoted(char)} {position}"
     inside = "array element" if _innermost(text[:at]) == "[" else "object key:value pair"
     return f"invalid character {_quoted(char)} after {inside}"
 

@@ -8,10 +8,10 @@ import re2  # type: ignore[import-untyped]
 
 
 class Match(Protocol):
-    """What a pattern found."""
+    """A match of a pattern."""
 
     def __getitem__(self, group: int) -> str:
-        """Text of a group; 0 is everything."""
+        """The text of a group; 0 is the whole match."""
 
 
 class Pattern(Protocol):
@@ -32,7 +32,7 @@ def compile_pattern(expression: str) -> Pattern:
     """Compile an expression.
 
     Raises:
-        PatternError: RE2 does not know it.
+        PatternError: it is not valid in RE2.
     """
     try:
         return cast("Pattern", re2.compile(expression))

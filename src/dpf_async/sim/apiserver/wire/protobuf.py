@@ -1,6 +1,6 @@
-"""Kubernetes' protobuf, read only, for the core kinds whose clients send it: kubectl create secret and the like.
+"""Decoder of Kubernetes' protobuf, for the core kinds that clients send in it, such as kubectl create secret.
 
-Answers are JSON, which those clients accept too. Source: the generated.proto of core/v1, coordination/v1,
+Responses are JSON, which those clients also accept. Source: the generated.proto of core/v1, coordination/v1,
 authorization/v1, meta/v1 and runtime.
 """
 
@@ -106,14 +106,14 @@ _TIME: _Message = {1: ("seconds", "int"), 2: ("nanos", "int")}
 
 
 class ProtobufError(ValueError):
-    """The bytes are no message this server reads."""
+    """The bytes are not a message that this server can decode."""
 
 
 def decode_protobuf(data: bytes) -> Obj:
     """Decode an object in its envelope.
 
     Raises:
-        ProtobufError: it is broken, or of a kind that is not read from protobuf.
+        ProtobufError: it is malformed, or its kind is not supported in protobuf.
     """
     if not data.startswith(MAGIC):
         raise ProtobufError(
@@ -174,7 +174,7 @@ def _time(moment: Obj, *, micro: bool) -> str | None:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
-    """Walk the fields of one message: varints as int, everything with a length as bytes."""
+    """Iterate over the fields of one message: varints as int, length-delimited fields as bytes."""
     position = 0
     while position < len(data):
         tag, position = _varint(data, position)

@@ -1,4 +1,4 @@
-"""Label and field selectors, parsed and worded as apimachinery does.
+"""Label and field selectors, with the syntax and the error messages of apimachinery.
 
 Source: apimachinery pkg/labels and pkg/fields.
 """
@@ -50,7 +50,7 @@ def _number(value: str | None) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a list or watch is about; empty means everything."""
+    """The parsed selectors of a list or watch; empty selects every object."""
 
     labels: tuple[_Requirement, ...] = ()
     fields: tuple[tuple[str, bool, str], ...] = ()
@@ -59,7 +59,7 @@ class Selection:
         return bool(self.labels or self.fields)
 
     def matches(self, obj: Obj) -> bool:
-        """Tell whether an object is selected."""
+        """Whether an object is selected."""
         labels = obj["metadata"].get("labels") or {}
         if not all(requirement.holds(labels) for requirement in self.labels):
             return False
@@ -80,7 +80,7 @@ def parse(
     """Parse both selectors of a request.
 
     Raises:
-        StatusError: 400 in Kubernetes' words.
+        StatusError: 400, with Kubernetes' message.
     """
     return Selection(
         _parse_labels(label_selector), _parse_fields(field_selector, tuple(known_fields), custom=custom)
@@ -104,18 +104,18 @@ class _Parser:
         return self._tokens[self._at] if self._at < len(self._tokens) else ""
 
     def take(self) -> str:
-        word = self.peek()
+        lexeme = self.peek()
         self._at += 1
-        return word
+        return lexeme
 
     def requirements(self) -> tuple[_Requirement, ...]:
         found: list[_Requirement] = []
         while self.peek():
             found.append(self._requirement())
-            word = self.take()
-            if word not in ("", ","):
-                raise bad_request(f"found '{word}', expected: ',' or 'end of string'")
-            if word == "," and self.peek() in ("", ","):
+            lexeme = self.take()
+            if lexeme not in ("", ","):
+                raise bad_request(f"found '{lexeme}', expected: ',' or 'end of string'")
+            if lexeme == "," and self.peek() in ("", ","):
                 raise bad_request(f"found '{self.peek()}', expected: identifier after ','")
         return tuple(sorted(found, key=lambda requirement: requirement.key))
 
@@ -133,9 +133,9 @@ class _Parser:
             return _Requirement(key, "!" if negated else "exists", frozenset())
         operator = self.take()
         if operator in ("in", "notin"):
-            return _checked(key, operator, self._values())
+            return _requirement_of(key, operator, self._values())
         if operator in ("=", "==", "!="):
-            return _checked(key, "notin" if operator == "!=" else "in", [self._exact()])
+            return _requirement_of(key, "notin" if operator == "!=" else "in", [self._exact()])
         if operator in ("<", ">"):
             value = self._exact()
             if _number(value) is None:
@@ -150,19 +150,19 @@ class _Parser:
         return self.take()
 
     def _values(self) -> list[str]:
-        word = self.take()
-        if word != "(":
-            raise _unparsable(f"found '{word}' expected: '('")
+        lexeme = self.take()
+        if lexeme != "(":
+            raise _unparsable(f"found '{lexeme}' expected: '('")
         values = [""] if self.peek() in (",", ")") else []
         while True:
-            word = self.take()
-            if word == ")":
+            lexeme = self.take()
+            if lexeme == ")":
                 return values
-            if word == ",":
+            if lexeme == ",":
                 if self.peek() in (",", ")"):
                     values.append("")
-            elif word:
-                values.append(word)
+            elif lexeme:
+                values.append(lexeme)
             else:
                 raise _unparsable("found '', expected: ',', or ')'")
 
@@ -177,7 +177,7 @@ def _check_key(key: str) -> None:
         raise _unparsable(f"<nil>: Invalid value: {go_value(key)}: {'; '.join(problems)}")
 
 
-def _checked(key: str, operator: str, values: list[str]) -> _Requirement:
+def _requirement_of(key: str, operator: str, values: list[str]) -> _Requirement:
     for index, value in enumerate(values):
         problems = label_value_problems(value)
         if problems:

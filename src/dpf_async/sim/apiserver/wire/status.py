@@ -1,6 +1,6 @@
-"""Failures as Kubernetes words them: the Status object.
+"""Status objects: failures with the codes, reasons and messages of Kubernetes.
 
-Source: apimachinery pkg/api/errors, whose wording clients and people rely on.
+Source: apimachinery pkg/api/errors; clients parse some of these messages.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dpf_async.sim.apiserver.wire.field_errors import FieldError
 
 
 class GroupResource(NamedTuple):
-    """A resource (or kind) and its group, written dpus.provisioning.dpu.nvidia.com."""
+    """A resource (or kind) and its group, such as dpus.provisioning.dpu.nvidia.com."""
 
     group: str
     resource: str
@@ -23,7 +23,7 @@ class GroupResource(NamedTuple):
 
 
 class StatusError(Exception):
-    """A request that ends in a Status object."""
+    """A failure of a request, answered with a Status object."""
 
     def __init__(
         self,
@@ -43,14 +43,14 @@ class StatusError(Exception):
         self.continue_token = continue_token
         self.headers: dict[str, str] = headers or {}
         self.warnings: list[str] = []
-        """What was found before it failed; told as well."""
+        """Warnings collected before the failure; sent with it."""
         retry_after = (details or {}).get("retryAfterSeconds")
         if retry_after:
             self.headers.setdefault("Retry-After", str(retry_after))
 
     @property
     def status(self) -> Obj:
-        """The Status object, in the order Go writes its fields."""
+        """The Status object, with its fields in Go's order."""
         status: Obj = {
             "kind": "Status",
             "apiVersion": "v1",
@@ -67,33 +67,33 @@ class StatusError(Exception):
 
 
 def success(details: Obj) -> Obj:
-    """Say that a deletion has removed the object at once."""
+    """The answer to a deletion that removed the object."""
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
 
 
 def not_found(resource: GroupResource, name: str) -> StatusError:
-    """Answer 404 for an object that is not there."""
-    return StatusError(404, "NotFound", f'{resource} "{name}" not found', details=_about(resource, name))
+    """Answer 404 for an object that does not exist."""
+    return StatusError(404, "NotFound", f'{resource} "{name}" not found', details=_details(resource, name))
 
 
 def already_exists(resource: GroupResource, name: str, *, being_deleted: bool = False) -> StatusError:
-    """Answer 409 to a create over an existing object."""
+    """Answer 409 to a create of an object that exists."""
     prefix = "object is being deleted: " if being_deleted else ""
     message = f'{prefix}{resource} "{name}" already exists'
-    return StatusError(409, "AlreadyExists", message, details=_about(resource, name))
+    return StatusError(409, "AlreadyExists", message, details=_details(resource, name))
 
 
 def name_not_generated(resource: GroupResource, name: str) -> StatusError:
     """Answer 409 when no free name could be generated."""
     message = f'{resource} "{name}" already exists, the server was not able to generate a unique name for the object'
-    details = {**_about(resource, name), "retryAfterSeconds": 1}
+    details = {**_details(resource, name), "retryAfterSeconds": 1}
     return StatusError(409, "AlreadyExists", message, details=details)
 
 
 def conflict(resource: GroupResource, name: str, why: str) -> StatusError:
-    """Answer 409 to a write that contradicts the stored object."""
+    """Answer 409 to a write that conflicts with the stored object."""
     message = f'Operation cannot be fulfilled on {resource} "{name}": {why}'
-    return StatusError(409, "Conflict", message, details=_about(resource, name))
+    return StatusError(409, "Conflict", message, details=_details(resource, name))
 
 
 def forbidden(
@@ -102,7 +102,7 @@ def forbidden(
     """Answer 403."""
     subject = f'{resource} "{name}"' if name else str(resource)
     message = f"{subject} is forbidden: {why}" if resource.resource else f"forbidden: {why}"
-    details = _about(resource, name)
+    details = _details(resource, name)
     if causes:
         details["causes"] = list(causes)
     return StatusError(403, "Forbidden", message, details=details)
@@ -119,12 +119,12 @@ def bad_request(message: str) -> StatusError:
 
 
 def expired(message: str, *, continue_token: str | None = None) -> StatusError:
-    """Answer 410: the history asked for is gone."""
+    """Answer 410: the resourceVersion has expired."""
     return StatusError(410, "Expired", message, continue_token=continue_token)
 
 
 def too_large_resource_version(wanted: int, current: int) -> StatusError:
-    """Answer 504: the resourceVersion asked for lies in the future."""
+    """Answer 504: the requested resourceVersion does not exist yet."""
     cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
     message = f"Timeout: Too large resource version: {wanted}, current: {current}"
     return StatusError(504, "Timeout", message, details={"causes": [cause], "retryAfterSeconds": 1})
@@ -133,7 +133,7 @@ def too_large_resource_version(wanted: int, current: int) -> StatusError:
 def method_not_supported(resource: GroupResource, verb: str) -> StatusError:
     """Answer 405 for a verb a custom resource does not have."""
     message = f'{verb} is not supported on resources of kind "{resource}"'
-    return StatusError(405, "MethodNotAllowed", message, details=_about(resource, ""))
+    return StatusError(405, "MethodNotAllowed", message, details=_details(resource, ""))
 
 
 def method_not_allowed() -> StatusError:
@@ -143,7 +143,7 @@ def method_not_allowed() -> StatusError:
 
 
 def no_such_path() -> StatusError:
-    """Answer 404 for a path below a group that is built in."""
+    """Answer 404 for a path below a group of core kinds."""
     return StatusError(404, "NotFound", "the server could not find the requested resource", details={})
 
 
@@ -172,12 +172,12 @@ def internal(message: str) -> StatusError:
 
 
 def unprocessable() -> StatusError:
-    """Answer 422 for a JSON patch that does not fit the object; Kubernetes keeps the reason to itself."""
+    """Answer 422 to a JSON patch that cannot be applied to the object; Kubernetes does not report the reason."""
     message = "the server rejected our request due to an error in our request"
     return StatusError(422, "Invalid", message, details={})
 
 
-def _about(resource: GroupResource, name: str) -> Obj:
+def _details(resource: GroupResource, name: str) -> Obj:
     details: Obj = {}
     if name:
         details["name"] = name
@@ -189,8 +189,8 @@ def _about(resource: GroupResource, name: str) -> Obj:
 
 
 def invalid_object(kind: GroupResource, name: str, errors: Sequence[FieldError]) -> StatusError:
-    """Answer 422; each text appears once in the message, every violation in the causes."""
+    """Answer 422; the causes list every error, the message lists each text once."""
     texts = list(dict.fromkeys(str(error) for error in errors))
     listed = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
-    details = {**_about(kind, name), "causes": [error.cause for error in errors]}
+    details = {**_details(kind, name), "causes": [error.cause for error in errors]}
     return StatusError(422, "Invalid", f'{kind} "{name}" is invalid: {listed}', details=details)

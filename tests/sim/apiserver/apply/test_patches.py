@@ -1,4 +1,4 @@
-"""JSON patch, merge patch, strategic merge patch, and who is said to have written what."""
+"""JSON patch, merge patch and strategic merge patch, and the field managers that they record."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def test_a_merge_patch_merges_and_null_removes() -> None:
         assert patched.body["spec"] == {"colour": "red", "options": {"b": "2", "c": "3"}, "order": ["z"]}
 
 
-async def test_a_json_patch_is_applied_whole_or_not_at_all() -> None:
+async def test_a_json_patch_is_applied_completely_or_not_at_all() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a", {"size": 1, "order": ["x"]}))
         operations: list[dict[str, Any]] = [
@@ -129,7 +129,7 @@ async def test_a_json_patch_is_applied_whole_or_not_at_all() -> None:
         ),
     ],
 )
-async def test_a_patch_is_refused_as_kubernetes_refuses_it(
+async def test_an_invalid_patch_is_rejected_with_the_message_of_kubernetes(
     content_type: str, path: str, body: Any, code: int, message: str
 ) -> None:
     async with serving() as api:
@@ -140,7 +140,7 @@ async def test_a_patch_is_refused_as_kubernetes_refuses_it(
         assert (refused.code, refused.message) == (code, message)
 
 
-async def test_core_kinds_take_strategic_merge_patches() -> None:
+async def test_core_kinds_support_strategic_merge_patches() -> None:
     async with serving() as api:
         await api.create(
             CONFIG_MAPS, {"metadata": {"name": "c", "finalizers": ["x.io/a"]}, "data": {"a": "1"}}
@@ -187,7 +187,7 @@ async def test_lists_of_core_kinds_merge_by_their_key() -> None:
         assert patched.body["spec"]["taints"] == [{"key": "a", "effect": "NoSchedule"}]
 
 
-async def test_force_belongs_to_apply() -> None:
+async def test_force_is_rejected_except_for_apply() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a"))
 
@@ -197,7 +197,7 @@ async def test_force_belongs_to_apply() -> None:
         assert refused.message == f'PatchOptions.meta.k8s.io "" is invalid: {text}'
 
 
-async def test_a_patch_of_nothing_writes_nothing() -> None:
+async def test_a_patch_without_a_change_writes_nothing() -> None:
     async with serving() as api:
         made = await api.create(WIDGETS, widget("a"))
 
@@ -206,7 +206,7 @@ async def test_a_patch_of_nothing_writes_nothing() -> None:
         assert patched.version == made.version
 
 
-async def test_every_writer_is_noted_with_the_fields_it_wrote() -> None:
+async def test_every_manager_is_recorded_with_the_fields_that_it_wrote() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a", labels={"k": "v"}, finalizers=["x.io/f"]))
         await api.merge(f"{WIDGETS}/a", {"spec": {"size": 2}}, fieldManager="resizer")
@@ -231,7 +231,7 @@ async def test_every_writer_is_noted_with_the_fields_it_wrote() -> None:
         assert {entry["fieldsType"] for entry in entries.values()} == {"FieldsV1"}
 
 
-async def test_a_field_that_goes_takes_its_owner_along() -> None:
+async def test_a_removed_field_is_removed_from_its_manager() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a"))
         await api.merge(f"{WIDGETS}/a", {"spec": {"url": "http://x"}}, fieldManager="linker")
@@ -241,7 +241,7 @@ async def test_a_field_that_goes_takes_its_owner_along() -> None:
         assert [entry["manager"] for entry in left.body["metadata"]["managedFields"]] == ["tester"]
 
 
-async def test_what_stands_before_the_first_slash_of_a_path_is_not_looked_at() -> None:
+async def test_the_part_of_a_path_before_its_first_slash_is_ignored() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a"))
 
@@ -250,7 +250,7 @@ async def test_what_stands_before_the_first_slash_of_a_path_is_not_looked_at() -
         assert patched.body["spec"]["size"] == 7
 
 
-async def test_a_member_that_operations_do_not_have_is_warned_of() -> None:
+async def test_an_unknown_member_of_an_operation_causes_a_warning() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a"))
 
@@ -260,7 +260,7 @@ async def test_a_member_that_operations_do_not_have_is_warned_of() -> None:
         assert patched.warnings == ['299 - "json patch unknown field \\"[0].extra\\""']
 
 
-async def test_a_strict_patch_shows_what_it_would_have_made() -> None:
+async def test_the_error_of_a_strict_patch_has_the_result() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a"))
 
@@ -271,7 +271,7 @@ async def test_a_strict_patch_shows_what_it_would_have_made() -> None:
         assert refused.message.endswith('strict decoding error: unknown field "spec.wrong"')
 
 
-async def test_the_order_of_a_set_is_the_one_that_a_strategic_patch_names() -> None:
+async def test_a_strategic_patch_sets_the_order_of_a_set() -> None:
     async with serving() as api:
         await api.create(CONFIG_MAPS, {"metadata": {"name": "c", "finalizers": ["x.io/a", "x.io/b"]}})
 
@@ -290,7 +290,7 @@ async def test_the_order_of_a_set_is_the_one_that_a_strategic_patch_names() -> N
         assert patched.body["metadata"]["finalizers"] == ["x.io/a", "x.io/c", "x.io/b"]
 
 
-async def test_a_write_that_fails_tells_what_it_would_have_warned_of() -> None:
+async def test_a_failed_write_has_the_warnings() -> None:
     async with serving() as api:
         invalid = await api.create(WIDGETS, widget("a", {"size": 0, "wrong": 1}))
         other = await api.create(WIDGETS, {**widget("a"), "apiVersion": "example.com/v9"})

@@ -1,4 +1,4 @@
-"""Events, as kubectl describe looks for them."""
+"""Events, selected as kubectl describe does."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def event(name: str, /, **about: str) -> dict[str, Any]:
         ("type=Warning", []),
     ],
 )
-async def test_events_are_found_by_the_object_that_they_are_about(selector: str, names: list[str]) -> None:
+async def test_events_are_selected_by_the_involved_object(selector: str, names: list[str]) -> None:
     async with serving() as api:
         await api.create(EVENTS, event("first", name="a", uid="1"))
         await api.create(EVENTS, event("second", name="b", uid="2"))
@@ -39,7 +39,7 @@ async def test_events_are_found_by_the_object_that_they_are_about(selector: str,
     assert [item["metadata"]["name"] for item in reply.body["items"]] == names
 
 
-async def test_events_are_not_found_by_just_anything() -> None:
+async def test_events_cannot_be_selected_by_other_fields() -> None:
     async with serving() as api:
         reply = await api.get(EVENTS, fieldSelector="message=hello")
 

@@ -1,4 +1,4 @@
-"""OpenAPI: what kinds there are, in words that kubectl explains, validates and patches by.
+"""OpenAPI documents: paths and schemas of the served kinds, for kubectl's explain, validation and patches.
 
 tests/apiserver/test_openapi.py compares the documents with a real server's.
 """
@@ -32,7 +32,7 @@ async def document(api: API, path: str = DOCUMENT) -> dict[str, Any]:
     return found
 
 
-async def test_the_index_names_every_group_version_and_where_its_document_is() -> None:
+async def test_the_index_has_the_url_of_the_document_of_every_group_version() -> None:
     async with serving() as api:
         found = await index(api)
         documents = {name: await document(api, url) for name, url in found.items()}
@@ -42,7 +42,7 @@ async def test_the_index_names_every_group_version_and_where_its_document_is() -
     assert all(each["paths"] for each in documents.values())
 
 
-async def test_every_reference_of_a_document_leads_somewhere() -> None:
+async def test_every_reference_in_a_document_resolves() -> None:
     async with serving() as api:
         for url in (await index(api)).values():
             found = await document(api, url)
@@ -51,7 +51,7 @@ async def test_every_reference_of_a_document_leads_somewhere() -> None:
             assert referred - found["components"]["schemas"].keys() == set()
 
 
-async def test_a_kind_is_described_by_its_definition_and_by_what_all_objects_have() -> None:
+async def test_the_schema_of_a_kind_has_the_schema_of_its_crd_and_the_shared_fields() -> None:
     async with serving() as api:
         schemas = (await document(api))["components"]["schemas"]
 
@@ -69,7 +69,7 @@ async def test_a_kind_is_described_by_its_definition_and_by_what_all_objects_hav
     assert schemas[f"{NAME}List"]["required"] == ["items"]
 
 
-async def test_what_a_definition_leaves_to_kubernetes_is_spelled_out() -> None:
+async def test_x_kubernetes_extensions_of_a_crd_are_expanded() -> None:
     schema = {
         "type": "object",
         "properties": {
@@ -111,7 +111,7 @@ async def test_paths_have_an_operation_per_verb() -> None:
     actions = {method: item[method]["x-kubernetes-action"] for method in ("get", "put", "patch", "delete")}
     assert actions == {"get": "get", "put": "put", "patch": "patch", "delete": "delete"}
     assert [each["name"] for each in item["parameters"]] == ["name", "namespace", "pretty"]
-    # By these two kubectl sees that the server can validate, and can try.
+    # kubectl uses these two to detect server-side validation and dry run.
     assert {"dryRun", "fieldValidation"} <= {each["name"] for each in item["patch"]["parameters"]}
     assert "application/strategic-merge-patch+json" not in item["patch"]["requestBody"]["content"]
     assert f"/apis/{GROUP}/v1/widgets" in paths
@@ -120,7 +120,7 @@ async def test_paths_have_an_operation_per_verb() -> None:
     assert {*review} == {"post", "parameters"}
 
 
-async def test_a_document_is_kept_for_as_long_as_its_hash_is_in_the_index() -> None:
+async def test_a_document_can_be_cached_by_its_hash() -> None:
     async with serving() as api:
         url = (await index(api))[f"apis/{GROUP}/v1"]
         reply = await api.get(url)
@@ -134,7 +134,7 @@ async def test_a_document_is_kept_for_as_long_as_its_hash_is_in_the_index() -> N
     assert unhashed.headers["Etag"] == reply.headers["Etag"]
 
 
-async def test_an_old_hash_leads_to_the_document_of_today() -> None:
+async def test_an_outdated_hash_is_redirected_to_the_current_document() -> None:
     versions = definition()["spec"]["versions"]
     changed = {**versions[0], "schema": {"openAPIV3Schema": {"type": "object", "description": "changed"}}}
     async with serving() as api:
@@ -150,7 +150,7 @@ async def test_an_old_hash_leads_to_the_document_of_today() -> None:
     assert found["components"]["schemas"][NAME]["description"] == "changed"
 
 
-async def test_a_definition_that_is_gone_is_published_no_longer() -> None:
+async def test_a_deleted_crd_is_no_longer_published() -> None:
     async with serving() as api:
         await index(api)
         await api.delete(f"{DEFINITIONS}/widgets.{GROUP}")
@@ -180,7 +180,7 @@ async def test_documents_are_json(accept: str, code: int) -> None:
     assert reply.headers["Vary"] == "Accept"
 
 
-async def test_v2_says_in_one_document_what_it_can_say() -> None:
+async def test_v2_converts_the_schemas_to_one_document() -> None:
     optional = {"type": "object", "nullable": True, "properties": {"a": {"type": "string"}}}
     spec = {
         "type": "object",
@@ -217,7 +217,7 @@ async def test_v2_says_in_one_document_what_it_can_say() -> None:
     assert "application/merge-patch+json" in item["patch"]["consumes"]
 
 
-async def test_a_definition_that_keeps_everything_names_nothing_in_v2() -> None:
+async def test_a_crd_that_preserves_unknown_fields_has_no_properties_in_v2() -> None:
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     async with serving(definition(schema=schema)) as api:
         reply = await api.get("/openapi/v2")
@@ -226,7 +226,7 @@ async def test_a_definition_that_keeps_everything_names_nothing_in_v2() -> None:
 
 
 @pytest.mark.parametrize("dot", ["@", "."])
-async def test_v2_is_protobuf_for_whoever_asks_for_it(dot: str) -> None:
+async def test_v2_is_protobuf_if_the_client_requests_it(dot: str) -> None:
     accept = f"application/com.github.proto-openapi.spec.v2{dot}v1.0+protobuf"
     async with serving() as api, api.session.get("/openapi/v2", headers={"Accept": accept}) as reply:
         content = await reply.read()
@@ -235,7 +235,7 @@ async def test_v2_is_protobuf_for_whoever_asks_for_it(dot: str) -> None:
     assert content.startswith(b"\x0a\x032.0")
 
 
-def test_a_document_is_encoded_as_the_message_that_it_is() -> None:
+def test_a_v2_document_is_encoded_as_its_protobuf_message() -> None:
     schema = {"type": "integer", "minimum": 1.5, "minLength": 300, "x-kubernetes-list-type": "set"}
     document = {
         "swagger": "2.0",
@@ -243,7 +243,7 @@ def test_a_document_is_encoded_as_the_message_that_it_is() -> None:
         "definitions": {"W": {"properties": {"a": schema}, "additionalProperties": True}},
     }
 
-    # By hand: field number << 3 | wire type, length, content; see OpenAPIv2.proto.
+    # Encoded manually: field number << 3 | wire type, length, content; see OpenAPIv2.proto.
     extension = b"\x0a\x16x-kubernetes-list-type" + b"\x12\x07" + b'\x12\x05"set"'
     field = (
         b"\xb2\x01\x09\x0a\x07integer"

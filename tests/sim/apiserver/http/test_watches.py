@@ -1,4 +1,4 @@
-"""Watches: where they start, what they send, how they end."""
+"""Watches: their start, their events and their end."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_a_watch_from_a_version_sends_every_change_after_it_in_order() -> 
 
 
 @pytest.mark.parametrize("query", [{}, {"resourceVersion": "0"}])
-async def test_a_watch_from_nowhere_begins_with_what_is_there(query: dict[str, str]) -> None:
+async def test_a_watch_without_a_version_begins_with_the_current_objects(query: dict[str, str]) -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("b"))
         await api.create(WIDGETS, widget("a"))
@@ -79,7 +79,7 @@ async def test_an_expired_version_gets_one_error_event_and_a_clean_end() -> None
         ]
 
 
-async def test_history_has_an_end() -> None:
+async def test_versions_outside_the_history_are_expired() -> None:
     async with serving(history=10) as api:
         start = (await api.create(WIDGETS, widget("a"))).version
         for size in range(2, 90):
@@ -92,7 +92,7 @@ async def test_history_has_an_end() -> None:
             assert [kind for kind, _ in await stream.names(5)] == ["MODIFIED"] * 5
 
 
-async def test_a_version_of_the_future_is_silent_until_it_is_passed() -> None:
+async def test_a_watch_from_a_future_version_sends_nothing_until_it_is_reached() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a"))
         future = api.server.resource_version + 2
@@ -104,7 +104,7 @@ async def test_a_version_of_the_future_is_silent_until_it_is_passed() -> None:
         assert obj["metadata"]["resourceVersion"] == versions[2]
 
 
-async def test_compaction_leaves_running_watches_alone() -> None:
+async def test_running_watches_continue_after_a_compaction() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a"))
 
@@ -143,7 +143,7 @@ async def test_a_streaming_list_ends_with_its_bookmark() -> None:
         assert then == [("MODIFIED", "a")]
 
 
-async def test_no_initial_events_are_sent_to_who_wants_none() -> None:
+async def test_no_initial_events_are_sent_if_the_client_declines_them() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a"))
 
@@ -155,7 +155,7 @@ async def test_no_initial_events_are_sent_to_who_wants_none() -> None:
             assert await stream.names(1) == [("ADDED", "b")]
 
 
-async def test_an_idle_watch_gets_bookmarks_if_it_allows_them() -> None:
+async def test_an_idle_watch_receives_bookmarks_if_it_allows_them() -> None:
     async with serving(bookmark_interval=0.01) as api:
         await api.create(WIDGETS, widget("a"))
         version = api.server.resource_version
@@ -166,15 +166,15 @@ async def test_an_idle_watch_gets_bookmarks_if_it_allows_them() -> None:
                 for _ in range(5):
                     await stream.next()
                 await change(api, "a", 2)
-                unasked = await other.names(1)
+                received = await other.names(1)
 
         assert first == second
         assert first[0] == "BOOKMARK"
         assert first[1]["metadata"] == {"resourceVersion": str(version)}
-        assert unasked == [("MODIFIED", "a")]
+        assert received == [("MODIFIED", "a")]
 
 
-async def test_a_bookmark_names_the_version_of_the_whole_server() -> None:
+async def test_a_bookmark_has_the_global_resource_version() -> None:
     async with serving(bookmark_interval=0.01) as api:
         await api.create(WIDGETS, widget("a"))
 
@@ -188,7 +188,7 @@ async def test_a_bookmark_names_the_version_of_the_whole_server() -> None:
                     pass
 
 
-async def test_a_watch_of_one_namespace_hears_of_no_other() -> None:
+async def test_a_watch_of_one_namespace_receives_no_events_of_others() -> None:
     async with serving(namespaces=("default", "other")) as api:
         version = api.server.resource_version
         async with (
@@ -202,7 +202,7 @@ async def test_a_watch_of_one_namespace_hears_of_no_other() -> None:
             assert await every.names(2) == [("ADDED", "there"), ("ADDED", "here")]
 
 
-async def test_an_object_that_stops_matching_is_shown_as_deleted_with_its_old_labels() -> None:
+async def test_an_object_that_stops_matching_is_sent_as_deleted_with_its_old_labels() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a", labels={"k": "in"}))
 
@@ -222,7 +222,7 @@ async def test_an_object_that_stops_matching_is_shown_as_deleted_with_its_old_la
         assert events[1][1]["metadata"]["resourceVersion"] == back.version
 
 
-async def test_a_watch_by_name_hears_of_nothing_else() -> None:
+async def test_a_watch_by_name_receives_no_events_of_other_objects() -> None:
     async with (
         serving() as api,
         api.watch(
@@ -284,7 +284,7 @@ async def test_watchers_share_the_encoding_of_an_event() -> None:
         assert len(event.encoded) == 1
 
 
-async def test_a_changed_definition_ends_every_watch_of_its_kind_and_expires_its_versions() -> None:
+async def test_a_changed_crd_ends_every_watch_of_its_kind_and_expires_its_versions() -> None:
     async with serving(definition(), definition("Gadget")) as api:
         start = (await api.create(WIDGETS, widget("a"))).version
         gadgets = WIDGETS.replace("widgets", "gadgets")
@@ -293,7 +293,7 @@ async def test_a_changed_definition_ends_every_watch_of_its_kind_and_expires_its
             api.watch(gadgets, resourceVersion=start) as untouched,
         ):
             await change(api, "a", 2)
-            await api.merge(f"{DEFINITIONS}/widgets.example.com", describe("new words"))
+            await api.merge(f"{DEFINITIONS}/widgets.example.com", describe("new text"))
 
             events = await stream.rest()
             await api.create(gadgets, {**widget("g"), "kind": "Gadget"})
@@ -306,13 +306,13 @@ async def test_a_changed_definition_ends_every_watch_of_its_kind_and_expires_its
         assert (await api.get(f"{WIDGETS}/a")).body["spec"]["size"] == 2
 
 
-def describe(words: str) -> dict[str, Any]:
+def describe(text: str) -> dict[str, Any]:
     crd = definition()
-    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"] = words
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"] = text
     return {"spec": {"versions": crd["spec"]["versions"]}}
 
 
-async def test_labels_of_a_definition_disturb_nobody() -> None:
+async def test_changed_labels_of_a_crd_do_not_end_watches() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a"))
         async with api.watch(WIDGETS, resourceVersion=api.server.resource_version) as stream:
@@ -322,7 +322,7 @@ async def test_labels_of_a_definition_disturb_nobody() -> None:
             assert await stream.names(1) == [("MODIFIED", "a")]
 
 
-async def test_a_deleted_definition_deletes_its_objects_then_its_watches_then_itself() -> None:
+async def test_deleting_a_crd_deletes_its_objects_then_ends_its_watches_then_removes_it() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a"))
         await api.create(WIDGETS, widget("b"))
@@ -341,7 +341,7 @@ async def test_a_deleted_definition_deletes_its_objects_then_its_watches_then_it
         assert (await api.get(WIDGETS)).body["items"] == []
 
 
-async def test_a_client_that_does_not_read_is_cut_and_can_resume() -> None:
+async def test_the_watch_of_a_client_that_does_not_read_ends_and_can_be_resumed() -> None:
     async with serving(watch_buffer=20) as api:
         await api.create(WIDGETS, widget("a"))
         start = api.server.resource_version
@@ -362,7 +362,7 @@ async def test_a_client_that_does_not_read_is_cut_and_can_resume() -> None:
         assert versions == list(range(int(last) + 1, start + 81))
 
 
-async def test_settled_means_every_event_has_been_sent() -> None:
+async def test_settled_returns_after_every_event_was_sent() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a"))
         async with api.watch(WIDGETS, resourceVersion=api.server.resource_version) as stream:
@@ -376,7 +376,7 @@ async def test_settled_means_every_event_has_been_sent() -> None:
             assert await stream.names(1) == [("MODIFIED", "a")]
 
 
-async def test_a_list_of_the_past_outlives_a_changed_definition_and_is_seen_through_it() -> None:
+async def test_a_list_at_an_older_version_is_converted_to_a_changed_crd() -> None:
     async with serving() as api:
         past = (await api.create(WIDGETS, widget("a", {"size": 3, "url": "http://x"}))).version
         await change(api, "a", 2)
@@ -393,7 +393,7 @@ async def test_a_list_of_the_past_outlives_a_changed_definition_and_is_seen_thro
         assert [item["spec"] for item in listed.body["items"]] == [{"size": 3, "colour": "red"}]
 
 
-async def test_a_streaming_list_of_the_future_ends_with_a_timeout_as_its_only_event() -> None:
+async def test_a_streaming_list_at_a_future_version_ends_with_a_timeout_event() -> None:
     async with serving(freshness_timeout=0.01) as api:
         future = api.server.resource_version + 10
         async with api.watch(
@@ -405,5 +405,5 @@ async def test_a_streaming_list_of_the_future_ends_with_a_timeout_as_its_only_ev
         ) as stream:
             events = await stream.rest()
 
-        assert [(kind, told["code"]) for kind, told in events] == [("ERROR", 504)]
+        assert [(kind, status["code"]) for kind, status in events] == [("ERROR", 504)]
         assert events[0][1]["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"

@@ -1,4 +1,4 @@
-"""The requirement's questions and answers as plain calls, also where there is nothing to answer for."""
+"""The requirement's calls that read or answer once, without waiting for a request; also for absent objects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FINALIZER = {"metadata": {"finalizers": ["example.com/stays"]}}
 
 
 async def dpu_in(site: Cluster[Server], phase: str, *, name: str = "dpu-1") -> DPU:
-    """A DPU that an operator left in this phase."""
+    """A DPU in this phase, without an operator."""
     spec = {
         "dpuNodeName": NODE,
         "dpuDeviceName": "device-1",
@@ -36,7 +36,7 @@ async def dpu_in(site: Cluster[Server], phase: str, *, name: str = "dpu-1") -> D
 # IsDPUReady
 
 
-async def test_a_dpu_is_ready_when_the_server_says_so_now(backend: Backend) -> None:
+async def test_is_dpu_ready_reads_the_current_state_from_the_server(backend: Backend) -> None:
     async with backend.cluster() as site:
         await dpu_in(site, "Ready")
         assert await site.dpf.is_dpu_ready("dpu-1")
@@ -45,7 +45,7 @@ async def test_a_dpu_is_ready_when_the_server_says_so_now(backend: Backend) -> N
         assert not await site.dpf.is_dpu_ready("dpu-1")
 
 
-async def test_a_dpu_that_is_being_deleted_is_not_ready_and_one_that_is_not_there_is_not_found(
+async def test_a_dpu_that_is_being_deleted_is_not_ready_and_an_absent_one_is_not_found(
     backend: Backend,
 ) -> None:
     async with backend.cluster() as site:
@@ -61,7 +61,7 @@ async def test_a_dpu_that_is_being_deleted_is_not_ready_and_one_that_is_not_ther
 # IsDPUNodeWaitingForReboot, MarkDPUNodeAsRebooted
 
 
-async def test_a_node_waits_for_a_reboot_from_the_question_to_the_answer(backend: Backend) -> None:
+async def test_a_node_waits_for_a_reboot_from_the_request_to_the_confirmation(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
         before = await site.dpf.is_dpu_node_waiting_for_reboot(NODE)
@@ -77,14 +77,14 @@ async def test_a_node_waits_for_a_reboot_from_the_question_to_the_answer(backend
         assert known.EXTERNAL_REBOOT_REQUIRED not in await site.annotations()
 
 
-async def test_a_node_that_is_not_there_is_not_found(backend: Backend) -> None:
+async def test_a_node_that_does_not_exist_is_not_found(backend: Backend) -> None:
     async with backend.cluster() as site:
         for call in (site.dpf.is_dpu_node_waiting_for_reboot, site.dpf.mark_dpu_node_rebooted):
             with pytest.raises(NotFound, match="DPUNode no-such-node"):
                 await call("no-such-node")
 
 
-async def test_a_node_that_is_being_deleted_waits_for_nothing_and_can_still_be_answered(
+async def test_a_node_that_is_being_deleted_waits_for_no_reboot_and_can_still_be_confirmed(
     backend: Backend,
 ) -> None:
     async with backend.cluster() as site:
@@ -97,7 +97,7 @@ async def test_a_node_that_is_being_deleted_waits_for_nothing_and_can_still_be_a
         assert await site.dpf.mark_dpu_node_rebooted(NODE)
 
 
-async def test_marked_with_a_timeout_it_returns_when_the_operator_has_taken_it(backend: Backend) -> None:
+async def test_mark_rebooted_with_a_timeout_waits_until_the_operator_accepts_it(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
         await site.request_reboot()
@@ -116,7 +116,7 @@ async def test_marked_with_a_timeout_it_returns_when_the_operator_has_taken_it(b
 # MarkDPUNodeAsReadyForMaintenance
 
 
-async def test_a_hold_is_released_once_and_again_is_no_mistake(backend: Backend) -> None:
+async def test_a_hold_is_released_once_and_a_second_release_is_no_error(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
         await site.hold(name="by-another-name")
@@ -144,7 +144,7 @@ async def test_a_hold_is_never_released_in_advance(backend: Backend) -> None:
         assert await site.hold_annotation() is None
 
 
-async def test_a_hold_is_released_in_advance_only_if_that_is_asked_for(backend: Backend) -> None:
+async def test_a_hold_is_released_in_advance_only_if_the_caller_wants_that(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
         await site.hold()
@@ -161,7 +161,7 @@ async def test_a_hold_is_released_in_advance_only_if_that_is_asked_for(backend: 
         assert await site.hold_annotation() == "false"
 
 
-async def test_a_hold_that_is_not_there_cannot_be_released_in_advance(backend: Backend) -> None:
+async def test_an_absent_hold_cannot_be_released_in_advance(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
 
@@ -171,7 +171,7 @@ async def test_a_hold_that_is_not_there_cannot_be_released_in_advance(backend: B
             await site.dpf.mark_dpu_node_ready_for_maintenance("no-such-node")
 
 
-async def test_a_hold_on_its_way_out_or_of_another_node_is_not_released(backend: Backend) -> None:
+async def test_a_hold_that_is_being_deleted_or_of_another_node_is_not_released(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.hold(node="node-2")
         await site.hold()
@@ -220,7 +220,7 @@ async def test_a_deployment_gets_another_bfb_only_if_that_one_is_ready(backend: 
         assert (await site.dpf.resource(DPUDeployment).get("compute")).spec.dpus.bfb == "newer"
 
 
-async def test_a_deployment_gets_another_flavor_only_if_there_is_one(backend: Backend) -> None:
+async def test_a_deployment_gets_another_flavor_only_if_it_exists(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(site_of())
 
@@ -236,7 +236,7 @@ async def test_a_deployment_gets_another_flavor_only_if_there_is_one(backend: Ba
         assert (await site.dpf.resource(DPUDeployment).get("compute")).spec.dpus.flavor == "newer"
 
 
-async def test_a_deployment_that_is_gone_or_going_is_not_changed(backend: Backend) -> None:
+async def test_a_deployment_that_is_absent_or_being_deleted_is_not_changed(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(site_of())
         await site.dpf.resource(BFB).patch_status("bfb", {"status": {"phase": "Ready"}})
@@ -252,7 +252,7 @@ async def test_a_deployment_that_is_gone_or_going_is_not_changed(backend: Backen
 
 
 @pytest.mark.parametrize("kind", [BFB, DPUFlavor])
-async def test_a_bfb_or_flavor_that_is_going_is_not_taken(
+async def test_a_bfb_or_flavor_that_is_being_deleted_is_not_accepted(
     backend: Backend, kind: type[BFB | DPUFlavor]
 ) -> None:
     async with backend.cluster() as site:
@@ -271,7 +271,7 @@ async def test_a_bfb_or_flavor_that_is_going_is_not_taken(
             await update("compute", name)
 
 
-async def test_updated_with_a_timeout_it_says_what_the_operator_waits_for(backend: Backend) -> None:
+async def test_the_timeout_of_an_update_says_that_the_operator_has_not_accepted_it(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(site_of())
 

@@ -1,4 +1,4 @@
-"""What admission does to custom resources: pruning, defaulting, validation and its wording."""
+"""Admission of custom resources: pruning, defaulting, validation and its messages."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def of_field(field: dict[str, Any]) -> dict[str, Any]:
         ),
     ],
 )
-async def test_a_violation_is_worded_as_kubernetes_words_it(
+async def test_a_violation_has_the_message_of_kubernetes(
     field: dict[str, Any], value: Any, expected: str
 ) -> None:
     async with serving(of_field(field)) as api:
@@ -171,7 +171,7 @@ async def test_a_violation_is_worded_as_kubernetes_words_it(
         assert [(field, message) for _, field, message in refused.causes] == [(path, body)]
 
 
-async def test_a_fraction_for_a_whole_number_is_of_the_wrong_type_and_out_of_range() -> None:
+async def test_a_fraction_for_an_integer_has_the_wrong_type_and_is_out_of_range() -> None:
     async with serving(of_field(INTEGER)) as api:
         refused = await api.create(WIDGETS, widget("a", {"f": 1.5}))
 
@@ -201,7 +201,7 @@ async def test_a_fraction_for_a_whole_number_is_of_the_wrong_type_and_out_of_ran
         ({**INTEGER, "nullable": True, "not": {"minimum": 5}, "anyOf": [{"minimum": 1}]}, None),
     ],
 )
-async def test_a_valid_value_is_taken(field: dict[str, Any], value: Any) -> None:
+async def test_a_valid_value_is_accepted(field: dict[str, Any], value: Any) -> None:
     async with serving(of_field(field)) as api:
         made = await api.create(WIDGETS, widget("a", {"f": value}))
 
@@ -209,7 +209,7 @@ async def test_a_valid_value_is_taken(field: dict[str, Any], value: Any) -> None
         assert made.body["spec"]["f"] == value
 
 
-async def test_combinations_are_reported_with_what_they_miss() -> None:
+async def test_violated_combinations_are_reported_with_the_errors_of_their_schemas() -> None:
     spec = {
         "type": "object",
         "properties": {"a": STRING, "b": STRING},
@@ -229,7 +229,7 @@ async def test_combinations_are_reported_with_what_they_miss() -> None:
         ]
 
 
-async def test_metadata_comes_first_and_rules_are_not_checked_on_a_malformed_object() -> None:
+async def test_metadata_errors_come_first_and_rules_are_not_checked_on_a_malformed_object() -> None:
     rule = {"rule": "false", "message": "never"}
     spec = {
         "type": "object",
@@ -330,7 +330,7 @@ async def test_metadata_is_validated(metadata: dict[str, Any], field: str, messa
         assert (refused.causes[0][1], refused.causes[0][2]) == (field, message)
 
 
-async def test_an_object_without_a_name_is_refused() -> None:
+async def test_an_object_without_a_name_is_rejected() -> None:
     async with serving() as api:
         body = widget("")
 
@@ -340,7 +340,7 @@ async def test_an_object_without_a_name_is_refused() -> None:
         assert refused.message == f'Widget.example.com "" is invalid: {text}'
 
 
-async def test_a_name_cannot_be_generated_from_anything() -> None:
+async def test_an_invalid_generate_name_is_rejected() -> None:
     async with serving() as api:
         body = widget()
         body["metadata"] = {"generateName": "UPPER-"}
@@ -350,20 +350,20 @@ async def test_a_name_cannot_be_generated_from_anything() -> None:
         assert [field for _, field, _ in refused.causes] == ["metadata.generateName", "metadata.name"]
 
 
-async def test_unknown_fields_are_pruned_except_where_they_are_welcome() -> None:
+async def test_unknown_fields_are_pruned_except_where_they_are_preserved() -> None:
     async with serving() as api:
         body = widget("a", {"size": 1, "bogus": 1, "free": {"any": {"thing": 1}}})
         body |= {"extra": True}
-        body["metadata"]["unheard"] = "of"
+        body["metadata"]["unknown"] = "of"
 
         made = await api.create(WIDGETS, body)
 
         assert made.body["spec"] == {"size": 1, "colour": "red", "free": {"any": {"thing": 1}}}
         assert "extra" not in made.body
-        assert "unheard" not in made.body["metadata"]
+        assert "unknown" not in made.body["metadata"]
         assert made.warnings == [
             '299 - "unknown field \\"extra\\""',
-            '299 - "unknown field \\"metadata.unheard\\""',
+            '299 - "unknown field \\"metadata.unknown\\""',
             '299 - "unknown field \\"spec.bogus\\""',
         ]
 
@@ -381,7 +381,7 @@ async def test_unknown_fields_are_pruned_except_where_they_are_welcome() -> None
         ),
     ],
 )
-async def test_strict_field_validation_refuses_what_warn_warns_of(body: Any, complaint: str) -> None:
+async def test_strict_field_validation_rejects_what_warn_warns_of(body: Any, complaint: str) -> None:
     async with serving() as api:
         refused = await api.create(WIDGETS, body, fieldValidation="Strict")
         ignored = await api.create(WIDGETS, body, fieldValidation="Ignore")
@@ -393,7 +393,7 @@ async def test_strict_field_validation_refuses_what_warn_warns_of(body: Any, com
         assert ignored.warnings == []
 
 
-async def test_defaults_fill_what_is_missing_and_nulls_that_are_not_allowed() -> None:
+async def test_defaults_replace_missing_members_and_nulls_that_are_not_allowed() -> None:
     spec = {
         "type": "object",
         "default": {"outer": {}},
@@ -438,7 +438,7 @@ async def test_objects_stored_before_a_default_existed_are_read_with_it() -> Non
         assert read.version == made.version
 
 
-async def test_mistakes_that_were_there_before_do_not_block_other_changes() -> None:
+async def test_violations_of_the_stored_object_do_not_block_other_changes() -> None:
     async with serving(of_spec({"type": "object", "properties": {"f": STRING, "g": STRING}})) as api:
         await api.create(WIDGETS, widget("a", {"f": "bad", "g": "x"}))
         crd = (await api.get(f"{DEFINITIONS}/widgets.example.com")).body
@@ -455,7 +455,7 @@ async def test_mistakes_that_were_there_before_do_not_block_other_changes() -> N
         ]
 
 
-async def test_repeated_elements_of_the_past_do_not_block_other_changes() -> None:
+async def test_repeated_elements_of_the_stored_object_do_not_block_other_changes() -> None:
     tags: dict[str, Any] = {"type": "array", "items": STRING}
     async with serving(of_spec({"type": "object", "properties": {"tags": tags, "g": STRING}})) as api:
         await api.create(WIDGETS, widget("a", {"tags": ["x", "x"]}))
@@ -465,10 +465,10 @@ async def test_repeated_elements_of_the_past_do_not_block_other_changes() -> Non
         await api.put(f"{DEFINITIONS}/widgets.example.com", crd)
 
         elsewhere = await api.merge(f"{WIDGETS}/a", {"spec": {"g": "y"}})
-        mended = await api.merge(f"{WIDGETS}/a", {"spec": {"tags": ["x"]}})
+        repaired = await api.merge(f"{WIDGETS}/a", {"spec": {"tags": ["x"]}})
         broken = await api.merge(f"{WIDGETS}/a", {"spec": {"tags": ["y", "y"]}})
 
-        assert [reply.code for reply in (elsewhere, mended, broken)] == [200, 200, 422]
+        assert [reply.code for reply in (elsewhere, repaired, broken)] == [200, 200, 422]
 
 
 async def test_embedded_resources_keep_their_type_and_metadata() -> None:
@@ -515,7 +515,7 @@ async def test_embedded_resources_keep_their_type_and_metadata() -> None:
         ),
     ],
 )
-async def test_the_format_of_a_value_is_looked_at_before_its_type(
+async def test_the_format_of_a_value_is_checked_before_its_type(
     field: dict[str, Any], value: Any, expected: str
 ) -> None:
     async with serving(of_field(field)) as api:
@@ -524,12 +524,12 @@ async def test_the_format_of_a_value_is_looked_at_before_its_type(
         assert refused.causes[0][2] == expected
 
 
-async def test_a_list_passes_for_a_text_that_has_a_format() -> None:
+async def test_a_list_is_accepted_for_a_string_with_a_format() -> None:
     async with serving(of_field({"type": "string", "format": "ipv4"})) as api:
         assert (await api.create(WIDGETS, widget("a", {"f": []}))).code == 201
 
 
-async def test_through_its_own_endpoint_the_status_alone_is_validated_and_named_in_the_field() -> None:
+async def test_a_status_update_validates_only_the_status() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a"))
 
@@ -549,7 +549,7 @@ async def test_through_its_own_endpoint_the_status_alone_is_validated_and_named_
         )
 
 
-async def test_of_schemas_that_must_all_hold_each_tells_what_is_wrong_and_then_all_of_them() -> None:
+async def test_all_of_reports_the_errors_of_each_schema_before_its_own() -> None:
     async with serving(of_field({"type": "string", "allOf": [{"enum": ["a", "b"]}, {"enum": ["b"]}]})) as api:
         none = await api.create(WIDGETS, widget("a", {"f": "x"}))
         one = await api.create(WIDGETS, widget("a", {"f": "a"}))

@@ -1,4 +1,4 @@
-"""Lists: order, selection, pages, and which moment they show."""
+"""Lists: order, selectors, pages and resourceVersions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def fill(api: API, *wanted: str) -> None:
         assert (await api.create(WIDGETS, widget(name))).code == 201
 
 
-async def test_a_list_says_what_it_lists_and_when() -> None:
+async def test_a_list_has_its_kind_and_resource_version() -> None:
     async with serving() as api:
         await fill(api, "b", "a")
 
@@ -69,7 +69,7 @@ async def test_all_namespaces_are_listed_in_the_order_of_their_keys() -> None:
         assert [item["metadata"]["namespace"] for item in listed.body["items"]] == ["a-b", "a", "default"]
 
 
-async def test_pages_show_one_snapshot_whatever_happens_meanwhile() -> None:
+async def test_pages_are_one_snapshot_regardless_of_later_writes() -> None:
     async with serving() as api:
         await fill(api, "a", "b", "c", "d", "e")
 
@@ -102,7 +102,7 @@ async def test_pages_with_a_selector_do_not_count_what_remains() -> None:
         assert (names(page), names(rest)) == (["a"], ["c"])
 
 
-async def test_an_expired_page_offers_an_inconsistent_token() -> None:
+async def test_an_expired_continue_token_is_answered_with_an_inconsistent_one() -> None:
     async with serving() as api:
         await fill(api, "a", "b", "c")
         first = await api.get(WIDGETS, limit=1)
@@ -139,7 +139,7 @@ def token_of(document: object) -> str:
         (token_of({"v": "meta.k8s.io/v1", "rv": 1}), "encoded start key empty (version meta.k8s.io/v1)"),
     ],
 )
-async def test_a_token_that_is_none_is_refused(token: str, why: str) -> None:
+async def test_an_invalid_continue_token_is_rejected(token: str, why: str) -> None:
     async with serving() as api:
         refused = await api.get(WIDGETS, **{"continue": token})
 
@@ -147,7 +147,7 @@ async def test_a_token_that_is_none_is_refused(token: str, why: str) -> None:
         assert refused.message == f"invalid continue token: continue key is not valid: {why}"
 
 
-async def test_a_read_of_any_version_does_not_page() -> None:
+async def test_a_list_at_resource_version_0_has_no_pages() -> None:
     async with serving() as api:
         await fill(api, "a", "b")
 
@@ -156,7 +156,7 @@ async def test_a_read_of_any_version_does_not_page() -> None:
         assert names(listed) == ["a", "b"]
 
 
-async def test_an_exact_version_shows_the_past() -> None:
+async def test_a_list_at_an_exact_version_has_the_state_of_that_version() -> None:
     async with serving() as api:
         await fill(api, "a")
         then = api.server.resource_version
@@ -173,7 +173,7 @@ async def test_an_exact_version_shows_the_past() -> None:
         assert names(fresh) == names(any_version) == ["b"]
 
 
-async def test_a_version_of_the_future_times_out_unless_it_comes() -> None:
+async def test_a_list_at_a_future_version_times_out_unless_the_version_is_reached() -> None:
     async with serving(freshness_timeout=0.05) as api:
         future = api.server.resource_version + 1
 
@@ -191,7 +191,7 @@ async def test_a_version_of_the_future_times_out_unless_it_comes() -> None:
         assert exact.body == one.body == late.body
 
 
-async def test_a_read_waits_for_the_version_it_asks_for() -> None:
+async def test_a_read_waits_for_its_resource_version() -> None:
     async with serving(freshness_timeout=5) as api:
         await fill(api, "a")
         future = api.server.resource_version + 1
@@ -208,7 +208,7 @@ async def test_a_read_waits_for_the_version_it_asks_for() -> None:
         assert replies[0].body["spec"]["size"] == 2
 
 
-async def test_an_expired_version_is_gone() -> None:
+async def test_a_list_at_an_expired_version_is_answered_with_410() -> None:
     async with serving() as api:
         await fill(api, "a")
         then = api.server.resource_version
@@ -270,7 +270,7 @@ async def test_an_expired_version_is_gone() -> None:
         ),
     ],
 )
-async def test_contradicting_options_are_refused(query: dict[str, str], field: str, message: str) -> None:
+async def test_contradicting_options_are_rejected(query: dict[str, str], field: str, message: str) -> None:
     async with serving() as api:
         refused = await api.get(WIDGETS, **query)
 
@@ -278,7 +278,7 @@ async def test_contradicting_options_are_refused(query: dict[str, str], field: s
         assert refused.message == f'ListOptions.meta.k8s.io "" is invalid: {field}: {message}'
 
 
-async def test_a_malformed_version_is_refused_in_two_ways() -> None:
+async def test_a_malformed_version_is_answered_with_400_or_500() -> None:
     async with serving() as api:
         text = 'resourceVersion: Invalid value: "abc": strconv.ParseUint: parsing "abc": invalid syntax'
 
@@ -313,7 +313,7 @@ async def test_a_malformed_version_is_refused_in_two_ways() -> None:
         ("", ["one", "three", "two"]),
     ],
 )
-async def test_labels_select(selector: str, expected: list[str]) -> None:
+async def test_label_selectors_select_objects(selector: str, expected: list[str]) -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("one", labels={"app": "a", "weight": "1"}))
         await api.create(WIDGETS, widget("two", labels={"app": "b", "tier": "x", "weight": "9"}))
@@ -344,18 +344,18 @@ async def test_labels_select(selector: str, expected: list[str]) -> None:
             ),
         ),
         ({"fieldSelector": "spec.size=1"}, "field label not supported: spec.size"),
-        ({"fieldSelector": "nonsense"}, "invalid selector: 'nonsense'; can't understand 'nonsense'"),
+        ({"fieldSelector": "invalid"}, "invalid selector: 'invalid'; can't understand 'invalid'"),
         ({"limit": "x"}, 'strconv.ParseInt: parsing "x": invalid syntax'),
     ],
 )
-async def test_a_selector_that_cannot_be_read_is_refused(query: dict[str, str], message: str) -> None:
+async def test_an_invalid_selector_is_rejected(query: dict[str, str], message: str) -> None:
     async with serving() as api:
         refused = await api.get(WIDGETS, **query)
 
         assert (refused.code, refused.message) == (400, message)
 
 
-async def test_core_kinds_name_the_fields_that_select_them() -> None:
+async def test_an_unsupported_field_selector_of_a_core_kind_is_reported_with_the_supported_ones() -> None:
     async with serving() as api:
         refused = await api.get(CONFIG_MAPS, fieldSelector="data.k=v")
 
@@ -363,7 +363,7 @@ async def test_core_kinds_name_the_fields_that_select_them() -> None:
         assert refused.message == expected
 
 
-async def test_fields_select_names_and_what_a_definition_makes_selectable() -> None:
+async def test_field_selectors_select_names_and_the_selectable_fields_of_a_crd() -> None:
     schema = {
         "type": "object",
         "properties": {"spec": {"type": "object", "properties": {"colour": STRING}}},
@@ -389,7 +389,7 @@ async def test_secrets_are_selected_by_their_type() -> None:
         assert names(await api.get(SECRETS, fieldSelector="type=example.com/special")) == ["b"]
 
 
-async def test_a_large_list_is_compressed_for_those_who_take_it() -> None:
+async def test_a_large_list_is_compressed_if_the_client_accepts_gzip() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a", annotations={"k": "x" * 200_000}))
 

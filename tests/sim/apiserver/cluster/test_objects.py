@@ -1,4 +1,4 @@
-"""Creating, reading, updating and deleting objects."""
+"""Creating, reading and updating objects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.sim.apiserver.api import (
 )
 
 
-async def test_a_created_object_has_what_the_server_gives_every_object() -> None:
+async def test_a_created_object_has_the_metadata_that_the_server_sets() -> None:
     async with serving() as api:
         made = await api.create(WIDGETS, widget("a"))
 
@@ -42,7 +42,7 @@ async def test_resource_versions_increase_across_all_kinds() -> None:
         assert int(first.version) < int(second.version) < int(third.version)
 
 
-async def test_a_generated_name_begins_as_asked() -> None:
+async def test_a_generated_name_begins_with_generate_name() -> None:
     async with serving() as api:
         body = widget()
         body["metadata"] = {"generateName": "host-"}
@@ -164,7 +164,7 @@ async def test_a_generated_name_begins_as_asked() -> None:
         ("PATCH", WIDGETS, {}, 400, "name must be provided"),
     ],
 )
-async def test_a_refused_request_is_worded_as_kubernetes_words_it(
+async def test_a_rejected_request_has_the_message_of_kubernetes(
     method: str, path: str, body: Any, code: int, message: str
 ) -> None:
     async with serving() as api:
@@ -190,7 +190,7 @@ async def test_not_found_names_the_object_in_its_details() -> None:
     "path",
     ["/apis/example.com/v1/nothings", "/apis/example.com/v2/widgets", "/nowhere", "/apis/no.such.group"],
 )
-async def test_what_is_not_served_gets_plain_text(path: str) -> None:
+async def test_a_path_that_is_not_served_is_answered_in_plain_text(path: str) -> None:
     async with serving() as api:
         missing = await api.get(path)
 
@@ -199,7 +199,7 @@ async def test_what_is_not_served_gets_plain_text(path: str) -> None:
         assert missing.headers["Content-Type"].startswith("text/plain")
 
 
-async def test_a_write_that_changes_nothing_leaves_the_version_alone() -> None:
+async def test_a_write_without_a_change_keeps_the_resource_version() -> None:
     async with serving() as api:
         made = await api.create(WIDGETS, widget("a"))
 
@@ -223,7 +223,7 @@ async def test_generation_counts_changes_of_spec_but_not_of_metadata_or_status()
         assert resized.body["metadata"]["generation"] == 2
 
 
-async def test_each_endpoint_writes_only_its_own_half() -> None:
+async def test_each_endpoint_writes_only_spec_or_status() -> None:
     async with serving() as api:
         made = await api.create(WIDGETS, {**widget("a"), "status": {"phase": "Mine"}})
         assert made.body["status"] == {"phase": "New"}
@@ -239,7 +239,7 @@ async def test_each_endpoint_writes_only_its_own_half() -> None:
         assert "labels" not in half.body["metadata"]
 
 
-async def test_without_a_status_subresource_status_is_a_field_like_any_other() -> None:
+async def test_without_a_status_subresource_status_is_an_ordinary_field() -> None:
     async with serving(definition(status=False)) as api:
         made = await api.create(WIDGETS, {**widget("a"), "status": {"phase": "Mine"}})
 
@@ -250,7 +250,7 @@ async def test_without_a_status_subresource_status_is_a_field_like_any_other() -
         assert (await api.get(f"{WIDGETS}/a/status")).code == 404
 
 
-async def test_what_the_server_sets_cannot_be_changed() -> None:
+async def test_metadata_that_the_server_sets_cannot_be_changed() -> None:
     async with serving() as api:
         made = await api.create(WIDGETS, widget("a"))
         body = made.body
@@ -297,7 +297,7 @@ async def test_a_dry_run_answers_without_storing() -> None:
         )
 
 
-async def test_cluster_scoped_kinds_live_outside_namespaces() -> None:
+async def test_cluster_scoped_kinds_have_no_namespace() -> None:
     async with serving(definition("Gadget", scope="Cluster")) as api:
         body = {**widget("a"), "kind": "Gadget"}
 
@@ -313,7 +313,7 @@ async def test_namespaced_kinds_are_created_only_in_a_namespace() -> None:
         assert (await api.create(ALL_WIDGETS, widget("a"))).code == 404
 
 
-async def test_a_secret_keeps_its_text_as_base64() -> None:
+async def test_a_secret_stores_string_data_as_base64() -> None:
     async with serving() as api:
         made = await api.create(SECRETS, {"metadata": {"name": "s"}, "stringData": {"password": "pw"}})
 
@@ -322,7 +322,7 @@ async def test_a_secret_keeps_its_text_as_base64() -> None:
         assert "stringData" not in made.body
 
 
-async def test_too_large_a_body_and_too_large_an_object_differ() -> None:
+async def test_a_body_that_is_too_large_and_an_object_that_is_too_large_have_different_errors() -> None:
     async with serving() as api:
         huge = widget("a", annotations={"k": "v"})
         huge["spec"]["free"] = {"text": "x" * 1_600_000}
@@ -334,7 +334,7 @@ async def test_too_large_a_body_and_too_large_an_object_differ() -> None:
         assert (stored.code, stored.message) == (500, "etcdserver: request is too large")
 
 
-async def test_yaml_is_taken_and_given() -> None:
+async def test_yaml_is_accepted_and_returned() -> None:
     async with serving() as api:
         text = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: a}\nspec: {size: 2}\n"
         headers = {"Content-Type": "application/yaml", "Accept": "application/yaml"}
@@ -374,7 +374,7 @@ async def test_media_types_are_negotiated(headers: dict[str, str], code: int, me
         assert (refused.code, refused.message) == (code, message)
 
 
-async def test_text_is_escaped_as_go_escapes_it() -> None:
+async def test_strings_are_escaped_as_in_go() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a", annotations={"k": "<&>\u0085\u2028\u2029\x7f"}))
 
@@ -385,7 +385,7 @@ async def test_text_is_escaped_as_go_escapes_it() -> None:
         assert raw.endswith(b"}\n")
 
 
-async def test_an_update_keeps_the_identity_it_does_not_mention() -> None:
+async def test_an_update_keeps_metadata_that_it_omits() -> None:
     async with serving() as api:
         made = await api.create(WIDGETS, widget("a"))
 
@@ -397,7 +397,7 @@ async def test_an_update_keeps_the_identity_it_does_not_mention() -> None:
         assert put.body["status"] == {"phase": "New"}
 
 
-async def test_core_kinds_may_be_replaced_without_a_version() -> None:
+async def test_core_kinds_can_be_updated_without_a_resource_version() -> None:
     async with serving() as api:
         await api.create(CONFIG_MAPS, {"metadata": {"name": "c"}, "data": {"k": "1"}})
 
@@ -407,7 +407,7 @@ async def test_core_kinds_may_be_replaced_without_a_version() -> None:
         assert "generation" not in put.body["metadata"]
 
 
-async def test_a_status_that_is_left_out_falls_back_to_its_default() -> None:
+async def test_an_omitted_status_is_replaced_by_its_default() -> None:
     async with serving() as api:
         made = await api.create(WIDGETS, widget("a"))
 
@@ -417,7 +417,7 @@ async def test_a_status_that_is_left_out_falls_back_to_its_default() -> None:
         assert put.body["status"] == {"phase": "New"}
 
 
-async def test_a_namespace_begins_active_and_labelled() -> None:
+async def test_a_new_namespace_is_active_and_has_its_label() -> None:
     async with serving() as api:
         made = await api.create("/api/v1/namespaces", {"metadata": {"name": "new"}})
 
@@ -428,7 +428,7 @@ async def test_a_namespace_begins_active_and_labelled() -> None:
         assert "a lowercase RFC 1123 label must consist of" in refused.message
 
 
-async def test_a_secret_that_is_not_base64_is_refused() -> None:
+async def test_a_secret_that_is_not_base64_is_rejected() -> None:
     async with serving() as api:
         refused = await api.create(SECRETS, {"metadata": {"name": "s"}, "data": {"k": "?"}})
 
@@ -439,7 +439,7 @@ async def test_a_secret_that_is_not_base64_is_refused() -> None:
         assert "?" not in refused.message
 
 
-async def test_causes_of_an_update_repeat_as_often_as_kubernetes_looks() -> None:
+async def test_causes_of_an_update_are_repeated_as_in_kubernetes() -> None:
     async with serving() as api:
         made = await api.create(WIDGETS, widget("a"))
         made.body["metadata"]["labels"] = {"k": "a b"}
@@ -462,7 +462,7 @@ async def test_an_update_cannot_change_the_kind() -> None:
         )
 
 
-async def test_a_patch_must_be_one_and_leave_an_object() -> None:
+async def test_a_patch_must_be_valid_and_result_in_an_object() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a"))
 
@@ -476,7 +476,7 @@ async def test_a_patch_must_be_one_and_leave_an_object() -> None:
         assert emptied.code == 400
 
 
-async def test_duplicate_fields_of_a_patch_are_warned_of_or_refused() -> None:
+async def test_duplicate_fields_of_a_patch_cause_a_warning_or_an_error() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a"))
 
@@ -489,7 +489,7 @@ async def test_duplicate_fields_of_a_patch_are_warned_of_or_refused() -> None:
         assert refused.message.endswith('strict decoding error: duplicate field "spec.size"')
 
 
-async def test_owners_are_listed_once() -> None:
+async def test_repeated_owner_references_are_removed() -> None:
     async with serving() as api:
         owner = {"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u"}
 
@@ -499,7 +499,7 @@ async def test_owners_are_listed_once() -> None:
         assert "duplicate UID(s) observed: u" in made.warnings[0]
 
 
-async def test_finalizers_without_a_domain_are_warned_of_once() -> None:
+async def test_new_finalizers_without_a_domain_cause_one_warning() -> None:
     async with serving() as api:
         made = await api.create(WIDGETS, widget("a", finalizers=["short", "x.io/long"]))
         kept = await api.merge(f"{WIDGETS}/a", {"spec": {"size": 2}})
@@ -516,7 +516,7 @@ async def test_finalizers_without_a_domain_are_warned_of_once() -> None:
         assert "tiny" in added.warnings[0]
 
 
-async def test_a_client_that_waits_for_leave_to_send_gets_it() -> None:
+async def test_a_client_that_expects_100_continue_receives_it() -> None:
     async with serving() as api:
         body = {"metadata": {"name": "c"}, "data": {"k": "v"}}
         async with api.session.post(CONFIG_MAPS, json=body, expect100=True) as response:

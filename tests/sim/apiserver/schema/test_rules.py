@@ -1,4 +1,4 @@
-"""CEL rules of definitions."""
+"""CEL rules of CRDs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rule(expression: str, message: str = "broken", **more: Any) -> dict[str, Any
     return {"x-kubernetes-validations": [{"rule": expression, "message": message, **more}]}
 
 
-async def test_a_broken_rule_shows_the_type_of_its_field_and_the_message() -> None:
+async def test_the_error_of_a_rule_has_the_type_of_the_field_and_the_message() -> None:
     crd = ruled({"properties": {"f": {**STRING, **rule("self.startsWith('a')", "must begin with a")}}})
     async with serving(crd) as api:
         refused = await api.create(WIDGETS, widget("x", {"f": "b"}))
@@ -37,7 +37,7 @@ async def test_a_broken_rule_shows_the_type_of_its_field_and_the_message() -> No
         ({"type": "object", **rule("false")}, {}, "Invalid value: broken"),
     ],
 )
-async def test_since_1_35_a_broken_rule_shows_simple_values(
+async def test_since_1_35_the_error_of_a_rule_has_the_value_of_a_scalar(
     field: dict[str, Any], value: Any, shown: str
 ) -> None:
     async with serving(ruled({"properties": {"f": field}}), minor=35) as api:
@@ -46,7 +46,7 @@ async def test_since_1_35_a_broken_rule_shows_simple_values(
         assert refused.causes == [("FieldValueInvalid", "spec.f", shown)]
 
 
-async def test_transition_rules_are_asked_only_of_changes() -> None:
+async def test_transition_rules_run_only_for_updates() -> None:
     crd = ruled({"properties": {"f": {**STRING, **rule("self == oldSelf", "Value is immutable")}}})
     async with serving(crd) as api:
         made = await api.create(WIDGETS, widget("x", {}))
@@ -59,7 +59,7 @@ async def test_transition_rules_are_asked_only_of_changes() -> None:
         assert changed.message.endswith('spec.f: Invalid value: "string": Value is immutable')
 
 
-async def test_elements_of_map_lists_are_compared_with_the_element_of_the_same_key() -> None:
+async def test_transition_rules_match_elements_of_map_lists_by_key() -> None:
     items = {
         "type": "object",
         "properties": {"n": STRING, "v": {**INTEGER, **rule("self >= oldSelf", "cannot shrink")}},
@@ -88,7 +88,7 @@ async def test_elements_of_map_lists_are_compared_with_the_element_of_the_same_k
         assert plain.code == 200
 
 
-async def test_optional_old_self_is_asked_of_new_values_too() -> None:
+async def test_rules_with_optional_old_self_run_for_new_values_too() -> None:
     expression = "oldSelf.hasValue() || self == 'first'"
     field = {**STRING, **rule(expression, "must begin as first", optionalOldSelf=True)}
     async with serving(ruled({"properties": {"f": field}})) as api:
@@ -132,7 +132,7 @@ async def test_optional_old_self_is_asked_of_new_values_too() -> None:
         ),
     ],
 )
-async def test_a_rule_says_where_and_how_it_is_broken(
+async def test_the_error_of_a_rule_has_its_field_path_and_reason(
     more: dict[str, Any], reason: str, field: str, message: str
 ) -> None:
     checked = {"rule": 'self.f == "x"', "message": "broken", **more}
@@ -143,7 +143,7 @@ async def test_a_rule_says_where_and_how_it_is_broken(
         assert refused.causes == [(reason, field, message)]
 
 
-async def test_the_root_sees_names_but_no_other_metadata() -> None:
+async def test_rules_of_the_root_read_names_but_no_other_metadata() -> None:
     rules = [
         {"rule": "self.metadata.name.size() <= 3", "message": "name too long"},
         {"rule": "!has(self.metadata.labels)", "message": "labels are seen"},
@@ -192,7 +192,7 @@ async def test_the_root_sees_names_but_no_other_metadata() -> None:
         ({"type": "object", "properties": {"in": STRING}}, "self.__in__ == 'x'", {"in": "x"}, {"in": "y"}),
     ],
 )
-async def test_expressions_mean_what_they_mean_in_kubernetes(
+async def test_expressions_have_the_result_that_they_have_in_kubernetes(
     field: dict[str, Any], expression: str, good: Any, bad: Any
 ) -> None:
     async with serving(ruled({"properties": {"f": {**field, **rule(expression)}}})) as api:
@@ -202,7 +202,7 @@ async def test_expressions_mean_what_they_mean_in_kubernetes(
         assert (taken.code, refused.code) == (201, 422)
 
 
-async def test_an_expression_that_cannot_be_evaluated_fails_and_says_why() -> None:
+async def test_an_expression_that_cannot_be_evaluated_fails_with_the_reason() -> None:
     crd = ruled({"properties": {"f": STRING}, **rule("self.f == 'x'", "")})
     async with serving(crd) as api:
         refused = await api.create(WIDGETS, widget("x", {}))
@@ -216,7 +216,7 @@ async def test_an_expression_that_cannot_be_evaluated_fails_and_says_why() -> No
         ]
 
 
-async def test_rules_of_the_past_do_not_block_other_changes() -> None:
+async def test_rules_that_the_stored_object_violates_do_not_block_other_changes() -> None:
     field = {"type": "object", "properties": {"a": STRING}}
     async with serving(ruled({"properties": {"f": field, "g": STRING}})) as api:
         await api.create(WIDGETS, widget("x", {"f": {"a": "old"}}))
@@ -232,7 +232,7 @@ async def test_rules_of_the_past_do_not_block_other_changes() -> None:
 
 
 @pytest.mark.parametrize("expression", ["self.", "self.nosuch(1)", "quantity(self).isInteger()"])
-async def test_a_definition_with_a_rule_that_cannot_run_is_refused(expression: str) -> None:
+async def test_a_crd_with_a_rule_that_cannot_be_compiled_is_rejected(expression: str) -> None:
     async with serving() as api:
         crd = definition("Gadget", schema={"type": "object", **rule(expression)})
 
@@ -242,7 +242,7 @@ async def test_a_definition_with_a_rule_that_cannot_run_is_refused(expression: s
         assert "compilation failed" in refused.message
 
 
-async def test_a_rule_sees_the_keys_of_a_map_as_they_are_and_not_as_identifiers() -> None:
+async def test_keys_of_a_map_are_not_escaped_for_rules() -> None:
     a_map = {
         "f": {"type": "object", "additionalProperties": STRING, **rule("self.all(key, size(key) <= 12)")}
     }

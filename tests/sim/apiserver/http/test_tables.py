@@ -1,4 +1,4 @@
-"""Objects as rows, as kubectl asks for them."""
+"""Objects as rows of a Table, as kubectl requests them."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ async def table(api: API, path: str, **query: Any) -> dict[str, Any]:
         ("", False),
     ],
 )
-def test_the_first_type_that_the_server_has_decides(accept: str, wanted: bool) -> None:
+def test_the_first_supported_media_type_is_used(accept: str, wanted: bool) -> None:
     assert (negotiate(accept).kind == "Table") is wanted
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "text"),
     [
         (-5, "<invalid>"),
         (-1, "0s"),
@@ -75,11 +75,11 @@ def test_the_first_type_that_the_server_has_decides(accept: str, wanted: bool) -
         (8 * 365 * 86400 + 86400, "8y"),
     ],
 )
-def test_an_age_has_the_two_units_that_matter(seconds: int, words: str) -> None:
-    assert human_duration(seconds) == words
+def test_an_age_has_at_most_two_units(seconds: int, text: str) -> None:
+    assert human_duration(seconds) == text
 
 
-async def test_a_list_becomes_rows_with_the_columns_of_its_definition() -> None:
+async def test_a_list_becomes_rows_with_the_columns_of_its_crd() -> None:
     clock = Clock()
     async with serving(definition(additionalPrinterColumns=COLUMNS), clock=clock) as api:
         spec = {"size": 7, "parts": [{"name": "a"}, {"name": "b", "note": "n"}]}
@@ -114,7 +114,7 @@ async def test_a_list_becomes_rows_with_the_columns_of_its_definition() -> None:
         assert found["metadata"]["resourceVersion"] == str(api.server.resource_version)
 
 
-async def test_without_columns_of_its_own_a_kind_has_name_and_age() -> None:
+async def test_a_kind_without_printer_columns_has_name_and_age() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a"))
 
@@ -140,7 +140,7 @@ async def test_core_kinds_have_the_columns_of_kubernetes() -> None:
         assert secret["rows"][0]["cells"][:3] == ["s", "Opaque", 1]
 
 
-async def test_pages_and_what_rows_carry_are_as_asked_for() -> None:
+async def test_tables_honor_limit_and_include_object() -> None:
     async with serving() as api:
         for name in "abc":
             await api.create(WIDGETS, widget(name))
@@ -170,14 +170,16 @@ async def test_a_watch_sends_a_row_per_event_and_the_columns_once() -> None:
             first = await stream.next()
             changed = await api.merge(f"{WIDGETS}/a", {"spec": {"size": 2}})
             second = await stream.next()
-            beside = [await plain.next() for _ in range(2)]
+            objects = [await plain.next() for _ in range(2)]
 
         assert [kind for kind, _ in (first, second)] == ["ADDED", "MODIFIED"]
         assert [obj["kind"] for _, obj in (first, second)] == ["Table", "Table"]
         assert len(first[1]["columnDefinitions"]) == 2
         assert second[1]["columnDefinitions"] is None
         assert second[1]["metadata"]["resourceVersion"] == changed.version
-        assert [obj["kind"] for _, obj in beside] == ["Widget", "Widget"], "others are sent objects"
+        assert [obj["kind"] for _, obj in objects] == ["Widget", "Widget"], (
+            "other watches receive complete objects"
+        )
 
 
 async def test_a_write_is_answered_with_a_row_too() -> None:

@@ -1,4 +1,4 @@
-"""Objects that arrive as protobuf."""
+"""Objects sent in protobuf."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SECRET = enveloped(
 )
 
 
-def test_a_secret_is_read_with_its_bytes_and_metadata() -> None:
+def test_a_secret_is_decoded_with_its_bytes_and_metadata() -> None:
     assert decode_protobuf(SECRET) == {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -60,7 +60,7 @@ def test_a_secret_is_read_with_its_bytes_and_metadata() -> None:
     }
 
 
-def test_a_lease_is_read_with_its_times_and_numbers() -> None:
+def test_a_lease_is_decoded_with_its_times_and_numbers() -> None:
     spec = field(1, "me") + field(2, 300) + field(3, field(1, 1_700_000_000) + field(2, 5_000)) + field(5, 2)
     owner = field(1, "Node") + field(3, "n") + field(4, "u") + field(5, "v1") + field(6, 1)
     raw = field(1, field(1, "l") + field(9, field(1, 1_700_000_000)) + field(13, owner)) + field(2, spec)
@@ -82,12 +82,12 @@ def test_a_lease_is_read_with_its_times_and_numbers() -> None:
 @pytest.mark.parametrize(
     "data", [b"{}", SECRET[:-30], enveloped("Pod", "v1", b""), MAGIC + b"\x0d", MAGIC + b"\xff"]
 )
-def test_what_cannot_be_read_is_an_error(data: bytes) -> None:
+def test_invalid_protobuf_is_an_error(data: bytes) -> None:
     with pytest.raises(ProtobufError):
         decode_protobuf(data)
 
 
-def test_a_review_is_read_with_what_it_asks() -> None:
+def test_a_review_is_decoded_with_its_attributes() -> None:
     attributes = field(1, "dpf") + field(2, "list") + field(3, "g") + field(4, "*") + field(5, "dpus")
     review = enveloped(
         "SelfSubjectAccessReview",

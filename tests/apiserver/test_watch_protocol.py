@@ -1,7 +1,7 @@
-"""What lists and watches of a current API server do, byte by byte: facts that the client is built upon.
+"""Lists and watches of a current API server: the protocol facts that the client relies on.
 
-Most of them were read in the server's source before they could be run; where this file fails with a newer server, the
-client may assume what is not so any more. What was found: docs/decisions/0012.
+Most of them were read in the server's source first. If a test fails with a newer server, an assumption of the client
+may be wrong. Results: docs/decisions/0012.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.apiserver.kinds import install_kinds
 from tests.apiserver.wire import Answer, Wire, settled
 
 INITIAL = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
-"""What makes a watch a streaming list."""
+"""The parameters of a streaming list."""
 
 END = {"k8s.io/initial-events-end": "true"}
 GZIP = {"Accept-Encoding": "gzip"}
@@ -42,7 +42,7 @@ def error_in(event: Event | None) -> tuple[int, str]:
 
 
 def members(body: bytes) -> list[bytes]:
-    """The parts of a gzip file, of which each is a whole one."""
+    """The members of a gzip file, decompressed."""
     parts = []
     while body:
         reader = zlib.decompressobj(wbits=31)
@@ -52,30 +52,30 @@ def members(body: bytes) -> list[bytes]:
 
 
 @asynccontextmanager
-async def asking(cluster: RealCluster, namespace: str) -> AsyncGenerator[Wire]:
-    """A wire to a server whose cache of the kind is filled: whoever comes first is told to come again."""
+async def connected(cluster: RealCluster, namespace: str) -> AsyncGenerator[Wire]:
+    """Connect to a server, and wait until its watch cache is filled; the first requests may be answered with 429."""
     async with Wire(cluster, namespace) as wire:
         await settled(wire.list)
         yield wire
 
 
 @asynccontextmanager
-async def server_of_its_own(*flags: str) -> AsyncGenerator[tuple[RealCluster, Wire]]:
-    """One that a test may ill-treat."""
+async def own_server(*flags: str) -> AsyncGenerator[tuple[RealCluster, Wire]]:
+    """A server that a test can stop or change."""
     async with RealCluster(find(), flags=flags, users=["alice"]) as cluster:
         await cluster.create_namespace(NAMESPACE)
         await install_kinds(cluster)
-        async with asking(cluster, NAMESPACE) as wire:
+        async with connected(cluster, NAMESPACE) as wire:
             yield cluster, wire
 
 
-# Streaming lists, and how they are encoded.
+# Streaming lists and their encoding.
 
 
-async def test_a_streaming_list_tells_what_stands_by_name_and_then_that_this_was_all(
+async def test_a_streaming_list_sends_the_objects_by_name_and_then_the_final_bookmark(
     own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with asking(own_cluster, namespace) as wire:
+    async with connected(own_cluster, namespace) as wire:
         older, newer = await wire.create("b"), await wire.create("a")
         async with wire.watch(INITIAL, timeoutSeconds="1") as watch:
             events = await watch.to_end()
@@ -85,13 +85,13 @@ async def test_a_streaming_list_tells_what_stands_by_name_and_then_that_this_was
     assert events[2]["object"]["metadata"]["annotations"] == END
     assert int(events[2]["object"]["metadata"]["resourceVersion"]) >= int(newer)
     assert "Content-Encoding" not in watch.headers
-    assert watch.ended_in_good_order
+    assert watch.ended_cleanly
 
 
-async def test_a_streaming_list_that_may_be_compressed_is_one_gzip_file_per_flush(
+async def test_a_compressed_streaming_list_has_one_gzip_member_per_flush(
     own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with asking(own_cluster, namespace) as wire:
+    async with connected(own_cluster, namespace) as wire:
         await wire.create("a")
         async with wire.watch(INITIAL, headers=GZIP, timeoutSeconds="2") as watch:
             await watch.first_chunk()
@@ -101,16 +101,16 @@ async def test_a_streaming_list_that_may_be_compressed_is_one_gzip_file_per_flus
     assert watch.headers["Content-Encoding"] == "gzip"
     parts = members(body)
     assert len(parts) > 1
-    # Who reads one gzip file and takes what follows for rubbish sees nothing of what happens later.
+    # A client that reads only the first gzip member receives no later events.
     assert b'"name":"b"' not in parts[0]
     assert b'"name":"b"' in b"".join(parts)
 
 
 @pytest.mark.parametrize("version", [{}, {"resourceVersion": "0"}], ids=["no version", "version 0"])
-async def test_a_watch_with_bookmarks_that_begins_nowhere_is_a_streaming_list_unasked(
+async def test_a_watch_with_bookmarks_and_without_a_version_is_a_streaming_list(
     version: dict[str, str], own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with asking(own_cluster, namespace) as wire:
+    async with connected(own_cluster, namespace) as wire:
         await wire.create("a")
         await wire.list()  # the cache has seen it
         async with wire.watch(version, allowWatchBookmarks="true", timeoutSeconds="1") as watch:
@@ -126,10 +126,10 @@ async def test_a_watch_with_bookmarks_that_begins_nowhere_is_a_streaming_list_un
 
 
 @pytest.mark.parametrize("bookmarks", ["false", "true"])
-async def test_a_watch_that_goes_on_from_a_version_is_never_compressed(
+async def test_a_watch_from_a_version_is_never_compressed(
     bookmarks: str, own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with asking(own_cluster, namespace) as wire:
+    async with connected(own_cluster, namespace) as wire:
         since = await wire.version()
         await wire.create("a")
         async with wire.watch(headers=GZIP, resourceVersion=since, allowWatchBookmarks=bookmarks) as watch:
@@ -140,10 +140,10 @@ async def test_a_watch_that_goes_on_from_a_version_is_never_compressed(
     assert event["object"]["metadata"]["name"] == "a"
 
 
-async def test_a_large_list_is_compressed_for_those_who_accept_that_only(
+async def test_a_large_list_is_compressed_only_if_the_client_accepts_gzip(
     own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with asking(own_cluster, namespace) as wire:
+    async with connected(own_cluster, namespace) as wire:
         await wire.create("large", annotations={"note": "x" * 200_000})
         compressed, plain = await wire.list(headers=GZIP), await wire.list()
 
@@ -154,10 +154,10 @@ async def test_a_large_list_is_compressed_for_those_who_accept_that_only(
 
 
 @pytest.mark.parametrize("accept", ["application/cbor", "application/vnd.kubernetes.protobuf", "text/html"])
-async def test_a_watch_of_a_custom_kind_is_json_or_it_is_refused(
+async def test_a_watch_of_a_custom_kind_supports_only_json(
     accept: str, own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with asking(own_cluster, namespace) as wire:
+    async with connected(own_cluster, namespace) as wire:
         async with wire.watch(headers={"Accept": accept}, timeoutSeconds="1") as refused:
             pass
         async with wire.watch(headers={"Accept": f"{accept}, application/json"}, timeoutSeconds="1") as watch:
@@ -175,20 +175,20 @@ async def test_a_watch_of_a_custom_kind_is_json_or_it_is_refused(
         ({"sendInitialEvents": "true", "resourceVersionMatch": "Exact"}, "supported values"),
     ],
 )
-async def test_half_of_a_streaming_list_is_invalid(
+async def test_incomplete_parameters_of_a_streaming_list_are_invalid(
     query: dict[str, str], message: str, own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with asking(own_cluster, namespace) as wire:
+    async with connected(own_cluster, namespace) as wire:
         answer = await wire.list(query, watch="true")
 
     assert (answer.status, answer.json["reason"]) == (422, "Invalid")
     assert message in answer.json["message"]
 
 
-# Versions: future, past, nonsense.
+# resourceVersions: future, past, invalid.
 
 
-async def test_a_list_of_the_future_is_waited_for_and_then_refused_with_advice(
+async def test_a_list_at_a_future_version_times_out_with_retry_after(
     own_cluster: RealCluster, namespace: str
 ) -> None:
     queries: list[dict[str, str]] = [
@@ -199,7 +199,7 @@ async def test_a_list_of_the_future_is_waited_for_and_then_refused_with_advice(
     ]
     answers: list[Answer] = []
 
-    async with asking(own_cluster, namespace) as wire:
+    async with connected(own_cluster, namespace) as wire:
         future = str(int(await wire.version()) + 100_000)
 
         async def ask(query: dict[str, str]) -> None:
@@ -217,10 +217,10 @@ async def test_a_list_of_the_future_is_waited_for_and_then_refused_with_advice(
         assert answer.headers["Retry-After"] == "1"
 
 
-async def test_a_streaming_list_of_the_future_is_accepted_and_refused_in_the_stream(
+async def test_a_streaming_list_at_a_future_version_fails_with_an_error_event(
     own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with asking(own_cluster, namespace) as wire:
+    async with connected(own_cluster, namespace) as wire:
         future = str(int(await wire.version()) + 100_000)
         async with wire.watch(INITIAL, resourceVersion=future) as watch:
             events = await watch.to_end()
@@ -228,37 +228,37 @@ async def test_a_streaming_list_of_the_future_is_accepted_and_refused_in_the_str
     assert watch.status == 200
     assert [error_in(event) for event in events] == [(504, "Timeout")]
     assert events[0]["object"]["details"]["retryAfterSeconds"] == 1
-    assert watch.ended_in_good_order
+    assert watch.ended_cleanly
 
 
-async def test_a_watch_from_the_future_is_silent_about_what_happens_now(
+async def test_a_watch_from_a_future_version_sends_no_current_events(
     own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with asking(own_cluster, namespace) as wire:
+    async with connected(own_cluster, namespace) as wire:
         future = str(int(await wire.version()) + 100_000)
         async with wire.watch(resourceVersion=future, timeoutSeconds="1") as watch:
             await wire.create("a")
             events = await watch.to_end()
 
     assert (watch.status, events) == (200, [])
-    assert watch.ended_in_good_order
+    assert watch.ended_cleanly
 
 
-async def test_a_watch_from_too_far_in_the_past_is_accepted_and_refused_in_the_stream(
+async def test_a_watch_from_an_expired_version_fails_with_an_error_event(
     own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with asking(own_cluster, namespace) as wire, wire.watch(resourceVersion="1") as watch:
+    async with connected(own_cluster, namespace) as wire, wire.watch(resourceVersion="1") as watch:
         events = await watch.to_end()
 
     assert watch.status == 200
     assert [error_in(event) for event in events] == [(410, "Expired")]
-    assert watch.ended_in_good_order
+    assert watch.ended_cleanly
 
 
-async def test_a_version_that_is_none_is_no_fault_of_ours_to_a_watch(
+async def test_an_invalid_version_is_answered_with_400_to_a_list_and_500_to_a_watch(
     own_cluster: RealCluster, namespace: str
 ) -> None:
-    async with asking(own_cluster, namespace) as wire:
+    async with connected(own_cluster, namespace) as wire:
         answer = await wire.list(resourceVersion="x7")
         watch = await wire.list(watch="true", resourceVersion="x7")
 
@@ -267,8 +267,10 @@ async def test_a_version_that_is_none_is_no_fault_of_ours_to_a_watch(
     assert "reason" not in watch.json
 
 
-async def test_a_later_page_must_not_say_a_version(own_cluster: RealCluster, namespace: str) -> None:
-    async with asking(own_cluster, namespace) as wire:
+async def test_a_continue_token_cannot_be_combined_with_a_resource_version(
+    own_cluster: RealCluster, namespace: str
+) -> None:
+    async with connected(own_cluster, namespace) as wire:
         await wire.create("a")
         await wire.create("b")
         first = await wire.list(limit="1")
@@ -284,9 +286,11 @@ async def test_a_later_page_must_not_say_a_version(own_cluster: RealCluster, nam
     assert (refused.status, invalid.status) == (400, 422)
 
 
-async def test_what_is_missing_is_told_in_two_ways(own_cluster: RealCluster, namespace: str) -> None:
-    async with asking(own_cluster, namespace) as wire:
-        no_object = await wire.send("GET", "/nobody")
+async def test_a_missing_object_is_a_status_and_a_missing_version_is_plain_text(
+    own_cluster: RealCluster, namespace: str
+) -> None:
+    async with connected(own_cluster, namespace) as wire:
+        no_object = await wire.send("GET", "/missing")
         no_version = await wire.send("GET", wire.path.replace(DPU.VERSION, "v9"))
 
     assert (no_object.status, no_object.json["reason"]) == (404, "NotFound")
@@ -294,10 +298,8 @@ async def test_what_is_missing_is_told_in_two_ways(own_cluster: RealCluster, nam
     assert no_version.headers["Content-Type"].startswith("text/plain")
 
 
-async def test_events_come_in_the_order_of_their_versions_however_they_are_framed(
-    own_cluster: RealCluster, namespace: str
-) -> None:
-    async with asking(own_cluster, namespace) as wire:
+async def test_events_are_ordered_by_version(own_cluster: RealCluster, namespace: str) -> None:
+    async with connected(own_cluster, namespace) as wire:
         since = await wire.version()
         async with wire.watch(resourceVersion=since) as watch:
             async with anyio.create_task_group() as tasks:
@@ -310,8 +312,8 @@ async def test_events_come_in_the_order_of_their_versions_however_they_are_frame
     assert versions == sorted(set(versions))
 
 
-async def test_a_next_line_character_travels_as_it_is(own_cluster: RealCluster, namespace: str) -> None:
-    async with asking(own_cluster, namespace) as wire:
+async def test_a_next_line_character_is_not_escaped(own_cluster: RealCluster, namespace: str) -> None:
+    async with connected(own_cluster, namespace) as wire:
         await wire.create("a", annotations={"note": "one\u0085two\u2028three"})
         async with wire.watch(timeoutSeconds="1") as watch:
             event = await watch.next()
@@ -322,16 +324,16 @@ async def test_a_next_line_character_travels_as_it_is(own_cluster: RealCluster, 
     assert "one\u0085two\\u2028three".encode() in raw
 
 
-# A server that begins, ends, or has lost its storage.
+# A server that starts, stops, or has lost its storage.
 
 
-async def test_a_cache_that_is_not_filled_yet_is_a_reason_to_ask_again_later() -> None:
-    async with server_of_its_own() as (cluster, wire):
-        for number in range(200):  # 20 MB are not read in a moment
+async def test_requests_are_answered_with_429_until_the_watch_cache_is_filled() -> None:
+    async with own_server() as (cluster, wire):
+        for number in range(200):  # 20 MB take some time to read
             await wire.create(f"dpu-{number}", annotations={"note": "x" * 100_000})
         await cluster.stop(kill=True)
         await cluster.start()
-        # Whoever asks first makes the cache.
+        # The first request creates the cache.
         watch = await wire.list(watch="true", resourceVersion="1", timeoutSeconds="1")
         everything = await wire.list()
         page = await wire.list(limit="1")
@@ -341,23 +343,23 @@ async def test_a_cache_that_is_not_filled_yet_is_a_reason_to_ask_again_later() -
         assert (refused.status, refused.json["reason"]) == (429, "TooManyRequests")
         assert refused.json["message"] == "storage is (re)initializing"
         assert refused.headers["Retry-After"] == "1"
-    assert page.status == 200  # read past the cache
+    assert page.status == 200  # read from etcd
     assert len(afterwards.json["items"]) == 200
 
 
-async def test_a_server_that_begins_says_neither_that_a_kind_is_missing_nor_that_a_token_is_wrong() -> None:
-    async with server_of_its_own() as (cluster, admin):
+async def test_a_starting_server_answers_neither_404_nor_401() -> None:
+    async with own_server() as (cluster, admin):
         await cluster.grant(
             "alice",
             [{"apiGroups": [DPU.GROUP], "resources": [DPU.PLURAL], "verbs": ["list"]}],
             namespace=NAMESPACE,
         )
-        told: dict[str, set[int]] = {"alice": set(), "admin": set()}
+        statuses: dict[str, set[int]] = {"alice": set(), "admin": set()}
 
-        async def ask(who: str, wire: Wire) -> None:
+        async def ask(user: str, wire: Wire) -> None:
             await wire.listening()
-            while 200 not in told[who]:
-                told[who].add((await wire.list(limit="1")).status)
+            while 200 not in statuses[user]:
+                statuses[user].add((await wire.list(limit="1")).status)
 
         await cluster.stop(kill=True)
         await cluster.start(ready=False)
@@ -367,24 +369,24 @@ async def test_a_server_that_begins_says_neither_that_a_kind_is_missing_nor_that
                     tasks.start_soon(ask, "alice", alice)
                     tasks.start_soon(ask, "admin", admin)
 
-    # 403 for about a tenth of a second, until the roles are read: it means nothing then.
-    assert told["alice"] <= {403, 503, 429, 200}
-    assert told["admin"] <= {503, 429, 200}
+    # 403 for about 0.1 s, until the roles are read.
+    assert statuses["alice"] <= {403, 503, 429, 200}
+    assert statuses["admin"] <= {503, 429, 200}
 
 
-async def test_a_server_that_is_told_to_end_its_watches_ends_them_in_good_order() -> None:
-    async with server_of_its_own("--shutdown-watch-termination-grace-period=5s") as (cluster, wire):
+async def test_a_server_with_a_grace_period_ends_its_watches_cleanly() -> None:
+    async with own_server("--shutdown-watch-termination-grace-period=5s") as (cluster, wire):
         since = await wire.version()
         async with wire.watch(resourceVersion=since) as watch, anyio.create_task_group() as tasks:
             tasks.start_soon(cluster.stop)
             events = await watch.to_end()
 
     assert events == []
-    assert watch.ended_in_good_order
+    assert watch.ended_cleanly
 
 
 async def test_a_server_that_is_killed_breaks_its_watches_and_expires_every_version() -> None:
-    async with server_of_its_own() as (cluster, wire):
+    async with own_server() as (cluster, wire):
         since = await wire.create("a")
         async with wire.watch(resourceVersion=since) as broken:
             await cluster.stop(kill=True)
@@ -395,30 +397,30 @@ async def test_a_server_that_is_killed_breaks_its_watches_and_expires_every_vers
         async with wire.watch(resourceVersion=since) as watch:
             event = await watch.next()
 
-    assert broken.ended_in_good_order is False
+    assert broken.ended_cleanly is False
     assert error_in(event) == (410, "Expired")
 
 
-async def test_without_etcd_a_watch_is_silent_and_alive_and_only_old_news_can_be_listed() -> None:
-    async with server_of_its_own() as (cluster, wire):
+async def test_without_etcd_a_watch_stays_open_and_only_the_cache_can_be_listed() -> None:
+    async with own_server() as (cluster, wire):
         since = await wire.create("a")
         async with wire.watch(resourceVersion=since) as watch:
             await settled(wire.list)
             await cluster.stop_etcd()
             old = await wire.list(resourceVersion="0")
-            with anyio.move_on_after(4) as patience:
+            with anyio.move_on_after(4) as scope:
                 await wire.list()
             await cluster.start_etcd()
             with anyio.fail_after(120):
-                told = await _created_again_and_again(wire, watch.next)
+                event = await _create_until_accepted(wire, watch.next)
 
     assert [item["metadata"]["name"] for item in old.json["items"]] == ["a"]
-    assert patience.cancelled_caught
-    assert told["type"] == "ADDED"
+    assert scope.cancelled_caught
+    assert event["type"] == "ADDED"
 
 
-async def _created_again_and_again(wire: Wire, tell: Callable[[], Awaitable[Event | None]]) -> Event:
-    """What is told of the first object that could be made."""
+async def _create_until_accepted(wire: Wire, next_event: Callable[[], Awaitable[Event | None]]) -> Event:
+    """The event of the first object that could be created."""
     number = 0
     while True:
         number += 1
@@ -428,16 +430,16 @@ async def _created_again_and_again(wire: Wire, tell: Callable[[], Awaitable[Even
             break
         except (AssertionError, TimeoutError):
             continue
-    event = await tell()
+    event = await next_event()
     assert event is not None
     return event
 
 
-# History that etcd has forgotten.
+# Compacted history.
 
 
-async def test_compaction_takes_nothing_from_a_watch_that_the_cache_still_has_the_history_of() -> None:
-    async with server_of_its_own() as (cluster, wire):
+async def test_a_compaction_does_not_affect_watches_within_the_history_of_the_cache() -> None:
+    async with own_server() as (cluster, wire):
         since = await wire.create("a")
         await wire.create("b")
         await wire.create("c")
@@ -448,8 +450,8 @@ async def test_compaction_takes_nothing_from_a_watch_that_the_cache_still_has_th
     assert named(events)[:2] == [("ADDED", "b"), ("ADDED", "c")]
 
 
-async def test_without_a_cache_compaction_expires_versions_and_pages() -> None:
-    async with server_of_its_own("--watch-cache=false") as (cluster, wire):
+async def test_without_a_watch_cache_a_compaction_expires_versions_and_pages() -> None:
+    async with own_server("--watch-cache=false") as (cluster, wire):
         since = await wire.create("a")
         await wire.create("b")
         token = (await wire.list(limit="1")).json["metadata"]["continue"]
@@ -460,47 +462,47 @@ async def test_without_a_cache_compaction_expires_versions_and_pages() -> None:
             event = await watch.next()
 
     assert (page.status, page.json["reason"]) == (410, "Expired")
-    # The token is for another moment than the first page's: never to be mixed with it.
+    # The new token is for another resourceVersion, so its pages must not be combined with the first one.
     assert page.json["metadata"]["continue"] != token
     assert watch.status == 200
     assert error_in(event) == (410, "Expired")
 
 
-# Definitions that change under a watch.
+# CRDs that change during a watch.
 
 
-async def test_what_a_definition_says_of_itself_ends_no_watch_and_what_it_says_of_objects_does() -> None:
-    async with server_of_its_own() as (_, wire):
+async def test_a_changed_schema_of_a_crd_ends_watches_and_changed_labels_do_not() -> None:
+    async with own_server() as (_, wire):
         since = await wire.create("a")
         async with wire.watch(resourceVersion=since) as watch:
             await wire.define(DPU, {"metadata": {"labels": {"release": "next"}}})
             await wire.create("b")
-            told = await watch.next()
-            await wire.define(DPU, {"spec": {"versions": described(await wire.definition(DPU))}})
+            first = await watch.next()
+            await wire.define(DPU, {"spec": {"versions": with_other_description(await wire.definition(DPU))}})
             with anyio.fail_after(120):
                 more = await watch.to_end()
         await settled(lambda: wire.list(watch="true", resourceVersion=since, timeoutSeconds="1"))
         async with wire.watch(resourceVersion=since) as again:
             event = await again.next()
 
-    assert told is not None
-    assert told["object"]["metadata"]["name"] == "b"
+    assert first is not None
+    assert first["object"]["metadata"]["name"] == "b"
     assert more == []
-    assert watch.ended_in_good_order
-    # Nothing has happened to any object, and still no version of before can be resumed.
+    assert watch.ended_cleanly
+    # No object has changed, but watches cannot resume from earlier versions.
     assert error_in(event) == (410, "Expired")
 
 
-def described(definition: Event) -> list[Event]:
-    """The versions of a definition with other words for what they are."""
+def with_other_description(definition: Event) -> list[Event]:
+    """The versions of a CRD, with another description."""
     versions: list[Event] = definition["spec"]["versions"]
     for version in versions:
-        version["schema"]["openAPIV3Schema"]["description"] = "told in other words"
+        version["schema"]["openAPIV3Schema"]["description"] = "another description"
     return versions
 
 
-async def test_a_definition_that_is_deleted_takes_its_objects_along_and_says_so_first() -> None:
-    async with server_of_its_own() as (_, wire):
+async def test_deleting_a_crd_sends_events_of_its_objects_before_the_watch_ends() -> None:
+    async with own_server() as (_, wire):
         await wire.create("a")
         since = await wire.create("b")
         async with wire.watch(resourceVersion=since) as watch:
@@ -511,5 +513,5 @@ async def test_a_definition_that_is_deleted_takes_its_objects_along_and_says_so_
 
     assert deleted.status == 200
     assert sorted(named(events)) == [("DELETED", "a"), ("DELETED", "b")]
-    assert watch.ended_in_good_order
+    assert watch.ended_cleanly
     assert (afterwards.status, afterwards.body) == (404, b"404 page not found\n")

@@ -1,4 +1,4 @@
-"""Which paths and methods there are, and what is said of those that are none."""
+"""Served paths and methods, and the answers to all others."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ NO_METHOD = "the server does not allow this method on the requested resource"
         f"{CONFIG_MAPS}/a/status",
         f"{CONFIG_MAPS}/a/b/c",
         "/apis/coordination.k8s.io/v9",
-        f"{LEASES}/a/nonsense",
+        f"{LEASES}/a/unknown",
         f"{REVIEWS}/a",
     ],
 )
-async def test_below_a_group_that_is_built_in_a_status_says_that_there_is_nothing(path: str) -> None:
+async def test_an_unknown_path_below_a_group_of_core_kinds_is_answered_with_a_status(path: str) -> None:
     async with serving() as api:
         missing = await api.get(path)
 
@@ -33,8 +33,10 @@ async def test_below_a_group_that_is_built_in_a_status_says_that_there_is_nothin
         assert missing.body["details"] == {}
 
 
-@pytest.mark.parametrize("more", ["scale", "nonsense", "nonsense/deeper"])
-async def test_a_subresource_that_a_custom_object_does_not_have_is_told_as_the_object(more: str) -> None:
+@pytest.mark.parametrize("more", ["scale", "unknown", "unknown/deeper"])
+async def test_an_unknown_subresource_of_a_custom_resource_is_reported_as_the_object_not_found(
+    more: str,
+) -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a"))
 
@@ -46,7 +48,7 @@ async def test_a_subresource_that_a_custom_object_does_not_have_is_told_as_the_o
 @pytest.mark.parametrize(
     "path", ["/nowhere", "/apis/no.such.group", f"/apis/{GROUP}/v9", f"/apis/{GROUP}/v1/widgets/a"]
 )
-async def test_elsewhere_nothing_is_plain_text(path: str) -> None:
+async def test_other_unknown_paths_are_answered_in_plain_text(path: str) -> None:
     async with serving() as api:
         missing = await api.get(path)
 
@@ -64,9 +66,7 @@ async def test_elsewhere_nothing_is_plain_text(path: str) -> None:
         ("POST", "/api/v1"),
     ],
 )
-async def test_a_method_that_a_path_of_a_core_kind_does_not_have_is_not_allowed(
-    method: str, path: str
-) -> None:
+async def test_an_unsupported_method_on_a_core_kind_is_not_allowed(method: str, path: str) -> None:
     async with serving() as api:
         refused = await api.call(method, path, {})
 
@@ -76,7 +76,7 @@ async def test_a_method_that_a_path_of_a_core_kind_does_not_have_is_not_allowed(
 @pytest.mark.parametrize(
     ("method", "path", "verb"), [("POST", f"{WIDGETS}/a/status", "create"), ("OPTIONS", WIDGETS, "")]
 )
-async def test_a_verb_that_custom_objects_do_not_have_is_not_supported(
+async def test_an_unsupported_verb_on_a_custom_resource_is_not_supported(
     method: str, path: str, verb: str
 ) -> None:
     async with serving() as api:
@@ -88,7 +88,7 @@ async def test_a_verb_that_custom_objects_do_not_have_is_not_supported(
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-async def test_a_collection_cannot_be_written_over(method: str) -> None:
+async def test_a_collection_cannot_be_updated_or_patched(method: str) -> None:
     async with serving() as api:
         headers = {"Content-Type": "application/merge-patch+json"} if method == "PATCH" else None
 
@@ -97,7 +97,7 @@ async def test_a_collection_cannot_be_written_over(method: str) -> None:
         assert (refused.code, refused.message) == (400, "name must be provided")
 
 
-async def test_a_custom_object_may_be_created_at_the_path_of_any() -> None:
+async def test_a_custom_object_can_be_created_at_the_path_of_an_object() -> None:
     async with serving() as api:
         made = await api.create(f"{WIDGETS}/other", widget("a"))
 
@@ -105,7 +105,7 @@ async def test_a_custom_object_may_be_created_at_the_path_of_any() -> None:
         assert (await api.get(f"{WIDGETS}/a")).code == 200
 
 
-async def test_custom_objects_have_heads_and_core_objects_have_none() -> None:
+async def test_custom_resources_support_head_and_core_kinds_do_not() -> None:
     async with serving() as api:
         heads = []
         for path in (WIDGETS, CONFIG_MAPS):
@@ -116,7 +116,7 @@ async def test_custom_objects_have_heads_and_core_objects_have_none() -> None:
 
 
 @pytest.mark.parametrize("path", ["/apis", f"/apis/{GROUP}", f"/apis/{GROUP}/v1", "/healthz"])
-async def test_discovery_of_definitions_answers_every_method(path: str) -> None:
+async def test_discovery_of_custom_groups_answers_every_method(path: str) -> None:
     async with serving() as api:
         read, posted = await api.get(path), await api.call("POST", path, {})
 
@@ -131,18 +131,18 @@ async def test_discovery_of_definitions_answers_every_method(path: str) -> None:
         (f"/apis/{GROUP}/v1/watch/namespaces/default/widgets/b", ["b"]),
     ],
 )
-async def test_a_watch_is_served_at_its_old_path(path: str, names: list[str]) -> None:
+async def test_a_watch_is_served_at_its_deprecated_path(path: str, names: list[str]) -> None:
     async with serving() as api:
         for name in "ab":
             await api.create(WIDGETS, widget(name))
 
         async with api.session.get(path) as response:
-            told = await Stream(response).names(len(names))
+            sent = await Stream(response).names(len(names))
 
-        assert told == [("ADDED", name) for name in names]
+        assert sent == [("ADDED", name) for name in names]
 
 
-async def test_health_is_plain_text_with_the_headers_of_every_answer() -> None:
+async def test_health_is_plain_text_with_the_headers_of_every_response() -> None:
     async with serving() as api:
         healthy = await api.get("/readyz")
 
@@ -152,7 +152,7 @@ async def test_health_is_plain_text_with_the_headers_of_every_answer() -> None:
         assert "Audit-Id" in healthy.headers
 
 
-async def test_aggregated_discovery_may_be_kept_by_who_asks_again_in_the_same_way() -> None:
+async def test_aggregated_discovery_can_be_cached_per_accept_header() -> None:
     async with serving() as api:
         accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -162,7 +162,7 @@ async def test_aggregated_discovery_may_be_kept_by_who_asks_again_in_the_same_wa
         assert (headers["Cache-Control"], headers["Vary"]) == ("public", "Accept")
 
 
-async def test_a_failure_is_told_in_yaml_to_who_wants_yaml() -> None:
+async def test_an_error_is_yaml_if_the_client_accepts_yaml() -> None:
     async with serving() as api:
         missing = await api.call("GET", f"{WIDGETS}/a", headers={"Accept": "application/yaml"})
 

@@ -1,4 +1,4 @@
-"""Objects asked for without their content."""
+"""Objects, lists and watches as PartialObjectMetadata."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def accept(kind: str, version: str = "v1") -> dict[str, str]:
 
 
 @pytest.mark.parametrize("version", ["v1", "v1beta1"])
-async def test_an_object_may_be_had_without_its_content(version: str) -> None:
+async def test_an_object_can_be_read_as_partial_metadata(version: str) -> None:
     async with serving() as api:
         made = await api.create(WIDGETS, widget("a", labels={"k": "v"}))
 
@@ -27,7 +27,7 @@ async def test_an_object_may_be_had_without_its_content(version: str) -> None:
         }
 
 
-async def test_a_list_may_be_had_without_content_in_pages() -> None:
+async def test_a_list_can_be_read_as_partial_metadata_in_pages() -> None:
     async with serving() as api:
         for name in "abc":
             await api.create(WIDGETS, widget(name))
@@ -46,7 +46,7 @@ async def test_a_list_may_be_had_without_content_in_pages() -> None:
         assert "continue" not in rest.body["metadata"]
 
 
-async def test_a_watch_may_be_had_without_content() -> None:
+async def test_a_watch_can_send_partial_metadata() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a"))
 
@@ -77,7 +77,7 @@ async def test_a_watch_may_be_had_without_content() -> None:
         ),
     ],
 )
-async def test_an_object_is_no_list_and_a_list_no_object(
+async def test_an_object_cannot_be_read_as_a_partial_list_nor_a_list_as_a_partial_object(
     path: str, kind: str, code: int, message: str
 ) -> None:
     async with serving() as api:
@@ -98,7 +98,9 @@ async def test_an_object_is_no_list_and_a_list_no_object(
         ("application/yaml;q=0.5,application/json", None),
     ],
 )
-async def test_the_first_clause_that_can_be_served_is(clauses: str, kind: str | None) -> None:
+async def test_the_first_supported_clause_of_the_accept_header_is_used(
+    clauses: str, kind: str | None
+) -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a"))
 
@@ -108,7 +110,7 @@ async def test_the_first_clause_that_can_be_served_is(clauses: str, kind: str | 
         assert (shown["kind"] if isinstance(shown, dict) else None) == kind
 
 
-async def test_what_no_clause_allows_is_not_acceptable() -> None:
+async def test_a_request_without_a_supported_clause_is_not_acceptable() -> None:
     async with serving() as api:
         refused = await api.call("GET", WIDGETS, headers=accept("Table", "v9"))
 

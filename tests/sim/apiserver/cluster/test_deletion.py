@@ -1,4 +1,4 @@
-"""Deleting objects, and what follows from it."""
+"""Deletion of objects, and garbage collection."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def names(api: API) -> list[str]:
     return [item["metadata"]["name"] for item in listed.body["items"]]
 
 
-async def test_an_object_without_finalizers_is_gone_at_once() -> None:
+async def test_an_object_without_finalizers_is_removed_immediately() -> None:
     async with serving() as api:
         made = await api.create(WIDGETS, widget("a"))
 
@@ -51,7 +51,7 @@ async def test_an_object_without_finalizers_is_gone_at_once() -> None:
         assert (await api.get(f"{WIDGETS}/a")).code == 404
 
 
-async def test_finalizers_keep_a_deleted_object_until_the_last_one_goes() -> None:
+async def test_a_deleted_object_is_removed_with_its_last_finalizer() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a", finalizers=["x.io/one", "x.io/two"]))
 
@@ -70,7 +70,7 @@ async def test_finalizers_keep_a_deleted_object_until_the_last_one_goes() -> Non
         assert (await api.get(f"{WIDGETS}/a")).code == 404
 
 
-async def test_a_terminating_object_takes_no_new_finalizers_and_blocks_its_name() -> None:
+async def test_a_terminating_object_accepts_no_new_finalizers_and_blocks_its_name() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a", finalizers=["x.io/one"]))
         await api.delete(f"{WIDGETS}/a")
@@ -120,7 +120,7 @@ async def test_a_deletion_with_a_wrong_precondition_is_a_conflict(
         assert (await api.get(f"{WIDGETS}/a")).code == 200
 
 
-async def test_an_unknown_propagation_policy_is_refused() -> None:
+async def test_an_unknown_propagation_policy_is_rejected() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a"))
 
@@ -136,7 +136,7 @@ async def test_an_unknown_propagation_policy_is_refused() -> None:
         ]
 
 
-async def test_dependents_are_orphaned_the_old_way_too_but_not_both_ways() -> None:
+async def test_orphan_dependents_is_honored_but_not_with_a_propagation_policy() -> None:
     async with serving() as api:
         owner = (await api.create(WIDGETS, widget("owner"))).body
         await api.create(WIDGETS, owned("child", owner))
@@ -170,7 +170,7 @@ async def test_a_collection_is_deleted_by_selector() -> None:
         assert await names(api) == ["b"]
 
 
-async def test_dependents_go_when_their_last_owner_goes() -> None:
+async def test_dependents_are_deleted_with_their_last_owner() -> None:
     async with serving() as api:
         one = (await api.create(WIDGETS, widget("one"))).body
         two = (await api.create(WIDGETS, widget("two"))).body
@@ -184,7 +184,7 @@ async def test_dependents_go_when_their_last_owner_goes() -> None:
         assert [reference["name"] for reference in left] == ["two"]
 
 
-async def test_collection_follows_chains_of_owners() -> None:
+async def test_garbage_collection_follows_chains_of_owners() -> None:
     async with serving() as api:
         one = (await api.create(WIDGETS, widget("one"))).body
         two = (await api.create(WIDGETS, owned("two", one))).body
@@ -206,7 +206,7 @@ async def test_an_object_whose_owner_has_another_uid_is_collected() -> None:
         assert await names(api) == ["owner"]
 
 
-async def test_owners_of_unknown_kinds_count_as_there_and_owners_elsewhere_as_gone() -> None:
+async def test_owners_of_unknown_kinds_count_as_existing_and_owners_in_other_namespaces_as_absent() -> None:
     async with serving(namespaces=("default", "other")) as api:
         stranger = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "uid": "u"}}
         elsewhere = (await api.create(WIDGETS.replace("default", "other"), widget("owner"))).body
@@ -219,7 +219,7 @@ async def test_owners_of_unknown_kinds_count_as_there_and_owners_elsewhere_as_go
         assert await names(api) == ["cluster", "stranger"]
 
 
-async def test_orphaned_dependents_stay_and_forget_their_owner() -> None:
+async def test_orphaned_dependents_stay_and_lose_their_owner_reference() -> None:
     async with serving() as api:
         owner = (await api.create(WIDGETS, widget("owner"))).body
         await api.create(WIDGETS, owned("child", owner))
@@ -268,7 +268,7 @@ async def test_foreground_deletion_ends_when_a_dependent_no_longer_blocks_it() -
         assert await names(api) == ["child"]
 
 
-async def test_foreground_deletion_reaches_down_the_whole_chain() -> None:
+async def test_foreground_deletion_covers_the_complete_chain_of_owners() -> None:
     async with serving() as api:
         one = (await api.create(WIDGETS, widget("one"))).body
         two = (await api.create(WIDGETS, owned("two", one, blocking=True))).body
@@ -296,7 +296,7 @@ async def test_orphaned_dependents_keep_their_other_owners() -> None:
         assert "deletionTimestamp" not in meta
 
 
-async def test_a_deleted_namespace_takes_its_objects_along() -> None:
+async def test_deleting_a_namespace_deletes_its_objects() -> None:
     async with serving(namespaces=("default", "doomed")) as api:
         there = WIDGETS.replace("default", "doomed")
         await api.create(there, widget("held", finalizers=["x.io/hold"]))
@@ -323,7 +323,7 @@ async def test_the_default_namespace_cannot_be_deleted() -> None:
         assert refused.message == 'namespaces "default" is forbidden: this namespace may not be deleted'
 
 
-async def test_without_controllers_only_what_is_the_api_servers_own_is_done() -> None:
+async def test_without_controllers_only_the_objects_of_deleted_crds_are_collected() -> None:
     async with serving(controllers=False) as api:
         owner = (await api.create(CONFIG_MAPS, {"metadata": {"name": "owner"}})).body
         await api.create(WIDGETS, owned("a", {**owner, "apiVersion": "v1", "kind": "ConfigMap"}))

@@ -1,4 +1,4 @@
-"""Kinds that are there without a definition: their fields, and who owns them."""
+"""Core kinds: their fields, and the field managers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
-async def test_a_field_that_a_core_kind_does_not_have_is_dropped_with_a_warning() -> None:
+async def test_an_unknown_field_of_a_core_kind_is_pruned_with_a_warning() -> None:
     async with serving() as api:
         made = await api.create(CONFIG_MAPS, {"metadata": {"name": "c"}, "data": {"k": "v"}, "wrong": 1})
 
@@ -16,7 +16,7 @@ async def test_a_field_that_a_core_kind_does_not_have_is_dropped_with_a_warning(
         assert made.warnings == ['299 - "unknown field \\"wrong\\""']
 
 
-async def test_a_field_that_a_core_kind_does_not_have_is_refused_to_the_strict() -> None:
+async def test_strict_field_validation_rejects_an_unknown_field_of_a_core_kind() -> None:
     async with serving() as api:
         body = {"metadata": {"name": "l"}, "spec": {"holder": "me"}}
 
@@ -41,7 +41,7 @@ async def test_an_object_of_another_core_kind_cannot_be_converted() -> None:
         )
 
 
-async def test_what_every_object_of_a_kind_has_is_nobodys() -> None:
+async def test_members_that_every_object_of_a_kind_has_are_owned_by_no_manager() -> None:
     async with serving() as api:
         lease = await api.create(LEASES, {"metadata": {"name": "l"}, "spec": {"holderIdentity": "me"}})
         config_map = await api.create(CONFIG_MAPS, {"metadata": {"name": "c"}, "data": {"k": "v"}})
@@ -68,7 +68,7 @@ async def test_an_applied_map_is_owned_by_its_keys() -> None:
         assert applied.body["metadata"]["managedFields"][0]["fieldsV1"] == {"f:data": {"f:a": {}}}
 
 
-async def test_a_secret_keeps_its_type_and_its_text_becomes_data() -> None:
+async def test_a_secret_keeps_its_type_and_string_data_becomes_data() -> None:
     async with serving() as api:
         made = await api.create(SECRETS, {"metadata": {"name": "s"}, "stringData": {"k": "v"}})
 
@@ -76,7 +76,7 @@ async def test_a_secret_keeps_its_type_and_its_text_becomes_data() -> None:
         assert "stringData" not in made.body
 
 
-async def test_who_asks_for_a_review_owns_the_question() -> None:
+async def test_the_creator_of_a_review_owns_the_fields_of_its_spec() -> None:
     async with serving() as api:
         spec = {"resourceAttributes": {"verb": "get", "resource": "pods"}}
 
@@ -88,7 +88,7 @@ async def test_who_asks_for_a_review_owns_the_question() -> None:
         }
 
 
-async def test_a_review_of_two_things_or_none_is_refused_in_the_words_of_its_spec() -> None:
+async def test_a_review_of_two_permissions_or_none_is_rejected_with_the_spec() -> None:
     async with serving() as api:
         both = await api.create(
             REVIEWS, {"spec": {"resourceAttributes": {}, "nonResourceAttributes": {"verb": "get"}}}

@@ -1,4 +1,4 @@
-"""Discovery, and definitions that come and change while the server runs."""
+"""CustomResourceDefinitions that are created, changed and deleted while the server runs."""
 
 from __future__ import annotations
 
@@ -8,80 +8,8 @@ import pytest
 
 from tests.sim.apiserver.api import DEFINITIONS, STRING, WIDGETS, definition, serving, widget
 
-AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 
-
-async def test_discovery_tells_groups_versions_and_resources() -> None:
-    async with serving() as api:
-        versions = (await api.get("/api")).body
-        groups = (await api.get("/apis")).body
-        group = (await api.get("/apis/example.com")).body
-        resources = (await api.get("/apis/example.com/v1")).body
-
-        assert versions["versions"] == ["v1"]
-        names = [entry["name"] for entry in groups["groups"]]
-        assert names == [
-            "apiextensions.k8s.io",
-            "authorization.k8s.io",
-            "coordination.k8s.io",
-            "example.com",
-        ]
-        version = {"groupVersion": "example.com/v1", "version": "v1"}
-        assert group == {
-            "kind": "APIGroup",
-            "apiVersion": "v1",
-            "name": "example.com",
-            "versions": [version],
-            "preferredVersion": version,
-        }
-        assert resources["groupVersion"] == "example.com/v1"
-        assert resources["resources"] == [
-            {
-                "name": "widgets",
-                "singularName": "widget",
-                "namespaced": True,
-                "kind": "Widget",
-                "verbs": ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"],
-                "shortNames": ["wi"],
-            },
-            {
-                "name": "widgets/status",
-                "singularName": "",
-                "namespaced": True,
-                "kind": "Widget",
-                "verbs": ["get", "patch", "update"],
-            },
-        ]
-        core = (await api.get("/api/v1")).body["resources"]
-        assert {"secrets", "configmaps", "namespaces", "nodes", "events"} <= {entry["name"] for entry in core}
-
-
-async def test_aggregated_discovery_tells_everything_at_once() -> None:
-    async with serving() as api:
-        async with api.session.get("/apis", headers={"Accept": AGGREGATED}) as response:
-            body = await response.json(content_type=None)
-
-        assert "as=APIGroupDiscoveryList" in response.headers["Content-Type"]
-        found = {item["metadata"]["name"]: item for item in body["items"]}["example.com"]
-        (resource,) = found["versions"][0]["resources"]
-        assert resource["resource"] == "widgets"
-        assert resource["scope"] == "Namespaced"
-        assert resource["responseKind"] == {"group": "example.com", "version": "v1", "kind": "Widget"}
-        assert [sub["subresource"] for sub in resource["subresources"]] == ["status"]
-
-
-@pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz"])
-async def test_the_server_is_healthy(path: str) -> None:
-    async with serving() as api:
-        assert (await api.get(path)).body == "ok"
-
-
-async def test_the_version_is_the_one_asked_for() -> None:
-    async with serving(minor=36) as api:
-        assert (await api.get("/version")).body["gitVersion"] == "v1.36.0"
-
-
-async def test_a_definition_is_established_and_its_kind_served_at_once() -> None:
+async def test_a_crd_is_established_and_its_kind_served_immediately() -> None:
     async with serving() as api:
         made = await api.create(DEFINITIONS, definition("Gadget"))
         gadget = {**widget("g"), "kind": "Gadget"}
@@ -117,7 +45,7 @@ async def test_a_definition_is_established_and_its_kind_served_at_once() -> None
         ({"schema": None}, "spec.versions[0].schema.openAPIV3Schema: Required value: schemas are required"),
     ],
 )
-async def test_a_definition_that_defines_nothing_is_refused(change: dict[str, Any], message: str) -> None:
+async def test_an_invalid_crd_is_rejected(change: dict[str, Any], message: str) -> None:
     async with serving() as api:
         crd = definition("Gadget")
         if "metadata" in change:
@@ -134,7 +62,7 @@ async def test_a_definition_that_defines_nothing_is_refused(change: dict[str, An
         assert refused.message.startswith("CustomResourceDefinition.apiextensions.k8s.io ")
 
 
-async def test_two_versions_of_a_kind_are_the_same_objects() -> None:
+async def test_two_versions_of_a_kind_serve_the_same_objects() -> None:
     crd = definition()
     old = crd["spec"]["versions"][0]
     new = {**old, "name": "v2", "storage": False}
@@ -159,7 +87,7 @@ async def test_two_versions_of_a_kind_are_the_same_objects() -> None:
         assert [entry["version"] for entry in group["versions"]] == ["v2", "v1"]
 
 
-async def test_a_version_no_longer_served_is_not_found() -> None:
+async def test_a_version_that_is_no_longer_served_is_not_found() -> None:
     async with serving() as api:
         crd = (await api.get(f"{DEFINITIONS}/widgets.example.com")).body
         renamed = {**crd["spec"]["versions"][0], "name": "v2"}
@@ -172,14 +100,14 @@ async def test_a_version_no_longer_served_is_not_found() -> None:
         assert (await api.get(WIDGETS.replace("v1", "v2"))).code == 200
 
 
-async def test_the_scope_of_a_definition_is_for_ever() -> None:
+async def test_the_scope_of_a_crd_is_immutable() -> None:
     async with serving() as api:
         refused = await api.merge(f"{DEFINITIONS}/widgets.example.com", {"spec": {"scope": "Cluster"}})
 
         assert refused.message.endswith('spec.scope: Invalid value: "Cluster": field is immutable')
 
 
-async def test_the_name_of_a_definition_is_not_looked_at_again_when_its_group_is_changed() -> None:
+async def test_the_name_of_a_crd_is_not_validated_again_when_its_group_is_changed() -> None:
     async with serving() as api:
         refused = await api.merge(f"{DEFINITIONS}/widgets.example.com", {"spec": {"group": "other.com"}})
 
@@ -188,7 +116,7 @@ async def test_the_name_of_a_definition_is_not_looked_at_again_when_its_group_is
         ]
 
 
-async def test_a_definition_that_is_being_deleted_has_not_changed() -> None:
+async def test_deleting_a_crd_does_not_increase_its_generation() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a", finalizers=["x.io/hold"]))
 
@@ -197,7 +125,7 @@ async def test_a_definition_that_is_being_deleted_has_not_changed() -> None:
         assert marked.body["metadata"]["generation"] == 1
 
 
-async def test_nothing_new_is_created_of_a_kind_that_is_going() -> None:
+async def test_no_object_is_created_of_a_kind_whose_crd_is_terminating() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a", finalizers=["x.io/hold"]))
         await api.delete(f"{DEFINITIONS}/widgets.example.com")
@@ -214,7 +142,7 @@ async def test_nothing_new_is_created_of_a_kind_that_is_going() -> None:
         assert (await api.get(f"{DEFINITIONS}/widgets.example.com")).code == 404
 
 
-async def test_other_finalizers_keep_a_definition_after_its_objects_are_gone() -> None:
+async def test_other_finalizers_keep_a_crd_after_its_objects_were_deleted() -> None:
     async with serving() as api:
         path = f"{DEFINITIONS}/widgets.example.com"
         await api.merge(path, {"metadata": {"finalizers": ["x.io/hold"]}})

@@ -1,4 +1,4 @@
-"""Server-side apply: field ownership, conflicts, and fields that go when nobody names them."""
+"""Server-side apply: field ownership, conflicts, and the removal of fields that no manager applies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def owners(reply: Reply) -> dict[str, Any]:
     return {entry["manager"]: entry["fieldsV1"] for entry in reply.body["metadata"].get("managedFields", [])}
 
 
-async def test_applying_creates_and_owns_exactly_what_it_names() -> None:
+async def test_applying_creates_the_object_and_owns_exactly_the_applied_fields() -> None:
     async with serving() as api:
         made = await api.apply(ONE, config({"size": 2}, labels={"k": "v"}), "one")
 
@@ -44,7 +44,7 @@ async def test_applying_again_changes_nothing() -> None:
         assert (again.code, again.version) == (200, made.version)
 
 
-async def test_yaml_is_what_apply_speaks() -> None:
+async def test_an_applied_configuration_can_be_yaml() -> None:
     async with serving() as api:
         text = "apiVersion: example.com/v1\nkind: Widget\nmetadata:\n  name: a\nspec:\n  size: 3\n"
 
@@ -53,7 +53,7 @@ async def test_yaml_is_what_apply_speaks() -> None:
         assert made.body["spec"]["size"] == 3
 
 
-async def test_a_field_no_longer_applied_goes_unless_another_owns_it() -> None:
+async def test_a_field_that_is_no_longer_applied_is_removed_unless_another_manager_owns_it() -> None:
     async with serving() as api:
         await api.apply(ONE, config({"size": 2, "url": "http://x", "options": {"a": "1", "b": "2"}}), "one")
         await api.apply(ONE, config({"url": "http://x"}), "two")
@@ -67,7 +67,7 @@ async def test_a_field_no_longer_applied_goes_unless_another_owns_it() -> None:
         }
 
 
-async def test_what_an_updater_added_survives_an_apply() -> None:
+async def test_an_apply_keeps_the_fields_that_an_updater_added() -> None:
     async with serving() as api:
         await api.apply(ONE, config({"size": 2}), "one")
         await api.merge(ONE, {"spec": {"options": {"x": "1"}}}, fieldManager="updater")
@@ -77,7 +77,7 @@ async def test_what_an_updater_added_survives_an_apply() -> None:
         assert left.body["spec"] == {"colour": "green", "options": {"x": "1"}}
 
 
-async def test_changing_what_another_owns_is_a_conflict() -> None:
+async def test_changing_a_field_of_another_manager_is_a_conflict() -> None:
     async with serving() as api:
         await api.apply(ONE, config({"size": 2, "colour": "red"}), "one")
 
@@ -89,7 +89,7 @@ async def test_changing_what_another_owns_is_a_conflict() -> None:
         assert (await api.get(ONE)).body["spec"]["size"] == 2
 
 
-async def test_every_conflict_is_listed_by_owner() -> None:
+async def test_every_conflict_is_listed_by_manager() -> None:
     async with serving() as api:
         await api.apply(ONE, config({"parts": [{"name": "p", "count": 1}]}), "one")
         await api.merge(ONE, {"spec": {"size": 5}}, fieldManager="updater")
@@ -103,7 +103,7 @@ async def test_every_conflict_is_listed_by_owner() -> None:
         )
 
 
-async def test_forcing_takes_the_field_from_its_owner() -> None:
+async def test_force_transfers_the_ownership_of_a_field() -> None:
     async with serving() as api:
         await api.apply(ONE, config({"size": 2, "url": "http://x"}), "one")
 
@@ -113,7 +113,7 @@ async def test_forcing_takes_the_field_from_its_owner() -> None:
         assert owners(forced) == {"one": {"f:spec": {"f:url": {}}}, "two": {"f:spec": {"f:size": {}}}}
 
 
-async def test_agreeing_on_a_value_shares_the_field() -> None:
+async def test_applying_the_same_value_shares_the_field() -> None:
     async with serving() as api:
         await api.apply(ONE, config({"size": 2}), "one")
 
@@ -124,7 +124,7 @@ async def test_agreeing_on_a_value_shares_the_field() -> None:
         assert changed.code == 409
 
 
-async def test_an_update_takes_fields_without_asking() -> None:
+async def test_an_update_transfers_the_ownership_of_fields_without_a_conflict() -> None:
     async with serving() as api:
         await api.apply(ONE, config({"size": 2}), "one")
 
@@ -133,7 +133,7 @@ async def test_an_update_takes_fields_without_asking() -> None:
         assert owners(updated) == {"updater": {"f:spec": {"f:size": {}}}}
 
 
-async def test_elements_of_map_lists_are_owned_one_by_one() -> None:
+async def test_elements_of_map_lists_are_owned_individually() -> None:
     async with serving() as api:
         await api.apply(ONE, config({"parts": [{"name": "a", "count": 1}, {"name": "b"}]}), "one")
         await api.apply(
@@ -157,7 +157,7 @@ async def test_elements_of_map_lists_are_owned_one_by_one() -> None:
         }
 
 
-async def test_elements_of_sets_are_owned_one_by_one() -> None:
+async def test_elements_of_sets_are_owned_individually() -> None:
     async with serving() as api:
         await api.apply(ONE, config({"tags": ["a", "b"]}), "one")
         await api.apply(ONE, config({"tags": ["b", "c"]}), "two")
@@ -175,7 +175,9 @@ async def test_elements_of_sets_are_owned_one_by_one() -> None:
         ({"frozen": {"a": "1"}}, {"frozen": {"b": "2"}}),
     ],
 )
-async def test_atomic_lists_and_maps_are_owned_whole(first: dict[str, Any], second: dict[str, Any]) -> None:
+async def test_atomic_lists_and_maps_are_owned_as_one_field(
+    first: dict[str, Any], second: dict[str, Any]
+) -> None:
     async with serving() as api:
         made = await api.apply(ONE, config(first), "one")
 
@@ -189,7 +191,7 @@ async def test_atomic_lists_and_maps_are_owned_whole(first: dict[str, Any], seco
         assert owners(forced) == {"two": {"f:spec": {f"f:{field}": {}}}}
 
 
-async def test_status_is_applied_through_its_own_endpoint() -> None:
+async def test_status_is_applied_through_its_subresource() -> None:
     async with serving() as api:
         missing = await api.apply(f"{ONE}/status", {**config({}), "status": {"phase": "X"}}, "one")
         await api.apply(ONE, {**config({"size": 2}), "status": {"phase": "ignored"}}, "one")
@@ -258,7 +260,7 @@ async def test_status_is_applied_through_its_own_endpoint() -> None:
         ),
     ],
 )
-async def test_a_configuration_that_cannot_be_applied_is_refused(body: Any, code: int, message: str) -> None:
+async def test_an_invalid_configuration_is_rejected(body: Any, code: int, message: str) -> None:
     async with serving() as api:
         refused = await api.apply(ONE, body)
 
@@ -292,7 +294,7 @@ async def test_a_dry_run_apply_stores_nothing() -> None:
         assert (await api.get(ONE)).code == 404
 
 
-async def test_repeated_keys_are_warned_of_or_refused() -> None:
+async def test_repeated_keys_cause_a_warning_or_an_error() -> None:
     async with serving() as api:
         text = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: a}\nspec:\n  size: 1\n  size: 2\n"
 
@@ -307,7 +309,7 @@ async def test_repeated_keys_are_warned_of_or_refused() -> None:
         assert "already set in map" in warned.warnings[0]
 
 
-async def test_a_conflict_names_the_subresource_of_the_other() -> None:
+async def test_a_conflict_names_the_subresource_of_the_other_manager() -> None:
     async with serving() as api:
         await api.create(WIDGETS, widget("a"))
         await api.merge(f"{ONE}/status", {"status": {"phase": "X"}}, fieldManager="reporter")
@@ -320,7 +322,7 @@ async def test_a_conflict_names_the_subresource_of_the_other() -> None:
         )
 
 
-async def test_empty_and_free_values_are_owned_too() -> None:
+async def test_empty_and_untyped_values_are_owned_too() -> None:
     async with serving() as api:
         made = await api.apply(ONE, config({"options": {}, "free": {"any": {"depth": [1]}}}), "one")
         gone = await api.apply(ONE, config({"size": 1}), "one")
@@ -331,7 +333,7 @@ async def test_empty_and_free_values_are_owned_too() -> None:
         assert gone.body["spec"] == {"size": 1, "colour": "red"}
 
 
-async def test_a_list_element_goes_with_its_last_applier_even_if_an_updater_changed_it() -> None:
+async def test_a_list_element_is_removed_with_its_last_applier_even_if_an_updater_changed_it() -> None:
     async with serving() as api:
         await api.apply(ONE, config({"parts": [{"name": "p", "count": 1}, {"name": "q"}]}), "one")
         await api.merge(
@@ -400,7 +402,7 @@ async def test_a_configuration_must_fit_the_schema(spec: dict[str, Any], problem
         assert refused.message == f"failed to create typed patch object {subject}: {problem}"
 
 
-async def test_an_owner_reference_is_applied_whole_and_owned_by_its_uid() -> None:
+async def test_an_owner_reference_is_owned_as_one_field_by_its_uid() -> None:
     owner = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -431,14 +433,14 @@ async def test_an_owner_reference_is_applied_whole_and_owned_by_its_uid() -> Non
         ),
     ],
 )
-async def test_what_is_no_configuration_is_refused(text: str, message: str) -> None:
+async def test_a_body_that_is_not_a_configuration_is_rejected(text: str, message: str) -> None:
     async with serving() as api:
         refused = await api.apply(ONE, text)
 
         assert (refused.code, refused.message) == (400, message)
 
 
-async def test_what_an_applier_leaves_empty_becomes_null_and_is_refused_where_that_is_not_allowed() -> None:
+async def test_an_object_that_an_applier_leaves_empty_becomes_null_and_is_rejected_if_not_nullable() -> None:
     async with serving() as api:
         await api.apply(ONE, config({"options": {"a": "1"}}))
 
