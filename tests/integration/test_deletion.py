@@ -408,7 +408,7 @@ async def test_no_more_permissions_are_needed_than_are_said(backend: Backend, op
                 if (verb, kind.PLURAL) not in granted:
                     proxy.faults.deny(verb=verb, resource=kind.PLURAL)
 
-        waiting: dict[str, Any] = {"patience": 0.3} if force else {}
+        waiting: dict[str, Any] = {"grace_period": 0.3} if force else {}
         name = view.dpus[0].device if operation.endswith("dpu") else view.name
         await getattr(dpf, operation)(name, **waiting)
 
@@ -682,7 +682,7 @@ async def test_a_worker_killed_at_any_point_and_started_again_leaves_nothing_beh
     backend: Backend, call: str, point: int
 ) -> None:
     troubles = ["stuck_finalizer"] if "force" in call else []
-    waiting: dict[str, Any] = {"patience": 0.2} if troubles else {"timeout": 60}
+    waiting: dict[str, Any] = {"grace_period": 0.2} if troubles else {"timeout": 60}
     async with backend.simulator(troubles=troubles) as sim, sim.client() as dpf:
         # Ready where DPUs get stuck; where they do not, on the way, with a maintenance.
         view = await (sim.ready_node() if troubles else sim.node_waiting_for_external_reboot())

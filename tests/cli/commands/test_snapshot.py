@@ -26,7 +26,8 @@ async def test_a_snapshot_shows_what_each_object_of_a_host_waits_for(run_cli: Ru
     document = json.loads(as_json.out)
     assert (document["node"], len(document["dpus"])) == (node.name, 2)
     assert (
-        document["waiting_for"][f"DPUNodeMaintenance {node.maintenances[0].name}"] == "the release of the hold"
+        document["waiting_for"][f"DPUNodeMaintenance {node.maintenances[0].name}"]
+        == "the release of the hold"
     )
     assert (table.status, as_json.status, unknown.status) == (0, 0, 1)
     assert unknown.err.startswith("error: ")
