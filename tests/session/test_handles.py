@@ -5,6 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
+from dpf_async import DPUView
 from dpf_async.errors import DecodeError, DPUFailed, NotFound, ObjectReplaced, WaitTimeout
 from dpf_async.levels import Level, discovered, ready
 from dpf_async.models import DPU, DPUNode
