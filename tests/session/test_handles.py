@@ -5,6 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
+from dpf_async import DPUView
 from dpf_async.errors import DecodeError, DPUFailed, NotFound, ObjectReplaced, WaitTimeout
 from dpf_async.levels import Level, discovered, ready
 from dpf_async.models import DPU, DPUNode
@@ -102,7 +103,9 @@ async def test_an_observed_level_is_decided_by_a_state_that_passed_while_the_blo
         handle = dpf.dpu("a")
         await handle.view()
         watch = await server.watch()
-        rebooting = Level("rebooting", lambda view: view is not None and view.phase == "Rebooting")
+        rebooting: Level[DPUView | None] = Level(
+            "rebooting", lambda view: view is not None and view.phase == "Rebooting"
+        )
         async with handle.observe(rebooting) as wait:
             before = wait.is_decided
             await watch.send(
