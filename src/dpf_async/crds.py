@@ -1,6 +1,6 @@
-"""CRD manifests of the kinds, made from the models: `python -m dpf_async.crds`.
+"""CRD manifests of the kinds, generated from the models: `python -m dpf_async.crds`.
 
-For API servers that have no DPF operator to bring its own: the embedded one, and those that tests start.
+For API servers on which the DPF operator does not install its own: the embedded one, and those that tests start.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         print(json.dumps({"apiVersion": "v1", "kind": "List", "items": wanted}, indent=2))
     else:
-        # JSON is YAML: no YAML library is needed to write it.
+        # JSON is valid YAML: writing it needs no YAML library.
         print("\n---\n".join(json.dumps(one, indent=2) for one in wanted))
     return 0
 

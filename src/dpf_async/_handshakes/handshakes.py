@@ -72,8 +72,8 @@ class Handshakes:
     ) -> None:
         self.nodes = nodes
         self.maintenances = maintenances
-        self.reboot = RebootHandshake(nodes)
-        self.hold = HoldHandshake(maintenances)
+        self.reboot: RebootHandshake = RebootHandshake(nodes)
+        self.hold: HoldHandshake = HoldHandshake(maintenances)
         self._locks = locks
         self._claims = claims
 
