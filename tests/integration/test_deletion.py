@@ -173,7 +173,7 @@ async def test_a_dpu_that_is_being_deleted_already_is_waited_for(backend: Backen
             tasks.start_soon(lambda: dpf.delete_dpu(dpu.device, timeout=60))
             # The DPU let go of its device before it got stuck, so the device goes at once; the DPU is waited for.
             await dpf.handle(DPUDevice, dpu.device).until_gone(timeout=60)
-            sim.heal()
+            sim.repair()
 
         assert await names(dpf, DPU) == set()
 

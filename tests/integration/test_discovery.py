@@ -203,7 +203,7 @@ async def test_a_host_that_goes_on_its_way_is_waited_for_and_registered_again(ba
         def heal(progress: Progress) -> None:
             heard.append(str(progress))
             if "is being deleted" in progress.doing:
-                sim.heal()
+                sim.repair()
 
         view = await discover(dpf, host, if_terminating="wait", timeout=60, progress=heal)
 

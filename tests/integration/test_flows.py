@@ -334,7 +334,7 @@ async def test_a_dpu_in_error_is_brought_to_ready_by_reprovisioning_it(backend: 
             await carbide.provision(host)
         failed = await dpf.node(host.name).view()
 
-        sim.heal()
+        sim.repair()
         after = await carbide.reprovision(host.name, dict(failed.uids))
 
         assert after.ready
@@ -425,7 +425,7 @@ async def test_a_service_that_keeps_a_dpu_from_becoming_ready_is_named(backend: 
         def heal_once_it_is_named(progress: Progress) -> None:
             if who in str(progress) and why in str(progress):
                 healed.append(str(progress))
-                sim.heal()
+                sim.repair()
 
         view = await Carbide(dpf).provision(host, progress=heal_once_it_is_named)
 
@@ -465,7 +465,7 @@ async def test_the_others_are_brought_as_far_as_they_get_if_that_is_wanted(backe
         assert carbide.times("reboot") == asked.reboots >= 2
         others = [dpu for dpu in caught.value.view.dpus if dpu.device != bad]
         assert all(dpu.ready or dpu.phase == "Node Effect Removal" for dpu in others)
-        sim.heal()
+        sim.repair()
         failed = caught.value.view.dpu(caught.value.dpu)
         assert (await carbide.reprovision(host.name, {failed.name: failed.uid})).ready
 

@@ -57,7 +57,7 @@ async def test_critical_services_that_die_take_the_host_out_and_their_return_bri
             first = await heard(stream, NodeUsable)
             sim.trouble("critical_service_down")
             down = await heard(stream, NodeUnusable)
-            sim.heal()
+            sim.repair()
             up = await heard(stream, NodeUsable)
 
     assert kinds(first) == [DPUHealthy, NodeUsable]
@@ -91,7 +91,7 @@ async def test_a_snapshot_says_what_is_wrong_while_the_phase_stays_ready(
         assert problem in {type(one) for one in health.problems}
         assert health.usable is can_be_used
         assert (await dpu.health()).phase == "Ready"
-        sim.heal()
+        sim.repair()
         await node.until(healthy, timeout=60)
 
 
@@ -224,7 +224,7 @@ async def test_a_policy_removes_and_returns_hosts_and_forgets_those_that_are_gon
             await pool.did("return_to_pool")
             sim.trouble("critical_service_down")
             await pool.did("remove_from_pool")
-            sim.heal()
+            sim.repair()
             await pool.did("return_to_pool")
             await dpf.delete_dpu_node(node.name, timeout=60)
             await pool.did("forget")

@@ -75,7 +75,7 @@ async def test_a_failed_dpu_asks_again_wherever_its_reprovisioning_was_killed(
         with pytest.raises(DPUFailed):
             await Carbide(second).provision(host)
         old = dict((await second.node(host.name).view()).uids)
-        sim.heal()
+        sim.repair()
 
         async def flow(_: DPFClient, carbide: Carbide, tell: ProgressListener | None) -> object:
             return await carbide.reprovision(host.name, old, progress=tell)

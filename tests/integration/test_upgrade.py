@@ -312,7 +312,7 @@ async def test_a_failing_host_stops_the_upgrade_which_goes_on_from_there_when_ca
         with pytest.raises(UpgradeFailed) as caught:
             await carbide.upgrade()
         after = await dpf.node(first.name).view()
-        sim.heal()
+        sim.repair()
         async with sim.client() as another:
             fresh = Carbide(another)
             report = await fresh.upgrade()

@@ -94,7 +94,7 @@ async def test_settled_waits_for_watches_that_lag() -> None:
 
         (dpu,) = (await dpf.resource(DPU).list()).items
         assert dpu.status.phase == "Node Effect"
-        sim.heal("watch_lag")
+        sim.repair("watch_lag")
         assert sim.server.faults.watch_lag == 0.0
 
 

@@ -342,7 +342,7 @@ def test_however_often_a_reader_starts_again_it_hears_every_difference_once(
                         picture.hear(told)
                     if step != "read":
                         stream = await go_on(world.site, stream)
-        world.heal()
+        world.repair()
         for _ in range(300):
             # Killed after every single one: in the middle of a view as well.
             for told in await take(stream, 1):

@@ -16,12 +16,12 @@ async def test_an_object_that_took_the_name_while_the_old_one_was_asked_for_is_n
 
         async def gone_at_that_moment(exchange: Exchange) -> None:
             # Another controller has made it anew by the time this answer arrives.
-            cluster.all(DPU).bury("a", "old")
+            cluster.all(DPU).remove("a", "old")
             cluster.all(DPU).put(new)
             await exchange.answer(404, status(404, "NotFound"))
 
         server.on_other = gone_at_that_moment
-        await cluster.reread(DPU, "a")
+        await cluster.refresh(DPU, "a")
 
         assert cluster.get(DPU, "a") == new
 
@@ -35,6 +35,6 @@ async def test_an_object_that_is_gone_is_forgotten_when_it_is_read_again() -> No
             await exchange.answer(404, status(404, "NotFound"))
 
         server.on_other = gone
-        await cluster.reread(DPU, "a")
+        await cluster.refresh(DPU, "a")
 
         assert cluster.get(DPU, "a") is None

@@ -34,9 +34,9 @@ ASKED = {"annotations": {known.EXTERNAL_REBOOT_REQUIRED: "true"}}
 
 
 def test_the_time_of_a_condition_moves_only_with_its_status() -> None:
-    first = conditions.said((), "A", "False", "One", now="2026-01-01T00:00:00Z")
-    again = conditions.said(first, "A", "False", "Two", "words", now="2026-01-02T00:00:00Z")
-    other = conditions.said(again, "A", "True", now="2026-01-03T00:00:00Z")
+    first = conditions.with_condition((), "A", "False", "One", now="2026-01-01T00:00:00Z")
+    again = conditions.with_condition(first, "A", "False", "Two", "words", now="2026-01-02T00:00:00Z")
+    other = conditions.with_condition(again, "A", "True", now="2026-01-03T00:00:00Z")
 
     assert [one[0].last_transition_time[:10] for one in (first, again, other)] == [
         "2026-01-01",
@@ -137,7 +137,7 @@ def test_a_reboot_is_asked_for_when_a_dpu_needs_it() -> None:
     plan = reboot.plan(a_node(), [dpu])
 
     assert plan == reboot.Plan(
-        waiting=(dpu,), annotate=True, verdict=reboot.Verdict("True", "DPUNodeRebootInProgress")
+        waiting=(dpu,), annotate=True, verdict=reboot.NodeCondition("True", "DPUNodeRebootInProgress")
     )
 
 
@@ -146,7 +146,7 @@ def test_a_question_that_stands_is_called_waiting_on_the_next_look() -> None:
 
     plan = reboot.plan(started, [in_reboot(1, "False")])
 
-    assert plan == reboot.Plan(verdict=reboot.Verdict("True", "WaitForExternalReboot"))
+    assert plan == reboot.Plan(verdict=reboot.NodeCondition("True", "WaitForExternalReboot"))
     assert reboot.plan(a_node(metadata=ASKED, **progress()), [in_reboot(1, "False")]) == reboot.Plan()
 
 
@@ -181,7 +181,9 @@ def test_the_answer_counts_for_those_who_asked_and_for_nobody_who_came_since() -
 
     plan = reboot.plan(a_node("device-1", "device-2", **progress()), [one, two])
 
-    assert plan == reboot.Plan(rebooted=(one,), verdict=reboot.Verdict("False", "DPUNodeRebootInProgress"))
+    assert plan == reboot.Plan(
+        rebooted=(one,), verdict=reboot.NodeCondition("False", "DPUNodeRebootInProgress")
+    )
 
 
 def test_a_value_is_no_answer() -> None:
@@ -208,7 +210,9 @@ def test_an_answer_that_came_before_the_condition_was_written_counts() -> None:
 
     plan = reboot.plan(a_node(), [told], asking=True)
 
-    assert plan == reboot.Plan(rebooted=(told,), verdict=reboot.Verdict("False", "DPUNodeRebootInProgress"))
+    assert plan == reboot.Plan(
+        rebooted=(told,), verdict=reboot.NodeCondition("False", "DPUNodeRebootInProgress")
+    )
 
 
 def test_a_node_without_dpus_has_no_reboot_in_progress() -> None:

@@ -201,7 +201,7 @@ async def test_a_dpu_whose_cluster_does_not_answer_stays_deleting_and_everything
         assert stuck.status.phase == "Deleting"
         assert conditions(stuck)["Deleting"] == ("False", "DeleteNodeError")
         assert await exists(dpf, DPUNode, host.name)
-        sim.heal("stuck_finalizer")
+        sim.repair("stuck_finalizer")
         await dpf.handle(DPUNode, host.name).until_gone(timeout=5)
 
 

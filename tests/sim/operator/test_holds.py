@@ -355,6 +355,6 @@ async def test_a_host_is_held_before_its_bmc_is_known() -> None:
         dpu = await the_dpu(dpf, host.name)
         assert dpu.status.phase == "Initialize Interface"
         assert conditions(dpu)["InterfaceInitialized"] == ("False", "DPUDeviceNotReady")
-        sim.heal()
+        sim.repair()
         await dpf.dpu(dpu.name).until(phase_is("Rebooting"), timeout=60)
         assert phases(history(sim, DPU, dpu.name))[-1] == "Rebooting"

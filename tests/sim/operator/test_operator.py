@@ -73,7 +73,7 @@ async def test_nothing_is_written_when_there_is_nothing_to_do() -> None:
         assert sim.operator is not None
         written = sim.server.resource_version
 
-        sim.operator.look_again()
+        sim.operator.reconcile_all()
         await sim.settled()
 
         assert sim.server.resource_version == written

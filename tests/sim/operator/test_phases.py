@@ -9,17 +9,17 @@ import pytest
 
 from dpf_async.models import BFB, DPUCluster
 from dpf_async.sim.operator import INSTANT
-from dpf_async.sim.operator.hardware.hardware_view import Board, ClusterNode
+from dpf_async.sim.operator.hardware.hardware_view import ClusterNode, HardwareView
 from dpf_async.sim.operator.provisioning import phases
 from dpf_async.sim.operator.provisioning.reconcile_input import (
     CleanUp,
     GiveCluster,
     JoinMaintenance,
     LeaveMaintenance,
+    ReconcileInput,
     Release,
     ReleaseDevice,
     Step,
-    World,
 )
 from tests.sim.operator.things import SETTINGS, a_device, a_dpu, a_maintenance, a_node, a_world, said, wire
 
@@ -143,8 +143,8 @@ def test_a_dpu_waits_for_a_maintenance_that_is_being_deleted_and_does_not_leave_
 def test_leaving_nic_mode_takes_the_time_of_the_profile() -> None:
     dpu, profile = a_dpu(phase="Initialize Interface"), replace(INSTANT, mode_change=5.0)
 
-    early = phases.step(a_world(dpu, board=Board(mode="nic", worked=2.0), profile=profile))
-    late = phases.step(a_world(dpu, board=Board(mode="nic", worked=5.0), profile=profile))
+    early = phases.step(a_world(dpu, board=HardwareView(mode="nic", worked=2.0), profile=profile))
+    late = phases.step(a_world(dpu, board=HardwareView(mode="nic", worked=5.0), profile=profile))
 
     assert (early.status.phase, early.wait) == ("Initialize Interface", 3.0)
     assert late.status.phase == "Rebooting"
@@ -184,7 +184,7 @@ def test_prepare_bfb_does_not_look_whether_the_dpu_is_being_deleted() -> None:
 
 def test_os_installing_refuses_deletion_until_it_is_over() -> None:
     installing = a_dpu(phase="OS Installing", metadata=DELETED, conditions=[said("BFBTransferred", "False")])
-    waiting = phases.step(a_world(installing, board=Board(transferred=False, os_running=False)))
+    waiting = phases.step(a_world(installing, board=HardwareView(transferred=False, os_running=False)))
     over = phases.step(a_world(a_dpu(phase="OS Installing", metadata=DELETED, agentStatus=agent(None))))
 
     assert reasons(waiting)["OSInstalled"] == ("True", "CannotDeleteWhileInstalling")
@@ -196,7 +196,7 @@ def test_the_os_is_installed_once_the_bmc_says_that_it_runs() -> None:
     prepared = said("BFBPrepared", at="2026-06-01T09:50:00Z")
     installing = a_dpu(phase="OS Installing", conditions=[prepared, said("BFBTransferred")])
 
-    booting = phases.step(a_world(installing, board=Board(os_running=False, os_reported=False)))
+    booting = phases.step(a_world(installing, board=HardwareView(os_running=False, os_reported=False)))
     running = phases.step(a_world(installing))
 
     assert reasons(booting)["OSInstalled"] == ("True", "OemLastState")
@@ -217,7 +217,7 @@ def test_the_installation_is_bounded_from_the_moment_the_bfb_was_prepared(
         phase="OS Installing", conditions=[said("BFBPrepared", at=since), said("BFBTransferred", "False")]
     )
 
-    step = phases.step(a_world(dpu, board=Board(transferred=False, os_running=False)))
+    step = phases.step(a_world(dpu, board=HardwareView(transferred=False, os_running=False)))
 
     assert step.status.phase == phase
     assert said_of in reasons(step).values()
@@ -306,7 +306,7 @@ def test_rebooting_goes_on_from_where_it_came(before: str, discovers: bool, phas
 def test_a_dpu_is_configured_only_as_a_ready_node() -> None:
     dpu = a_dpu(phase="DPU Cluster Config")
     absent = phases.step(a_world(dpu))
-    down = phases.step(a_world(dpu, board=Board(node=ClusterNode("uid", {}, ready=False))))
+    down = phases.step(a_world(dpu, board=HardwareView(node=ClusterNode("uid", {}, ready=False))))
 
     assert reasons(absent)["DPUClusterReady"] == ("False", "NodeNotFound")
     assert reasons(down)["DPUClusterReady"] == ("False", "NodeNotReady")
@@ -315,7 +315,7 @@ def test_a_dpu_is_configured_only_as_a_ready_node() -> None:
 def test_labels_that_changed_during_removal_are_brought_to_the_node_first() -> None:
     dpu = a_dpu(phase="Node Effect Removal", conditions=[said("NodeEffectRemoved", "False")])
 
-    step = phases.step(a_world(dpu, board=Board(node=ClusterNode("uid", {"old": "label"}))))
+    step = phases.step(a_world(dpu, board=HardwareView(node=ClusterNode("uid", {"old": "label"}))))
 
     assert step.status.phase == "DPU Cluster Config"
     assert "NodeEffectRemoved" not in reasons(step)
@@ -353,7 +353,7 @@ def test_deleting_lets_go_of_the_dpu_only_when_nothing_of_it_is_left() -> None:
     dpu = a_dpu(phase="Deleting", metadata=DELETED)
     device = a_device(metadata={"finalizers": ["provisioning.dpu.nvidia.com/dpudevice-protection"]})
 
-    something = phases.step(a_world(dpu, device=device, board=Board(remains=True)))
+    something = phases.step(a_world(dpu, device=device, board=HardwareView(remains=True)))
     nothing = phases.step(a_world(dpu))
 
     assert something.actions == (ReleaseDevice(), CleanUp())
@@ -361,7 +361,7 @@ def test_deleting_lets_go_of_the_dpu_only_when_nothing_of_it_is_left() -> None:
 
 
 def test_a_phase_of_another_release_is_left_alone() -> None:
-    world: World = a_world(a_dpu(phase="Service Readiness"))
+    world: ReconcileInput = a_world(a_dpu(phase="Service Readiness"))
 
     step = phases.step(world)
 

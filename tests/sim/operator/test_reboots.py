@@ -57,7 +57,7 @@ async def test_a_reboot_waits_for_a_sibling_that_is_being_installed() -> None:
         ]
         assert not await dpf.is_dpu_node_waiting_for_reboot(host.name)
         assert "Rebooted" not in conditions((await dpus(dpf, host.name))[1]), "nobody is told to wait yet"
-        sim.heal()
+        sim.repair()
         await dpf.node(host.name).until(external_reboot_required, timeout=60)
 
 

@@ -192,7 +192,7 @@ async def test_a_critical_service_that_is_down_leaves_the_phase_ready() -> None:
             "Critical Pods not ready (0/1 Pods): dts-"
         )
         assert up.operational_condition("OperationalReady").status == "True"  # type: ignore[union-attr]  # written
-        sim.heal("critical_service_down")
+        sim.repair("critical_service_down")
         await dpf.node(node.name).until(ready & services_ready, timeout=60)
 
 

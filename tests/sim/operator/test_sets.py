@@ -132,7 +132,7 @@ async def test_with_rolling_update_a_dpu_that_is_ready_again_makes_way_for_the_n
         await use_strategy(sim, dpf, "RollingUpdate")
         before = await the_dpu(dpf, outdated.name)
 
-        sim.heal()
+        sim.repair()
         await sim.settled()
 
         assert before.spec.bfb == "bf-bundle", "it waits for the one that is not Ready"

@@ -82,7 +82,7 @@ async def test_a_wrong_password_keeps_the_device_from_being_initialized() -> Non
         assert message(device, "Initialized").startswith("failed to initialize password")
         assert device.metadata.labels[known.DPUNODE_NAME_LABEL] == host.name, "so it has a DPU all the same"
         assert len(await dpus(dpf, host.name)) == 1
-        sim.heal("bmc_password_wrong")
+        sim.repair("bmc_password_wrong")
         await sim.settled()
         assert conditions(await dpf.resource(DPUDevice).get(device.name))["Ready"] == ("True", "Success")
 
@@ -143,7 +143,7 @@ async def test_error_is_left_only_by_deletion() -> None:
     async with a_site(troubles=["install_failed"]) as (sim, dpf):
         host = await registered(sim)
         await released(sim, dpf, host.name)
-        sim.heal()
+        sim.repair()
         await sim.settled()
         failed = await the_dpu(dpf, host.name)
         assert failed.status.phase == "Error"

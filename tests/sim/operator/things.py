@@ -16,10 +16,10 @@ from dpf_async.models import (
     Resource,
     known,
 )
-from dpf_async.sim.operator.hardware.hardware_view import Board
+from dpf_async.sim.operator.hardware.hardware_view import HardwareView
 from dpf_async.sim.operator.hardware.profiles import INSTANT
 from dpf_async.sim.operator.hardware.settings import Settings
-from dpf_async.sim.operator.provisioning.reconcile_input import World
+from dpf_async.sim.operator.provisioning.reconcile_input import ReconcileInput
 
 NOW = datetime(2026, 6, 1, 10, 0, 0, tzinfo=UTC)
 
@@ -115,7 +115,7 @@ def a_maintenance(
     )
 
 
-def a_world(dpu: DPU, **known_things: Any) -> World:
+def a_world(dpu: DPU, **known_things: Any) -> ReconcileInput:
     """Everything a DPU needs is there, unless said otherwise."""
     things: dict[str, Any] = {
         "node": a_node(dpuInstallInterface="redfish"),
@@ -128,11 +128,11 @@ def a_world(dpu: DPU, **known_things: Any) -> World:
         "free_cluster": None,
         "maintenance": None,
         "maintenance_name": "node-1-hold",
-        "board": Board(),
+        "board": HardwareView(),
         "installing": 0,
         "settings": SETTINGS,
         "profile": INSTANT,
         "now": NOW,
         **known_things,
     }
-    return World(dpu=dpu, **things)
+    return ReconcileInput(dpu=dpu, **things)
