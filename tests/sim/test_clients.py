@@ -60,9 +60,7 @@ async def test_another_client_lists_watches_patches_and_deletes_a_dpu(tmp_path: 
 
 
 @each_client
-async def test_another_client_works_on_a_site_that_is_a_process_with_the_operator(
-    tmp_path: Path, program: str
-) -> None:
+async def test_another_client_works_with_an_operator_in_another_process(tmp_path: Path, program: str) -> None:
     hosts = {"hosts": yaml.safe_load((EXAMPLES / "hosts.yaml").read_text())["hosts"][1:2]}
     (tmp_path / "hosts.yaml").write_text(yaml.safe_dump(hosts))
     (host,) = load_hosts(tmp_path / "hosts.yaml", load_site(EXAMPLES / "site.yaml"))

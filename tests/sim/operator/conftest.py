@@ -25,7 +25,7 @@ _KINDS = (BFB, DPU, DPUDeployment, DPUDevice, DPUNode, DPUNodeMaintenance, DPUSe
 
 
 @dataclass(frozen=True)
-class Story:
+class RecordedHost:
     """Everything that was written while one host went from unknown to Ready, by kind."""
 
     changes: dict[type[Resource], list[Change]]
@@ -39,22 +39,22 @@ class Story:
         return sorted({change.name for change in self.changes[kind]})
 
 
-def _tell(devices: int) -> Story:
-    async def tell() -> Story:
+def _record(devices: int) -> RecordedHost:
+    async def tell() -> RecordedHost:
         async with Simulator() as sim:
             await sim.ready_node(devices)
-            return Story({kind: history(sim, kind) for kind in _KINDS})
+            return RecordedHost({kind: history(sim, kind) for kind in _KINDS})
 
     return anyio.run(tell)
 
 
 @pytest.fixture(scope="session")
-def one_dpu() -> Story:
+def one_dpu() -> RecordedHost:
     """A host with one DPU and one reboot."""
-    return _tell(1)
+    return _record(1)
 
 
 @pytest.fixture(scope="session")
-def two_dpus() -> Story:
+def two_dpus() -> RecordedHost:
     """A host with two DPUs and one reboot."""
-    return _tell(2)
+    return _record(2)

@@ -64,7 +64,7 @@ class Change:
         finalizers: list[str] = self.obj["metadata"].get("finalizers", [])
         return finalizers
 
-    def said(self, type_: str) -> tuple[str, str] | None:
+    def condition(self, type_: str) -> tuple[str, str] | None:
         """Status and reason of a condition."""
         for condition in self.status.get("conditions", []):
             if condition["type"] == type_:
@@ -90,11 +90,11 @@ def phases(changes: Iterable[Change]) -> list[str]:
     return found
 
 
-def saying(changes: Iterable[Change], type_: str) -> list[tuple[str, str]]:
+def condition_changes(changes: Iterable[Change], type_: str) -> list[tuple[str, str]]:
     """What a condition said, one after the other."""
     found: list[tuple[str, str]] = []
     for change in changes:
-        said = change.said(type_)
+        said = change.condition(type_)
         if said is not None and found[-1:] != [said]:
             found.append(said)
     return found
@@ -118,7 +118,7 @@ async def dpus(dpf: DPFClient, node: str) -> list[DPU]:
     return sorted((dpu for dpu in listed if dpu.spec.dpu_node_name == node), key=lambda dpu: dpu.name)
 
 
-async def the_dpu(dpf: DPFClient, node: str) -> DPU:
+async def only_dpu(dpf: DPFClient, node: str) -> DPU:
     """The only DPU of a node."""
     (dpu,) = await dpus(dpf, node)
     return dpu
@@ -129,7 +129,7 @@ async def exists(dpf: DPFClient, kind: type[Resource], name: str) -> bool:
     return any(obj.name == name for obj in (await dpf.resource(kind).list()).items)
 
 
-async def hold_of(dpf: DPFClient, node: str) -> DPUNodeMaintenance:
+async def get_hold(dpf: DPFClient, node: str) -> DPUNodeMaintenance:
     """The hold of a node."""
     return await dpf.resource(DPUNodeMaintenance).get(f"{node}{known.HOLD_SUFFIX}")
 
@@ -143,7 +143,7 @@ async def answer_reboots(dpf: DPFClient, node: str) -> int:
     """Confirm reboots until the node is Ready; how many there were."""
     count = 0
     while True:
-        view = await dpf.node(node).until(ready | external_reboot_required, timeout=10)
+        view = await dpf.node(node).until(ready | external_reboot_required, timeout=60)
         if view.ready:
             return count
         count += await dpf.mark_dpu_node_rebooted(node)
@@ -156,21 +156,21 @@ async def configure(dpf: DPFClient, **settings: Any) -> None:
 
 
 @asynccontextmanager
-async def a_site(**options: Any) -> AsyncIterator[tuple[Simulator, DPFClient]]:
+async def site_with_client(**options: Any) -> AsyncIterator[tuple[Simulator, DPFClient]]:
     """A simulator with the minimal site, and a client."""
     async with Simulator(**options) as sim, sim.client() as dpf:
         await sim.define_site()
         yield sim, dpf
 
 
-async def registered(sim: Simulator, devices: int = 1) -> HostSpec:
+async def register(sim: Simulator, devices: int = 1) -> HostSpec:
     """A host that was told of, and everything that comes of that by itself."""
     host = await sim.register_host(devices=devices)
     await sim.settled()
     return host
 
 
-async def released(sim: Simulator, dpf: DPFClient, node: str) -> None:
+async def release_hold(sim: Simulator, dpf: DPFClient, node: str) -> None:
     """Let a node be disturbed, and wait for what comes of that by itself."""
     await dpf.mark_dpu_node_ready_for_maintenance(node)
     await sim.settled()

@@ -35,7 +35,7 @@ SETTINGS = Settings(
 )
 
 
-def said(
+def make_condition(
     type_: str, status: str = "True", reason: str = "", at: str = "2026-06-01T09:00:00Z"
 ) -> dict[str, Any]:
     """A condition on the wire."""
@@ -61,7 +61,7 @@ def wire(kind: type[Resource], name: str, **parts: Any) -> dict[str, Any]:
     return {"apiVersion": kind.API_VERSION, "kind": kind.KIND, "metadata": metadata, **parts}
 
 
-def a_dpu(
+def make_dpu(
     name: str = "node-1-device-1",
     phase: str = "Ready",
     *,
@@ -85,7 +85,7 @@ def a_dpu(
     )
 
 
-def a_node(*devices: str, metadata: Any = None, spec: Any = None, **status: Any) -> DPUNode:
+def make_node(*devices: str, metadata: Any = None, spec: Any = None, **status: Any) -> DPUNode:
     """node-1, rebooted from outside."""
     fields = {
         "dpus": [{"name": device} for device in devices or ("device-1",)],
@@ -95,13 +95,15 @@ def a_node(*devices: str, metadata: Any = None, spec: Any = None, **status: Any)
     return DPUNode.from_wire(wire(DPUNode, "node-1", metadata=metadata or {}, spec=fields, status=status))
 
 
-def a_device(name: str = "device-1", *, metadata: Any = None, spec: Any = None, **status: Any) -> DPUDevice:
+def make_device(
+    name: str = "device-1", *, metadata: Any = None, spec: Any = None, **status: Any
+) -> DPUDevice:
     """A DPUDevice."""
     fields = {"serialNumber": "MT1", "bmcIp": "10.0.0.11", **(spec or {})}
     return DPUDevice.from_wire(wire(DPUDevice, name, metadata=metadata or {}, spec=fields, status=status))
 
 
-def a_maintenance(
+def make_maintenance(
     *requestors: str, metadata: Any = None, effect: Any = None, **status: Any
 ) -> DPUNodeMaintenance:
     """The hold of node-1."""
@@ -115,11 +117,11 @@ def a_maintenance(
     )
 
 
-def a_world(dpu: DPU, **known_things: Any) -> ReconcileInput:
+def make_input(dpu: DPU, **known_things: Any) -> ReconcileInput:
     """Everything a DPU needs is there, unless said otherwise."""
-    things: dict[str, Any] = {
-        "node": a_node(dpuInstallInterface="redfish"),
-        "device": a_device(conditions=[said("Ready")], dpuType="BlueField3"),
+    objects: dict[str, Any] = {
+        "node": make_node(dpuInstallInterface="redfish"),
+        "device": make_device(conditions=[make_condition("Ready")], dpuType="BlueField3"),
         "bfb": BFB.from_wire(
             wire(BFB, "bfb", spec={"url": "https://a"}, status={"phase": "Ready", "fileName": "a.bfb"})
         ),
@@ -128,11 +130,11 @@ def a_world(dpu: DPU, **known_things: Any) -> ReconcileInput:
         "free_cluster": None,
         "maintenance": None,
         "maintenance_name": "node-1-hold",
-        "board": HardwareView(),
+        "hardware": HardwareView(),
         "installing": 0,
         "settings": SETTINGS,
         "profile": INSTANT,
         "now": NOW,
         **known_things,
     }
-    return ReconcileInput(dpu=dpu, **things)
+    return ReconcileInput(dpu=dpu, **objects)

@@ -36,7 +36,7 @@ async def running(kubeconfig: Path, *options: str) -> AsyncIterator[Process]:
                 break
         yield process
         process.send_signal(signal.SIGTERM)
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             assert await process.wait() == 0
 
 
@@ -55,14 +55,14 @@ async def test_a_host_is_provisioned_by_an_operator_in_another_process(tmp_path:
         ):
             site, host = minimal_site(), Simulator(operator=False).host(devices=2)
             await dpf.create_initialization_objects(site, bmc_password="secret")
-            await dpf.site_accepted(site, timeout=20)
-            view = await provision(dpf, host, reboot=reboot, timeout=30)
+            await dpf.site_accepted(site, timeout=60)
+            view = await provision(dpf, host, reboot=reboot, timeout=60)
 
         assert view.ready
         assert reboots == [host.name, host.name]
 
 
-def test_a_server_that_is_not_there_is_no_riddle(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_reported_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "kubeconfig").write_text("{}")
 
     ended = subprocess.run(
@@ -75,7 +75,7 @@ def test_a_server_that_is_not_there_is_no_riddle(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["watch_lag=1", "bad_luck"])
-def test_troubles_that_are_not_the_operator_s_are_refused(
+def test_troubles_of_the_server_and_unknown_troubles_are_rejected(
     trouble: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     try:

@@ -40,7 +40,7 @@ BUNDLE = "bf-bundle-ed70332bf849b077f624a5cab511894233fc7cef58a38e96eee93f76589c
 KINDS = (BFB, DPU, DPUDeployment, DPUDevice, DPUNode, DPUNodeMaintenance, DPUSet)
 
 
-def the_site() -> SiteSpec:
+def example_site() -> SiteSpec:
     chart = HelmChart(source=HelmSource(repo_url="https://helm.ngc.nvidia.com/nvidia/doca", version="1.22.1"))
     group = GroupSpec(
         bfb=BUNDLE,
@@ -57,7 +57,7 @@ def the_site() -> SiteSpec:
     )
 
 
-def the_host() -> HostSpec:
+def example_host() -> HostSpec:
     device = DeviceSpec(
         name=DEVICE,
         serial_number="MT2500XZ0001",
@@ -80,8 +80,8 @@ def the_host() -> HostSpec:
 async def tell() -> dict[str, list[Change]]:
     """The whole story of that host, by kind."""
     async with Simulator() as sim, sim.client() as dpf:
-        host = the_host()
-        await dpf.create_initialization_objects(the_site(), bmc_password="secret")
+        host = example_host()
+        await dpf.create_initialization_objects(example_site(), bmc_password="secret")
         await sim.settled()
         (service,) = (await dpf.resource(DPUService).list()).items
         critical = {"metadata": {"labels": {known.CRITICAL_SERVICE_LABEL: ""}}}
@@ -91,9 +91,9 @@ async def tell() -> dict[str, list[Change]]:
         await dpf.create_dpu_node(host.name, host.devices, labels=host.labels)
         await sim.settled()
         await dpf.mark_dpu_node_ready_for_maintenance(NODE)
-        await dpf.node(NODE).until(external_reboot_required, timeout=10)
+        await dpf.node(NODE).until(external_reboot_required, timeout=60)
         await dpf.mark_dpu_node_rebooted(NODE)
-        await dpf.node(NODE).until(ready & services_ready, timeout=10)
+        await dpf.node(NODE).until(ready & services_ready, timeout=60)
         await sim.settled()
         sim.trouble("critical_service_down")
         await sim.settled()
@@ -113,14 +113,14 @@ def examples() -> dict[str, Any]:
 
 
 def says(type_: str, status: str, reason: str) -> Callable[[Change], bool]:
-    return lambda change: change.said(type_) == (status, reason)
+    return lambda change: change.condition(type_) == (status, reason)
 
 
 STOPS: dict[str, tuple[type[Resource], Callable[[Change], bool]]] = {
     "14.1": (BFB, lambda change: len(change.finalizers) == 2),
     "14.2b": (
         DPUDeployment,
-        lambda change: bool(change.annotations) and change.said("Ready") == ("True", "Success"),
+        lambda change: bool(change.annotations) and change.condition("Ready") == ("True", "Success"),
     ),
     "14.3": (DPUSet, lambda change: change.status.get("dpuStatistics") == {"Node Effect": 1}),
     "14.4a": (DPUNode, says("Ready", "True", "Ready")),
@@ -130,7 +130,8 @@ STOPS: dict[str, tuple[type[Resource], Callable[[Change], bool]]] = {
     "14.4e": (
         DPUNode,
         lambda change: (
-            change.said("Ready") == ("True", "Ready") and change.said("DPUNodeRebootInProgress") is not None
+            change.condition("Ready") == ("True", "Ready")
+            and change.condition("DPUNodeRebootInProgress") is not None
         ),
     ),
     "14.5a": (DPUDevice, says("NodeAttached", "False", "Pending")),
@@ -143,7 +144,7 @@ STOPS: dict[str, tuple[type[Resource], Callable[[Change], bool]]] = {
     "14.7g": (DPU, says("Rebooted", "False", "WaitingForManualPowerCycleOrReboot")),
     "14.7h": (
         DPU,
-        lambda change: change.phase == "DPU Config" and change.said("Rebooted") == ("True", "Rebooted"),
+        lambda change: change.phase == "DPU Config" and change.condition("Rebooted") == ("True", "Rebooted"),
     ),
     "14.7i": (DPU, says("NodeEffectRemoved", "False", "NodeEffectRemovalInProgress")),
     "14.7j": (DPU, says("Ready", "True", "DPUReady")),
@@ -158,7 +159,7 @@ def _operational(change: Change) -> str:
 
 
 @pytest.mark.parametrize("number", list(STOPS))
-def test_an_object_looks_like_the_example(
+def test_an_object_equals_the_example(
     number: str, story: dict[str, list[Change]], examples: dict[str, Any]
 ) -> None:
     kind, is_it = STOPS[number]

@@ -8,7 +8,7 @@ from tests.support.objects import dpu
 from tests.support.scripted import Exchange, Scripted, status
 
 
-async def test_an_object_that_took_the_name_while_the_old_one_was_asked_for_is_not_taken_for_gone() -> None:
+async def test_refresh_keeps_an_object_recreated_during_the_request() -> None:
     async with Scripted() as server, server.client() as dpf:
         cluster = Cluster(dpf, dpf)
         cluster.all(DPU).put(DPU.from_wire(dpu("a", 10, uid="old")))
@@ -26,7 +26,7 @@ async def test_an_object_that_took_the_name_while_the_old_one_was_asked_for_is_n
         assert cluster.get(DPU, "a") == new
 
 
-async def test_an_object_that_is_gone_is_forgotten_when_it_is_read_again() -> None:
+async def test_refresh_removes_a_deleted_object() -> None:
     async with Scripted() as server, server.client() as dpf:
         cluster = Cluster(dpf, dpf)
         cluster.all(DPU).put(DPU.from_wire(dpu("a", 10)))
