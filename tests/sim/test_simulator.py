@@ -1,4 +1,4 @@
-"""Simulator: what a test may rely on."""
+"""Simulator: what tests may rely on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.timeouts import in_vain
 
 
 async def no_work(node: str) -> None:
-    """A reboot, or a drain, that is done at once."""
+    """A reboot or a drain without duration."""
 
 
 async def test_a_site_has_the_objects_of_a_dpf_installation() -> None:
@@ -184,12 +184,12 @@ async def test_an_exception_in_the_block_is_raised_unchanged() -> None:
 
 async def test_a_cancelled_block_ends_promptly() -> None:
     with anyio.fail_after(60):
-        with anyio.move_on_after(0.5) as patience:
+        with anyio.move_on_after(0.5) as scope:
             async with Simulator() as sim:
                 await sim.define_site()
                 await anyio.sleep_forever()
 
-    assert patience.cancelled_caught
+    assert scope.cancelled_caught
 
 
 async def test_a_simulator_that_is_not_entered_raises_usage_error() -> None:
@@ -198,7 +198,7 @@ async def test_a_simulator_that_is_not_entered_raises_usage_error() -> None:
     with pytest.raises(UsageError, match="no profile 'slow'"):
         Simulator(profile="slow")
     with pytest.raises(UsageError, match="no trouble"):
-        Simulator(troubles=["bad_luck"])
+        Simulator(troubles=["unknown_trouble"])
 
 
 async def test_two_sites_run_independently() -> None:
@@ -222,7 +222,7 @@ async def test_the_demo_profile_shows_each_step() -> None:
         assert dpu is not None
         installed = dpu.condition("OSInstalled")
         assert installed is not None
-        assert installed.reason == "BFBInstalled", "its agent takes a moment longer than its OS"
+        assert installed.reason == "BFBInstalled", "the agent starts after the OS"
 
 
 async def test_the_realistic_profile_runs_on_a_faster_clock() -> None:

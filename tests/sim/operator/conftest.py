@@ -1,4 +1,4 @@
-"""Stories: whole roads of hosts, told once and looked at by many tests."""
+"""RecordedHost: every write during the provisioning of one host, recorded once per session for many tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KINDS = (BFB, DPU, DPUDeployment, DPUDevice, DPUNode, DPUNodeMaintenance, DPUSe
 
 @dataclass(frozen=True)
 class RecordedHost:
-    """Everything that was written while one host went from unknown to Ready, by kind."""
+    """Every write from the registration of one host until it is Ready, by kind."""
 
     changes: dict[type[Resource], list[Change]]
 
@@ -40,12 +40,12 @@ class RecordedHost:
 
 
 def _record(devices: int) -> RecordedHost:
-    async def tell() -> RecordedHost:
+    async def record() -> RecordedHost:
         async with Simulator() as sim:
             await sim.ready_node(devices)
             return RecordedHost({kind: history(sim, kind) for kind in _KINDS})
 
-    return anyio.run(tell)
+    return anyio.run(record)
 
 
 @pytest.fixture(scope="session")

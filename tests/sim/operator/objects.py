@@ -1,4 +1,4 @@
-"""Objects as the pure functions get them, without a cluster."""
+"""Objects for tests of pure functions, without a cluster."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SETTINGS = Settings(
 def make_condition(
     type_: str, status: str = "True", reason: str = "", at: str = "2026-06-01T09:00:00Z"
 ) -> dict[str, Any]:
-    """A condition on the wire."""
+    """A condition as JSON."""
     return {
         "type": type_,
         "status": status,
@@ -49,7 +49,7 @@ def make_condition(
 
 
 def wire(kind: type[Resource], name: str, **parts: Any) -> dict[str, Any]:
-    """An object on the wire; parts are metadata, spec, status."""
+    """An object as JSON; parts are metadata, spec, status."""
     metadata = {
         "name": name,
         "namespace": known.DPF_NAMESPACE,
@@ -86,7 +86,7 @@ def make_dpu(
 
 
 def make_node(*devices: str, metadata: Any = None, spec: Any = None, **status: Any) -> DPUNode:
-    """node-1, rebooted from outside."""
+    """node-1 with external reboots."""
     fields = {
         "dpus": [{"name": device} for device in devices or ("device-1",)],
         "nodeRebootMethod": {"external": {}},
@@ -117,8 +117,8 @@ def make_maintenance(
     )
 
 
-def make_input(dpu: DPU, **known_things: Any) -> ReconcileInput:
-    """Everything a DPU needs is there, unless said otherwise."""
+def make_input(dpu: DPU, **overrides: Any) -> ReconcileInput:
+    """A ReconcileInput with every object that a DPU needs, unless overridden."""
     objects: dict[str, Any] = {
         "node": make_node(dpuInstallInterface="redfish"),
         "device": make_device(conditions=[make_condition("Ready")], dpuType="BlueField3"),
@@ -135,6 +135,6 @@ def make_input(dpu: DPU, **known_things: Any) -> ReconcileInput:
         "settings": SETTINGS,
         "profile": INSTANT,
         "now": NOW,
-        **known_things,
+        **overrides,
     }
     return ReconcileInput(dpu=dpu, **objects)

@@ -1,4 +1,4 @@
-"""Words for tests of the simulated operator: what is there, what has happened, and how hosts are led on."""
+"""Helpers for tests of the simulated operator: read objects, read the history of writes, and advance hosts."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ PHASES = [
     "Node Effect Removal",
     "Ready",
 ]
-"""The road of a DPU that needs one reboot (dpf-facts 2.2)."""
+"""The phases of a DPU that requires one reboot (dpf-facts 2.2)."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One write, as the server's history has it."""
+    """One write in the history of the server."""
 
     type: str
     version: int
@@ -73,7 +73,7 @@ class Change:
 
 
 def history(sim: Simulator, kind: type[Resource], name: str = "") -> list[Change]:
-    """Every write of the objects of a kind, in order. A watch may skip states for a slow reader; this does not."""
+    """Every write of the objects of a kind, in order. Unlike a watch, it never skips states."""
     for resource, collection in sim.server._cluster.store.collections.items():
         if (resource.group, resource.resource) == (kind.GROUP, kind.PLURAL):
             changes = [Change(event.type, event.version, event.obj, event.old) for event in collection.events]
@@ -82,7 +82,7 @@ def history(sim: Simulator, kind: type[Resource], name: str = "") -> list[Change
 
 
 def phases(changes: Iterable[Change]) -> list[str]:
-    """The phases an object went through, each once per stay."""
+    """The sequence of phases of an object."""
     found: list[str] = []
     for change in changes:
         if change.type != "DELETED" and found[-1:] != [change.phase]:
@@ -91,12 +91,12 @@ def phases(changes: Iterable[Change]) -> list[str]:
 
 
 def condition_changes(changes: Iterable[Change], type_: str) -> list[tuple[str, str]]:
-    """What a condition said, one after the other."""
+    """The sequence of status and reason of a condition."""
     found: list[tuple[str, str]] = []
     for change in changes:
-        said = change.condition(type_)
-        if said is not None and found[-1:] != [said]:
-            found.append(said)
+        current = change.condition(type_)
+        if current is not None and found[-1:] != [current]:
+            found.append(current)
     return found
 
 
@@ -125,7 +125,7 @@ async def only_dpu(dpf: DPFClient, node: str) -> DPU:
 
 
 async def exists(dpf: DPFClient, kind: type[Resource], name: str) -> bool:
-    """Whether there is such an object."""
+    """Whether the object exists."""
     return any(obj.name == name for obj in (await dpf.resource(kind).list()).items)
 
 
@@ -135,12 +135,12 @@ async def get_hold(dpf: DPFClient, node: str) -> DPUNodeMaintenance:
 
 
 async def annotate(dpf: DPFClient, kind: type[Resource], name: str, key: str, value: str | None) -> None:
-    """Write an annotation, or take it away."""
+    """Set an annotation; None removes it."""
     await dpf.resource(kind).patch(name, {"metadata": {"annotations": {key: value}}})
 
 
 async def answer_reboots(dpf: DPFClient, node: str) -> int:
-    """Confirm reboots until the node is Ready; how many there were."""
+    """Confirm reboots until the node is Ready; return their number."""
     count = 0
     while True:
         view = await dpf.node(node).until(ready | external_reboot_required, timeout=60)
@@ -150,27 +150,27 @@ async def answer_reboots(dpf: DPFClient, node: str) -> int:
 
 
 async def configure(dpf: DPFClient, **settings: Any) -> None:
-    """Change the operator's settings, in wire names."""
+    """Change the operator's settings, given as in JSON."""
     patch = {"spec": {"provisioningController": settings}}
     await dpf.resource(DPFOperatorConfig).patch(known.OPERATOR_CONFIG_NAME, patch)
 
 
 @asynccontextmanager
 async def site_with_client(**options: Any) -> AsyncIterator[tuple[Simulator, DPFClient]]:
-    """A simulator with the minimal site, and a client."""
+    """A Simulator with the minimal site, and a client."""
     async with Simulator(**options) as sim, sim.client() as dpf:
         await sim.define_site()
         yield sim, dpf
 
 
 async def register(sim: Simulator, devices: int = 1) -> HostSpec:
-    """A host that was told of, and everything that comes of that by itself."""
+    """Register a host and wait until the operator has handled it."""
     host = await sim.register_host(devices=devices)
     await sim.settled()
     return host
 
 
 async def release_hold(sim: Simulator, dpf: DPFClient, node: str) -> None:
-    """Let a node be disturbed, and wait for what comes of that by itself."""
+    """Release the hold of a node and wait until the operator has handled it."""
     await dpf.mark_dpu_node_ready_for_maintenance(node)
     await sim.settled()

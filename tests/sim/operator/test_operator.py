@@ -1,4 +1,4 @@
-"""The operator itself: it goes on where objects stand, bears a bad network, and dies loudly."""
+"""Operator: restarts, transient errors, and unexpected exceptions."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ async def test_an_operator_restarted_in_every_phase_provisions_the_host() -> Non
         while list(seen.values()) != ["Ready", "Ready"]:
             starts += 1
             async with Operator(kubeconfig=sim.kubeconfig()):
-                seen = await another_state(dpf, host.name, seen)
+                seen = await next_state(dpf, host.name, seen)
 
         assert starts > len(PHASES) / 2
         assert await dpf.is_dpu_ready(next(iter(seen)))
 
 
-async def another_state(dpf: DPFClient, node: str, seen: dict[str, str]) -> dict[str, str]:
-    """Wait until a phase of some DPU is another one than was seen; answer DPF's questions meanwhile."""
+async def next_state(dpf: DPFClient, node: str, seen: dict[str, str]) -> dict[str, str]:
+    """Wait until the phase of a DPU differs from those seen; answer requests meanwhile."""
     moved: Level[NodeView] = Level("moved", lambda view: bool(view.phases) and dict(view.phases) != seen)
     asked = node_effect_held | external_reboot_required
     while True:
@@ -110,7 +110,7 @@ FAILING = [
     ("patch", "dpudevices"),
     ("patch", "dpunodemaintenances/status"),
 ]
-"""Requests that only the operator makes."""
+"""Requests that only the operator sends."""
 
 
 async def test_an_unexpected_exception_in_a_controller_ends_the_block() -> None:

@@ -1,4 +1,4 @@
-"""What deletion takes along, what it waits for, and in which order objects go."""
+"""Deletion: which objects are deleted together, in which order, and what it waits for."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_a_deleted_dpu_is_recreated_under_the_same_name() -> None:
         assert again.uid != dpu.uid
         created = [change.version for change in history(sim, DPU, dpu.name) if change.type == "ADDED"]
         gone = [change.version for change in history(sim, DPU, dpu.name) if change.type == "DELETED"]
-        assert created[0] < gone[0] < created[1], "only after the old one is really gone"
+        assert created[0] < gone[0] < created[1], "only after the old one is deleted"
 
 
 async def test_a_deleting_dpu_releases_its_device_and_then_itself() -> None:
@@ -149,7 +149,7 @@ async def test_a_dpu_is_deleted_when_its_node_is_not_selected_any_more() -> None
 
         assert await dpus(dpf, node.name) == []
         (device,) = (await dpf.resource(DPUDevice).list()).items
-        assert device.metadata.finalizers == (), "nothing holds it any more"
+        assert device.metadata.finalizers == (), "its finalizer is removed"
 
 
 async def test_dependencies_of_a_deployment_are_deleted_only_after_it() -> None:
@@ -184,8 +184,8 @@ async def test_a_deployment_deletes_services_before_dpus() -> None:
             for kind in (DPUService, DPUSet, DPU, DPUDeployment)
         }
         assert ends[DPUService] < ends[DPU] < ends[DPUSet] < ends[DPUDeployment]
-        said = [change.condition("Ready") for change in history(sim, DPUDeployment)]
-        assert ("False", "AwaitingDeletion") in said
+        ready = [change.condition("Ready") for change in history(sim, DPUDeployment)]
+        assert ("False", "AwaitingDeletion") in ready
 
 
 async def test_a_dpu_whose_cluster_is_unreachable_stays_deleting_with_its_node() -> None:

@@ -1,4 +1,4 @@
-"""The hold: who asks, what counts as an answer, and how long it lasts."""
+"""Holds: who requests them, what releases them, and how long they last."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ from tests.sim.operator.site import (
 HOLD = known.WAIT_FOR_EXTERNAL_NODE_EFFECT
 
 
-def _says(reason: str) -> Level[ObjectState[DPUNodeMaintenance]]:
-    """The maintenance says this of its effect."""
+def _effect_has_reason(reason: str) -> Level[ObjectState[DPUNodeMaintenance]]:
+    """The condition NodeEffectApplied has this reason."""
 
     def holds(state: ObjectState[DPUNodeMaintenance]) -> bool:
         condition = state.condition("NodeEffectApplied")
@@ -57,9 +57,9 @@ async def _use_effect(dpf: DPFClient, effect: dict[str, Any]) -> None:
 
 
 async def _leave_maintenance_behind(dpf: DPFClient, host: HostSpec) -> None:
-    """A hold of a host that is gone, with somebody who still asks."""
+    """Create the hold of a deleted host that still has a requestor."""
     spec = DPUNodeMaintenanceSpec(
-        dpu_node_name=NodeName(host.name), node_effect=NodeEffect(hold=True), requestor=("somebody",)
+        dpu_node_name=NodeName(host.name), node_effect=NodeEffect(hold=True), requestor=("a-requestor",)
     )
     metadata = ObjectMeta(
         name=f"{host.name}-hold",
@@ -96,14 +96,14 @@ async def test_the_effect_waits_for_other_dpus_and_accepts_an_early_release() ->
         await configure(dpf, multiDPUOperationsSyncWaitTime="1h")
         host = await sim.register_host(devices=2)
         hold = dpf.handle(DPUNodeMaintenance, f"{host.name}-hold")
-        gathering = await hold.until(_says("NodeEffectSyncInProgress"), timeout=60)
-        assert HOLD not in gathering.annotations
-        assert gathering.object.status.multi_dpu_operations_sync_wait_time == "1h"
+        waiting = await hold.until(_effect_has_reason("NodeEffectSyncInProgress"), timeout=60)
+        assert HOLD not in waiting.annotations
+        assert waiting.object.status.multi_dpu_operations_sync_wait_time == "1h"
 
         await annotate(dpf, DPUNodeMaintenance, hold.name, HOLD, "false")
         await configure(dpf, multiDPUOperationsSyncWaitTime="0s")
 
-        await hold.until(_says("Success"), timeout=60)
+        await hold.until(_effect_has_reason("Success"), timeout=60)
         values = [c.annotations.get(HOLD) for c in history(sim, DPUNodeMaintenance, hold.name)]
         assert "true" not in values, "DPF never had to ask"
 
@@ -155,7 +155,7 @@ async def test_a_stale_release_lets_a_recreated_dpu_start_without_a_request() ->
 
         again = await only_dpu(dpf, node.name)
         assert again.uid != dpu.uid
-        assert again.status.phase == "Rebooting", "it went through Node Effect on the old permission"
+        assert again.status.phase == "Rebooting", "the old release still applied in Node Effect"
         (hold,) = (await dpf.resource(DPUNodeMaintenance).list()).items
         assert conditions(hold)["NodeEffectApplied"] == ("True", "Success")
 

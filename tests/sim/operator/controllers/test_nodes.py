@@ -1,4 +1,4 @@
-"""The reboot handshake on the simulated site."""
+"""The reboot handshake of the simulated operator."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.sim.operator.site import (
     site_with_client,
 )
 
-_is_asked_for = Level[NodeView](
+_is_requested = Level[NodeView](
     "asked for a reboot",
     lambda view: view.node is not None and known.EXTERNAL_REBOOT_REQUIRED in view.node.annotations,
 )
@@ -56,7 +56,7 @@ async def test_a_reboot_waits_for_a_dpu_that_is_being_installed() -> None:
             "Rebooting",
         ]
         assert not await dpf.is_dpu_node_waiting_for_reboot(host.name)
-        assert "Rebooted" not in conditions((await dpus(dpf, host.name))[1]), "nobody is told to wait yet"
+        assert "Rebooted" not in conditions((await dpus(dpf, host.name))[1]), "the request is deferred"
         sim.repair()
         await dpf.node(host.name).until(external_reboot_required, timeout=60)
 
@@ -87,9 +87,9 @@ async def test_reboots_repeat_until_the_dpu_requires_none() -> None:
         cycles = await answer_reboots(dpf, node.name)
 
         assert cycles == 3
-        road = phases(history(sim, DPU))
+        sequence = phases(history(sim, DPU))
         first = PHASES.index("DPU Config")
-        assert road == [*PHASES[:first], *["DPU Config", "Rebooting"] * 3, *PHASES[first + 2 :]]
+        assert sequence == [*PHASES[:first], *["DPU Config", "Rebooting"] * 3, *PHASES[first + 2 :]]
 
 
 async def test_a_dpu_that_requires_no_reboot_skips_rebooting() -> None:
@@ -121,7 +121,7 @@ async def test_a_confirmation_before_the_condition_causes_no_second_request() ->
         host = await register(sim)
         with sim.server.faults.stalled(verb="patch", resource="dpunodes/status"):
             await dpf.mark_dpu_node_ready_for_maintenance(host.name)
-            await dpf.node(host.name).until(_is_asked_for, timeout=60)
+            await dpf.node(host.name).until(_is_requested, timeout=60)
 
             await annotate(dpf, DPUNode, host.name, known.EXTERNAL_REBOOT_REQUIRED, None)
         await sim.settled()
@@ -167,6 +167,6 @@ async def test_a_dpu_in_nic_mode_needs_a_reboot_before_it_is_installed() -> None
         cycles = await answer_reboots(dpf, node.name)
 
         assert cycles == 2
-        road = phases(history(sim, DPU))
-        assert road[3:6] == ["Initialize Interface", "Rebooting", "Initialize Interface"]
+        sequence = phases(history(sim, DPU))
+        assert sequence[3:6] == ["Initialize Interface", "Rebooting", "Initialize Interface"]
         assert condition_changes(history(sim, DPU), "HostPowerCycle")[-1] == ("True", "HostPowerCycle")

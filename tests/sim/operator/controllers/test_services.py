@@ -1,4 +1,4 @@
-"""Services: what a deployment makes, whom they hold up, what their health and their changes do to a DPU."""
+"""Services: the objects of a deployment, their requestors, and the effects of health and changes on DPUs."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ async def test_services_and_chains_are_requestors_unless_the_chain_is_excluded()
         assert asked == [(f"{owner}_{service.name}", f"{owner}_{chain.name}"), (f"{owner}_{service.name}",)]
 
 
-_asked_by_services_only = Level[ObjectState[DPUNodeMaintenance]](
+_has_only_service_requestors = Level[ObjectState[DPUNodeMaintenance]](
     "asked for by services only",
     lambda state: all("_" in one for one in state.object.spec.requestor),
 )
@@ -166,7 +166,7 @@ async def test_the_node_effect_is_removed_only_when_services_run() -> None:
 
         view = await dpf.dpu(dpu.name).until(phase_is("Node Effect Removal"), timeout=60)
         maintenance = dpf.handle(DPUNodeMaintenance, f"{host.name}-hold")
-        await maintenance.until(_asked_by_services_only, timeout=60)
+        await maintenance.until(_has_only_service_requestors, timeout=60)
 
         assert not services_ready.holds(view)
         assert (
@@ -187,10 +187,10 @@ async def test_a_failed_critical_service_does_not_change_the_phase_ready() -> No
         down, up = await dpus(dpf, node.name)
         assert down.status.phase == up.status.phase == "Ready"
         assert conditions(down)["Ready"] == ("True", "DPUReady")
-        said = {one.type: one for one in down.status.operational_conditions}
-        assert (said["OperationalReady"].status, said["OperationalReady"].reason) == ("False", "NotReady")
-        assert said["OperationalReady"].message == "Not ready conditions: DPUServiceCriticalPodsReady"
-        assert said["DPUServiceCriticalPodsReady"].message.startswith(
+        found = {one.type: one for one in down.status.operational_conditions}
+        assert (found["OperationalReady"].status, found["OperationalReady"].reason) == ("False", "NotReady")
+        assert found["OperationalReady"].message == "Not ready conditions: DPUServiceCriticalPodsReady"
+        assert found["DPUServiceCriticalPodsReady"].message.startswith(
             "Critical Pods not ready (0/1 Pods): dts-"
         )
         assert up.operational_condition("OperationalReady").status == "True"  # type: ignore[union-attr]  # written
@@ -207,11 +207,11 @@ async def test_a_non_critical_service_is_reported_separately() -> None:
         sim.trouble("critical_service_down")
         await sim.settled()
 
-        said = {
+        found = {
             one.type: one.status for one in (await only_dpu(dpf, node.name)).status.operational_conditions
         }
-        assert said["DPUServiceNonCriticalPodsReady"] == said["OperationalReady"] == "False"
-        assert said["DPUServiceCriticalPodsReady"] == "True"
+        assert found["DPUServiceNonCriticalPodsReady"] == found["OperationalReady"] == "False"
+        assert found["DPUServiceCriticalPodsReady"] == "True"
 
 
 async def test_a_disruptive_change_requests_a_hold_and_installs_nothing() -> None:
@@ -225,16 +225,16 @@ async def test_a_disruptive_change_requests_a_hold_and_installs_nothing() -> Non
         dpu = await only_dpu(dpf, node.name)
         assert (dpu.status.phase, dpu.status.previous_phase) == ("Node Effect", "Ready")
         assert dpu.status.post_provisioning_node_effect is True
-        assert conditions(dpu)["Ready"] == ("True", "DPUReady"), "what was said before stays"
+        assert conditions(dpu)["Ready"] == ("True", "DPUReady"), "the condition is kept"
         assert conditions(dpu)["NodeEffectReady"] == ("False", "NodeEffectInProgress")
         hold = await get_hold(dpf, node.name)
         assert hold.metadata.annotations[known.WAIT_FOR_EXTERNAL_NODE_EFFECT] == "true"
-        assert len((await dpf.resource(DPUService).list()).items) == 2, "the old one runs until then"
+        assert len((await dpf.resource(DPUService).list()).items) == 2, "the old revision runs until then"
 
         await release_hold(sim, dpf, node.name)
 
-        road = phases(history(sim, DPU)[before:])
-        assert road == ["Ready", "Node Effect", "DPU Cluster Config", "Node Effect Removal", "Ready"]
+        sequence = phases(history(sim, DPU)[before:])
+        assert sequence == ["Ready", "Node Effect", "DPU Cluster Config", "Node Effect Removal", "Ready"]
         assert (await only_dpu(dpf, node.name)).status.post_provisioning_node_effect is None
         assert (await only_service(dpf)).name != old.name
 
@@ -282,7 +282,7 @@ async def test_services_of_a_failed_dpu_remain_requestors() -> None:
         assert (failed.status.phase, waiting.status.phase) == ("Error", "Node Effect Removal")
         hold = await get_hold(dpf, host.name)
         assert not {failed.name, waiting.name} & {*hold.spec.requestor}
-        assert hold.spec.requestor, "its services never ran on the failed one"
+        assert hold.spec.requestor, "its services never ran on the failed DPU"
 
 
 async def test_values_of_the_configuration_take_precedence_over_the_template() -> None:
@@ -371,11 +371,11 @@ async def test_non_critical_services_can_fail_while_critical_ones_run() -> None:
         await sim.settled()
 
         assert {one.status for one in with_critical_ones_only} == {"True"}
-        said = {
+        found = {
             one.type: one.status for one in (await only_dpu(dpf, node.name)).status.operational_conditions
         }
-        assert said["DPUServiceNonCriticalPodsReady"] == said["OperationalReady"] == "False"
-        assert said["DPUServiceCriticalPodsReady"] == "True"
+        assert found["DPUServiceNonCriticalPodsReady"] == found["OperationalReady"] == "False"
+        assert found["DPUServiceCriticalPodsReady"] == "True"
 
 
 async def test_pods_that_cannot_be_listed_make_the_summary_unknown() -> None:
@@ -385,8 +385,8 @@ async def test_pods_that_cannot_be_listed_make_the_summary_unknown() -> None:
         sim.trouble("service_health_unknown")
         await sim.settled()
 
-        said = {one.type: one for one in (await only_dpu(dpf, node.name)).status.operational_conditions}
+        found = {one.type: one for one in (await only_dpu(dpf, node.name)).status.operational_conditions}
         for type_ in ("DPUServiceCriticalPodsReady", "DPUServiceNonCriticalPodsReady"):
-            assert (said[type_].status, said[type_].reason) == ("Unknown", "InternalError")
-        assert (said["OperationalReady"].status, said["OperationalReady"].reason) == ("Unknown", "Unknown")
-        assert said["NodeProblemsReady"].status == "True"
+            assert (found[type_].status, found[type_].reason) == ("Unknown", "InternalError")
+        assert (found["OperationalReady"].status, found["OperationalReady"].reason) == ("Unknown", "Unknown")
+        assert found["NodeProblemsReady"].status == "True"

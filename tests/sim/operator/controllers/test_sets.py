@@ -1,4 +1,4 @@
-"""DPUSets: what changes of a deployment do to DPUs that exist."""
+"""DPUSets: the effect of changes of a deployment on existing DPUs."""
 
 from __future__ import annotations
 
@@ -58,20 +58,20 @@ _waits_for_its_bfb = Level[DeploymentView](
 )
 
 
-def _says(words: str) -> Level[ObjectState[DPUSet]]:
-    """The message of the DPUSet's condition Ready."""
+def _ready_message_is(text: str) -> Level[ObjectState[DPUSet]]:
+    """The condition Ready of the DPUSet has this message."""
 
     def holds(state: ObjectState[DPUSet]) -> bool:
         condition = state.condition("Ready")
-        return condition is not None and condition.message == words
+        return condition is not None and condition.message == text
 
-    return Level(words, holds)
+    return Level(text, holds)
 
 
-def _speaks_of_its_spec(change: Change) -> bool:
-    said = [one for one in change.status["conditions"] if one["type"] == "Ready"]
+def _is_current(change: Change) -> bool:
+    ready = [one for one in change.status["conditions"] if one["type"] == "Ready"]
     generation: int = change.obj["metadata"]["generation"]
-    return [one["observedGeneration"] for one in said] == [generation]
+    return [one["observedGeneration"] for one in ready] == [generation]
 
 
 async def use_strategy(sim: Simulator, dpf: DPFClient, strategy: str) -> None:
@@ -101,7 +101,7 @@ async def test_with_rolling_update_a_new_bfb_replaces_ready_dpus_one_by_one() ->
         await use_another_bfb(sim, dpf)
 
         found = {(await only_dpu(dpf, host.name)).spec.bfb: host.name for host in hosts}
-        assert set(found) == {"bf-bundle", "new"}, "one is replaced, and held; the other waits for it"
+        assert set(found) == {"bf-bundle", "new"}, "one is replaced and held; the other waits for it"
         await dpf.mark_dpu_node_ready_for_maintenance(found["new"])
         await answer_reboots(dpf, found["new"])
         await sim.settled()
@@ -135,7 +135,7 @@ async def test_with_rolling_update_the_next_dpu_is_replaced_after_one_is_ready()
         sim.repair()
         await sim.settled()
 
-        assert before.spec.bfb == "bf-bundle", "it waits for the one that is not Ready"
+        assert before.spec.bfb == "bf-bundle", "it waits for the DPU that is not Ready"
         assert (await only_dpu(dpf, outdated.name)).spec.bfb == "new"
 
 
@@ -148,7 +148,7 @@ async def test_a_dpuset_is_never_ready_with_outdated_dpus() -> None:
 
         await use_another_bfb(sim, dpf)
 
-        after = [change for change in history(sim, DPUSet)[before:] if _speaks_of_its_spec(change)]
+        after = [change for change in history(sim, DPUSet)[before:] if _is_current(change)]
         assert {change.condition("Ready") for change in after} == {("False", "Pending")}
 
 
@@ -177,7 +177,7 @@ async def test_a_dpuset_is_ready_after_its_dpus_observed_a_change_in_place() -> 
 
         with sim.server.faults.stalled(verb="patch", resource="dpus/status"):
             await dpf.resource(DPUDeployment).patch("compute", {"spec": {"dpus": {"nodeEffect": FORCED}}})
-            await compute.until(_says("Some DPUs are not ready"), timeout=60)
+            await compute.until(_ready_message_is("Some DPUs are not ready"), timeout=60)
         await sim.settled()
 
         dpu_set = await dpf.resource(DPUSet).get(compute.name)
@@ -268,8 +268,8 @@ async def test_a_non_disruptive_label_is_applied_without_a_hold() -> None:
         await dpf.resource(DPUSet).patch("compute-default", template)
         await sim.settled()
 
-        road = phases(history(sim, DPU)[before:])
-        assert road == ["Ready", "DPU Cluster Config", "Node Effect Removal", "Ready"]
+        sequence = phases(history(sim, DPU)[before:])
+        assert sequence == ["Ready", "DPU Cluster Config", "Node Effect Removal", "Ready"]
         dpu = await only_dpu(dpf, node.name)
         assert dpu.spec.cluster is not None
         assert dpu.spec.cluster.node_labels["rack"] == "7"

@@ -1,4 +1,4 @@
-"""Troubles: what each of them looks like from outside, and how it ends."""
+"""Troubles: the effect of each one on objects, and how it ends."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def test_troubles_are_parsed_from_text(text: str, trouble: Trouble) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "expected_message"),
     [
-        ("bad_luck", "known are: agent_silent, bfb_download_failed"),
+        ("unknown_trouble", "known are: agent_silent, bfb_download_failed"),
         ("reboots", "write reboots=N"),
         ("no_reboot=1", "write no_reboot"),
         ("reboots=many", "whole number"),
@@ -52,8 +52,8 @@ def test_troubles_are_parsed_from_text(text: str, trouble: Trouble) -> None:
         ("watch_lag=1@node-1", "no target"),
     ],
 )
-def test_text_that_is_not_a_trouble_is_rejected(text: str, complaint: str) -> None:
-    with pytest.raises(UsageError, match=complaint):
+def test_text_that_is_not_a_trouble_is_rejected(text: str, expected_message: str) -> None:
+    with pytest.raises(UsageError, match=expected_message):
         Trouble.parse(text)
 
 
@@ -80,7 +80,7 @@ async def test_a_wrong_password_prevents_initialization_of_the_device() -> None:
 
         assert conditions(device) == {"NodeAttached": ("True", "Success"), "Initialized": ("False", "Error")}
         assert message(device, "Initialized").startswith("failed to initialize password")
-        assert device.metadata.labels[known.DPUNODE_NAME_LABEL] == host.name, "so it has a DPU all the same"
+        assert device.metadata.labels[known.DPUNODE_NAME_LABEL] == host.name, "so its DPU is created anyway"
         assert len(await dpus(dpf, host.name)) == 1
         sim.repair("bmc_password_wrong")
         await sim.settled()
@@ -133,7 +133,7 @@ async def test_an_installation_that_fails_ends_in_error(trouble: str, type_: str
         dpu = await only_dpu(dpf, host.name)
         assert (dpu.status.phase, dpu.status.previous_phase) == ("Error", "OS Installing")
         assert conditions(dpu)[type_] == ("False", reason)
-        assert "Error" not in conditions(dpu), "the cause is with the phase that failed"
+        assert "Error" not in conditions(dpu), "the failed phase has the cause"
         assert dpu.status.redfish_task_id is None
         with pytest.raises(DPUFailed, match=reason):
             await dpf.node(host.name).until(ready, timeout=60)
@@ -149,20 +149,20 @@ async def test_error_is_left_only_by_deletion() -> None:
         assert failed.status.phase == "Error"
 
         await dpf.resource(DPU).delete(failed.name)
-        assert await answer_reboots(dpf, host.name) == 1, "on the permission that was given to the failed one"
+        assert await answer_reboots(dpf, host.name) == 1, "with the release for the failed DPU"
 
-        road = phases(history(sim, DPU))
-        assert road[road.index("Error") :][:2] == ["Error", "Deleting"]
+        sequence = phases(history(sim, DPU))
+        assert sequence[sequence.index("Error") :][:2] == ["Error", "Deleting"]
 
 
 async def test_a_dpu_goes_through_a_phase_of_a_newer_release() -> None:
     async with Simulator(troubles=["newer_phase"]) as sim, sim.client() as dpf:
         node = await sim.ready_node()
 
-        road = phases(history(sim, DPU))
+        sequence = phases(history(sim, DPU))
 
         before = PHASES.index("Prepare BFB")
-        assert road == [*PHASES[:before], "Update Firmware", *PHASES[before:]]
+        assert sequence == [*PHASES[:before], "Update Firmware", *PHASES[before:]]
         assert await dpf.is_dpu_ready((await only_dpu(dpf, node.name)).name)
 
 
@@ -203,10 +203,10 @@ async def test_secure_boot_takes_two_restarts_of_the_dpu() -> None:
         await dpf.mark_dpu_node_ready_for_maintenance(host.name)
         await dpf.dpu((await only_dpu(dpf, host.name)).name).until(phase_is("Rebooting"), timeout=60)
 
-        road = phases(history(sim, DPU))
+        sequence = phases(history(sim, DPU))
 
-        start = road.index("Initialize Interface")
-        assert road[start : start + 3] == [
+        start = sequence.index("Initialize Interface")
+        assert sequence[start : start + 3] == [
             "Initialize Interface",
             "Perform ARM Force Restart",
             "Initialize Interface",

@@ -1,4 +1,4 @@
-"""The road of a DPU from nothing to Ready: phases, conditions, names, labels, finalizers, in every write."""
+"""Provisioning of a host: phases, conditions, names, labels and finalizers in every write."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ def test_conditions_of_dpu_and_dpunode_have_no_observed_generation(
     one_dpu: RecordedHost,
 ) -> None:
     for kind in (DPU, DPUNode, DPUDevice, DPUNodeMaintenance):
-        said = [one for change in one_dpu.of(kind) for one in change.status.get("conditions", [])]
-        assert said
-        assert all("observedGeneration" not in one for one in said)
+        found = [one for change in one_dpu.of(kind) for one in change.status.get("conditions", [])]
+        assert found
+        assert all("observedGeneration" not in one for one in found)
 
 
 def test_every_status_of_a_dpu_has_an_observed_generation(one_dpu: RecordedHost) -> None:
-    looked_at = [change for change in one_dpu.of(DPU) if "observedGeneration" in change.status]
+    reconciled = [change for change in one_dpu.of(DPU) if "observedGeneration" in change.status]
 
-    assert looked_at[0].status["observedGeneration"] == 1
-    assert looked_at[-1].status["observedGeneration"] == looked_at[-1].obj["metadata"]["generation"] == 2
+    assert reconciled[0].status["observedGeneration"] == 1
+    assert reconciled[-1].status["observedGeneration"] == reconciled[-1].obj["metadata"]["generation"] == 2
 
 
 def test_a_dpu_is_initializing_before_its_first_reconcile(one_dpu: RecordedHost) -> None:
@@ -92,7 +92,7 @@ def test_os_installed_is_true_while_the_os_still_boots(one_dpu: RecordedHost) ->
 
     booting = next(change for change in installing if change.condition("OSInstalled"))
     assert booting.condition("OSInstalled") == ("True", "OemLastState")
-    assert "agentStatus" not in booting.status, "nothing runs there yet"
+    assert "agentStatus" not in booting.status, "the agent does not run yet"
 
 
 def test_the_transfer_of_the_image_is_reported_as_task_progress(one_dpu: RecordedHost) -> None:
@@ -118,17 +118,17 @@ def test_a_ready_dpu_has_the_addresses_of_its_node(one_dpu: RecordedHost) -> Non
 
 
 def test_health_is_reported_only_after_services_select_the_dpu(one_dpu: RecordedHost) -> None:
-    told = [
+    waiting = [
         change.status["operationalConditions"]
         for change in one_dpu.of(DPU)
         if "operationalConditions" in change.status
     ]
 
     messages = {
-        one["message"] for said in told for one in said if one["type"] == "DPUServiceCriticalPodsReady"
+        one["message"] for found in waiting for one in found if one["type"] == "DPUServiceCriticalPodsReady"
     }
     assert messages == {"All critical Pods are ready (1 Pods)"}
-    assert [one["type"] for one in told[-1]] == [
+    assert [one["type"] for one in waiting[-1]] == [
         "OperationalReady",
         "NodeProblemsReady",
         "DPUServiceCriticalPodsReady",
@@ -202,10 +202,10 @@ def test_a_node_is_not_ready_during_a_node_effect(one_dpu: RecordedHost) -> None
     assert one_dpu.of(DPUNode)[-1].condition("DPUNodeNodeEffectInProgress") is None, (
         "removed with the maintenance"
     )
-    disturbed = [change for change in one_dpu.of(DPUNode) if change.condition("Ready") == ("False", "Ready")]
+    not_ready = [change for change in one_dpu.of(DPUNode) if change.condition("Ready") == ("False", "Ready")]
     messages = {
         one["message"]
-        for change in disturbed
+        for change in not_ready
         for one in change.status["conditions"]
         if one["type"] == "Ready"
     }
@@ -248,8 +248,8 @@ def test_a_dpuset_counts_its_dpus_by_phase(one_dpu: RecordedHost) -> None:
 
 
 def test_a_dpuset_reports_reconciling_before_not_ready(one_dpu: RecordedHost) -> None:
-    said = [one for change in one_dpu.of(DPUSet) for one in change.status.get("conditions", [])]
-    messages = [one["message"] for one in said if one["type"] == "Ready"]
+    found = [one for change in one_dpu.of(DPUSet) for one in change.status.get("conditions", [])]
+    messages = [one["message"] for one in found if one["type"] == "Ready"]
 
     assert [one for one, _ in groupby(messages) if one] == [
         "DPUs are being reconciled",
@@ -304,14 +304,14 @@ def test_a_maintenance_has_no_owner_and_a_finalizer(one_dpu: RecordedHost) -> No
 
 
 def test_services_and_both_dpus_are_requestors_of_one_maintenance(two_dpus: RecordedHost) -> None:
-    asked = [change.obj["spec"]["requestor"] for change in two_dpus.of(DPUNodeMaintenance)]
+    requested = [change.obj["spec"]["requestor"] for change in two_dpus.of(DPUNodeMaintenance)]
 
-    everybody = max(asked, key=len)
+    all_requestors = max(requested, key=len)
     assert len(two_dpus.names(DPUNodeMaintenance)) == 1
-    assert everybody[0].startswith(f"{known.DPF_NAMESPACE}_compute_dts-")
-    assert sorted(everybody[1:]) == two_dpus.names(DPU)
-    assert asked[0] == everybody[:2], "services first, then the DPU that came first"
-    assert asked[-1] == []
+    assert all_requestors[0].startswith(f"{known.DPF_NAMESPACE}_compute_dts-")
+    assert sorted(all_requestors[1:]) == two_dpus.names(DPU)
+    assert requested[0] == all_requestors[:2], "services first, then the first DPU"
+    assert requested[-1] == []
 
 
 def test_each_dpu_records_its_service_requestors_in_an_annotation(two_dpus: RecordedHost) -> None:
@@ -328,14 +328,16 @@ def test_each_dpu_records_its_service_requestors_in_an_annotation(two_dpus: Reco
 
 
 def test_a_reboot_is_requested_in_the_order_of_dpf(two_dpus: RecordedHost) -> None:
-    told = [
+    waiting = [
         change
         for change in two_dpus.of(DPU)
         if change.condition("Rebooted") == ("False", "WaitingForManualPowerCycleOrReboot")
     ]
     annotated = next(c for c in two_dpus.of(DPUNode) if known.EXTERNAL_REBOOT_REQUIRED in c.annotations)
 
-    assert {change.name for change in told if change.version < annotated.version} == set(two_dpus.names(DPU))
+    assert {change.name for change in waiting if change.version < annotated.version} == set(
+        two_dpus.names(DPU)
+    )
     assert annotated.annotations[known.EXTERNAL_REBOOT_REQUIRED] == "true"
     assert annotated.condition("DPUNodeRebootInProgress") is None, "the condition follows"
     assert condition_changes(two_dpus.of(DPUNode), "DPUNodeRebootInProgress") == [
@@ -346,28 +348,28 @@ def test_a_reboot_is_requested_in_the_order_of_dpf(two_dpus: RecordedHost) -> No
 
 
 def test_a_confirmed_reboot_is_set_on_every_waiting_dpu(two_dpus: RecordedHost) -> None:
-    asked = [known.EXTERNAL_REBOOT_REQUIRED in change.annotations for change in two_dpus.of(DPUNode)]
+    requested = [known.EXTERNAL_REBOOT_REQUIRED in change.annotations for change in two_dpus.of(DPUNode)]
 
     for name in two_dpus.names(DPU):
         assert condition_changes(two_dpus.of(DPU, name), "Rebooted") == [
             ("False", "WaitingForManualPowerCycleOrReboot"),
             ("True", "Rebooted"),
         ]
-    assert asked.index(True) < len(asked) - 1
-    assert asked[-1] is False
-    assert sum(before is not after for before, after in pairwise(asked)) == 2, "asked once"
+    assert requested.index(True) < len(requested) - 1
+    assert requested[-1] is False
+    assert sum(before is not after for before, after in pairwise(requested)) == 2, "requested once"
 
 
 def test_the_agent_reports_the_required_reboot_and_then_none(one_dpu: RecordedHost) -> None:
     reports = [change.status["agentStatus"] for change in one_dpu.of(DPU) if "agentStatus" in change.status]
 
-    said = [(one.get("rebootMethod"), one.get("rebootSequenceCount")) for one in reports]
-    assert [one for n, one in enumerate(said) if n == 0 or one != said[n - 1]] == [
+    found = [(one.get("rebootMethod"), one.get("rebootSequenceCount")) for one in reports]
+    assert [one for n, one in enumerate(found) if n == 0 or one != found[n - 1]] == [
         (None, None),
         ("PowerCycle", 1),
         ("NoAction", 0),
     ]
     starts = [one["lastStartupTime"] for one in reports]
     assert starts == sorted(starts)
-    assert len(set(starts)) == 2, "another start after the reboot, and a time of its own"
+    assert len(set(starts)) == 2, "another start after the reboot, at another time"
     assert len({one["initialBootID"] for one in reports}) == 1

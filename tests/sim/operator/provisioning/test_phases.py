@@ -1,4 +1,4 @@
-"""Single steps of a DPU that the simulated hardware does not lead to, or not alone."""
+"""phases: single steps of a DPU, in states that the simulated hardware does not reach."""
 
 from __future__ import annotations
 
@@ -357,9 +357,9 @@ def test_node_effect_removal_times_out_only_if_configured() -> None:
 
 
 def test_a_dpu_in_error_leaves_the_maintenance_but_its_services_remain() -> None:
-    standing = make_maintenance("a-service", "node-1-device-1")
+    maintenance = make_maintenance("a-service", "node-1-device-1")
 
-    step = phases.step(make_input(make_dpu(phase="Error"), maintenance=standing))
+    step = phases.step(make_input(make_dpu(phase="Error"), maintenance=maintenance))
 
     assert step.actions == (LeaveMaintenance(),)
     assert step.status.phase == "Error"

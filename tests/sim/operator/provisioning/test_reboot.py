@@ -20,9 +20,9 @@ from tests.sim.operator.objects import (
 REQUESTED = {"annotations": {known.EXTERNAL_REBOOT_REQUIRED: "true"}}
 
 
-def rebooting_dpu(number: int, said_of: str | None = None) -> DPU:
-    told = [] if said_of is None else [make_condition("Rebooted", said_of)]
-    return make_dpu(f"dpu-{number}", "Rebooting", conditions=told)
+def rebooting_dpu(number: int, status: str | None = None) -> DPU:
+    rebooted = [] if status is None else [make_condition("Rebooted", status)]
+    return make_dpu(f"dpu-{number}", "Rebooting", conditions=rebooted)
 
 
 def progress(status: str = "True", reason: str = "WaitForExternalReboot") -> dict[str, Any]:
@@ -87,9 +87,9 @@ def test_a_confirmation_applies_only_to_dpus_that_were_part_of_the_request() -> 
 
 
 def test_the_value_false_does_not_confirm_the_reboot() -> None:
-    said_false = {"annotations": {known.EXTERNAL_REBOOT_REQUIRED: "false"}}
+    set_to_false = {"annotations": {known.EXTERNAL_REBOOT_REQUIRED: "false"}}
 
-    plan = reboot.plan(make_node(metadata=said_false, **progress()), [rebooting_dpu(1, "False")])
+    plan = reboot.plan(make_node(metadata=set_to_false, **progress()), [rebooting_dpu(1, "False")])
 
     assert plan == reboot.Plan()
 
@@ -106,12 +106,12 @@ def test_a_reconcile_interrupted_after_the_annotation_does_not_count_as_confirme
 
 
 def test_a_confirmation_before_the_condition_is_written_counts() -> None:
-    told = rebooting_dpu(1, "False")
+    waiting = rebooting_dpu(1, "False")
 
-    plan = reboot.plan(make_node(), [told], requested=True)
+    plan = reboot.plan(make_node(), [waiting], requested=True)
 
     assert plan == reboot.Plan(
-        rebooted=(told,), condition=reboot.NodeCondition("False", "DPUNodeRebootInProgress")
+        rebooted=(waiting,), condition=reboot.NodeCondition("False", "DPUNodeRebootInProgress")
     )
 
 

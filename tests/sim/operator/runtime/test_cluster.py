@@ -1,4 +1,4 @@
-"""The operator's picture of the cluster, where what it asked for and what it wrote cross on their way."""
+"""Cluster: caches and writes when requests of several controllers overlap."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ async def test_refresh_keeps_an_object_recreated_during_the_request() -> None:
         cluster.all(DPU).put(DPU.from_wire(dpu("a", 10, uid="old")))
         new = DPU.from_wire(dpu("a", 12, uid="new"))
 
-        async def gone_at_that_moment(exchange: Exchange) -> None:
-            # Another controller has made it anew by the time this answer arrives.
+        async def recreate_then_answer_not_found(exchange: Exchange) -> None:
+            # Another controller creates it again before this response arrives.
             cluster.all(DPU).remove("a", "old")
             cluster.all(DPU).put(new)
             await exchange.answer(404, status(404, "NotFound"))
 
-        server.on_other = gone_at_that_moment
+        server.on_other = recreate_then_answer_not_found
         await cluster.refresh(DPU, "a")
 
         assert cluster.get(DPU, "a") == new
