@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from dpf_async.errors import Conflict
 from dpf_async.models import DPU
+from dpf_async.sim.operator.runtime.cache import Cache
 from dpf_async.sim.operator.runtime.cluster import Cluster
 from tests.support.objects import dpu
 from tests.support.scripted import Exchange, Scripted, status
@@ -38,3 +42,31 @@ async def test_refresh_removes_a_deleted_object() -> None:
         await cluster.refresh(DPU, "a")
 
         assert cluster.get(DPU, "a") is None
+
+
+async def test_a_patch_of_an_outdated_state_is_a_conflict_without_a_request() -> None:
+    async with Scripted() as server, server.client() as dpf:
+        cluster = Cluster(dpf, dpf)
+        outdated = DPU.from_wire(dpu("a", 10))
+        cluster.all(DPU).put(DPU.from_wire(dpu("a", 11)))
+
+        async def unexpected(exchange: Exchange) -> None:
+            raise AssertionError("a request was sent")
+
+        server.on_other = unexpected
+        with pytest.raises(Conflict, match="DPU a: changed since it was read"):
+            await cluster.patch(outdated, {"metadata": {"labels": {"a": "b"}}})
+
+
+def test_a_response_without_finalizers_removes_a_terminating_object_at_its_old_version() -> None:
+    cache: Cache[DPU] = Cache(DPU)
+    deleted = {"deletionTimestamp": "2026-06-01T10:00:00Z"}
+    held = dpu("a", 10)
+    held["metadata"] |= {**deleted, "finalizers": ["protection"]}
+    cache.put(DPU.from_wire(held))
+
+    released = dpu("a", 10)
+    released["metadata"] |= deleted
+    cache.put(DPU.from_wire(released))
+
+    assert cache.get("a") is None
