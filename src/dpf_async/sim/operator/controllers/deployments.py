@@ -122,7 +122,7 @@ class DPUDeploymentController(BaseController):
         try:
             dependencies = self._dependencies.find(deployment)
         except DependencyNotReady as missing:
-            log.info("deployment_waits", deployment=deployment.name, reason=missing.message)
+            log.info("deployment_waiting", deployment=deployment.name, reason=missing.message)
             message = f"Error occurred: error while getting the DPUDeployment dependencies: {missing.message}"
             type_ = _Condition.PREREQUISITES_READY
             return set_condition(
