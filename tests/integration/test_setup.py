@@ -44,7 +44,7 @@ from dpf_async.models import (
 from dpf_async.specs import GroupSpec, ServiceSpec
 from tests.integration.backends import Backend
 from tests.site.test_files import EXAMPLES
-from tests.support.timeouts import in_vain
+from tests.support.timeouts import times_out
 
 if TYPE_CHECKING:
     from dpf_async._session.client import Client
@@ -576,9 +576,9 @@ async def test_a_timeout_of_site_accepted_names_the_object_and_what_it_waits_for
         async def accepted_in(seconds: float) -> None:
             await site.dpf.site_accepted(spec, timeout=seconds)
 
-        await in_vain(accepted_in, "BFB bfb: not downloaded after")
+        await times_out(accepted_in, "BFB bfb: not downloaded after")
         await site.dpf.resource(BFB).patch_status("bfb", {"status": {"phase": "Ready"}})
-        await in_vain(accepted_in, r"DPUDeployment compute: not accepted .* waits for")
+        await times_out(accepted_in, r"DPUDeployment compute: not accepted .* waits for")
 
 
 async def test_a_bfb_in_phase_error_ends_the_wait(backend: Backend) -> None:

@@ -22,7 +22,7 @@ from dpf_async.models import (
 )
 from dpf_async.sim import Simulator
 from dpf_async.sim.operator import DEMO, INSTANT, REALISTIC
-from tests.support.timeouts import in_vain
+from tests.support.timeouts import times_out
 
 
 async def no_work(node: str) -> None:
@@ -104,7 +104,7 @@ async def test_settled_says_what_goes_on() -> None:
         node = await sim.node_waiting_for_hold()
         await dpf.mark_dpu_node_ready_for_maintenance(node.name)
 
-        await in_vain(sim.settled, r"dpu: node-.* in 600 s", error=TimeoutError)
+        await times_out(sim.settled, r"dpu: node-.* in 600 s", error=TimeoutError)
 
 
 async def test_a_bound_that_has_not_run_out_is_nothing_to_wait_for() -> None:

@@ -76,7 +76,7 @@ class Handle(Generic[View, Cached]):
         @asynccontextmanager
         async def enter() -> AsyncIterator[Hub[Cached]]:
             hub = await self._source.hub()
-            await self._source.refresh()
+            await self._source.sync()
             yield hub
 
         return ViewStream(enter, self.name)
@@ -100,7 +100,7 @@ class Handle(Generic[View, Cached]):
     async def _read(self) -> Cached:
         """What the cache has, including everything that this client wrote."""
         hub = await self._source.hub()
-        await self._source.refresh()
+        await self._source.sync()
         if (undecodable := self._source.undecodable(self.name)) is not None:
             raise DecodeError(
                 f"{self.kind} {self.name} cannot be decoded: {undecodable.error}",
@@ -130,7 +130,7 @@ class Handle(Generic[View, Cached]):
             await self._source.hub(),
             self.name,
             level,
-            refresh=self._source.refresh,
+            sync=self._source.sync,
             failure_check=lambda first, began: (
                 _BoundCheck(self.name, self._source, level, first, began) if bound else lambda _: None
             ),

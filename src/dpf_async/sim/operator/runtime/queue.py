@@ -179,8 +179,10 @@ class Queue:
     def _due(self, name: str) -> None:
         latest = self._when_idle.get(name)
         if latest is not None:
-            delay = min(SUMMARY_QUIET - self._quiet_seconds(), latest - anyio.current_time())
-            if delay > 0:
+            now = anyio.current_time()
+            delay = min(SUMMARY_QUIET - self._quiet_seconds(), latest - now)
+            # Not "delay > 0": added to a large clock value, a tiny delay is rounded away, and the timer is due forever.
+            if now + delay > now:
                 self._timers.set(name, Later(delay, expected=True))
                 return
         self.add(name)
