@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from dpf_async.models import KINDS, Resource
@@ -24,6 +25,16 @@ def manifests(kinds: Iterable[type[Resource]] = KINDS) -> list[dict[str, Any]]: 
 
 def manifest(kind: type[Resource]) -> dict[str, Any]:  # Any: JSON
     """The CustomResourceDefinition of one kind."""
+    decoded: dict[str, Any] = json.loads(_encoded(kind))
+    return decoded
+
+
+@cache  # every simulated site in a process needs all of them
+def _encoded(kind: type[Resource]) -> str:
+    return json.dumps(_manifest(kind))
+
+
+def _manifest(kind: type[Resource]) -> dict[str, Any]:  # Any: JSON
     version: dict[str, Any] = {
         "name": kind.VERSION,
         "served": True,

@@ -5,17 +5,18 @@ from __future__ import annotations
 import anyio
 import pytest
 
+from dpf_async import DPUView
 from dpf_async.errors import DecodeError, DPUFailed, NotFound, ObjectReplaced, WaitTimeout
 from dpf_async.levels import Level, discovered, ready
 from dpf_async.models import DPU, DPUNode
-from tests.support.clock import jumping
 from tests.support.objects import dpu, node
-from tests.support.scripted import Scripted, saying
+from tests.support.scripted import Scripted, answering
+from tests.support.virtual_time import virtual_time
 
 NEVER = Level[object]("never", lambda _: False)
 
 
-@jumping
+@virtual_time
 async def test_a_deleted_object_ends_a_wait_with_the_same_error_for_every_handle() -> None:
     async with (
         Scripted(node("a", 10), dpu("a", 11, "Pending", node="b")) as server,
@@ -42,7 +43,7 @@ async def test_a_deleted_object_ends_a_wait_with_the_same_error_for_every_handle
     assert "DPU a was deleted while waiting for never; it was Pending" in str(errors["dpu"])
 
 
-@jumping
+@virtual_time
 async def test_a_failed_dpu_ends_the_wait_for_it_and_for_its_node() -> None:
     async with Scripted(node("node-1", 10), dpu("a", 11, "Error")) as server, server.client() as dpf:
         with pytest.raises(DPUFailed) as of_dpu:
@@ -55,7 +56,7 @@ async def test_a_failed_dpu_ends_the_wait_for_it_and_for_its_node() -> None:
     assert found.failed_dpus
 
 
-@jumping
+@virtual_time
 async def test_a_timeout_of_a_node_before_the_first_list_says_that_its_state_is_unknown() -> None:
     async with Scripted(node("a", 10)) as server, server.client() as dpf:
         server.refuse()
@@ -66,7 +67,7 @@ async def test_a_timeout_of_a_node_before_the_first_list_says_that_its_state_is_
     assert "the watch is " in str(raised.value)
 
 
-@jumping
+@virtual_time
 async def test_an_absent_object_has_no_view_and_an_undecodable_one_raises_a_decode_error() -> None:
     invalid = dpu("b", 11)
     invalid["spec"] = "not an object"
@@ -82,7 +83,7 @@ async def test_an_absent_object_has_no_view_and_an_undecodable_one_raises_a_deco
     assert absent is None
 
 
-@jumping
+@virtual_time
 async def test_a_handle_of_any_kind_on_a_dpu_is_a_dpu_handle() -> None:
     async with Scripted(dpu("a", 10, "Ready")) as server, server.client() as dpf:
         handle = dpf.handle(DPU, "a")
@@ -93,7 +94,7 @@ async def test_a_handle_of_any_kind_on_a_dpu_is_a_dpu_handle() -> None:
     assert (view.phase, handle.kind, handle.describe(view)) == ("Ready", "DPU", "Ready")
 
 
-@jumping
+@virtual_time
 async def test_an_observed_level_is_decided_by_a_state_that_passed_while_the_block_ran() -> None:
     async with (
         Scripted(dpu("a", 10)) as server,
@@ -102,7 +103,9 @@ async def test_an_observed_level_is_decided_by_a_state_that_passed_while_the_blo
         handle = dpf.dpu("a")
         await handle.view()
         watch = await server.watch()
-        rebooting = Level("rebooting", lambda view: view is not None and view.phase == "Rebooting")
+        rebooting: Level[DPUView | None] = Level(
+            "rebooting", lambda view: view is not None and view.phase == "Rebooting"
+        )
         async with handle.observe(rebooting) as wait:
             before = wait.is_decided
             await watch.send(
@@ -114,13 +117,13 @@ async def test_an_observed_level_is_decided_by_a_state_that_passed_while_the_blo
     assert (before, after) == (False, True)
 
 
-@jumping
+@virtual_time
 async def test_the_latest_state_is_read_from_the_server_and_later_views_include_it() -> None:
     async with Scripted(node("node-1", 10)) as server, server.client() as dpf:
         await dpf.node("node-1").view()
         watch = await server.watch("dpunodes")
         line = server.modified(node("node-1", 101))
-        server.on_other = saying(200, node("node-1", 101))
+        server.on_other = answering(200, node("node-1", 101))
         latest = await dpf.resource(DPUNode).latest_state("node-1", "uid-of-node-1")
         read: list[str] = []
 

@@ -51,7 +51,7 @@ async def test_g19_a_read_after_a_write_waits_until_the_watch_sends_the_write() 
         event("ADDED", dpu("z", 102)),
         event("MODIFIED", dpu("a", 101) | {"status": {"phase": 7}}),
     ],
-    ids=["a bookmark", "another object", "an object that cannot be read"],
+    ids=["a bookmark", "another object", "an object that cannot be decoded"],
 )
 @virtual_time
 async def test_g19_any_newer_version_ends_the_wait_for_a_write(event_: bytes) -> None:

@@ -244,9 +244,9 @@ async def test_g3_the_deletion_of_an_object_that_cannot_be_decoded_ends_the_wait
         watch = await server.watch()
         await watch.send(server.modified(undecodable(dpu("a", 101))))
         await anyio.sleep(1)
-        with pytest.raises(DecodeError, match="DPU a cannot be read"):
+        with pytest.raises(DecodeError, match="DPU a cannot be decoded"):
             await dpf.dpu("a").view()
-        with pytest.raises(WaitTimeout, match="it exists but cannot be read"):
+        with pytest.raises(WaitTimeout, match="it exists but cannot be decoded"):
             await dpf.dpu("a").until_gone(timeout=0)
         tasks.start_soon(watch.send, event("DELETED", undecodable(dpu("a", 102))))
         await dpf.dpu("a").until_gone()
@@ -305,7 +305,7 @@ async def test_g3_a_node_that_cannot_be_decoded_exists() -> None:
         await anyio.sleep(1)
         ended_while_unreadable = list(ended)
         view = await dpf.node("node-1").view()
-        with pytest.raises(WaitTimeout, match="DPUNode node-1 cannot be read"):
+        with pytest.raises(WaitTimeout, match="DPUNode node-1 cannot be decoded"):
             await dpf.node("node-1").until(external_reboot_required, timeout=0)
         await watch.send(server.modified(node("node-1", 102, reboot=True)))
 

@@ -118,7 +118,9 @@ class SharedReflectors:
     @property
     def health(self) -> Mapping[str, CacheHealth]:
         """The health of each cache, by a description of its selection."""
-        return {shared.reflector.feed.description: shared.reflector.health for shared in self._shared.values()}
+        return {
+            shared.reflector.feed.description: shared.reflector.health for shared in self._shared.values()
+        }
 
     def _of_scope(self, scope: _Scope) -> Iterator[_Shared]:
         return (shared for key, shared in self._shared.items() if key[:2] == scope)
