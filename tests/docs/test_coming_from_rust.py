@@ -1,7 +1,8 @@
-"""The page for who comes from the Rust SDK: nothing of that SDK is left out, and nothing is named that is not here."""
+"""docs/coming-from-rust.md has every name of the Rust SDK once, and only names and tests that exist."""
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
 from pathlib import Path
@@ -17,8 +18,9 @@ import dpf_async.sim
 from dpf_async.cli.app import app
 
 PAGE = Path(__file__).parents[2] / "docs" / "coming-from-rust.md"
+TESTS = Path(__file__).parents[1]
 
-LEFT = """
+RUST_NAMES = """
 DpfSdkBuilder:: new with_labeler with_bmc_password_refresh_interval with_join_set build_without_resources initialize
 
 DpfSdk:: namespace repo create_initialization_objects update_deployment_bfb register_dpu_device delete_dpu_device
@@ -59,12 +61,12 @@ force-delete-node delete-node is-reboot-required clear-reboot release-hold delet
 
 admin-cli_dpf_ enable disable show snapshot service-version sv
 """
-"""What the SDK has, by paragraph; the first word is a prefix where it ends so."""
+"""The names of the SDK by paragraph. The first of a paragraph is a prefix if it ends with `::` or `_`."""
 
 
-def left_names() -> list[str]:
+def rust_names() -> list[str]:
     names: list[str] = []
-    for paragraph in LEFT.strip().split("\n\n"):
+    for paragraph in RUST_NAMES.strip().split("\n\n"):
         first, *others = paragraph.split()
         if first.endswith("::"):
             names += [first + name for name in others]
@@ -76,7 +78,7 @@ def left_names() -> list[str]:
 
 
 def rows() -> list[tuple[list[str], list[str], str]]:
-    """The names on the left, those on the right, and what stands on the right, of every row."""
+    """For every row: the names of the SDK, the names of this library, and the text of the second cell."""
     found = []
     for line in PAGE.read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -90,57 +92,92 @@ def code_in(text: str) -> list[str]:
     return re.findall(r"`([^`]+)`", text)
 
 
-def right_names() -> list[str]:
+def own_names() -> list[str]:
     return sorted({name for _, names, _ in rows() for name in names})
 
 
 def exists(name: str) -> bool:
     if name.startswith("dpf-async "):
         return verb_exists(name.split()[1:])
-    place: Any = dpf_async  # Any: whatever a name stands for
+    target: Any = dpf_async  # Any: a module, class, function or attribute
     for part in name.split("."):
-        if part in getattr(place, "model_fields", {}):
-            place = None  # a field of a model, which its class does not have
-        elif hasattr(place, part):
-            place = getattr(place, part)
+        if part in getattr(target, "model_fields", {}):
+            target = None  # a field of a model is not an attribute of its class
+        elif hasattr(target, part):
+            target = getattr(target, part)
         else:
             return False
     return True
 
 
-def verb_exists(words: list[str]) -> bool:
-    command: Any = typer.main.get_command(app)  # Any: a command of click's, or a group of them
-    for word in words:
-        command = getattr(command, "commands", {}).get(word)
+def verb_exists(verb: list[str]) -> bool:
+    command: Any = typer.main.get_command(app)  # Any: a command or a group of click
+    for part in verb:
+        command = getattr(command, "commands", {}).get(part)
         if command is None:
             return False
     return True
 
 
-def test_everything_that_the_rust_sdk_has_stands_on_the_page_once() -> None:
+def test_the_page_has_every_name_of_the_rust_sdk_once() -> None:
     named = Counter(name for names, _, _ in rows() for name in names)
 
-    assert named == Counter(left_names())
+    assert named == Counter(rust_names())
 
 
-@pytest.mark.parametrize("name", right_names())
-def test_what_stands_beside_it_exists(name: str) -> None:
+@pytest.mark.parametrize("name", own_names())
+def test_every_counterpart_exists(name: str) -> None:
     assert exists(name), f"{name} is in docs/coming-from-rust.md and not in dpf_async"
 
 
-def test_and_is_public() -> None:
+def test_every_counterpart_is_public() -> None:
     modules = {"errors", "health", "levels", "models", "presets", "sim", "specs", "transitions", "watch"}
     public = {*dpf_async.__all__, *modules}
 
-    assert {name.split(".")[0] for name in right_names() if " " not in name} <= public
+    assert {name.split(".")[0] for name in own_names() if " " not in name} <= public
 
 
-def test_every_row_has_a_counterpart_or_says_why_there_is_none() -> None:
-    for names, right, text in rows():
-        assert right or text == "none needed", names
+def test_every_row_has_a_counterpart_or_needs_none() -> None:
+    for names, counterparts, text in rows():
+        assert counterparts or text == "none needed", names
 
 
-def test_a_name_that_there_is_not_is_noticed() -> None:
+def defects() -> dict[int, list[str]]:
+    """The tests that the page names for each defect of the SDK."""
+    found = re.findall(r"^\| (\d+) \|[^|]+\|([^|]+)\|$", PAGE.read_text(), re.MULTILINE)
+    return {int(number): code_in(tests) for number, tests in found}
+
+
+def functions_in(module: str) -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef]:
+    return {
+        node.name: node
+        for node in ast.parse((TESTS / module).read_text()).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+
+@pytest.mark.parametrize("number", range(1, 23))
+def test_each_defect_has_existing_tests(number: int) -> None:
+    named = defects()[number]
+
+    assert named
+    for name in named:
+        module, _, function = name.partition("::")
+        found = functions_in(module)
+        assert function in found, f"{PAGE.name} names {name}, which does not exist"
+        assert not any("skip" in ast.unparse(each) for each in found[function].decorator_list)
+
+
+def test_the_page_has_exactly_the_defects_and_every_numbered_test() -> None:
+    module = "integration/test_rust_sdk_defects.py"
+    numbered = {f"{module}::{name}" for name in functions_in(module) if re.match(r"test_\d", name)}
+
+    assert numbered
+    assert set(defects()) == set(range(1, 23))
+    assert numbered <= {name for names in defects().values() for name in names}
+
+
+def test_a_name_that_does_not_exist_is_detected() -> None:
     assert exists("models.ConfigPort.protocol")
     assert exists("dpf-async status")
     assert not exists("DPFClient.reboot_complete")

@@ -31,7 +31,7 @@ def shown_tests(name: str) -> list[str]:
 @pytest.mark.parametrize(
     ("page", "test"), [pytest.param(page, test, id=test) for page in NAMES for test in shown_tests(page)]
 )
-async def test_what_a_page_shows_runs(page: str, test: str) -> None:
+async def test_the_program_of_a_page_runs(page: str, test: str) -> None:
     names: dict[str, object] = {"__name__": f"how_to_{page.replace('-', '_')}"}
     exec(compile(program_of(page), str(PAGES / f"{page}.md"), "exec"), names)
     shown = names[test]

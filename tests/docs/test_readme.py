@@ -1,4 +1,4 @@
-"""README as code: what it shows runs, and runs as it says."""
+"""The programs of README.md run, and its links and make targets exist."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_program_of_the_readme_is_the_example_file() -> None:
     assert shown in example
 
 
-async def test_the_shortest_useful_program_brings_a_host_to_ready_with_nothing_but_a_kubeconfig(
+async def test_the_program_of_the_readme_brings_a_host_to_ready_with_only_a_kubeconfig(
     tmp_path: Path,
 ) -> None:
     program = tmp_path / "program.py"
@@ -56,14 +56,14 @@ async def test_the_test_that_the_readme_shows_passes() -> None:
     await test()
 
 
-def test_the_links_of_the_pages_lead_somewhere() -> None:
+def test_the_links_of_the_pages_resolve() -> None:
     for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def test_make_help_lists_the_verbs_of_the_readme() -> None:
-    told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+def test_make_help_lists_the_targets_of_the_readme() -> None:
+    output = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
-    for verb in ("demo", "test", "check", "bench"):
-        assert f"make {verb}" in told
+    for target in ("demo", "test", "check", "bench"):
+        assert f"make {target}" in output

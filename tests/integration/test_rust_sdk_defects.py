@@ -1,10 +1,7 @@
-"""Defects of the Rust SDK (dpf-facts 12.3): each has a test that shows its absence, here or in another module."""
+"""Defects of the Rust SDK (dpf-facts 12.3) without a test elsewhere; numbers are those of docs/coming-from-rust.md."""
 
 from __future__ import annotations
 
-import ast
-import re
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -39,44 +36,6 @@ from tests.site.test_files import EXAMPLES
 from tests.support.cluster import NODE, Cluster, Server, cluster
 from tests.support.scripted import Scripted
 from tests.support.states import dpu
-
-PAGE = Path(__file__).parents[2] / "docs" / "coming-from-rust.md"
-TESTS = Path(__file__).parents[1]
-
-
-def defects() -> dict[int, list[str]]:
-    """The tests that docs/coming-from-rust.md names for each defect."""
-    rows = re.findall(r"^\| (\d+) \|[^|]+\|([^|]+)\|$", PAGE.read_text(), re.MULTILINE)
-    return {int(number): re.findall(r"`([^`]+)`", tests) for number, tests in rows}
-
-
-@pytest.mark.parametrize("number", range(1, 23))
-def test_each_defect_has_existing_tests(number: int) -> None:
-    named = defects()[number]
-
-    assert named
-    for name in named:
-        path, _, function = name.partition("::")
-        module = ast.parse((TESTS / path).read_text())
-        found = {
-            node.name: node
-            for node in module.body
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        }
-        assert function in found, f"{PAGE.name} names {name}, which does not exist"
-        assert not any("skip" in ast.unparse(each) for each in found[function].decorator_list)
-
-
-def test_the_page_has_exactly_the_defects_and_all_tests_of_this_module() -> None:
-    here = ast.parse(Path(__file__).read_text())
-    numbered = {
-        f"integration/{Path(__file__).name}::{node.name}"
-        for node in here.body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and re.match(r"test_\d", node.name)
-    }
-
-    assert set(defects()) == set(range(1, 23))
-    assert numbered <= {name for names in defects().values() for name in names}
 
 
 async def test_8_a_reboot_request_has_the_name_of_the_node_and_no_address() -> None:
