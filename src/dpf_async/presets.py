@@ -191,8 +191,8 @@ def carbide_dhcp_server(
         values: chart values, merged over those of the preset.
         fields: fields of ServiceSpec, merged over the preset.
     """
-    more = {"interfaces": _on_host_ports(DHCP_SERVER, vfs, network)}
-    return _service(_source("carbide-dhcp-server", repository, version), merged({}, values), more, fields)
+    source = _source("carbide-dhcp-server", repository, version)
+    return _on_every_host_port(DHCP_SERVER, source, vfs=vfs, network=network, values=values, fields=fields)
 
 
 def carbide_fmds(
@@ -214,8 +214,8 @@ def carbide_fmds(
         values: chart values, merged over those of the preset.
         fields: fields of ServiceSpec, merged over the preset.
     """
-    more = {"interfaces": _on_host_ports(FMDS, vfs, network)}
-    return _service(_source("carbide-fmds", repository, version), merged({}, values), more, fields)
+    source = _source("carbide-fmds", repository, version)
+    return _on_every_host_port(FMDS, source, vfs=vfs, network=network, values=values, fields=fields)
 
 
 def carbide_otelcol(
@@ -406,9 +406,13 @@ def _host_ports(vfs: int) -> list[str]:
     return ["pf0hpf", *(f"pf0vf{number}" for number in range(vfs))]
 
 
-def _on_host_ports(service: str, vfs: int, network: str) -> list[dict[str, str]]:
+def _on_every_host_port(
+    service: str, source: Values, *, vfs: int, network: str, values: Values | None, fields: Values
+) -> ServiceSpec:
+    """A service with one interface on each port of the host."""
     prefix = ON_HOST_PORTS[service]
-    return [{"name": f"{prefix}{name}_if", "network": network} for name in _host_ports(vfs)]
+    interfaces = [{"name": f"{prefix}{name}_if", "network": network} for name in _host_ports(vfs)]
+    return _service(source, merged({}, values), {"interfaces": interfaces}, fields)
 
 
 def _port(name: str) -> PortSpec:

@@ -174,7 +174,7 @@ async def test_deletion_waits_for_a_dpu_that_is_already_being_deleted(backend: B
             tasks.start_soon(lambda: dpf.delete_dpu(dpu.device, timeout=60))
             # The finalizer of the device was removed before the DPU got stuck, so the device is deleted at once.
             await dpf.handle(DPUDevice, dpu.device).until_gone(timeout=60)
-            sim.heal()
+            sim.repair()
 
         assert await names(dpf, DPU) == set()
 

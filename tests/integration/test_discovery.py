@@ -216,7 +216,7 @@ async def test_discovery_waits_for_a_host_that_is_being_deleted_and_registers_it
         def end_trouble(progress: Progress) -> None:
             received.append(str(progress))
             if "is being deleted" in progress.doing:
-                sim.heal()
+                sim.repair()
 
         view = await discover(dpf, host, if_terminating="wait", timeout=60, progress=end_trouble)
 

@@ -336,7 +336,7 @@ async def test_reprovisioning_brings_a_dpu_in_error_to_ready(backend: Backend) -
             await carbide.provision(host)
         failed = await dpf.node(host.name).view()
 
-        sim.heal()
+        sim.repair()
         after = await carbide.reprovision(host.name, dict(failed.uids))
 
         assert after.ready
@@ -430,7 +430,7 @@ async def test_progress_names_a_service_that_keeps_a_dpu_from_becoming_ready(bac
         def end_trouble_once_named(progress: Progress) -> None:
             if requestor in str(progress) and pods in str(progress):
                 named.append(str(progress))
-                sim.heal()
+                sim.repair()
 
         view = await Carbide(dpf).provision(host, progress=end_trouble_once_named)
 
@@ -470,7 +470,7 @@ async def test_the_other_dpus_are_finished_before_a_failure_is_raised_if_request
         assert carbide.times("reboot") == requested.reboots >= 2
         others = [dpu for dpu in caught.value.view.dpus if dpu.device != bad]
         assert all(dpu.ready or dpu.phase == "Node Effect Removal" for dpu in others)
-        sim.heal()
+        sim.repair()
         failed = caught.value.view.dpu(caught.value.dpu)
         assert (await carbide.reprovision(host.name, {failed.name: failed.uid})).ready
 

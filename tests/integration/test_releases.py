@@ -33,7 +33,7 @@ async def failed_host(sim: Simulator, dpf: DPFClient, carbide: Carbide) -> NodeV
     host = sim.host()
     with pytest.raises(DPUFailed):
         await carbide.provision(host)
-    sim.heal()
+    sim.repair()
     await sim.settled()
     return await dpf.node(host.name).view()
 

@@ -79,7 +79,7 @@ async def test_a_dpu_that_is_being_deleted_is_not_deleted_a_second_time(backend:
 
         await times_out(lambda seconds: dpf.reprovision_dpu(before.name, timeout=seconds), "being deleted")
         still = await dpf.resource(DPU).get(before.name)
-        sim.heal()
+        sim.repair()
         after = await dpf.reprovision_dpu(before.name, uid=before.uid, timeout=60)
 
         assert still.metadata.deletion_timestamp == deleted_at
@@ -139,7 +139,7 @@ async def test_a_dpu_that_is_being_installed_is_replaced_when_the_installation_e
         def end_trouble(progress: Progress) -> None:
             received.append(str(progress))
             if "DPF does not delete a DPU while it installs" in received[-1]:
-                sim.heal()
+                sim.repair()
 
         after = await carbide.reprovision(dpu.node, {dpu.name: dpu.uid}, progress=end_trouble)
 

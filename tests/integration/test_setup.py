@@ -641,7 +641,7 @@ async def test_a_failed_download_is_reported_and_succeeds_after_recovery(backend
         with pytest.raises(SiteFailed, match="BFB bfb"):
             await dpf.site_accepted(site_of(), timeout=60)
 
-        sim.heal("bfb_download_failed")
+        sim.repair("bfb_download_failed")
         await dpf.resource(BFB).delete("bfb")
         await dpf.handle(BFB, "bfb").until_gone(timeout=60)
         objects = await dpf.create_initialization_objects(site_of())

@@ -134,7 +134,7 @@ async def test_a_host_without_a_dpunode_is_reported_while_other_objects_refer_to
 
 async def test_a_snapshot_of_an_unknown_host_raises_not_found(backend: Backend) -> None:
     async with backend.simulator(operator=False) as sim, sim.client() as dpf:
-        with pytest.raises(NotFound, match=r"DPF knows nothing of a host node-9.*look at the names"):
+        with pytest.raises(NotFound, match=r"host node-9.*resource\(DPUNode\)\.list\(\)"):
             await dpf.snapshot("node-9")
 
 

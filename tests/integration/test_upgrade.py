@@ -316,7 +316,7 @@ async def test_a_failing_host_stops_the_upgrade_and_the_next_call_continues(
         with pytest.raises(UpgradeFailed) as caught:
             await carbide.upgrade()
         after = await dpf.node(first.name).view()
-        sim.heal()
+        sim.repair()
         async with sim.client() as another:
             fresh = Carbide(another)
             report = await fresh.upgrade()

@@ -65,7 +65,8 @@ class Recorder:
             method: str, path: str, *, content_type: str = "application/json", **options: Any
         ) -> Answer:
             self._add(operation, permissions_of(method, path, content_type))
-            return await request(method, path, content_type=content_type, **options)
+            answer: Answer = await request(method, path, content_type=content_type, **options)
+            return answer
 
         @asynccontextmanager
         async def recorded_stream(

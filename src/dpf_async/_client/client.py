@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class DPFClient(HostMethods, SiteMethods, ReportMethods, anyio.AsyncContextManagerMixin):
     """A client for the DPF of one namespace. Use it with `async with`; leaving the block ends everything it started.
 
-    Workers share one client: caches, watches and locks exist once per client, however many workers wait.
+    Workers share one client: caches, watches and locks exist once per client, for any number of workers.
 
     Args:
         namespace: of DPF and its objects.

@@ -42,7 +42,7 @@ class HostMethods(ObjectMethods):
         timeout: float | None = None,
         progress: ProgressListener | None = None,
     ) -> NodeView:
-        """Register a host and its DPUs with DPF. Objects that match are left alone; mutable fields are updated.
+        """Register a host and its DPUs with DPF. Objects that match are not modified; mutable fields are updated.
 
         All objects are read before the first write: if any part is refused, nothing is written. Labels, the address of
         a BMC and the list of devices may change. A label by which a group selects hosts moves the host to another

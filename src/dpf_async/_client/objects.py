@@ -95,7 +95,7 @@ class ObjectMethods:
         The stream first yields the current problems. Then it yields each problem that begins or ends, and each change
         of whether a host is usable. Within a host, problems come before NodeUsable and NodeUnusable.
 
-        A DPU that enters Node Effect or Error, or that is deleted, is reported at once, whatever the arguments.
+        A DPU that enters Node Effect or Error, or that is deleted, is reported at once, regardless of the arguments.
         Everything else can be damped; see docs/how-to/monitor.md.
 
         Args:

@@ -62,7 +62,7 @@ class SiteMethods(ObjectMethods):
 
         Args:
             site: the description.
-            bmc_password: of the DPUs' BMCs, written to the Secret that DPF reads; None leaves the Secret alone.
+            bmc_password: of the DPUs' BMCs, written to the Secret that DPF reads; None does not touch the Secret.
             update: change existing objects that differ. Immutable differences are refused in any case.
             force: take over fields that another field manager owns.
             progress: callback for each object and what was done about it.

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from dpf_async._api.codec import ObjectState, Undecodable, find_condition
 from dpf_async._api.records import ConditionRecord
@@ -96,25 +98,7 @@ class ObjectSummary:
 
     def to_dict(self) -> dict[str, JSON]:
         """The same as JSON."""
-        return {
-            "kind": self.kind,
-            "name": self.name,
-            "uid": self.uid,
-            "resource_version": self.resource_version,
-            "created": self.created,
-            "deleting_since": self.deleting_since,
-            "finalizers": list(self.finalizers),
-            "phase": self.phase,
-            "current": self.current,
-            "conditions": [_condition(one) for one in self.conditions],
-            "operational_conditions": [_condition(one) for one in self.operational_conditions],
-            "labels": dict(self.labels),
-            "annotations": dict(self.annotations),
-            "facts": {
-                name: list(fact) if isinstance(fact, tuple) else fact for name, fact in self.facts.items()
-            },
-            "waiting_for": self.waiting_for,
-        }
+        return _fields_to_json(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +112,7 @@ class UnreadableObject:
 
     def to_dict(self) -> dict[str, JSON]:
         """The same as JSON."""
-        return {"kind": self.kind, "name": self.name, "uid": self.uid, "error": self.error}
+        return _fields_to_json(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,20 +158,25 @@ class HostReport:
 
     def to_dict(self) -> dict[str, JSON]:
         """The same as JSON."""
-        return {
-            "node": self.node,
-            "namespace": self.namespace,
-            "taken": self.taken,
-            "dpu_node": self.dpu_node.to_dict() if self.dpu_node is not None else None,
-            "devices": [one.to_dict() for one in self.devices],
-            "dpus": [one.to_dict() for one in self.dpus],
-            "maintenances": [one.to_dict() for one in self.maintenances],
-            "missing_devices": list(self.missing_devices),
-            "unreadable": [one.to_dict() for one in self.unreadable],
-            "waiting_for": dict(self.waiting_for),
-            "versions": dict(self.versions),
-            "watch_problems": list(self.watch_problems),
-        }
+        return {**_fields_to_json(self), "waiting_for": dict(self.waiting_for)}
+
+
+def _fields_to_json(value: ObjectSummary | UnreadableObject | HostReport) -> dict[str, JSON]:
+    return {field.name: _to_json(getattr(value, field.name)) for field in fields(value)}
+
+
+def _to_json(value: Any) -> JSON:
+    match value:
+        case Mapping():
+            return {key: _to_json(one) for key, one in value.items()}
+        case tuple():
+            return [_to_json(one) for one in value]
+        case ConditionRecord():
+            return msgspec.structs.asdict(value)
+        case ObjectSummary() | UnreadableObject():
+            return _fields_to_json(value)
+        case _:
+            return value
 
 
 def report_of(
@@ -353,25 +342,7 @@ def _at(document: JSON, path: str) -> str:
 
 
 def _clean(one: ConditionRecord) -> ConditionRecord:
-    return ConditionRecord(
-        type=one.type,
-        status=one.status,
-        reason=one.reason,
-        message=None if one.message is None else _shown(one.message),
-        last_transition_time=one.last_transition_time,
-        observed_generation=one.observed_generation,
-    )
-
-
-def _condition(one: ConditionRecord) -> dict[str, JSON]:
-    return {
-        "type": one.type,
-        "status": one.status,
-        "reason": one.reason,
-        "message": one.message,
-        "last_transition_time": one.last_transition_time,
-        "observed_generation": one.observed_generation,
-    }
+    return msgspec.structs.replace(one, message=None if one.message is None else _shown(one.message))
 
 
 def _annotation(key: str, value: str) -> str:
