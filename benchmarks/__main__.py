@@ -25,7 +25,7 @@ BURST = {
     "kubernetes_asyncio": 10_000,
     "kubernetes_asyncio (partial)": 20_000,
     "lightkube": 20_000,
-    "lightkube (typed by hand)": 20_000,
+    "lightkube (manually written types)": 20_000,
     "kr8s": 2_000,
 }
 PACED = {"dpf_async": 2_500, "kubernetes_asyncio": 2_500, "lightkube": 2_500, "kr8s": 1_000}
@@ -34,7 +34,7 @@ LISTS = [
     "dpf_async (full models)",
     "kubernetes_asyncio",
     "lightkube",
-    "lightkube (typed by hand)",
+    "lightkube (manually written types)",
     "kr8s",
 ]
 IMPORTS = {

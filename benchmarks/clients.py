@@ -3,7 +3,7 @@
 `python -m benchmarks.clients CLIENT SCENARIO HOST COUNT`
 
 Every client does the same work: it watches the DPUs, and an event that turns one of 1,000 DPUs Ready wakes the wait for
-it. dpf_async does that with `until`; for the others it is written beside the watch, as their users have to write it: a
+it. dpf_async does that with `until`; for the others it is written next to the watch, as their users have to write it: a
 dict from name to future. In the paced scenario an `async for` reads every event with the time at which it was sent.
 """
 
@@ -177,7 +177,7 @@ async def kr8s_list(host: str) -> Any:
 async def burst_of(
     watch: Watch, host: str, meter: WakeMeter, start: Start, *, objects: int = OBJECTS
 ) -> None:
-    """A watch, and beside it what its user writes so that an event wakes the wait for its DPU."""
+    """A watch, and next to it what its user writes so that an event wakes the wait for its DPU."""
     loop = asyncio.get_running_loop()
     waiting: dict[str, asyncio.Future[None]] = {}
 
@@ -310,7 +310,7 @@ WATCHES: dict[str, Watch] = {
     "kubernetes_asyncio": ka_watch,
     "kubernetes_asyncio (partial)": ka_partial_watch,
     "lightkube": lightkube_watch,
-    "lightkube (typed by hand)": lightkube_typed_watch,
+    "lightkube (manually written types)": lightkube_typed_watch,
     "kr8s": kr8s_watch,
 }
 LISTS: dict[str, Callable[[str], Awaitable[Any]]] = {
@@ -318,7 +318,7 @@ LISTS: dict[str, Callable[[str], Awaitable[Any]]] = {
     "dpf_async (full models)": ours_models,
     "kubernetes_asyncio": ka_list,
     "lightkube": lightkube_list,
-    "lightkube (typed by hand)": lightkube_typed_list,
+    "lightkube (manually written types)": lightkube_typed_list,
     "kr8s": kr8s_list,
 }
 IMPORTS = {
@@ -327,7 +327,7 @@ IMPORTS = {
     "kubernetes_asyncio": "kubernetes_asyncio.client",
     "kubernetes_asyncio (partial)": "kubernetes_asyncio.client",
     "lightkube": "lightkube.generic_resource",
-    "lightkube (typed by hand)": "benchmarks.lightkube_typed",
+    "lightkube (manually written types)": "benchmarks.lightkube_typed",
     "kr8s": "kr8s.asyncio",
 }
 

@@ -1,4 +1,4 @@
-"""What all tests share: nothing but settings. Worlds are entered in the test body, where a crash in them is seen."""
+"""Settings of all tests. Servers and clients are entered in the test body, so that their exceptions fail the test."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from tests.support.counts import Counts
 
 pytest_plugins = ["tests.apiserver.plugin"]
 
-# The same examples each time: a test that fails sometimes helps nobody. No deadline: machines are noisy.
-settings.register_profile("house", deadline=None, derandomize=True)
-settings.load_profile("house")
+# The same examples in each run, so that failures are reproducible. No deadline: the load of machines varies.
+settings.register_profile("project", deadline=None, derandomize=True)
+settings.load_profile("project")
 
-# A shell starts what it runs in the background with Ctrl-C ignored; so would be what a test starts and interrupts.
+# A shell starts background processes with SIGINT ignored, which processes that a test starts and interrupts inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--counts", type=Path, help="add to this JSON file how many integration tests passed on which backend"
+        "--counts",
+        type=Path,
+        help="add the number of integration tests that passed on each backend to this JSON file",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # With xdist the reports of all workers reach the controller, and only it has no workerinput.
+    # With xdist the controller receives the reports of all workers, and only the controller has no workerinput.
     if (file := config.getoption("--counts")) and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Counts(file.absolute()), "counts")

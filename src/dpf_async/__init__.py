@@ -36,6 +36,7 @@ from dpf_async._hosts.forced_deletion import ForcedDeletion
 from dpf_async._hosts.provisioning import discover, provision, reprovision
 from dpf_async._readers.progress import Progress, ProgressListener
 from dpf_async._readers.transition_stream import NodeTransitionStream, TransitionStream
+from dpf_async._readers.view_stream import ViewStream
 from dpf_async._rollout.deployments import DeploymentChange
 from dpf_async._rollout.outdated import Installed, OutdatedDPU, References
 from dpf_async._rollout.upgrade import rollback, upgrade
@@ -124,6 +125,7 @@ __all__ = [
     "Undecodable",
     "UnreadableObject",
     "UpgradeReport",
+    "ViewStream",
     "WatchPolicy",
     "__version__",
     "discover",

@@ -1,7 +1,7 @@
-"""The library's logger: structlog, imported when the first line is written.
+"""The library's logger: structlog, imported when the first event is logged.
 
-Importing structlog costs as much as the rest of this library, because its console renderer brings rich along
-where that is installed; most programs import us long before anything is worth a line.
+Importing structlog costs as much as the rest of this library, because its console renderer imports rich where
+that is installed; most programs import this library long before it logs.
 """
 
 from __future__ import annotations
@@ -10,27 +10,27 @@ from typing import Any
 
 
 class Log:
-    """Event names in snake_case past tense, facts as keywords; never a secret, never a whole object."""
+    """Event names in snake_case past tense, facts as keywords; never a secret, never a complete object."""
 
     def debug(self, event: str, **facts: object) -> None:
-        """For whoever debugs this library."""
+        """For debugging this library."""
         _logger().debug(event, **facts)
 
     def info(self, event: str, **facts: object) -> None:
-        """Something happened that explains what comes next."""
+        """A change of state that explains later behavior."""
         _logger().info(event, **facts)
 
     def warning(self, event: str, **facts: object) -> None:
-        """Something happened that somebody should know."""
+        """A fault that an administrator should know of."""
         _logger().warning(event, **facts)
 
     def error(self, event: str, **facts: object) -> None:
-        """Something was lost."""
+        """An update or a result was lost."""
         _logger().error(event, **facts)
 
 
-def _logger() -> Any:  # Any: structlog's own loggers are, until they are configured
-    import structlog  # noqa: PLC0415  see the top
+def _logger() -> Any:  # Any: structlog's type of a logger that is not configured yet
+    import structlog  # noqa: PLC0415  see the module docstring
 
     return structlog.get_logger("dpf_async")
 

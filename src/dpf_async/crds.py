@@ -1,6 +1,6 @@
-"""CRD manifests of the kinds, made from the models: `python -m dpf_async.crds`.
+"""CRD manifests of the kinds, generated from the models: `python -m dpf_async.crds`.
 
-For API servers that have no DPF operator to bring its own: the embedded one, and those that tests start.
+For API servers on which the DPF operator does not install its own: the embedded one, and those that tests start.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from dpf_async.models import KINDS, Resource
@@ -24,6 +25,16 @@ def manifests(kinds: Iterable[type[Resource]] = KINDS) -> list[dict[str, Any]]: 
 
 def manifest(kind: type[Resource]) -> dict[str, Any]:  # Any: JSON
     """The CustomResourceDefinition of one kind."""
+    decoded: dict[str, Any] = json.loads(_encoded(kind))
+    return decoded
+
+
+@cache  # every simulated site in a process needs all of them
+def _encoded(kind: type[Resource]) -> str:
+    return json.dumps(_manifest(kind))
+
+
+def _manifest(kind: type[Resource]) -> dict[str, Any]:  # Any: JSON
     version: dict[str, Any] = {
         "name": kind.VERSION,
         "served": True,
@@ -75,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         print(json.dumps({"apiVersion": "v1", "kind": "List", "items": wanted}, indent=2))
     else:
-        # JSON is YAML: no YAML library is needed to write it.
+        # JSON is valid YAML: writing it needs no YAML library.
         print("\n---\n".join(json.dumps(one, indent=2) for one in wanted))
     return 0
 

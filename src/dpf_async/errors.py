@@ -1,36 +1,36 @@
-"""Every error this library raises on purpose, and nothing else.
+"""The exceptions that this library raises.
 
 DPFError
-├── APIError                 the API server answered, and the answer is no
-│   ├── BadRequest           400 405 406 413 415: the request itself was wrong
+├── APIError                 the API server rejected the request
+│   ├── BadRequest           400 405 406 413 415: the request is not valid
 │   ├── Unauthorized         401
 │   ├── Forbidden            403: .verb, .resource, .namespace
-│   ├── NotFound             404: this object is not there
-│   ├── KindNotServed        404: the kind itself is not there (CRD missing, or version not served)
+│   ├── NotFound             404: the object does not exist
+│   ├── KindNotServed        404: the server does not serve the kind (CRD missing, or version not served)
 │   ├── AlreadyExists        409
 │   ├── Conflict             409: precondition failed, or another field manager owns the field
-│   ├── Gone                 410: the resourceVersion or the continue token is too old
+│   ├── Gone                 410: the resourceVersion or the continue token expired
 │   ├── Invalid              422: validation; .causes has field and rule of each
 │   ├── TooManyRequests      429: .retry_after in seconds
-│   └── ServerError          5xx: the server could not, for now
-├── ConnectionFailed         the server could not be reached, or fell silent longer than the bound
-├── DecodeError              an answer that is not what the model says: .kind, .name, .path
-├── WaitError                a wait that cannot come true: .condition, .view, .waited
+│   └── ServerError          5xx: the server cannot process the request at the moment
+├── ConnectionFailed         the server cannot be reached, or sent no data for longer than the limit
+├── DecodeError              an answer does not match the model: .kind, .name, .path
+├── WaitError                a wait ended before its condition held: .condition, .view, .waited
 │   ├── WaitTimeout          also a TimeoutError
-│   ├── ObjectReplaced       deleted or recreated meanwhile: .old_uid, .new_uid
+│   ├── ObjectReplaced       deleted or re-created during the wait: .old_uid, .new_uid
 │   ├── DPUFailed            a DPU entered phase Error: .dpu, .reason, .detail
-│   ├── SiteFailed           the operator cannot take a site over: .kind, .name, .reason, .detail
-│   └── DeviceFailed         a DPUDevice cannot be made Ready: .device, .reason, .detail
-├── DPUInstalling            a DPU cannot be deleted while it is installed: .dpu, .phase
-├── StaleRelease             a hold was released before this DPU asked: .node, .maintenance, .dpus
-├── PasswordUnavailable      the caller's own provider could not tell the BMC password
-├── UpgradeFailed            an upgrade came to a stop, and what was begun is done or failed: .report, .node
-├── SiteDiffers              what is there differs from a site's description; nothing was changed: .plan
-├── ClaimLost                another client has the claim on a node: .node, .holder, .taken_by
+│   ├── SiteFailed           the operator cannot accept a site: .kind, .name, .reason, .detail
+│   └── DeviceFailed         a DPUDevice does not become Ready: .device, .reason, .detail
+├── DPUInstalling            a DPU cannot be deleted during its installation: .dpu, .phase
+├── StaleRelease             a hold was released before this DPU requested it: .node, .maintenance, .dpus
+├── PasswordUnavailable      the caller's password provider did not return the BMC password
+├── UpgradeFailed            an upgrade stopped; no host is in progress: .report, .node
+├── SiteDiffers              existing objects differ from the site description; nothing was changed: .plan
+├── ClaimLost                another client acquired the claim on a node: .node, .holder, .taken_by
 └── UsageError               the caller's mistake; nothing was sent
-    └── SpecError            a site or host description with mistakes in it: .problems
+    └── SpecError            a site or host description has mistakes: .problems
 
-Two families by whose fault it is: UsageError is yours, everything else is the world's.
+UsageError is a mistake of the caller; every other exception results from the state of the cluster or the network.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ __all__ = [
 
 
 class DPFError(Exception):
-    """Base of everything this library raises on purpose."""
+    """Base of all exceptions that this library raises."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One reason inside a refusal: which field, and what is wrong with it (Kubernetes' StatusCause)."""
+    """One cause of a rejected request: the field, and what is wrong with it (Kubernetes' StatusCause)."""
 
     field: str
     message: str
@@ -90,17 +90,17 @@ class Cause:
 
 
 class APIError(DPFError):
-    """The API server answered, and the answer is no.
+    """The API server rejected the request.
 
     Attributes:
         status: HTTP status code.
-        reason: Kubernetes' StatusReason, such as "NotFound"; empty when the server gave none.
+        reason: Kubernetes' StatusReason, such as "NotFound"; empty if the server sent none.
         method: HTTP method of the request.
         path: path of the request, without the query.
-        object: what was asked for, such as "DPU dpu-1" or "dpus"; never its content.
-        server_message: the server's own sentence, with control characters escaped.
-        causes: the single reasons inside the refusal, where the server told them.
-        retry_after: seconds the server asked to wait; 0 if it did not ask.
+        object: target of the request, such as "DPU dpu-1" or "dpus"; never its content.
+        server_message: message of the server, with control characters escaped.
+        causes: the single causes, if the server sent them.
+        retry_after: seconds for which the server asks the client to wait; 0 if it does not.
     """
 
     def __init__(
@@ -128,24 +128,24 @@ class APIError(DPFError):
 
 
 class BadRequest(APIError):
-    """The request itself was wrong: a bug here, or a server that does not know what we asked for."""
+    """The request is not valid: a bug of this library, or an option that this server does not support."""
 
 
 class Unauthorized(APIError):
-    """The server does not know us: the credentials are missing, wrong or expired."""
+    """The server did not accept the credentials: they are missing, wrong or expired."""
 
 
 class Forbidden(APIError):
-    """The server knows us and does not let us: a Role or a RoleBinding is missing.
+    """The client lacks a permission: a Role or a RoleBinding is missing.
 
-    Or a rule of the cluster is in the way, a quota for instance, which no permission helps against: the server's
-    sentence says so.
+    Or a rule of the cluster, such as a quota, forbids the request regardless of permissions; the server's message
+    then names that rule.
 
     Attributes:
-        verb: what we may not do, as a Role names it: "list", or "create" where an apply would have created.
+        verb: the missing verb, as a Role names it: "list", or "create" for an apply of an object that does not exist.
         group: API group; empty for Kubernetes' own core.
-        resource: what we may not do it to, as a Role names it: "dpus".
-        namespace: where; empty for what is in none.
+        resource: as a Role names it: "dpus".
+        namespace: of the request; empty for cluster-scoped resources.
     """
 
     verb: str = ""
@@ -155,57 +155,57 @@ class Forbidden(APIError):
 
 
 class NotFound(APIError):
-    """The object is not there. The kind is."""
+    """The object does not exist; its kind is served."""
 
 
 class KindNotServed(APIError):
-    """The kind is not there: its CRD is missing, or this version of it is not served.
+    """The server does not serve the kind: its CRD is missing, or this version of it is not served.
 
-    Apart from NotFound on purpose: "already gone" is success for a deletion, a missing CRD never is.
-    Source: a missing kind answers text/plain, a missing object a JSON Status (reliability 0.9).
+    Not a NotFound: for a deletion, an object that does not exist is success, and a missing CRD never is.
+    Source: the 404 for a kind is text/plain, the 404 for an object is a JSON Status (reliability 0.9).
     """
 
 
 class AlreadyExists(APIError):
-    """An object of that name is there already; `terminating` if it is on its way out."""
+    """An object of this name exists; `terminating` if it is being deleted."""
 
     @property
     def terminating(self) -> bool:
-        """The object in the way has a deletionTimestamp and waits for its finalizers."""
+        """The existing object has a deletionTimestamp, and finalizers remain."""
         return "object is being deleted" in self.server_message
 
 
 class Conflict(APIError):
-    """A precondition (uid, resourceVersion) failed, or another field manager owns a field we apply."""
+    """A precondition (uid, resourceVersion) failed, or another field manager owns an applied field."""
 
 
 class Gone(APIError):
-    """The resourceVersion or the continue token is older than the history the server keeps."""
+    """The resourceVersion or the continue token is older than the server's history."""
 
 
 class Invalid(APIError):
-    """The object breaks a rule of its schema; each broken rule is one of `causes`."""
+    """The object violates rules of its schema; each violation is one of `causes`."""
 
 
 class TooManyRequests(APIError):
-    """The server asks us to slow down; `retry_after` says by how many seconds."""
+    """The server throttles the client; `retry_after` has the seconds to wait."""
 
 
 class ServerError(APIError):
-    """The server could not do it now: its own fault, or that of something behind it."""
+    """The server cannot process the request at the moment: a fault of its own, or of a component that it depends on."""
 
 
 class ConnectionFailed(DPFError):
-    """The server could not be reached, broke off, or fell silent longer than the bound."""
+    """The server cannot be reached, closed the connection, or sent no data for longer than the limit."""
 
 
 class DecodeError(DPFError):
-    """An answer that is not what the model says.
+    """An answer does not match the model.
 
     Attributes:
         kind: kind of the object.
-        name: its name, as far as it could be read.
-        path: where in the object, dotted.
+        name: its name; empty if it could not be read.
+        path: of the field in the object, dotted.
     """
 
     def __init__(self, message: str, *, kind: str = "", name: str = "", path: str = "") -> None:
@@ -216,16 +216,16 @@ class DecodeError(DPFError):
 
 
 class WaitError(DPFError):
-    """A wait ended without its condition having been seen to hold.
+    """A wait ended before its condition held.
 
     Attributes:
-        condition: what was waited for, in words.
-        view: the last view seen; None if there never was one.
+        condition: description of the condition.
+        view: the last view; None if there was none.
         waited: seconds.
     """
 
     def __init__(self, message: str, *, condition: str = "", view: Any = None, waited: float = 0.0) -> None:
-        # Any: a NodeView, a DPUView, or whatever view the handle gives; errors come before views in the corridor.
+        # Any: a NodeView, a DPUView or another view; this layer must not import views.
         super().__init__(message)
         self.condition = condition
         self.view = view
@@ -233,15 +233,15 @@ class WaitError(DPFError):
 
 
 class WaitTimeout(WaitError, TimeoutError):
-    """The time given was over before the condition was seen to hold."""
+    """The timeout elapsed before the condition held."""
 
 
 class ObjectReplaced(WaitError):
-    """The object waited for was deleted, or deleted and created again under the same name.
+    """The object was deleted, or re-created under the same name, during the wait.
 
     Attributes:
-        old_uid: the object that was waited for.
-        new_uid: the one that has its name now; None if there is none.
+        old_uid: uid of the object that the wait began with.
+        new_uid: uid of the object that has its name now; None if there is none.
     """
 
     def __init__(
@@ -260,7 +260,7 @@ class ObjectReplaced(WaitError):
 
 
 class DPUFailed(WaitError):
-    """A DPU entered phase Error, from which only its deletion leads.
+    """A DPU entered phase Error, which only its deletion ends.
 
     Attributes:
         dpu: name of the DPU.
@@ -286,10 +286,10 @@ class DPUFailed(WaitError):
 
 
 class SiteFailed(WaitError):
-    """The operator cannot take a site's definition over, and somebody has to do something about it.
+    """The operator cannot accept a site's definition until an administrator corrects it.
 
     Attributes:
-        kind: of the object that stands in the way: "BFB", "DPUDeployment".
+        kind: of the object that prevents it: "BFB", "DPUDeployment".
         name: its name.
         reason: its phase, or type and reason of its condition.
         detail: message of that condition.
@@ -315,12 +315,12 @@ class SiteFailed(WaitError):
 
 
 class DeviceFailed(WaitError):
-    """The operator cannot make a DPUDevice Ready, and has not been able to for the grace that was given.
+    """A DPUDevice reports a fault and did not become Ready within the grace period.
 
     Attributes:
         device: name of the DPUDevice.
         reason: reason of the condition that failed.
-        detail: message of that condition: a refused password, another serial number.
+        detail: message of that condition, such as a rejected password or another serial number.
     """
 
     def __init__(
@@ -341,11 +341,11 @@ class DeviceFailed(WaitError):
 
 
 class DPUInstalling(DPFError):
-    """A DPU is being installed, and the operator deletes none before that is over.
+    """A DPU is in a phase of its installation, in which DPF ignores deletion.
 
     Attributes:
         dpu: name of the DPU.
-        phase: the phase it is in.
+        phase: its phase.
     """
 
     def __init__(self, message: str, *, dpu: str, phase: str) -> None:
@@ -355,12 +355,12 @@ class DPUInstalling(DPFError):
 
 
 class StaleRelease(DPFError):
-    """A hold was released before a DPU asked, so that it would be provisioned without anybody's permission.
+    """A hold was released before a DPU requested it, so DPF would provision the DPU without a new approval.
 
     Attributes:
         node: name of the DPUNode.
         maintenance: name of the DPUNodeMaintenance that was released.
-        dpus: names of the DPUs that did not ask.
+        dpus: names of the DPUs that had not requested the node effect.
     """
 
     def __init__(self, message: str, *, node: str, maintenance: str, dpus: Sequence[str]) -> None:
@@ -371,28 +371,28 @@ class StaleRelease(DPFError):
 
 
 class PasswordUnavailable(DPFError):
-    """The provider of the BMC password raised something; the Secret stays as it is. The message has its type only."""
+    """The provider of the BMC password raised an exception; the Secret is unchanged. The message has its type only."""
 
 
 class SiteDiffers(DPFError):
-    """Objects of a site are there and differ from its description, and nobody asked for them to be changed.
+    """Existing objects of a site differ from its description, and `update=True` was not passed.
 
     Attributes:
         plan: the SitePlan, with every difference. Nothing was created or changed.
     """
 
-    def __init__(self, message: str, *, plan: Any) -> None:  # Any: errors come before plans in the corridor
+    def __init__(self, message: str, *, plan: Any) -> None:  # Any: this layer must not import plans
         super().__init__(message)
         self.plan = plan
 
 
 class ClaimLost(DPFError):
-    """The claim on a node was lost while its block ran, and the request was not answered: that is another's to do now.
+    """The claim on a node was lost while its block ran; the request was not answered, which its new holder has to do.
 
     Attributes:
         node: name of the DPUNode.
-        holder: who we were, as the Lease said it.
-        taken_by: who took it; empty if it was given back since.
+        holder: holder identity of this client in the Lease.
+        taken_by: holder identity of the client that acquired it; empty if it was released since.
     """
 
     def __init__(self, message: str, *, node: str, holder: str, taken_by: str = "") -> None:
@@ -403,28 +403,28 @@ class ClaimLost(DPFError):
 
 
 class UpgradeFailed(DPFError):
-    """An upgrade came to a stop: a host failed, or somebody else changed what it was for.
+    """An upgrade stopped: a host failed, or another client changed the DPUDeployment.
 
-    Hosts that were in progress have been finished, and none was begun since. Called again, it goes on from there.
+    Hosts that were in progress were completed, and no further host was started. Another call resumes the upgrade.
 
     Attributes:
-        report: the UpgradeReport, with what became of each host.
+        report: the UpgradeReport, with the outcome of each host.
         node: name of the DPUNode that failed first; empty if none did.
     """
 
     def __init__(self, message: str, *, report: Any, node: str = "") -> None:
-        # Any: errors come before reports in the corridor
+        # Any: this layer must not import reports
         super().__init__(message)
         self.report = report
         self.node = node
 
 
 class UsageError(DPFError):
-    """The caller's mistake, found before anything was sent."""
+    """A mistake of the caller, detected before a request was sent."""
 
 
 class SpecError(UsageError):
-    """A site or host description with mistakes in it; nothing was created.
+    """A site or host description has mistakes; nothing was created.
 
     Attributes:
         problems: one sentence per mistake, each naming file, path and rule.

@@ -1,4 +1,4 @@
-"""From lines and pages to records; what cannot be read is told apart from what is no Kubernetes at all."""
+"""Decoding of lines and pages to records; undecodable objects are distinguished from malformed lines."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read(line: bytes) -> ObjectState[DPU]:
     return CODEC.state(envelope.object, line)
 
 
-def test_a_line_becomes_a_state_and_the_bytes_it_came_in() -> None:
+def test_a_line_is_decoded_to_a_state_that_keeps_its_bytes() -> None:
     wire = dpu("a", 101, "Ready", labels={"rack": "1"})
 
     state = read(event("MODIFIED", wire))
@@ -57,7 +57,7 @@ def test_a_state_from_a_list_and_one_from_a_watch_have_the_same_document() -> No
         (DPUNodeMaintenance, maintenance("m", 1, node="node-7"), MaintenanceRecord),
     ],
 )
-def test_the_references_between_kinds_are_read_as_they_pass(
+def test_records_have_the_references_between_kinds(
     kind: type[DPU | DPUNode | DPUNodeMaintenance], wire: Obj, record: type[object]
 ) -> None:
     state = Codec(kind).read_object(json.dumps(wire).encode())
@@ -70,7 +70,7 @@ def test_the_references_between_kinds_are_read_as_they_pass(
     ("generation", "observed", "current"),
     [(1, 1, True), (2, 1, False), (1, 2, True), (2, None, True), (None, 1, True), (None, None, True)],
 )
-def test_h12_a_status_is_current_once_its_controller_has_seen_the_present_spec(
+def test_h12_a_status_is_current_if_observed_generation_has_reached_generation(
     generation: int | None, observed: int | None, current: bool
 ) -> None:
     wire = dpu("a", 101, generation=generation)
@@ -79,7 +79,7 @@ def test_h12_a_status_is_current_once_its_controller_has_seen_the_present_spec(
     assert read(event("ADDED", wire)).current is current
 
 
-def test_an_error_event_is_a_status_whatever_else_it_looks_like() -> None:
+def test_an_error_event_is_a_status_even_if_it_resembles_an_object() -> None:
     full = CODEC.read(event("ERROR", status(410, "Expired", details={"retryAfterSeconds": 3})))
     bare = CODEC.read(event("ERROR", {}))
     like_an_object = CODEC.read(event("ERROR", {"metadata": {}, "code": 500}))
@@ -89,27 +89,27 @@ def test_an_error_event_is_a_status_whatever_else_it_looks_like() -> None:
     assert like_an_object == StatusEvent(500, "", "", 0)
 
 
-def test_what_has_a_name_and_a_uid_is_undecodable_and_the_rest_is_malformed() -> None:
+def test_objects_of_another_shape_are_undecodable_and_other_lines_are_malformed() -> None:
     odd = CODEC.read(event("ADDED", dpu("a", 101) | {"status": {"phase": 7}}))
     nameless = CODEC.read(event("ADDED", {"metadata": 7}))
-    foreign = CODEC.read(b"<html>")
+    html = CODEC.read(b"<html>")
 
     assert isinstance(odd, Undecodable)
     assert (odd.kind, odd.name, odd.uid, odd.resource_version) == (DPU, "a", "uid-of-a", "101")
     assert "status.phase" in odd.error
     assert isinstance(nameless, Undecodable)
     assert nameless.uid == ""
-    assert isinstance(foreign, Malformed)
+    assert isinstance(html, Malformed)
 
 
-def test_g3_one_bad_item_of_a_page_leaves_the_others_readable() -> None:
+def test_g3_one_undecodable_item_of_a_page_does_not_affect_the_others() -> None:
     page = CODEC.read_page(page_of(dpu("a", 1), dpu("bad", 2) | {"spec": []}, 7, dpu("c", 3)))
 
     assert [state.name for state in page.items] == ["a", "c"]
     assert [obj.name for obj in page.undecodable] == ["bad", ""]
 
 
-def test_a_page_knows_its_version_and_the_token_of_the_next_one() -> None:
+def test_a_page_has_the_resource_version_and_the_continue_token() -> None:
     page = CODEC.read_page(json.dumps(listing([], 100, continue_="token")).encode())
 
     assert (page.resource_version, page.continue_) == ("100", "token")
@@ -129,60 +129,60 @@ def test_a_page_knows_its_version_and_the_token_of_the_next_one() -> None:
         b'{"metadata":{"resourceVersion":7}}',
     ],
 )
-def test_a8_what_is_no_list_or_has_no_version_is_refused(body: bytes) -> None:
-    with pytest.raises(DecodeError, match="list of dpus") as refused:
+def test_a8_a_body_that_is_not_a_list_with_a_version_is_rejected(body: bytes) -> None:
+    with pytest.raises(DecodeError, match="list of dpus") as raised:
         CODEC.read_page(body)
 
-    assert refused.value.kind == "DPU"
+    assert raised.value.kind == "DPU"
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"{}", b'{"metadata":7}', b'{"metadata":{"name":"a"},"status":7}']
 )
-def test_what_is_no_object_is_refused_by_name_where_it_has_one(body: bytes) -> None:
-    with pytest.raises(DecodeError, match="DPU cannot be read") as refused:
+def test_the_error_for_a_body_that_is_not_an_object_has_its_name_if_readable(body: bytes) -> None:
+    with pytest.raises(DecodeError, match=r"DPU .* cannot be read") as raised:
         CODEC.read_object(body)
 
-    assert refused.value.name == ("a" if b"name" in body else "")
+    assert raised.value.name == ("a" if b"name" in body else "")
 
 
-def test_a_model_that_does_not_fit_names_object_and_field() -> None:
+def test_the_error_for_a_model_mismatch_names_object_and_field() -> None:
     wire = dpu("a", 101)
     wire["status"]["conditions"] = [{"type": "Ready", "status": 7}]
 
-    with pytest.raises(DecodeError, match=r"DPU a: status\.conditions\.0\.status: ") as refused:
+    with pytest.raises(DecodeError, match=r"DPU a: status\.conditions\.0\.status: ") as raised:
         decode_model(DPU, json.dumps(wire).encode())
 
-    assert (refused.value.kind, refused.value.name) == ("DPU", "a")
-    assert refused.value.path == "status.conditions.0.status"
+    assert (raised.value.kind, raised.value.name) == ("DPU", "a")
+    assert raised.value.path == "status.conditions.0.status"
 
 
-def test_m3_names_and_keys_of_others_are_escaped_in_messages() -> None:
+def test_m3_names_and_keys_of_objects_are_escaped_in_messages() -> None:
     hostile = "x\x1b[2J\r\n\u202e"
     wire = dpu(hostile, 101, labels={hostile: 7})
 
-    with pytest.raises(DecodeError) as refused:
+    with pytest.raises(DecodeError) as raised:
         decode_model(DPU, json.dumps(wire).encode())
 
-    assert str(refused.value).isprintable()
+    assert str(raised.value).isprintable()
 
 
 @pytest.mark.parametrize(
     "data", [["c2VjcmV0"], {"password": {"c2VjcmV0": 1}}, {"password": ["c2VjcmV0"]}, "c2VjcmV0"]
 )
-def test_m2_what_a_secret_holds_is_in_no_message_repr_or_traceback(data: object) -> None:
+def test_m2_the_data_of_a_secret_is_in_no_message_repr_or_traceback(data: object) -> None:
     wire = {"metadata": {"name": "bmc", "uid": "u", "resourceVersion": "1"}, "data": data}
     raw = json.dumps(wire).encode()
 
-    with pytest.raises(DecodeError) as refused:
+    with pytest.raises(DecodeError) as raised:
         decode_model(Secret, raw)
-    shown = "".join(traceback.format_exception(refused.value))
+    shown = "".join(traceback.format_exception(raised.value))
 
     assert "c2VjcmV0" not in shown
     assert "DecodeError: Secret bmc: data" in shown
 
 
-def test_m2_a_secret_that_was_read_shows_nothing_of_what_it_holds() -> None:
+def test_m2_the_repr_of_a_secret_has_none_of_its_data() -> None:
     wire = {"metadata": {"name": "bmc", "uid": "u", "resourceVersion": "1"}, "data": {"password": "c2VjcmV0"}}
     raw = json.dumps(wire).encode()
 
@@ -194,7 +194,7 @@ def test_m2_a_secret_that_was_read_shows_nothing_of_what_it_holds() -> None:
         assert "c2VjcmV0" not in shown
 
 
-def test_m2_neither_does_a_secret_that_could_not_be_read() -> None:
+def test_m2_the_repr_of_an_undecodable_secret_has_none_of_its_data() -> None:
     unreadable = Codec(Secret).read(
         event("ADDED", {"metadata": {"name": "bmc", "uid": 7}, "data": {"p": "c2VjcmV0"}})
     )
@@ -211,7 +211,7 @@ JSON = st.recursive(
 
 
 @given(st.binary(max_size=200))
-def test_n8_no_bytes_make_the_decoder_raise(line: bytes) -> None:
+def test_n8_the_decoder_raises_for_no_bytes(line: bytes) -> None:
     assert CODEC.read(line) is not None
 
 
@@ -222,10 +222,10 @@ def test_n8_no_bytes_make_the_decoder_raise(line: bytes) -> None:
         JSON | st.dictionaries(st.sampled_from(["name", "uid", "phase", "conditions", "dpuNodeName"]), JSON),
     ),
 )
-def test_n8_no_object_makes_the_decoder_raise(type_: str, changes: Obj) -> None:
-    told = CODEC.read(event(type_, dpu("a", 101) | changes))
+def test_n8_the_decoder_raises_for_no_object(type_: str, changes: Obj) -> None:
+    decoded = CODEC.read(event(type_, dpu("a", 101) | changes))
 
-    if isinstance(told, Envelope):
-        assert CODEC.state(told.object, b"") is not None
+    if isinstance(decoded, Envelope):
+        assert CODEC.state(decoded.object, b"") is not None
     with suppress(DecodeError):
         decode_model(DPU, json.dumps(dpu("a", 101) | changes).encode())

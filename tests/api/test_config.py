@@ -1,4 +1,4 @@
-"""Where the API server is and who we are to it; every mistake in that is one sentence."""
+"""Loading of address and credentials; every mistake in a kubeconfig is reported in one line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from dpf_async import DPFClient
 from dpf_async._api import plugin as exec_plugin
 from dpf_async._api.config import TOKEN_PERIOD, load
 from dpf_async.errors import UsageError
-from tests.support.clock import jumping
+from tests.support.virtual_time import virtual_time
 
 HERE = "http://127.0.0.1:1"
 
@@ -55,7 +55,7 @@ def written(path: Path, content: object) -> str:
 
 
 def put(path: Path, content: str | None) -> None:
-    """Write a file, or take it away."""
+    """Write a file, or delete it."""
     if content is None:
         path.unlink()
     else:
@@ -63,22 +63,22 @@ def put(path: Path, content: str | None) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No kubeconfig and no pod but those a test makes."""
+def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No kubeconfig and no service account other than those of the test."""
     monkeypatch.setenv("HOME", os.fspath(tmp_path))
     for variable in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"):
         monkeypatch.delenv(variable, raising=False)
 
 
 async def refusal(config: Any, context: str | None = None) -> str:
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as raised:
         await load(config, context, allow_exec=True)
-    message = str(refused.value)
+    message = str(raised.value)
     assert "\n" not in message
     return message
 
 
-async def test_a_dict_a_path_and_the_variable_lead_to_the_same_server(
+async def test_a_dict_a_path_and_the_environment_variable_load_the_same_server(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     path = written(tmp_path / "kubeconfig", kubeconfig())
@@ -94,7 +94,7 @@ async def test_a_dict_a_path_and_the_variable_lead_to_the_same_server(
     assert by_path.origin == by_variable.origin == f"kubeconfig {path}"
 
 
-async def test_the_usual_place_is_the_home_directory(tmp_path: Path) -> None:
+async def test_the_default_kubeconfig_is_in_the_home_directory(tmp_path: Path) -> None:
     (tmp_path / ".kube").mkdir()
     written(tmp_path / ".kube" / "config", kubeconfig())
 
@@ -109,14 +109,14 @@ async def test_a_context_is_chosen_by_name(tmp_path: Path) -> None:
     assert (await load(config, "two")).server == "http://127.0.0.1:2"
 
 
-async def test_a_kubeconfig_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> None:
+async def test_the_error_for_a_missing_kubeconfig_names_it_and_the_alternatives(tmp_path: Path) -> None:
     named = await refusal(tmp_path / "nope")
     unnamed = await refusal(None)
 
     assert named == (
-        f"kubeconfig {tmp_path}/nope does not exist: name one with kubeconfig= or $KUBECONFIG, or run in a pod"
+        f"kubeconfig {tmp_path}/nope does not exist: pass kubeconfig=, set $KUBECONFIG, or run in a pod"
     )
-    assert unnamed.startswith("kubeconfig ~/.kube/config does not exist (nothing else was named): ")
+    assert unnamed.startswith("kubeconfig ~/.kube/config does not exist (the default; no other was given): ")
 
 
 DAMAGED = [
@@ -131,7 +131,9 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize("content", DAMAGED)
-async def test_m6_a_damaged_kubeconfig_is_one_sentence_and_runs_nothing(content: str, tmp_path: Path) -> None:
+async def test_m6_the_error_for_a_malformed_kubeconfig_is_one_line_and_runs_nothing(
+    content: str, tmp_path: Path
+) -> None:
     path = written(tmp_path / "kubeconfig", content)
 
     message = await refusal(path)
@@ -140,11 +142,11 @@ async def test_m6_a_damaged_kubeconfig_is_one_sentence_and_runs_nothing(content:
 
 
 @pytest.mark.parametrize("content", [{}, {"clusters": []}, kubeconfig() | {"contexts": None}])
-async def test_the_same_goes_for_one_given_as_a_dict(content: dict[str, Any]) -> None:
+async def test_the_error_for_a_malformed_kubeconfig_dict_is_one_line(content: dict[str, Any]) -> None:
     assert (await refusal(content)).startswith("the kubeconfig given cannot be used: ")
 
 
-async def test_a_kubeconfig_without_a_current_context_says_so() -> None:
+async def test_the_error_for_a_missing_current_context_names_the_field() -> None:
     config = kubeconfig()
     del config["current-context"]
 
@@ -152,18 +154,20 @@ async def test_a_kubeconfig_without_a_current_context_says_so() -> None:
     assert (await load(config, "one")).server == HERE
 
 
-async def test_a_context_that_is_not_there_is_named() -> None:
+async def test_the_error_for_a_missing_context_names_it() -> None:
     message = await refusal(kubeconfig(), "nope")
 
     assert message.startswith("the kubeconfig given (context nope) cannot be used: ")
     assert "name nope" in message
 
 
-async def test_a_context_whose_cluster_is_not_there_is_one_sentence() -> None:
+async def test_the_error_for_a_context_with_a_missing_cluster_names_the_cluster() -> None:
     assert "nowhere" in await refusal(kubeconfig(), "lost")
 
 
-async def test_m8_tls_is_verified_unless_both_sides_say_otherwise(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_m8_tls_is_verified_unless_kubeconfig_and_caller_disable_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     careless = kubeconfig("https://127.0.0.1:1")
     careless["clusters"][0]["cluster"]["insecure-skip-tls-verify"] = True
 
@@ -205,7 +209,7 @@ def inlined(user: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-async def test_the_files_of_a_user_lie_beside_the_kubeconfig_that_names_the_user(tmp_path: Path) -> None:
+async def test_files_of_a_user_are_relative_to_the_kubeconfig_that_defines_the_user(tmp_path: Path) -> None:
     mine, shared = tmp_path / "mine", tmp_path / "shared"
     mine.mkdir()
     shared.mkdir()
@@ -232,7 +236,7 @@ async def test_a_key_inside_a_kubeconfig_is_not_copied_to_the_disk(
     assert list(disk.iterdir()) == []
 
 
-async def test_a_key_of_another_certificate_is_one_sentence(tmp_path: Path) -> None:
+async def test_the_error_for_a_key_of_another_certificate_is_one_line(tmp_path: Path) -> None:
     user = inlined(pair(tmp_path), tmp_path)
     other = inlined(pair(tmp_path), tmp_path)
 
@@ -241,7 +245,7 @@ async def test_a_key_of_another_certificate_is_one_sentence(tmp_path: Path) -> N
     assert message == "the kubeconfig given cannot be used: its certificates: key values mismatch"
 
 
-async def test_nobody_is_asked_for_the_password_of_a_key(tmp_path: Path) -> None:
+async def test_an_encrypted_key_is_rejected_without_a_password_prompt(tmp_path: Path) -> None:
     user = inlined(pair(tmp_path), tmp_path)
     key = load_pem_private_key(base64.b64decode(user["client-key-data"]), None)
     hidden = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"hunter2"))
@@ -250,7 +254,7 @@ async def test_nobody_is_asked_for_the_password_of_a_key(tmp_path: Path) -> None
 
     assert message == (
         "the kubeconfig given cannot be used: its certificates: "
-        "the key is encrypted, and nobody is there to be asked for its password"
+        "the key is encrypted, which is not supported; decrypt it"
     )
 
 
@@ -264,10 +268,12 @@ async def test_a_context_needs_no_user() -> None:
 
 
 @pytest.mark.parametrize("field", ["certificate-authority", "client-certificate"])
-async def test_a_certificate_that_is_not_there_or_is_none_is_one_sentence(field: str, tmp_path: Path) -> None:
-    nonsense = written(tmp_path / "nonsense.pem", "not a certificate")
+async def test_the_error_for_a_missing_or_malformed_certificate_is_one_line(
+    field: str, tmp_path: Path
+) -> None:
+    invalid = written(tmp_path / "invalid.pem", "not a certificate")
 
-    for path in (os.fspath(tmp_path / "nope.pem"), nonsense):
+    for path in (os.fspath(tmp_path / "nope.pem"), invalid):
         config = https({"client-certificate": path, "client-key": path})
         if field == "certificate-authority":
             config = https(None, **{field: path})
@@ -288,11 +294,11 @@ EXEC = "client.authentication.k8s.io/v1"
 
 
 def printing(version: str = EXEC, **status: Any) -> str:
-    """The script of a plugin that gives this."""
+    """The script of a plugin that prints this ExecCredential."""
     return f"print({json.dumps({'apiVersion': version, 'kind': 'ExecCredential', 'status': status})!r})"
 
 
-async def test_an_exec_plugin_gives_the_token(tmp_path: Path) -> None:
+async def test_the_token_of_an_exec_plugin_is_used(tmp_path: Path) -> None:
     credentials = await load(kubeconfig(user=plugin(tmp_path, printing(token="x"))), None, allow_exec=True)
 
     assert (await credentials.proof()).headers == {"authorization": "Bearer x"}
@@ -314,23 +320,23 @@ async def test_m7_an_exec_plugin_that_is_not_trusted_is_not_run(
     assert not (tmp_path / "ran").exists()
 
 
-async def test_an_exec_plugin_is_told_what_the_kubeconfig_says_and_that_nobody_can_be_asked(
+async def test_an_exec_plugin_receives_arguments_environment_and_non_interactive_mode(
     tmp_path: Path,
 ) -> None:
     script = f"""
 import json, os, sys
-told = [sys.argv[1:], os.environ["REGION"], json.loads(os.environ["KUBERNETES_EXEC_INFO"])["spec"]]
-print(json.dumps({{"apiVersion": "{EXEC}", "kind": "ExecCredential", "status": {{"token": json.dumps(told)}}}}))
+received = [sys.argv[1:], os.environ["REGION"], json.loads(os.environ["KUBERNETES_EXEC_INFO"])["spec"]]
+print(json.dumps({{"apiVersion": "{EXEC}", "kind": "ExecCredential", "status": {{"token": json.dumps(received)}}}}))
 """
     user = plugin(tmp_path, script, args=["get", 7], env=[{"name": "REGION", "value": "north"}])
 
     credentials = await load(kubeconfig(user=user), None, allow_exec=True)
 
-    told = (await credentials.proof()).headers["authorization"].removeprefix("Bearer ")
-    assert json.loads(told) == [["get", "7"], "north", {"interactive": False}]
+    received = (await credentials.proof()).headers["authorization"].removeprefix("Bearer ")
+    assert json.loads(received) == [["get", "7"], "north", {"interactive": False}]
 
 
-async def test_a_command_with_a_slash_is_looked_for_beside_the_kubeconfig(tmp_path: Path) -> None:
+async def test_a_command_with_a_slash_is_relative_to_the_kubeconfig(tmp_path: Path) -> None:
     user = plugin(tmp_path, printing(token="x"))
     user["exec"]["command"] = "./plugin"
 
@@ -339,7 +345,7 @@ async def test_a_command_with_a_slash_is_looked_for_beside_the_kubeconfig(tmp_pa
     assert (await credentials.proof()).headers == {"authorization": "Bearer x"}
 
 
-async def test_a_command_of_a_dict_with_a_slash_is_looked_for_in_the_present_folder(
+async def test_a_command_with_a_slash_in_a_dict_is_relative_to_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -351,8 +357,8 @@ async def test_a_command_of_a_dict_with_a_slash_is_looked_for_in_the_present_fol
     assert (await credentials.proof()).headers == {"authorization": "Bearer x"}
 
 
-async def test_what_an_exec_plugin_gave_is_renewed_when_it_has_expired(tmp_path: Path) -> None:
-    """And not before: many plugins ask the network."""
+async def test_an_exec_plugin_runs_again_when_its_credentials_have_expired(tmp_path: Path) -> None:
+    """And not before: many plugins send requests over the network."""
     now = datetime.now(UTC)
     times = iter([now, now, now + timedelta(hours=1), now + timedelta(hours=1)])
     script = f"""
@@ -380,11 +386,11 @@ count.write_text(str(runs))
 
 
 FAILURES = {
-    "its exec plugin failed; run the plugin by hand to see why": "import sys; sys.exit('token s3cret expired')",
+    "its exec plugin exited with status 3; run it in a terminal to see why": "print('s3cret'); exit(3)",
     "its exec plugin printed no ExecCredential": "print('s3cret')",
     "its exec plugin printed more than 1048576 bytes": "print('s3cret' * 2**18)",
-    "its exec plugin gave neither a token nor a client certificate": printing(),
-    "its exec plugin gave a client certificate without its key, or a key alone": printing(
+    "its exec plugin returned neither a token nor a client certificate": printing(),
+    "its exec plugin returned only one of a client certificate and its key": printing(
         token="s3cret", clientKeyData="s3cret"
     ),
     "its exec plugin answered in example.com/v1, not in client.authentication.k8s.io/v1": printing(
@@ -394,21 +400,21 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("reason", FAILURES)
-async def test_m2_an_exec_plugin_that_fails_is_one_sentence_without_a_word_of_what_it_printed(
+async def test_m2_the_error_for_a_failed_exec_plugin_has_none_of_its_output(
     reason: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     user = plugin(tmp_path, FAILURES[reason])
 
-    with caplog.at_level(logging.DEBUG), pytest.raises(UsageError) as refused:
+    with caplog.at_level(logging.DEBUG), pytest.raises(UsageError) as raised:
         await load(kubeconfig(user=user), None, allow_exec=True)
-    shown = "".join(traceback.format_exception(refused.value))
+    shown = "".join(traceback.format_exception(raised.value))
 
-    assert str(refused.value) == f"the kubeconfig given cannot be used: {reason}"
+    assert str(raised.value) == f"the kubeconfig given cannot be used: {reason}"
     for text in (shown, caplog.text, *capfd.readouterr()):
         assert "s3cret" not in text
 
 
-async def test_an_exec_plugin_that_is_not_there_is_named_with_where_to_get_it() -> None:
+async def test_the_error_for_a_missing_exec_plugin_has_its_install_hint() -> None:
     missing = {"apiVersion": EXEC, "command": "/no/such/plugin", "installHint": "get it from example.com"}
 
     assert await refusal(kubeconfig(user={"exec": missing})) == (
@@ -422,19 +428,19 @@ import os, subprocess, sys
 with open(sys.argv[1], "w") as alive:
     subprocess.run(["sleep", "1000"], pass_fds=[alive.fileno()])
 """
-"""A plugin whose child hangs, both with a pipe in hand that tells whether they live."""
+"""A plugin whose child hangs; both keep a pipe open, which shows whether they run."""
 
 
 @pytest.fixture
 def alive(tmp_path: Path) -> Iterator[int]:
-    """A pipe by the name of `alive`: it ends when nobody who opened it lives any more."""
+    """A pipe named `alive`: it ends when the last process that opened it has ended."""
     os.mkfifo(tmp_path / "alive")
     descriptor = os.open(tmp_path / "alive", os.O_RDONLY | os.O_NONBLOCK)
     yield descriptor
     os.close(descriptor)
 
 
-async def test_an_exec_plugin_that_hangs_is_ended_with_all_that_it_started(
+async def test_an_exec_plugin_that_hangs_is_killed_with_its_children(
     alive: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exec_plugin, "TIME_LIMIT", 1.5)  # half a minute is long for a test
@@ -447,7 +453,7 @@ async def test_an_exec_plugin_that_hangs_is_ended_with_all_that_it_started(
     assert os.read(alive, 1) == b""
 
 
-async def test_j4_cancelled_while_its_exec_plugin_runs_a_client_leaves_nothing_of_it(
+async def test_j4_cancellation_kills_a_running_exec_plugin_with_its_children(
     alive: int, tmp_path: Path
 ) -> None:
     script = HANGING.replace("    subprocess", "    print('x', file=alive, flush=True)\n    subprocess")
@@ -471,7 +477,7 @@ async def test_j4_cancelled_while_its_exec_plugin_runs_a_client_leaves_nothing_o
         {"tokenFile": "/no/such/token"},
     ],
 )
-async def test_credentials_that_cannot_be_had_are_one_sentence(user: dict[str, Any]) -> None:
+async def test_the_error_for_credentials_that_cannot_be_loaded_is_one_line(user: dict[str, Any]) -> None:
     assert (await refusal(kubeconfig(user=user))).startswith("the kubeconfig given cannot be used: ")
 
 
@@ -484,7 +490,7 @@ async def test_a_token_file_may_end_in_a_line_feed(tmp_path: Path) -> None:
     assert (await credentials.proof()).headers == {"authorization": "Bearer t0ken"}
 
 
-async def test_renewed_credentials_are_told_from_the_same_ones(tmp_path: Path) -> None:
+async def test_renew_returns_true_only_if_the_credentials_changed(tmp_path: Path) -> None:
     token = tmp_path / "token"
     credentials = await load(kubeconfig(user={"tokenFile": written(token, "one")}), None)
     rejected = await credentials.proof()
@@ -498,7 +504,7 @@ async def test_renewed_credentials_are_told_from_the_same_ones(tmp_path: Path) -
     assert (await credentials.proof()).headers == {"authorization": "Bearer two"}
 
 
-async def test_the_same_certificates_are_the_same_proof_and_new_ones_another(tmp_path: Path) -> None:
+async def test_renew_returns_true_only_if_the_certificates_changed(tmp_path: Path) -> None:
     user = {name: os.fspath(tmp_path / path) for name, path in pair(tmp_path).items()}
     credentials = await load(https(user), None)
     rejected = await credentials.proof()
@@ -510,7 +516,7 @@ async def test_the_same_certificates_are_the_same_proof_and_new_ones_another(tmp
     assert (same, other) == (False, True)
 
 
-async def test_a_certificate_whose_key_has_not_come_yet_leaves_the_ones_before(tmp_path: Path) -> None:
+async def test_a_certificate_without_its_new_key_does_not_replace_the_previous_one(tmp_path: Path) -> None:
     user = {name: os.fspath(tmp_path / path) for name, path in pair(tmp_path).items()}
     credentials = await load(https(user), None)
     rejected, key = await credentials.proof(), (tmp_path / "client.key").read_bytes()
@@ -520,12 +526,12 @@ async def test_a_certificate_whose_key_has_not_come_yet_leaves_the_ones_before(t
     renewed = await credentials.renew(rejected)
 
     assert not renewed
-    assert credentials.trouble == (
+    assert credentials.reload_error == (
         "the kubeconfig given cannot be used: its certificates: key values mismatch"
     )
 
 
-async def test_who_goes_on_to_another_context_does_not_take_running_clients_along(tmp_path: Path) -> None:
+async def test_a_change_of_current_context_does_not_affect_running_clients(tmp_path: Path) -> None:
     config = kubeconfig()
     config["users"].append({"name": "u2", "user": {"token": "of-another-cluster"}})
     config["clusters"].append({"name": "c2", "cluster": {"server": "http://127.0.0.1:2"}})
@@ -537,10 +543,10 @@ async def test_who_goes_on_to_another_context_does_not_take_running_clients_alon
     renewed = await credentials.renew(await credentials.proof())
 
     assert not renewed
-    assert credentials.trouble == ""
+    assert credentials.reload_error == ""
 
 
-async def test_the_token_for_another_server_is_not_shown_to_this_one(tmp_path: Path) -> None:
+async def test_a_token_for_another_server_is_not_used(tmp_path: Path) -> None:
     path = written(tmp_path / "kubeconfig", kubeconfig())
     credentials = await load(path, None)
 
@@ -548,12 +554,12 @@ async def test_the_token_for_another_server_is_not_shown_to_this_one(tmp_path: P
     renewed = await credentials.renew(await credentials.proof())
 
     assert not renewed
-    assert credentials.trouble == (
-        f"kubeconfig {path} names another server now, http://127.0.0.1:2: enter another client for that one"
+    assert credentials.reload_error == (
+        f"kubeconfig {path} names another server now, http://127.0.0.1:2: create another client for that server"
     )
 
 
-async def test_m8_a_kubeconfig_that_says_later_not_to_verify_is_not_obeyed(tmp_path: Path) -> None:
+async def test_m8_tls_verification_is_not_disabled_by_a_later_kubeconfig(tmp_path: Path) -> None:
     path = written(tmp_path / "kubeconfig", https())
     credentials = await load(path, None)
 
@@ -561,17 +567,17 @@ async def test_m8_a_kubeconfig_that_says_later_not_to_verify_is_not_obeyed(tmp_p
     renewed = await credentials.renew(await credentials.proof())
 
     assert not renewed
-    assert "insecure-skip-tls-verify" in credentials.trouble
+    assert "insecure-skip-tls-verify" in credentials.reload_error
 
 
 @pytest.mark.parametrize("user", [{"token": "s3cret"}, {"user": 7, "token": "s3cret"}])
-async def test_m2_a_damaged_user_is_named_without_its_token(user: dict[str, Any], tmp_path: Path) -> None:
+async def test_m2_the_error_for_a_malformed_user_has_no_token(user: dict[str, Any], tmp_path: Path) -> None:
     path = written(tmp_path / "kubeconfig", kubeconfig() | {"users": [{"name": "u", **user}]})
 
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as raised:
         await load(path, None)
 
-    assert "s3cret" not in "".join(traceback.format_exception(refused.value))
+    assert "s3cret" not in "".join(traceback.format_exception(raised.value))
 
 
 # In a pod.
@@ -600,18 +606,18 @@ async def test_in_a_pod_its_service_account_is_used(pod: Path) -> None:
     assert credentials.origin == "the service account of this pod"
 
 
-async def test_in_a_pod_a_kubeconfig_that_was_named_goes_first(pod: Path) -> None:
+async def test_in_a_pod_an_explicit_kubeconfig_has_precedence(pod: Path) -> None:
     assert (await load(kubeconfig(), None)).server == HERE
 
 
-async def test_a_pod_without_a_service_account_is_one_sentence(pod: Path) -> None:
+async def test_the_error_for_a_pod_without_a_service_account_is_one_line(pod: Path) -> None:
     put(pod, None)
 
     assert (await refusal(None)).startswith("the service account of this pod cannot be used: ")
 
 
 @pytest.mark.parametrize("given", ["pod", "kubeconfig"])
-@jumping
+@virtual_time
 async def test_l1_a_token_file_is_read_again_once_a_minute(given: str, pod: Path) -> None:
     credentials = await load(None if given == "pod" else kubeconfig(user={"tokenFile": os.fspath(pod)}), None)
 
@@ -627,8 +633,8 @@ async def test_l1_a_token_file_is_read_again_once_a_minute(given: str, pod: Path
 
 
 @pytest.mark.parametrize("content", [None, ""], ids=["gone", "empty"])
-@jumping
-async def test_l1_a_token_that_cannot_be_read_just_now_leaves_the_last_one(
+@virtual_time
+async def test_l1_a_token_file_that_cannot_be_read_keeps_the_previous_token(
     pod: Path, content: str | None
 ) -> None:
     credentials = await load(None, None)
@@ -639,7 +645,7 @@ async def test_l1_a_token_that_cannot_be_read_just_now_leaves_the_last_one(
     assert (await credentials.proof()).headers == {"authorization": "Bearer one"}
 
 
-async def test_a_client_whose_kubeconfig_cannot_be_used_says_so_on_entering(tmp_path: Path) -> None:
+async def test_entering_a_client_with_an_unusable_kubeconfig_raises(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         async with DPFClient(kubeconfig=tmp_path / "nope"):
             pass

@@ -1,4 +1,4 @@
-"""From chunks to lines, however the network cut them."""
+"""Splitting of chunks into lines, for any division into chunks."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def test_b2_ten_events_in_one_chunk_and_one_event_in_forty_chunks_give_the_same_
     size = max(1, len(body) // 40)
 
     together = split(body)
-    apart = split(*(body[i : i + size] for i in range(0, len(body), size)))
+    in_parts = split(*(body[i : i + size] for i in range(0, len(body), size)))
 
-    assert together == apart == documents
+    assert together == in_parts == documents
 
 
 def test_b3_only_a_line_feed_ends_a_line() -> None:
@@ -51,7 +51,7 @@ def test_b4_blank_lines_and_carriage_returns_between_events_are_not_events() -> 
     assert [json.loads(line) for line in lines] == [{"n": 1}, {"n": 2}]
 
 
-def test_b5_what_follows_the_last_line_feed_is_handed_over_only_at_the_end() -> None:
+def test_b5_bytes_after_the_last_line_feed_are_returned_only_at_the_end() -> None:
     splitter = LineSplitter()
 
     lines = splitter.feed(b'{"n":1}\n{"n":')
@@ -85,7 +85,7 @@ def test_b8_a_line_over_the_limit_in_one_chunk_is_skipped_too() -> None:
     documents=st.lists(st.binary(min_size=1).filter(lambda raw: b"\n" not in raw and raw.strip() != b"")),
     cuts=st.lists(st.integers(min_value=0, max_value=500)),
 )
-def test_b15_any_cutting_of_any_lines_gives_the_same_lines(documents: list[bytes], cuts: list[int]) -> None:
+def test_b15_any_division_into_chunks_gives_the_same_lines(documents: list[bytes], cuts: list[int]) -> None:
     body = b"".join(document + b"\n" for document in documents)
     edges = sorted({min(cut, len(body)) for cut in cuts} | {0, len(body)})
 

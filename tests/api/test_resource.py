@@ -1,4 +1,4 @@
-"""Typed create, read, update and delete, against a server that behaves as Kubernetes does, and one that does not."""
+"""Typed create, read, update and delete: retries, expired lists, invalid names and answers that are not JSON."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from dpf_async.errors import (
     UsageError,
 )
 from dpf_async.models import BFB, DPU, ConfigMap
-from tests.support.clock import jumping
 from tests.support.objects import dpu
-from tests.support.scripted import Exchange, Scripted, listing, page, refusing, saying
+from tests.support.scripted import Exchange, Scripted, answering, listing, page, refusing
+from tests.support.virtual_time import virtual_time
 
 
 def bfb(name: str = "bundle", url: str = "http://example.com/b.bfb", **metadata: Any) -> BFB:
     return BFB.model_validate({"metadata": {"name": name, **metadata}, "spec": {"url": url}})
 
 
-async def test_a_kind_without_a_status_says_so_before_anything_is_sent() -> None:
+async def test_patch_status_of_a_kind_without_status_is_rejected_before_a_request() -> None:
     async with Scripted() as server, server.client() as dpf:
         with pytest.raises(UsageError, match="ConfigMap has no status subresource"):
             await dpf.resource(ConfigMap).patch_status("m", {"status": {}})
@@ -35,8 +35,8 @@ async def test_a_kind_without_a_status_says_so_before_anything_is_sent() -> None
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
-@jumping
-async def test_what_is_no_name_never_becomes_a_request_about_something_else(name: str) -> None:
+@virtual_time
+async def test_a_name_that_would_change_the_path_is_rejected_before_a_request(name: str) -> None:
     async with Scripted() as server, server.client() as dpf:
         for call in (dpf.resource(BFB).get, dpf.resource(BFB).delete):
             with pytest.raises(UsageError, match="name"):
@@ -46,8 +46,8 @@ async def test_what_is_no_name_never_becomes_a_request_about_something_else(name
 
 
 @pytest.mark.parametrize("name", ["a/b", "../x", "a?x=y", "ä", "%2e", "%2f"])
-@jumping
-async def test_a_name_is_one_part_of_a_path_whatever_is_in_it(name: str) -> None:
+@virtual_time
+async def test_a_name_is_quoted_as_one_part_of_the_path(name: str) -> None:
     async with Scripted() as server, server.client() as dpf:
         server.on_other = refusing(404, "NotFound")
         with pytest.raises(NotFound):
@@ -61,14 +61,14 @@ async def test_a_name_is_one_part_of_a_path_whatever_is_in_it(name: str) -> None
     assert request.query == {}
 
 
-# A server in trouble.
+# Error answers.
 
 
-@jumping
-async def test_a_server_that_asks_to_slow_down_is_asked_again_after_the_time_it_named() -> None:
+@virtual_time
+async def test_a_throttled_request_is_repeated_after_retry_after() -> None:
     async with Scripted() as server, server.client() as dpf:
         busy = refusing(429, "TooManyRequests", {"Retry-After": "7"})
-        answers = iter([busy, busy, saying(200, dpu("a", 10))])
+        answers = iter([busy, busy, answering(200, dpu("a", 10))])
 
         async def answer(exchange: Exchange) -> None:
             await next(answers)(exchange)
@@ -82,8 +82,8 @@ async def test_a_server_that_asks_to_slow_down_is_asked_again_after_the_time_it_
     assert took == pytest.approx(14, abs=0.1)
 
 
-@jumping
-async def test_a_list_that_is_throttled_is_read_again_like_everything_else() -> None:
+@virtual_time
+async def test_a_throttled_list_is_repeated() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.next_lists.append(refusing(429, "TooManyRequests", {"Retry-After": "7"}))
         listed = await dpf.resource(DPU).list()
@@ -91,8 +91,8 @@ async def test_a_list_that_is_throttled_is_read_again_like_everything_else() -> 
     assert [obj.name for obj in listed.items] == ["a"]
 
 
-@jumping
-async def test_a_server_that_goes_on_asking_to_slow_down_is_an_error_in_the_end() -> None:
+@virtual_time
+async def test_a_request_that_stays_throttled_raises_after_five_attempts() -> None:
     async with Scripted() as server, server.client() as dpf:
         server.on_other = refusing(429, "TooManyRequests", {"Retry-After": "7"})
         with pytest.raises(TooManyRequests) as throttled:
@@ -103,8 +103,8 @@ async def test_a_server_that_goes_on_asking_to_slow_down_is_an_error_in_the_end(
 
 
 @pytest.mark.parametrize("code", [500, 502, 503, 504])
-@jumping
-async def test_a_write_that_may_have_been_done_is_not_done_again(code: int) -> None:
+@virtual_time
+async def test_a_write_that_the_server_may_have_processed_is_not_repeated(code: int) -> None:
     async with Scripted() as server, server.client() as dpf:
         server.on_other = refusing(code)
         with pytest.raises(Exception, match=f"scripted {code}"):
@@ -113,10 +113,10 @@ async def test_a_write_that_may_have_been_done_is_not_done_again(code: int) -> N
     assert len(server.requests) == 1
 
 
-@jumping
-async def test_a4_a_list_whose_token_expired_starts_over_in_one_piece() -> None:
+@virtual_time
+async def test_a4_a_list_whose_token_expired_starts_again_without_pages() -> None:
     async with Scripted(dpu("b", 11)) as server, server.client() as dpf:
-        server.next_lists.append(saying(200, listing([dpu("ghost", 10)], 100, continue_="2")))
+        server.next_lists.append(answering(200, listing([dpu("stale", 10)], 100, continue_="2")))
         server.next_lists.append(refusing(410, "Expired"))
         listed = await dpf.resource(DPU).list()
 
@@ -128,8 +128,8 @@ async def test_a4_a_list_whose_token_expired_starts_over_in_one_piece() -> None:
     ]
 
 
-@jumping
-async def test_a5_a_list_that_expires_every_time_is_gone() -> None:
+@virtual_time
+async def test_a5_a_list_that_expires_three_times_raises_gone() -> None:
     async with Scripted() as server, server.client() as dpf:
         server.on_list = refusing(410, "Expired")
         with pytest.raises(Gone):
@@ -138,18 +138,18 @@ async def test_a5_a_list_that_expires_every_time_is_gone() -> None:
     assert len(server.requests) == 3
 
 
-@jumping
-async def test_m9_a_list_whose_pages_lead_in_a_circle_is_given_up() -> None:
+@virtual_time
+async def test_m9_a_list_that_repeats_its_continue_token_raises() -> None:
     async with Scripted() as server, server.client() as dpf:
-        server.on_list = saying(200, listing([dpu("a", 10)], 100, continue_="again"))
+        server.on_list = answering(200, listing([dpu("a", 10)], 100, continue_="again"))
         with pytest.raises(DecodeError, match="does not end"):
             await dpf.resource(DPU).list()
 
     assert len(server.requests) == 2
 
 
-@jumping
-async def test_g3_what_cannot_be_read_is_listed_apart() -> None:
+@virtual_time
+async def test_g3_undecodable_objects_of_a_list_are_returned_separately() -> None:
     odd = dpu("odd", 11)
     odd["status"]["addresses"] = 7
 
@@ -160,8 +160,8 @@ async def test_g3_what_cannot_be_read_is_listed_apart() -> None:
     assert sorted(obj.name for obj in listed.undecodable) == ["bad", "odd"]
 
 
-@jumping
-async def test_an_answer_that_is_not_from_kubernetes_is_no_object() -> None:
+@virtual_time
+async def test_an_answer_that_is_not_json_raises() -> None:
     async with Scripted() as server, server.client() as dpf:
         server.on_other = page(200)
         for call in (dpf.resource(DPU).get, dpf.resource(DPU).delete):
@@ -169,7 +169,7 @@ async def test_an_answer_that_is_not_from_kubernetes_is_no_object() -> None:
                 await call("a")
         with pytest.raises(ConnectionFailed, match="not JSON"):
             await dpf.server_version()
-        server.on_other = saying(200, b"{")
+        server.on_other = answering(200, b"{")
         for call in (dpf.resource(DPU).get, dpf.resource(DPU).delete):
             with pytest.raises(DecodeError):
                 await call("a")
@@ -177,16 +177,16 @@ async def test_an_answer_that_is_not_from_kubernetes_is_no_object() -> None:
             await dpf.server_version()
 
 
-@jumping
-async def test_the_version_of_the_server_is_what_it_says() -> None:
+@virtual_time
+async def test_server_version_is_git_version_of_the_answer() -> None:
     async with Scripted() as server, server.client() as dpf:
-        server.on_other = saying(200, {"major": "1", "gitVersion": "v1.34.1"})
+        server.on_other = answering(200, {"major": "1", "gitVersion": "v1.34.1"})
         assert await dpf.server_version() == "v1.34.1"
 
     assert server.requests[0].path == "/version"
 
 
-async def test_a_client_that_is_not_entered_says_how_to() -> None:
+async def test_the_error_of_a_client_that_is_not_entered_says_how_to_enter_it() -> None:
     dpf = DPFClient()
 
     with pytest.raises(UsageError, match="async with DPFClient"):

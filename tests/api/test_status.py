@@ -1,4 +1,4 @@
-"""From an HTTP answer to one class of the error tree, and to a sentence that can be acted on."""
+"""Mapping of HTTP error answers to the error tree, and the messages of the errors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def refusal(
 
 
 @pytest.mark.parametrize(("reason", "expected"), STATUS_REASONS.items(), ids=STATUS_REASONS)
-def test_every_reason_of_kubernetes_is_one_class_whatever_the_http_status(
+def test_a_reason_of_kubernetes_selects_the_class_for_any_http_status(
     reason: str, expected: type[errors.APIError]
 ) -> None:
     for code in (400, 418, 500):
@@ -78,7 +78,7 @@ def test_every_reason_of_kubernetes_is_one_class_whatever_the_http_status(
     ],
 )
 @pytest.mark.parametrize("reason", ["", "AReasonOfTheFuture"])
-def test_without_a_reason_that_is_known_the_http_status_decides(
+def test_without_a_known_reason_the_http_status_selects_the_class(
     code: int, expected: type[errors.APIError], reason: str
 ) -> None:
     assert type(refusal(code, status(code, reason))) is expected
@@ -96,7 +96,7 @@ def test_without_a_reason_that_is_known_the_http_status_decides(
         (502, errors.ServerError),
     ],
 )
-def test_an_answer_that_is_no_status_is_judged_by_its_code(
+def test_the_http_status_selects_the_class_of_an_answer_that_is_not_a_status(
     body: bytes, code: int, expected: type[errors.APIError]
 ) -> None:
     error = refusal(code, body, {"Content-Type": "text/html; charset=utf-8"})
@@ -106,7 +106,7 @@ def test_an_answer_that_is_no_status_is_judged_by_its_code(
     assert "bad gateway" not in str(error)
 
 
-def test_a_kind_that_is_not_served_is_not_an_object_that_is_not_there() -> None:
+def test_a_404_for_a_kind_is_not_a_not_found() -> None:
     no_kind = refusal(404, b"404 page not found\n", {"Content-Type": "text/plain; charset=utf-8"})
     no_object = refusal(404, status(404, "NotFound", message='dpus "dpu-1" not found'))
 
@@ -128,23 +128,23 @@ def test_a_kind_that_is_not_served_is_not_an_object_that_is_not_there() -> None:
         {"message": None},
     ],
 )
-def test_odd_details_do_not_hide_the_reason(odd: dict[str, object]) -> None:
+def test_malformed_details_do_not_hide_the_reason(odd: dict[str, object]) -> None:
     assert type(refusal(404, status(404, "NotFound") | odd)) is errors.NotFound
 
 
 DENIED = 'cannot list resource "dpus" in API group "provisioning.dpu.nvidia.com" in the namespace "dpf"'
 
 
-def test_the_message_names_what_was_asked_for_and_says_what_the_server_said() -> None:
-    said = f'dpus.provisioning.dpu.nvidia.com is forbidden: User "bot" {DENIED}'
-    error = refusal(403, status(403, "Forbidden", message=said))
+def test_the_message_has_the_target_and_the_message_of_the_server() -> None:
+    message = f'dpus.provisioning.dpu.nvidia.com is forbidden: User "bot" {DENIED}'
+    error = refusal(403, status(403, "Forbidden", message=message))
 
     assert str(error) == (
-        f"GET DPU dpu-1: {said}; grant it with a Role and a RoleBinding, see deploy/rbac.yaml;"
+        f"GET DPU dpu-1: {message}; grant it with a Role and a RoleBinding, see deploy/rbac.yaml;"
         " `dpf-async access` lists what is missing"
     )
     assert (error.method, error.path, error.object) == ("GET", "/apis/x/dpus/dpu-1", "DPU dpu-1")
-    assert error.server_message == said
+    assert error.server_message == message
 
 
 def lacking(error: errors.APIError) -> tuple[str, str, str, str]:
@@ -153,7 +153,7 @@ def lacking(error: errors.APIError) -> tuple[str, str, str, str]:
 
 
 @pytest.mark.parametrize(
-    ("said", "lacks"),
+    ("message", "lacks"),
     [
         (f'User "bot" {DENIED}', ("list", "provisioning.dpu.nvidia.com", "dpus", "dpf")),
         (
@@ -166,10 +166,10 @@ def lacking(error: errors.APIError) -> tuple[str, str, str, str]:
         ),
     ],
 )
-def test_a_permission_that_is_missing_is_taken_from_the_servers_sentence(
-    said: str, lacks: tuple[str, str, str, str]
+def test_the_missing_permission_is_parsed_from_the_message_of_the_server(
+    message: str, lacks: tuple[str, str, str, str]
 ) -> None:
-    assert lacking(refusal(403, status(403, "Forbidden", message=said))) == lacks
+    assert lacking(refusal(403, status(403, "Forbidden", message=message))) == lacks
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_permission_that_is_missing_is_taken_from_the_servers_sentence(
     ],
 )
 @pytest.mark.parametrize("body", [b"<html>no</html>", status(403, "Forbidden", message="exceeded quota")])
-def test_where_the_sentence_does_not_tell_the_request_does_and_no_role_is_advised(
+def test_without_a_message_the_missing_permission_is_that_of_the_request(
     method: str, path: str, verb: str, lacks: tuple[str, str, str, str], body: object
 ) -> None:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -198,7 +198,7 @@ def test_where_the_sentence_does_not_tell_the_request_does_and_no_role_is_advise
     assert "Role" not in str(error)
 
 
-def test_the_causes_name_field_and_rule_of_each_mistake() -> None:
+def test_causes_have_field_and_rule_of_each_violation() -> None:
     causes = [
         {"reason": "FieldValueInvalid", "message": "must be immutable", "field": "spec.bfb"},
         {"reason": "FieldValueRequired", "message": "Required value", "field": "spec.serialNumber"},
@@ -216,15 +216,15 @@ def test_the_causes_name_field_and_rule_of_each_mistake() -> None:
     assert error.causes[0].type == "FieldValueInvalid"
 
 
-def test_f5_a_name_that_is_not_free_yet_is_told_from_one_that_is_taken() -> None:
-    taken = refusal(409, status(409, "AlreadyExists", message='dpus "a" already exists'))
-    going = refusal(
+def test_f5_already_exists_distinguishes_an_object_that_is_being_deleted() -> None:
+    existing = refusal(409, status(409, "AlreadyExists", message='dpus "a" already exists'))
+    being_deleted = refusal(
         409, status(409, "AlreadyExists", message="object is being deleted: dpus 'a' already exists")
     )
 
-    assert isinstance(taken, errors.AlreadyExists)
-    assert isinstance(going, errors.AlreadyExists)
-    assert (taken.terminating, going.terminating) == (False, True)
+    assert isinstance(existing, errors.AlreadyExists)
+    assert isinstance(being_deleted, errors.AlreadyExists)
+    assert (existing.terminating, being_deleted.terminating) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_f5_a_name_that_is_not_free_yet_is_told_from_one_that_is_taken() -> None
         (None, 1e9, 300),
     ],
 )
-def test_c8_the_time_to_wait_is_taken_from_the_header_or_the_status_and_kept_within_reason(
+def test_c8_retry_after_is_read_from_the_header_or_the_status_and_limited(
     header: str | None, in_body: float | None, expected: float
 ) -> None:
     headers = {} if header is None else {"Retry-After": header}
@@ -261,13 +261,13 @@ def test_c8_the_time_to_wait_is_taken_from_the_header_or_the_status_and_kept_wit
     assert retry_after(headers, in_body) == expected
 
 
-def test_c8_the_time_to_wait_may_be_a_date() -> None:
+def test_c8_retry_after_may_be_a_date() -> None:
     in_two_minutes = format_datetime(datetime.now(UTC) + timedelta(seconds=120), usegmt=True)
 
     assert 100 < retry_after({"Retry-After": in_two_minutes}) <= 120
 
 
-def test_the_time_to_wait_is_part_of_the_error() -> None:
+def test_an_error_has_retry_after_of_header_or_status() -> None:
     by_header = refusal(429, status(429, "TooManyRequests"), {"Retry-After": "3"})
     by_body = refusal(429, status(429, "TooManyRequests", details={"retryAfterSeconds": 4}))
 
@@ -277,17 +277,17 @@ def test_the_time_to_wait_is_part_of_the_error() -> None:
 HOSTILE = "ok\x1b[2J\r\nroot# \x9b\u202egnp.exe\u2028\u0000\u200f"
 
 
-def test_m3_what_could_move_a_cursor_or_hide_text_is_escaped() -> None:
+def test_m3_control_and_format_characters_are_escaped() -> None:
     causes = [{"message": HOSTILE, "field": HOSTILE}]
 
     error = refusal(422, status(422, "Invalid", message=HOSTILE, details={"causes": causes}))
 
-    for words in (str(error), error.server_message, str(error.causes[0])):
-        assert words.isprintable()
-        assert r"ok\x1b[2J\r\nroot# \x9b\u202egnp.exe\u2028\x00\u200f" in words
+    for text in (str(error), error.server_message, str(error.causes[0])):
+        assert text.isprintable()
+        assert r"ok\x1b[2J\r\nroot# \x9b\u202egnp.exe\u2028\x00\u200f" in text
 
 
-def test_m3_a_plain_text_answer_is_repeated_in_one_printable_line_at_most() -> None:
+def test_m3_only_the_first_line_of_a_plain_text_answer_is_repeated() -> None:
     error = refusal(502, f"upstream {HOSTILE}\nsecond line".encode(), {"Content-Type": "text/plain"})
 
     assert str(error).isprintable()
@@ -295,18 +295,18 @@ def test_m3_a_plain_text_answer_is_repeated_in_one_printable_line_at_most() -> N
     assert "second line" not in str(error)
 
 
-def test_a_long_sentence_is_cut() -> None:
+def test_a_long_message_is_truncated() -> None:
     error = refusal(500, status(500, "InternalError", message="x" * 100_000))
 
     assert len(str(error)) < 3000
 
 
 @pytest.mark.parametrize("text", ["", "plain", "Grüße, 界 €", "a b", "tab\tless"])
-def test_words_of_people_stay_readable(text: str) -> None:
+def test_printable_text_is_unchanged(text: str) -> None:
     assert printable(text) == text.replace("\t", r"\t")
 
 
-def test_a_404_that_somebody_on_the_way_gave_says_nothing_of_objects_or_kinds() -> None:
+def test_a_404_of_a_proxy_is_a_server_error() -> None:
     error = refusal(404, b"<html>default backend - 404</html>", {"Content-Type": "text/html"})
 
     assert type(error) is errors.ServerError

@@ -1,4 +1,4 @@
-"""The wire: what a request carries, what it refuses, and how long it waits. Over sockets."""
+"""HTTP over sockets: headers, redirects, proxies, timeouts, TLS, renewal of credentials and repeated requests."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from dpf_async.errors import (
     UsageError,
 )
 from dpf_async.models import DPU
-from tests.support.clock import jumping
 from tests.support.event_lines import initial_lines, next_lines, open_stream
 from tests.support.objects import dpu
-from tests.support.scripted import HOST, Exchange, Script, Scripted, listing, refusing, saying, status
+from tests.support.scripted import HOST, Exchange, Script, Scripted, answering, listing, refusing, status
+from tests.support.virtual_time import virtual_time
 
 
-@jumping
-async def test_a_request_says_who_we_are_and_asks_for_plain_json() -> None:
+@virtual_time
+async def test_a_request_has_credentials_user_agent_and_accepts_plain_json() -> None:
     async with Scripted() as server, server.client(field_manager="carbide") as dpf:
         await dpf.resource(DPU).list()
 
@@ -49,10 +49,10 @@ async def test_a_request_says_who_we_are_and_asks_for_plain_json() -> None:
     assert "cookie" not in request.headers
 
 
-@jumping
-async def test_without_credentials_no_request_pretends_to_have_some() -> None:
+@virtual_time
+async def test_without_credentials_a_request_has_no_authorization_header() -> None:
     async with Scripted() as server:
-        kubeconfig = server.kubeconfig() | {"users": [{"name": "somebody", "user": {}}]}
+        kubeconfig = server.kubeconfig() | {"users": [{"name": "user-1", "user": {}}]}
         async with DPFClient(kubeconfig=kubeconfig) as dpf:
             await dpf.resource(DPU).list()
 
@@ -60,25 +60,25 @@ async def test_without_credentials_no_request_pretends_to_have_some() -> None:
 
 
 @pytest.mark.parametrize("code", [301, 302, 307, 308])
-@jumping
+@virtual_time
 async def test_m4_a_redirect_is_not_followed(code: int) -> None:
     async with Scripted(dpu("a", 10)) as elsewhere, Scripted() as server, server.client() as dpf:
         there = {"Location": f"{elsewhere.url}/apis/x"}
-        server.on_list = saying(code, listing([dpu("a", 10)], 100), there)
-        server.on_other = saying(code, dpu("a", 10), there)
-        with pytest.raises(APIError, match=f"HTTP {code}") as refused:
+        server.on_list = answering(code, listing([dpu("a", 10)], 100), there)
+        server.on_other = answering(code, dpu("a", 10), there)
+        with pytest.raises(APIError, match=f"HTTP {code}") as raised:
             await dpf.resource(DPU).list()
         with pytest.raises(APIError, match=f"HTTP {code}"):
             await dpf.resource(DPU).get("a")
 
     assert elsewhere.requests == []
-    assert str(refused.value).endswith(
-        "an API server does not redirect: look at its address, which comes from the kubeconfig given"
+    assert str(raised.value).endswith(
+        "an API server does not redirect: check its address, which comes from the kubeconfig given"
         f" ({server.url})"
     )
 
 
-@jumping
+@virtual_time
 async def test_m5_a_netrc_and_proxies_of_the_environment_are_ignored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -96,29 +96,29 @@ async def test_m5_a_netrc_and_proxies_of_the_environment_are_ignored(
     assert server.requests[0].headers["authorization"] == "Bearer t0ken"
 
 
-@jumping
-async def test_cookies_of_whoever_answered_are_not_sent_back() -> None:
+@virtual_time
+async def test_cookies_are_not_sent_back() -> None:
     async with Scripted() as server, server.client() as dpf:
-        server.on_list = saying(200, listing([], 100), {"Set-Cookie": "route=1"})
+        server.on_list = answering(200, listing([], 100), {"Set-Cookie": "route=1"})
         await dpf.resource(DPU).list()
         await dpf.resource(DPU).list()
 
     assert "cookie" not in server.requests[1].headers
 
 
-@jumping
-async def test_before_it_is_entered_a_transport_says_how_to() -> None:
+@virtual_time
+async def test_the_error_of_a_transport_that_is_not_entered_says_how_to_enter_it() -> None:
     async with Scripted() as server:
         wire = Transport(await load(server.kubeconfig(), None))
-        with pytest.raises(UsageError, match="enter the client first"):
+        with pytest.raises(UsageError, match="enter it with `async with`"):
             await wire.request("GET", "/version")
 
 
-# Answers that do not come, or not whole.
+# Answers that do not arrive, or not completely.
 
 
-@jumping
-async def test_a_request_that_nobody_answers_ends_after_its_time() -> None:
+@virtual_time
+async def test_a_request_without_an_answer_fails_after_the_timeout() -> None:
     async def nothing(exchange: Exchange) -> None:
         await exchange.over.wait()
 
@@ -133,8 +133,8 @@ async def test_a_request_that_nobody_answers_ends_after_its_time() -> None:
 
 
 @pytest.mark.parametrize("ending", ["RST", "FIN"])
-@jumping
-async def test_half_an_answer_is_none(ending: str) -> None:
+@virtual_time
+async def test_an_incomplete_answer_is_a_failed_connection(ending: str) -> None:
     async def half(exchange: Exchange) -> None:
         await exchange.raw(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n"
@@ -149,22 +149,22 @@ async def test_half_an_answer_is_none(ending: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "nonsense", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200\xff OK\r\n\r\n", b"\x15\x03\x03\x00\x02\x02"]
+    "data", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200\xff OK\r\n\r\n", b"\x15\x03\x03\x00\x02\x02"]
 )
-@jumping
-async def test_what_is_no_http_is_a_failed_connection(nonsense: bytes) -> None:
-    async def talk(exchange: Exchange) -> None:
-        await exchange.raw(nonsense)
+@virtual_time
+async def test_an_answer_that_is_not_http_is_a_failed_connection(data: bytes) -> None:
+    async def send(exchange: Exchange) -> None:
+        await exchange.raw(data)
         exchange.close()
 
     async with Scripted() as server, server.client() as dpf:
-        server.on_list = talk
+        server.on_list = send
         with pytest.raises(ConnectionFailed, match="cannot be reached"):
             await dpf.resource(DPU).list()
 
 
-@jumping
-async def test_a_server_that_refuses_connections_is_named() -> None:
+@virtual_time
+async def test_the_error_for_a_refused_connection_names_the_server() -> None:
     async with Scripted() as server, server.client() as dpf:
         server.refuse()
         with pytest.raises(ConnectionFailed, match=f"{server.url} cannot be reached: Connection refused"):
@@ -172,7 +172,7 @@ async def test_a_server_that_refuses_connections_is_named() -> None:
 
 
 @pytest.mark.parametrize("host", ["http://host.invalid:1", "http://no such host:1", "http://127.0.0.1:0"])
-async def test_a_server_that_cannot_be_found_is_a_failed_connection(host: str) -> None:
+async def test_a_host_that_cannot_be_resolved_is_a_failed_connection(host: str) -> None:
     async with Scripted() as server:
         kubeconfig = server.kubeconfig()
         kubeconfig["clusters"][0]["cluster"]["server"] = host
@@ -181,8 +181,8 @@ async def test_a_server_that_cannot_be_found_is_a_failed_connection(host: str) -
                 await dpf.resource(DPU).list()
 
 
-@jumping
-async def test_m9_an_answer_that_does_not_end_is_given_up_at_the_limit(
+@virtual_time
+async def test_m9_an_endless_answer_fails_at_the_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(transport, "BODY_LIMIT", 2**20)  # 256 MiB take a second
@@ -194,12 +194,12 @@ async def test_m9_an_answer_that_does_not_end_is_given_up_at_the_limit(
 
     async with Scripted() as server, server.client() as dpf:
         server.on_list = endless
-        with pytest.raises(ConnectionFailed, match="answered more than 1048576 bytes"):
+        with pytest.raises(ConnectionFailed, match="answered with more than 1048576 bytes"):
             await dpf.resource(DPU).list()
 
 
-@jumping
-async def test_m9_of_a_refusal_that_does_not_end_the_beginning_is_enough() -> None:
+@virtual_time
+async def test_m9_an_endless_error_answer_is_truncated() -> None:
     async def endless(exchange: Exchange) -> None:
         await exchange.raw(
             b"HTTP/1.1 403 No\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -224,7 +224,7 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 class Authority:
-    """A certificate authority, and the file that tells whom to trust."""
+    """A certificate authority, and the file with its certificate."""
 
     def __init__(self, folder: Path) -> None:
         self._keys = trustme.CA()
@@ -232,7 +232,7 @@ class Authority:
         self._keys.cert_pem.write_to_path(self.file)
 
     def serving(self, *, clients: Authority | None = None, until: datetime | None = None) -> ssl.SSLContext:
-        """What a server needs to prove that it is HOST, and to want clients that somebody vouches for."""
+        """The SSL context of a server with a certificate for HOST; with `clients` it requires client certificates."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._keys.issue_cert(HOST, not_before=until and LONG_AGO, not_after=until).configure_cert(context)
         if clients is not None:
@@ -241,7 +241,7 @@ class Authority:
         return context
 
     def serving_itself(self) -> ssl.SSLContext:
-        """What a server shows that nobody else vouches for."""
+        """The SSL context of a server with a self-signed certificate."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         with tempfile.NamedTemporaryFile() as pem:
             pem.write(self._keys.private_key_pem.bytes() + self._keys.cert_pem.bytes())
@@ -272,8 +272,8 @@ def trusting(
     return DPFClient(kubeconfig=kubeconfig)
 
 
-@jumping
-async def test_d9_a_server_whose_certificate_is_vouched_for_is_talked_to(authority: Authority) -> None:
+@virtual_time
+async def test_d9_a_server_with_a_trusted_certificate_is_accepted(authority: Authority) -> None:
     async with (
         Scripted(dpu("a", 10), tls=authority.serving()) as server,
         trusting(server, authority) as dpf,
@@ -281,9 +281,9 @@ async def test_d9_a_server_whose_certificate_is_vouched_for_is_talked_to(authori
     ):
         await initial_lines(stream)
         await (await server.watch()).send(server.modified(dpu("a", 101)))
-        heard = await next_lines(stream, 1)
+        events = await next_lines(stream, 1)
 
-    assert heard == ["a@101 updated (watch)"]
+    assert events == ["a@101 updated (watch)"]
 
 
 UNTRUSTED = {
@@ -292,16 +292,16 @@ UNTRUSTED = {
     "another authority": r"failed: .*; it has to be signed by the certificate-authority to trust, which comes from",
     "self-signed": r"failed: self.signed certificate.*; it has to be signed by the certificate-authority to trust,"
     " which comes from",
-    "name": r"not valid for 'api\.example\.com'; a name that it does prove can be given as tls-server-name;"
+    "name": r"not valid for 'api\.example\.com'; set tls-server-name to a name that the certificate is valid for;"
     r" the address comes from",
-    "expired": r"certificate has expired; the server's certificate, or the authority's, has to be renewed;"
+    "expired": r"certificate has expired; renew the server's certificate or that of its authority;"
     r" the authority comes from",
 }
 
 
 @pytest.mark.parametrize("wrong", UNTRUSTED)
-@jumping
-async def test_d9_a_server_that_cannot_prove_who_it_is_is_told_nothing(
+@virtual_time
+async def test_d9_no_request_is_sent_to_a_server_with_an_untrusted_certificate(
     authority: Authority, wrong: str, tmp_path: Path
 ) -> None:
     tls = authority.serving(until=LONG_AGO + timedelta(days=90) if wrong == "expired" else None)
@@ -318,18 +318,20 @@ async def test_d9_a_server_that_cannot_prove_who_it_is_is_told_nothing(
             case _:
                 client = trusting(server, authority)
         async with client as dpf:
-            with pytest.raises(ConnectionFailed, match=UNTRUSTED[wrong]) as refused:
+            with pytest.raises(ConnectionFailed, match=UNTRUSTED[wrong]) as raised:
                 await dpf.resource(DPU).list()
 
     assert server.requests == []
-    assert str(refused.value).startswith(
-        f"the API server {server.url} is not trusted, and was told nothing: "
+    assert str(raised.value).startswith(
+        f"the API server {server.url} is not trusted, and no request was sent to it: "
     )
-    assert str(refused.value).endswith("comes from the kubeconfig given")
+    assert str(raised.value).endswith("comes from the kubeconfig given")
 
 
-@jumping
-async def test_a_new_authority_is_read_once_and_nobody_notices(authority: Authority, tmp_path: Path) -> None:
+@virtual_time
+async def test_a_replaced_authority_is_reloaded_without_an_error(
+    authority: Authority, tmp_path: Path
+) -> None:
     new = Authority(tmp_path)
     trusted = tmp_path / "trusted.pem"
     trusted.write_bytes(authority.file.read_bytes())
@@ -347,15 +349,13 @@ async def test_a_new_authority_is_read_once_and_nobody_notices(authority: Author
 
         watch.reset()
         await (await server.watch()).send(server.modified(dpu("a", 101)))
-        heard = await next_lines(stream, 1)
+        events = await next_lines(stream, 1)
 
-    assert heard == ["a@101 updated (watch)"]
+    assert events == ["a@101 updated (watch)"]
 
 
-@jumping
-async def test_l8_new_client_certificates_are_read_when_the_old_ones_are_refused(
-    authority: Authority, tmp_path: Path
-) -> None:
+@virtual_time
+async def test_l8_client_certificates_are_reloaded_after_a_401(authority: Authority, tmp_path: Path) -> None:
     pem = tmp_path / "client.pem"
     user = {"client-certificate": os.fspath(pem), "client-key": os.fspath(pem)}
     authority.write_client(pem)
@@ -370,11 +370,11 @@ async def test_l8_new_client_certificates_are_read_when_the_old_ones_are_refused
         connections = server.connections
 
     assert len(server.requests) == 3
-    assert connections == 2  # each has one certificate for all its life
+    assert connections == 2  # a connection keeps its client certificate
 
 
-@jumping
-async def test_j3_cancelled_on_a_tls_connection_that_fell_silent_a_client_leaves_at_once(
+@virtual_time
+async def test_j3_cancellation_closes_a_silent_tls_connection_at_once(
     authority: Authority,
 ) -> None:
     async with Scripted(dpu("a", 10), tls=authority.serving()) as server:
@@ -391,7 +391,7 @@ async def test_j3_cancelled_on_a_tls_connection_that_fell_silent_a_client_leaves
     assert took < 0.1
 
 
-# Credentials that are not accepted.
+# Rejected credentials.
 
 
 class TokenFile:
@@ -414,8 +414,8 @@ def token(tmp_path: Path) -> TokenFile:
     return TokenFile(tmp_path / "token")
 
 
-@jumping
-async def test_l2_a_rejected_token_is_read_again_once_and_nobody_notices(token: TokenFile) -> None:
+@virtual_time
+async def test_l2_a_rejected_token_is_reloaded_once_without_an_error(token: TokenFile) -> None:
     async with Scripted(dpu("a", 10)) as server, server.client(token.user) as dpf:
         await dpf.resource(DPU).list()
         token.holds("new")
@@ -427,7 +427,7 @@ async def test_l2_a_rejected_token_is_read_again_once_and_nobody_notices(token: 
     assert tokens == ["Bearer old", "Bearer old", "Bearer new", "Bearer new"]
 
 
-@jumping
+@virtual_time
 async def test_l2_a_watch_with_a_rejected_token_is_opened_again_with_the_new_one(token: TokenFile) -> None:
     async with Scripted(dpu("a", 10)) as server, server.client(token.user) as dpf:
         server.next_watches.append(refusing(401, "Unauthorized"))
@@ -437,14 +437,14 @@ async def test_l2_a_watch_with_a_rejected_token_is_opened_again_with_the_new_one
             await initial_lines(stream)
             watch = await server.watch()
             await watch.send(server.modified(dpu("a", 101)))
-            heard = await next_lines(stream, 1)
+            events = await next_lines(stream, 1)
 
     assert watch.request.headers["authorization"] == "Bearer new"
-    assert heard == ["a@101 updated (watch)"]
+    assert events == ["a@101 updated (watch)"]
 
 
-@jumping
-async def test_l2_requests_that_are_rejected_together_all_profit_from_the_new_token(token: TokenFile) -> None:
+@virtual_time
+async def test_l2_requests_rejected_together_are_all_repeated_with_the_new_token(token: TokenFile) -> None:
     all_there = anyio.Event()
 
     async def reject_the_old(exchange: Exchange) -> None:
@@ -469,8 +469,8 @@ async def test_l2_requests_that_are_rejected_together_all_profit_from_the_new_to
     assert len(server.requests) == 20
 
 
-@jumping
-async def test_l3_a_token_that_stays_rejected_is_an_error_that_says_what_to_do() -> None:
+@virtual_time
+async def test_l3_the_error_for_a_token_that_stays_rejected_says_what_to_do() -> None:
     async with Scripted() as server, server.client() as dpf:
         server.on_list = refusing(401, "Unauthorized", message="token has expired")
         with pytest.raises(
@@ -478,11 +478,11 @@ async def test_l3_a_token_that_stays_rejected_is_an_error_that_says_what_to_do()
         ):
             await dpf.resource(DPU).list()
 
-    assert len(server.requests) == 1  # the same token would be refused again
+    assert len(server.requests) == 1  # the same token would be raised again
 
 
-@jumping
-async def test_l3_credentials_that_are_gone_leave_the_refusal_as_it_is(token: TokenFile) -> None:
+@virtual_time
+async def test_l3_a_missing_token_file_does_not_replace_the_401(token: TokenFile) -> None:
     async with Scripted() as server, server.client(token.user) as dpf:
         token.holds(None)
         server.on_list = refusing(401, "Unauthorized")
@@ -490,24 +490,24 @@ async def test_l3_credentials_that_are_gone_leave_the_refusal_as_it_is(token: To
             await dpf.resource(DPU).list()
 
 
-@jumping
-async def test_l4_a_token_that_expires_does_not_disturb_a_running_watch() -> None:
+@virtual_time
+async def test_l4_an_expired_token_does_not_interrupt_a_running_watch() -> None:
     async with open_stream(dpu("a", 10)) as (server, dpf, stream):
         watch = await server.watch()
         server.on_other = server.on_list = refusing(401, "Unauthorized")
         with pytest.raises(Unauthorized):
             await dpf.resource(DPU).get("a")
         await watch.send(server.modified(dpu("a", 101)))
-        heard = await next_lines(stream, 1)
+        events = await next_lines(stream, 1)
 
-    assert heard == ["a@101 updated (watch)"]
-
-
-# What is sent once, and what may be sent again.
+    assert events == ["a@101 updated (watch)"]
 
 
-def _doing_it_and_breaking(server: Scripted, deleted: list[str]) -> Script:
-    """Deletes what has the name now, as a DPUSet makes it anew, and breaks off before the first answer."""
+# Requests that are sent once, and requests that may be repeated.
+
+
+def _delete_and_disconnect(server: Scripted, deleted: list[str]) -> Script:
+    """Deletes the object, re-creates it as a DPUSet does, and closes the connection before the first answer."""
 
     async def script(exchange: Exchange) -> None:
         (there,) = server.objects
@@ -526,24 +526,24 @@ def _doing_it_and_breaking(server: Scripted, deleted: list[str]) -> Script:
     return script
 
 
-@jumping
-async def test_a_deletion_whose_answer_is_lost_is_not_sent_again_to_who_has_the_name_now() -> None:
+@virtual_time
+async def test_a_deletion_without_uid_is_not_repeated_when_its_answer_is_lost() -> None:
     deleted: list[str] = []
     async with Scripted(dpu("a", 10, uid="u1")) as server, server.client() as dpf:
-        server.on_other = _doing_it_and_breaking(server, deleted)
+        server.on_other = _delete_and_disconnect(server, deleted)
         await dpf.resource(DPU).list()
         with pytest.raises(ConnectionFailed) as lost:
             await dpf.resource(DPU).delete("a")
 
     assert deleted == ["u1"]
-    assert "whether the server has done DELETE" in "".join(lost.value.__notes__)
+    assert "it is not known whether the server processed DELETE" in "".join(lost.value.__notes__)
 
 
-@jumping
-async def test_a_deletion_of_one_very_object_finds_its_successor_and_leaves_it() -> None:
+@virtual_time
+async def test_a_repeated_deletion_with_uid_does_not_delete_the_re_created_object() -> None:
     deleted: list[str] = []
     async with Scripted(dpu("a", 10, uid="u1")) as server, server.client() as dpf:
-        server.on_other = _doing_it_and_breaking(server, deleted)
+        server.on_other = _delete_and_disconnect(server, deleted)
         await dpf.resource(DPU).list()
         with pytest.raises(Conflict):
             await dpf.resource(DPU).delete("a", uid="u1")
@@ -551,10 +551,10 @@ async def test_a_deletion_of_one_very_object_finds_its_successor_and_leaves_it()
     assert deleted == ["u1"]
 
 
-@jumping
-async def test_what_is_written_goes_over_the_connection_that_is_there() -> None:
+@virtual_time
+async def test_writes_reuse_the_open_connection() -> None:
     async with Scripted(dpu("a", 10, uid="u1")) as server, server.client() as dpf:
-        server.on_other = saying(200, b'{"kind": "Status", "status": "Success"}')
+        server.on_other = answering(200, b'{"kind": "Status", "status": "Success"}')
         await dpf.resource(DPU).list()
         await dpf.resource(DPU).delete("a")
         await dpf.resource(DPU).list()
@@ -566,11 +566,11 @@ async def test_what_is_written_goes_over_the_connection_that_is_there() -> None:
 
 @pytest.mark.parametrize("scheme", ["https", "http"])
 async def test_g18_the_password_of_a_proxy_reaches_the_proxy_and_no_message(scheme: str) -> None:
-    heard: list[bytes] = []
+    received: list[bytes] = []
 
     async def refuse(stream: SocketStream) -> None:
         async with stream:
-            heard.append(await stream.receive())
+            received.append(await stream.receive())
             await stream.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
     proxy = await anyio.create_tcp_listener(local_host="127.0.0.1")
@@ -585,11 +585,11 @@ async def test_g18_the_password_of_a_proxy_reaches_the_proxy_and_no_message(sche
     async with proxy, anyio.create_task_group() as tasks:
         tasks.start_soon(proxy.serve, refuse)
         async with DPFClient(kubeconfig=kubeconfig) as dpf:
-            with pytest.raises((ConnectionFailed, Forbidden)) as refused:
+            with pytest.raises((ConnectionFailed, Forbidden)) as raised:
                 await dpf.resource(DPU).list()
         tasks.cancel_scope.cancel()
 
-    assert b64encode(b"me:s3cr3t") in heard[0]
+    assert b64encode(b"me:s3cr3t") in received[0]
     if scheme == "https":
-        assert f"the proxy http://127.0.0.1:{port} answered HTTP 403" in str(refused.value)
-    assert "s3cr3t" not in repr(refused.value) + str(refused.value.__cause__)
+        assert f"the proxy http://127.0.0.1:{port} answered HTTP 403" in str(raised.value)
+    assert "s3cr3t" not in repr(raised.value) + str(raised.value.__cause__)

@@ -27,7 +27,7 @@ from tests.apiserver.cluster import RealCluster
 from tests.apiserver.plugin import Clusters
 from tests.apiserver.reviews import TokenReviews
 from tests.support.relay import Relay
-from tests.support.scripted import Scripted, saying
+from tests.support.scripted import Scripted, answering
 
 JSON = dict[str, Any]  # Any: it is JSON
 
@@ -349,8 +349,8 @@ async def test_credentials_of_an_exec_plugin_are_renewed_before_they_expire(
 UNTRUSTED: Final = {
     "no authority": r"failed: .*; it has to be signed by the certificate-authority to trust, which comes from",
     "another authority": r"failed: .*; it has to be signed by the certificate-authority to trust, which comes",
-    "another name": r"certificate is not valid for 'api\.example\.com'; a name that it does prove can be given"
-    r" as tls-server-name; the address comes from",
+    "another name": r"certificate is not valid for 'api\.example\.com'; set tls-server-name to a name that the"
+    r" certificate is valid for; the address comes from",
 }
 
 
@@ -375,7 +375,7 @@ async def test_an_untrusted_server_receives_no_credentials(
             await dpf.resource(DPU).list()
 
     message = str(refused.value)
-    assert message.startswith(f"the API server {server.url} is not trusted, and was told nothing: ")
+    assert message.startswith(f"the API server {server.url} is not trusted, and no request was sent to it: ")
     assert message.endswith(" comes from the kubeconfig given")
     assert "\n" not in message
     assert token not in reviews.reviewed
@@ -392,7 +392,7 @@ async def test_tls_server_name_can_differ_from_the_address(server: RealCluster, 
 
 async def test_a_redirect_to_the_server_is_not_followed(server: RealCluster, namespace: str) -> None:
     async with Relay(server.url) as relay, Scripted() as front:
-        front.on_list = saying(
+        front.on_list = answering(
             302, b"over there", {"Location": f"{relay.url}/apis/x", "Content-Type": "text/plain"}
         )
         kubeconfig = server.kubeconfig()
@@ -404,7 +404,7 @@ async def test_a_redirect_to_the_server_is_not_followed(server: RealCluster, nam
     assert relay.connections == 0
     assert "HTTP 302" in str(refused.value)
     assert str(refused.value).endswith(
-        "an API server does not redirect: look at its address, which comes from the kubeconfig given"
+        "an API server does not redirect: check its address, which comes from the kubeconfig given"
         f" ({front.url})"
     )
 
@@ -425,7 +425,7 @@ async def disconnect_until_rejected(dpf: DPFClient, relay: Relay) -> None:
     """Close the connections of a client until the server rejects it; open connections outlive their credentials."""
     while not all("credentials are missing, wrong" in health.reason for health in dpf.health.values()):
         if any(health.state == "live" for health in dpf.health.values()):
-            relay.cut()
+            relay.close_connections()
         await anyio.sleep(0.25)
 
 

@@ -40,7 +40,7 @@ from tests.apiserver.operations import (
     release_hold,
     renew_password,
 )
-from tests.support.cluster import IMPATIENT
+from tests.support.cluster import FAST_RETRIES
 
 Rules = list[dict[str, Any]]  # Any: it is YAML
 
@@ -251,7 +251,7 @@ async def test_an_operation_without_a_permission_fails_as_check_access_reports(
         await scenario.given(admin)
 
     alice = own_cluster.kubeconfig(token=own_cluster.token_of("alice"))
-    async with DPFClient(kubeconfig=alice, namespace=namespace, policy=IMPATIENT, claims=CLAIMS) as dpf:
+    async with DPFClient(kubeconfig=alice, namespace=namespace, policy=FAST_RETRIES, claims=CLAIMS) as dpf:
         access = await dpf.check_access(role)
         with anyio.fail_after(GUARD), pytest.raises(Forbidden) as refused:
             await CALLS[scenario.operation](dpf, HOSTS)

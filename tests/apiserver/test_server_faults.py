@@ -112,10 +112,10 @@ RELISTED = ["gap", "a Ready (relist)", "b deleted (relist)", "d added (relist)",
 
 async def test_changes_during_a_disconnection_are_received_from_the_last_version() -> None:
     async with following("a", "b", "c") as setup:
-        setup.relay.cut_off()
+        setup.relay.disconnect()
         await change_objects(setup.wire)
         await setup.cluster.compact()  # the history of the watch cache is not affected
-        setup.relay.mend()
+        setup.relay.reconnect()
         events = await setup.events(3)
 
     assert events == ["a Ready (watch)", "b deleted (watch)", "d added (watch)"]
@@ -123,11 +123,11 @@ async def test_changes_during_a_disconnection_are_received_from_the_last_version
 
 async def test_changes_around_a_restart_are_reported_once_including_deletions() -> None:
     async with following("a", "b", "c") as setup:
-        setup.relay.cut_off()
+        setup.relay.disconnect()
         await change_objects(setup.wire)
         await setup.cluster.stop(kill=True)
         await setup.cluster.start()
-        setup.relay.mend()
+        setup.relay.reconnect()
         events = await setup.events(5)
         await setup.wire.patch("c", {"status": READY}, subresource="status")
         events += await setup.events(1)
@@ -138,11 +138,11 @@ async def test_changes_around_a_restart_are_reported_once_including_deletions() 
 
 async def test_changes_in_compacted_history_are_recovered_by_a_list() -> None:
     async with following("a", "b", "c", flags=("--watch-cache=false",)) as setup:
-        setup.relay.cut_off()
+        setup.relay.disconnect()
         await change_objects(setup.wire)
         await setup.wire.create("e")
         await setup.cluster.compact()
-        setup.relay.mend()
+        setup.relay.reconnect()
         events = await setup.events(6)
 
     assert events[0] == "gap"

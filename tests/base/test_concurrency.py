@@ -10,7 +10,7 @@ import pytest
 
 from dpf_async._base.concurrency import wait_all, wait_any
 from dpf_async.errors import NotFound, WaitTimeout
-from tests.support.clock import jumping
+from tests.support.virtual_time import virtual_time
 
 
 async def after(seconds: float, value: str) -> str:
@@ -27,7 +27,7 @@ def late(name: str) -> WaitTimeout:
     return WaitTimeout(f"{name} is late", condition="ready", view=None, waited=1.0)
 
 
-@jumping
+@virtual_time
 async def test_waits_run_concurrently_and_each_value_is_reported_in_the_given_order() -> None:
     began = anyio.current_time()
 
@@ -38,7 +38,7 @@ async def test_waits_run_concurrently_and_each_value_is_reported_in_the_given_or
     assert anyio.current_time() - began == pytest.approx(30)
 
 
-@jumping
+@virtual_time
 async def test_no_waits_are_over_at_once() -> None:
     waits: dict[str, Callable[[], Awaitable[str]]] = {}
 
@@ -47,7 +47,7 @@ async def test_no_waits_are_over_at_once() -> None:
     assert (outcomes.values, outcomes.errors) == ({}, {})
 
 
-@jumping
+@virtual_time
 async def test_a_timeout_does_not_end_the_other_waits_and_all_timeouts_are_reported() -> None:
     outcomes = await wait_all(
         {
@@ -61,7 +61,7 @@ async def test_a_timeout_does_not_end_the_other_waits_and_all_timeouts_are_repor
     assert [str(error) for error in outcomes.errors.values()] == ["b is late", "a is late"]
 
 
-@jumping
+@virtual_time
 async def test_another_error_ends_all_waits_and_is_raised_as_itself() -> None:
     ended: list[str] = []
     error = NotFound("gone", status=404)
@@ -82,7 +82,7 @@ async def test_another_error_ends_all_waits_and_is_raised_as_itself() -> None:
     assert anyio.current_time() - began == pytest.approx(5)
 
 
-@jumping
+@virtual_time
 async def test_of_several_errors_the_first_one_is_raised() -> None:
     with pytest.raises(ValueError, match="first"):
         await wait_all(
@@ -93,7 +93,7 @@ async def test_of_several_errors_the_first_one_is_raised() -> None:
         )
 
 
-@jumping
+@virtual_time
 async def test_the_expected_class_says_which_errors_are_reported_per_key() -> None:
     outcomes = await wait_all(
         {"a": partial(fail_after, 1, ValueError("a")), "b": partial(after, 2, "b")}, expected=ValueError
@@ -105,7 +105,7 @@ async def test_the_expected_class_says_which_errors_are_reported_per_key() -> No
     assert list(outcomes.errors) == ["a"]
 
 
-@jumping
+@virtual_time
 async def test_a_limit_bounds_how_many_waits_run_at_a_time() -> None:
     running = most = 0
 
@@ -122,7 +122,7 @@ async def test_a_limit_bounds_how_many_waits_run_at_a_time() -> None:
     assert most == 3
 
 
-@jumping
+@virtual_time
 async def test_cancelling_all_waits_cancels_each_of_them() -> None:
     ended: list[int] = []
 
@@ -139,7 +139,7 @@ async def test_cancelling_all_waits_cancels_each_of_them() -> None:
     assert sorted(ended) == [0, 1, 2]
 
 
-@jumping
+@virtual_time
 async def test_the_first_wait_to_end_gives_the_value_and_cancels_the_others() -> None:
     began = anyio.current_time()
 
@@ -149,7 +149,7 @@ async def test_the_first_wait_to_end_gives_the_value_and_cancels_the_others() ->
     assert anyio.current_time() - began == pytest.approx(1)
 
 
-@jumping
+@virtual_time
 async def test_an_error_of_the_first_wait_to_end_is_raised_as_itself() -> None:
     error = ValueError("first")
 
@@ -159,7 +159,7 @@ async def test_an_error_of_the_first_wait_to_end_is_raised_as_itself() -> None:
     assert raised.value is error
 
 
-@jumping
+@virtual_time
 async def test_cancelling_a_wait_for_any_leaves_nothing_running() -> None:
     with anyio.move_on_after(5) as scope:
         await wait_any(partial(after, 1000, "a"), partial(after, 1000, "b"))

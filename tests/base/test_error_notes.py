@@ -61,7 +61,7 @@ async def test_a_forbidden_confirmation_notes_that_the_reboot_was_done_and_is_st
 
     async with cluster() as site:
         await site.dpf.create_dpu_node(NODE, DEVICES)
-        await site.ask_for_reboot()
+        await site.request_reboot()
         site.server.faults.deny(verb="patch", resource="dpunodes")
 
         with pytest.raises(Forbidden) as refused:

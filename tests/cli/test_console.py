@@ -37,7 +37,7 @@ async def test_a_missing_kubeconfig_is_named(run_cli: RunCLI, verb: str) -> None
 async def test_without_a_kubeconfig_the_default_path_is_named(run_cli: RunCLI) -> None:
     ended = await run_cli("status")
 
-    assert "~/.kube/config does not exist (nothing else was named)" in sentence(ended)
+    assert "~/.kube/config does not exist (the default; no other was given)" in sentence(ended)
     assert ended.status == 2
 
 

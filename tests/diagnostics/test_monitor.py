@@ -18,9 +18,9 @@ from dpf_async.health import (
     NodeHealth,
 )
 from dpf_async.models import DPU
-from tests.support.clock import jumping
 from tests.support.states import condition, dpu, node
 from tests.support.stores import Stores, listening
+from tests.support.virtual_time import virtual_time
 
 
 class StoredSite:
@@ -102,7 +102,7 @@ async def idle() -> None:
     await anyio.sleep(1)
 
 
-@jumping
+@virtual_time
 async def test_a_new_monitor_calls_the_policy_once_for_every_host() -> None:
     site, recorder = StoredSite(), Recorder()
     site.show("a")
@@ -116,7 +116,7 @@ async def test_a_new_monitor_calls_the_policy_once_for_every_host() -> None:
     assert sorted(recorder.acts) == ["a return_to_pool", "b remove_from_pool"]
 
 
-@jumping
+@virtual_time
 async def test_after_a_slow_call_only_the_newest_state_is_handled_and_other_hosts_are_not_delayed() -> None:
     site, go = StoredSite(), anyio.Event()
 
@@ -143,7 +143,7 @@ async def test_after_a_slow_call_only_the_newest_state_is_handled_and_other_host
     assert recorder.acts == [*while_waiting, "a remove_from_pool"]
 
 
-@jumping
+@virtual_time
 async def test_a_failed_call_is_retried_with_backoff_until_it_succeeds() -> None:
     site, repaired = StoredSite(), False
 
@@ -172,7 +172,7 @@ async def test_a_failed_call_is_retried_with_backoff_until_it_succeeds() -> None
     assert str(reported[-1]) == "DPUNode a: remove_from_pool done"
 
 
-@jumping
+@virtual_time
 async def test_a_failing_call_is_replaced_by_one_for_the_newest_state() -> None:
     site = StoredSite()
 
@@ -197,7 +197,7 @@ async def test_a_failing_call_is_replaced_by_one_for_the_newest_state() -> None:
     assert len(recorder.acts) == acts, "the outdated call is not retried"
 
 
-@jumping
+@virtual_time
 async def test_a_failing_host_does_not_block_other_hosts() -> None:
     site = StoredSite()
 
@@ -218,7 +218,7 @@ async def test_a_failing_host_does_not_block_other_hosts() -> None:
     assert [act for act in recorder.acts if act.startswith("b")] == ["b return_to_pool", "b remove_from_pool"]
 
 
-@jumping
+@virtual_time
 async def test_a_lasting_problem_is_investigated_once_and_a_recovered_one_never() -> None:
     site, recorder = StoredSite(), Recorder()
     site.show("a", critical="False")
@@ -239,7 +239,7 @@ async def test_a_lasting_problem_is_investigated_once_and_a_recovered_one_never(
     assert "b investigate" not in recorder.acts
 
 
-@jumping
+@virtual_time
 async def test_a_problem_that_recovers_during_another_call_is_not_investigated() -> None:
     site, go = StoredSite(), anyio.Event()
     recorder = Recorder(lambda *_: go.wait())
@@ -260,7 +260,7 @@ async def test_a_problem_that_recovers_during_another_call_is_not_investigated()
     assert recorder.acts == ["a remove_from_pool", "a return_to_pool"]
 
 
-@jumping
+@virtual_time
 async def test_problems_that_leave_the_host_in_the_pool_are_noted() -> None:
     site, recorder = StoredSite(), Recorder()
     site.show("a")
@@ -276,7 +276,7 @@ async def test_problems_that_leave_the_host_in_the_pool_are_noted() -> None:
     assert recorder.acts == ["a return_to_pool", "a note 1", "a note 0"]
 
 
-@jumping
+@virtual_time
 async def test_a_deleted_host_is_discarded_and_one_registered_again_is_new() -> None:
     site, recorder = StoredSite(), Recorder()
     site.show("a")
@@ -292,7 +292,7 @@ async def test_a_deleted_host_is_discarded_and_one_registered_again_is_new() -> 
     assert recorder.acts == ["a return_to_pool", "a return_to_pool", "a discard"]
 
 
-@jumping
+@virtual_time
 async def test_a_cancelled_call_is_repeated_by_the_next_monitor() -> None:
     site, recorder = StoredSite(), Recorder(lambda *_: anyio.sleep_forever())
     site.show("a", critical="False")
@@ -310,7 +310,7 @@ async def test_a_cancelled_call_is_repeated_by_the_next_monitor() -> None:
     assert recorder.acts == next_recorder.acts == ["a remove_from_pool"]
 
 
-@jumping
+@virtual_time
 async def test_a_damped_stream_yields_a_problem_without_an_event_when_it_has_lasted_long_enough() -> None:
     site = StoredSite()
     site.show("a")

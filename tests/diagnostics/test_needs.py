@@ -69,7 +69,7 @@ async def failed_host(sim: Simulator) -> HostSpec:
     async with sim.client() as dpf:
         with pytest.raises(DPUFailed):
             await provision(dpf, host, reboot=reboot, timeout=GUARD)
-    sim.heal()
+    sim.repair()
     await sim.settled()
     return host
 

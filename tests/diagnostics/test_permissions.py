@@ -20,7 +20,7 @@ from dpf_async.errors import ConnectionFailed, DecodeError, Forbidden, Unauthori
 from dpf_async.models import DPU, Secret, known
 from tests.project.test_public import METHODS
 from tests.support.cluster import cluster
-from tests.support.scripted import Exchange, Scripted, page, refusing, saying
+from tests.support.scripted import Exchange, Scripted, answering, page, refusing
 
 ROOT = Path(__file__).parents[2]
 DELETE_DPU = Permission(DPU.GROUP, DPU.PLURAL, "delete")
@@ -94,7 +94,7 @@ async def test_permissions_of_the_operator_are_not_reported_as_missing_for_an_ob
 
 async def test_only_the_permissions_of_the_given_operations_are_reviewed() -> None:
     async with Scripted() as server, server.client() as dpf:
-        server.on_other = saying(201, ruling(allowed=False))
+        server.on_other = answering(201, ruling(allowed=False))
 
         access = await dpf.check_access(operations=["is_dpu_ready"])
         nothing = await dpf.check_access(operations=[])
@@ -119,7 +119,7 @@ async def test_only_the_permissions_of_the_given_operations_are_reviewed() -> No
 
 async def test_the_review_for_the_secret_names_the_secret() -> None:
     async with Scripted() as server, server.client() as dpf:
-        server.on_other = saying(201, ruling(allowed=True))
+        server.on_other = answering(201, ruling(allowed=True))
         await dpf.check_access(operations=["create_initialization_objects"])
 
     reviewed = [json.loads(request.body)["spec"]["resourceAttributes"] for request in server.requests]
@@ -134,7 +134,9 @@ async def test_the_reason_of_a_denial_is_reported_once_without_control_character
     field: str,
 ) -> None:
     async with Scripted() as server, server.client() as dpf:
-        server.on_other = saying(201, ruling(allowed=False, **{field: 'RBAC: role "gone" not found\x1b[2J'}))
+        server.on_other = answering(
+            201, ruling(allowed=False, **{field: 'RBAC: role "gone" not found\x1b[2J'})
+        )
 
         access = await dpf.check_access("observer")
 
@@ -189,7 +191,7 @@ async def test_a_client_that_is_not_entered_raises_a_usage_error() -> None:
         (refusing(403, "Forbidden"), Forbidden, "selfsubjectaccessreview|SelfSubjectAccessReview"),
         (refusing(401, "Unauthorized"), Unauthorized, "renew the token"),
         (page(200), ConnectionFailed, "not JSON"),
-        (saying(201, {"kind": "SelfSubjectAccessReview"}), DecodeError, "SelfSubjectAccessReview of"),
+        (answering(201, {"kind": "SelfSubjectAccessReview"}), DecodeError, "SelfSubjectAccessReview of"),
     ],
     ids=["forbidden", "unauthorized", "a proxy's page", "no status"],
 )
@@ -207,7 +209,7 @@ async def test_a_review_is_retried_when_the_server_is_busy() -> None:
 
         async def first_busy(exchange: Exchange) -> None:
             is_retry = sum(request.body == exchange.request.body for request in server.requests) > 1
-            await (saying(201, ruling(allowed=True)) if is_retry else busy)(exchange)
+            await (answering(201, ruling(allowed=True)) if is_retry else busy)(exchange)
 
         server.on_other = first_busy
 

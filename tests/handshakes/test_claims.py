@@ -21,10 +21,10 @@ from dpf_async.models import DPUNode, Lease, known
 from dpf_async.sim import Simulator
 from dpf_async.sim.apiserver import EmbeddedServer
 from dpf_async.transitions import ExternalRebootRequired, NodeEffectHeld
-from tests.support.clock import jumping
+from tests.support.blocking_proxy import BlockingProxy
 from tests.support.cluster import NODE, Cluster
-from tests.support.gate import Gate
 from tests.support.states import condition
+from tests.support.virtual_time import virtual_time
 
 LEASE = lease_name(NODE)
 SECONDS = 150
@@ -51,7 +51,7 @@ class Two:
     site: Cluster[EmbeddedServer]
     first: DPFClient
     second: DPFClient
-    gate: Gate
+    gate: BlockingProxy
 
     async def lease(self) -> Lease:
         return await self.site.dpf.resource(Lease).get(LEASE)
@@ -66,7 +66,7 @@ class Two:
         """Request as the operator does: set the condition to True again, then the annotation."""
         requested = condition("DPUNodeRebootInProgress", reason="WaitForExternalReboot")
         requested["lastTransitionTime"] = f"2026-06-01T{hour:02}:00:00Z"
-        await self.site.say(DPUNode, NODE, [requested])
+        await self.site.write_conditions(DPUNode, NODE, [requested])
         await self.site.dpf.resource(DPUNode).patch(
             NODE, {"metadata": {"annotations": {known.EXTERNAL_REBOOT_REQUIRED: "true"}}}
         )
@@ -76,7 +76,7 @@ class Two:
 async def two_clients(*, watch_lag: float = 0.0) -> AsyncIterator[Two]:
     async with (
         EmbeddedServer(crds=crds.manifests()) as server,
-        Gate(server.kubeconfig()) as gate,
+        BlockingProxy(server.kubeconfig()) as gate,
         DPFClient(kubeconfig=server.kubeconfig()) as dpf,
         DPFClient(
             kubeconfig=gate.kubeconfig(namespace=dpf.namespace), claims=Claims("carbide-1", SECONDS)
@@ -86,7 +86,7 @@ async def two_clients(*, watch_lag: float = 0.0) -> AsyncIterator[Two]:
         server.faults.watch_lag = watch_lag
         site = Cluster(server, dpf)
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
         yield Two(site, first, second, gate)
 
 
@@ -114,7 +114,7 @@ async def losing(dpf: DPFClient) -> AsyncIterator[Any]:  # Any: as above
 # The lease.
 
 
-@jumping
+@virtual_time
 async def test_the_lease_names_its_holder_while_the_block_runs_and_no_holder_afterwards() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS) as request:
@@ -131,7 +131,7 @@ async def test_the_lease_names_its_holder_while_the_block_runs_and_no_holder_aft
         assert not await two.is_pending()
 
 
-@jumping
+@virtual_time
 async def test_a_lease_is_found_by_its_label_and_deleted_with_its_node() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS):
@@ -154,7 +154,7 @@ def test_the_name_of_a_lease_is_valid_for_a_node_name_of_any_length(length: int)
     assert name != lease_name("a" * (length - 1) + "b")
 
 
-@jumping
+@virtual_time
 async def test_a_lease_is_renewed_while_the_block_runs() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS) as request:
@@ -174,7 +174,7 @@ def test_invalid_claims_are_a_usage_error(claims: dict[str, Any]) -> None:
         Claims(**claims)
 
 
-@jumping
+@virtual_time
 async def test_a_client_without_claims_writes_no_lease() -> None:
     async with two_clients() as two:
         async with two.site.dpf.node(NODE).external_reboot(timeout=SECONDS) as request:
@@ -184,7 +184,7 @@ async def test_a_client_without_claims_writes_no_lease() -> None:
         assert (await two.site.dpf.resource(Lease).list()).items == ()
 
 
-@jumping
+@virtual_time
 async def test_without_the_permission_the_error_names_the_rule_and_nothing_is_done() -> None:
     async with two_clients() as two:
         two.gate.faults.deny(verb="create", resource="leases")
@@ -197,7 +197,7 @@ async def test_without_the_permission_the_error_names_the_rule_and_nothing_is_do
         assert await two.is_pending()
 
 
-@jumping
+@virtual_time
 async def test_a_client_that_must_wait_but_may_not_watch_leases_raises_forbidden() -> None:
     async with two_clients() as two:
         two.gate.faults.deny(verb="watch", resource="leases")
@@ -211,7 +211,7 @@ async def test_a_client_that_must_wait_but_may_not_watch_leases_raises_forbidden
 # One at a time.
 
 
-@jumping
+@virtual_time
 async def test_the_second_client_waits_for_the_first_and_then_finds_the_request_answered() -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
         entered: list[object] = []
@@ -232,7 +232,7 @@ async def test_the_second_client_waits_for_the_first_and_then_finds_the_request_
         assert entered == [None]
 
 
-@jumping
+@virtual_time
 async def test_a_released_claim_is_acquired_at_once() -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
         entered = anyio.Event()
@@ -252,7 +252,7 @@ async def test_a_released_claim_is_acquired_at_once() -> None:
 
 
 @pytest.mark.parametrize("watch_lag", [0.0, 0.05, 1.0])
-@jumping
+@virtual_time
 async def test_two_clients_make_one_power_cycle_of_one_request_for_any_watch_lag(
     watch_lag: float,
 ) -> None:
@@ -278,7 +278,7 @@ async def test_two_clients_make_one_power_cycle_of_one_request_for_any_watch_lag
             tasks.cancel_scope.cancel()
 
 
-@jumping
+@virtual_time
 async def test_the_two_handshakes_of_a_node_take_turns() -> None:
     async with two_clients() as two:
         await two.site.hold()
@@ -295,7 +295,7 @@ async def test_the_two_handshakes_of_a_node_take_turns() -> None:
         assert await two.site.hold_annotation() == "false"
 
 
-@jumping
+@virtual_time
 async def test_a_check_without_waiting_acquires_a_free_claim_and_does_not_wait_for_another() -> None:
     async with two_clients() as two, two.first.node(NODE).external_reboot(timeout=0):
         with pytest.raises(WaitTimeout, match="works on it"):
@@ -303,7 +303,7 @@ async def test_a_check_without_waiting_acquires_a_free_claim_and_does_not_wait_f
                 raise AssertionError
 
 
-@jumping
+@virtual_time
 async def test_waiting_for_a_claim_ends_when_the_request_is_answered_manually() -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
         done = anyio.Event()
@@ -322,7 +322,7 @@ async def test_waiting_for_a_claim_ends_when_the_request_is_answered_manually() 
                 await done.wait()
 
 
-@jumping
+@virtual_time
 async def test_two_clients_provision_one_host_with_one_power_cycle_for_each_request() -> None:
     async with (
         Simulator() as sim,
@@ -369,7 +369,7 @@ async def test_two_clients_provision_one_host_with_one_power_cycle_for_each_requ
 # Acquiring an expired claim.
 
 
-@jumping
+@virtual_time
 async def test_an_expired_lease_is_acquired_by_another_client_and_its_holder_loses_the_claim() -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
         over = anyio.Event()
@@ -377,13 +377,13 @@ async def test_an_expired_lease_is_acquired_by_another_client_and_its_holder_los
 
         async def silent() -> None:
             async with losing(two.first) as request:
-                two.gate.cut()
+                two.gate.disconnect()
                 await request.claim.until_lost()
                 assert not taken.is_set(), (
                     "the holder notices the loss before another client acquires the Lease"
                 )
                 await taken.wait()
-                two.gate.mend()
+                two.gate.reconnect()
             over.set()
 
         tasks.start_soon(silent)
@@ -408,7 +408,7 @@ def held_by(holder: str) -> Level[Any]:
     )
 
 
-@jumping
+@virtual_time
 async def test_a_disconnected_client_does_not_answer_the_request_after_the_one_it_worked_on() -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
         answered = anyio.Event()
@@ -416,11 +416,11 @@ async def test_a_disconnected_client_does_not_answer_the_request_after_the_one_i
 
         async def silent() -> None:
             async with losing(two.first):
-                two.gate.cut()
+                two.gate.disconnect()
                 await answered.wait()
                 # Its watch is late: only writes arrive in time.
                 two.gate.faults.watch_lag = AGES
-                two.gate.mend()
+                two.gate.reconnect()
             over.set()
 
         tasks.start_soon(silent)
@@ -434,48 +434,48 @@ async def test_a_disconnected_client_does_not_answer_the_request_after_the_one_i
         assert await two.is_pending(), "no client has worked on the new request yet"
 
 
-@jumping
+@virtual_time
 async def test_a_claim_that_expired_while_disconnected_is_held_again_if_no_client_acquired_it() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot() as request:
-            two.gate.cut()
+            two.gate.disconnect()
             assert request.claim is not None
             await request.claim.until_lost()
             assert not request.claim.held
-            two.gate.mend()
+            two.gate.reconnect()
 
         assert not await two.is_pending()
 
 
-@jumping
+@virtual_time
 async def test_the_block_is_not_interrupted_and_its_answer_waits_for_the_server() -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
 
         async def reconnect() -> None:
             await anyio.sleep(SECONDS / 2)
-            two.gate.mend()
+            two.gate.reconnect()
 
         async with two.first.node(NODE).external_reboot(timeout=SECONDS):
-            two.gate.cut()
+            two.gate.disconnect()
             await anyio.sleep(AGES)
             tasks.start_soon(reconnect)
 
         assert not await two.is_pending()
 
 
-@jumping
+@virtual_time
 async def test_an_answer_that_was_stored_without_a_response_is_not_written_for_the_next_request() -> None:
     async with two_clients() as two, anyio.create_task_group() as tasks:
         before = 0
 
         async def ask_next() -> None:
             await two.gate.stopped.wait()
-            two.gate.cut()
-            two.gate.go_on()
+            two.gate.disconnect()
+            two.gate.release()
             await two.request_again(hour=11)
             # A read from the server shows a pending request long before the watch shows that it is another one.
             two.gate.faults.watch_lag = 30.0
-            two.gate.mend()
+            two.gate.reconnect()
 
         async with two.first.node(NODE).external_reboot(timeout=SECONDS):
             tasks.start_soon(ask_next)
@@ -490,7 +490,7 @@ async def test_an_answer_that_was_stored_without_a_response_is_not_written_for_t
 # Changes of a Lease by others.
 
 
-@jumping
+@virtual_time
 async def test_a_lease_that_another_client_edits_keeps_its_holder() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS) as request:
@@ -504,7 +504,7 @@ async def test_a_lease_that_another_client_edits_keeps_its_holder() -> None:
         assert not await two.is_pending()
 
 
-@jumping
+@virtual_time
 async def test_a_lease_without_its_label_is_waited_for_until_it_expires() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS):
@@ -523,7 +523,7 @@ async def test_a_lease_without_its_label_is_waited_for_until_it_expires() -> Non
         assert 3 * SECONDS <= waited < AGES, "for the duration in the Lease"
 
 
-@jumping
+@virtual_time
 async def test_a_deleted_lease_is_created_again_by_its_holder() -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS) as request:
@@ -535,7 +535,7 @@ async def test_a_deleted_lease_is_created_again_by_its_holder() -> None:
         assert not await two.is_pending()
 
 
-@jumping
+@virtual_time
 async def test_a_lease_that_was_deleted_and_acquired_by_another_client_is_lost() -> None:
     async with two_clients() as two:
         async with losing(two.first) as request:
@@ -547,22 +547,22 @@ async def test_a_lease_that_was_deleted_and_acquired_by_another_client_is_lost()
         assert await two.is_pending()
 
 
-@jumping
+@virtual_time
 async def test_a_lease_that_was_deleted_while_its_holder_was_disconnected_too_long_is_lost() -> None:
     async with two_clients() as two:
         async with losing(two.first) as request:
-            two.gate.cut()
+            two.gate.disconnect()
             await request.claim.until_lost()
             # Another client may have held it in between, and answered.
             await two.site.dpf.resource(Lease).delete(LEASE)
-            two.gate.mend()
+            two.gate.reconnect()
 
         assert request.claim.taken_by == ""
         assert await two.is_pending()
 
 
 @pytest.mark.parametrize("record", ["", "not JSON", "{}", '{"request": 1}', "[" * 100_000])
-@jumping
+@virtual_time
 async def test_a_record_that_cannot_be_decoded_is_ignored(record: str) -> None:
     async with two_clients() as two:
         async with two.first.node(NODE).external_reboot(timeout=SECONDS):
@@ -574,7 +574,7 @@ async def test_a_record_that_cannot_be_decoded_is_ignored(record: str) -> None:
             assert request.earlier is None
 
 
-@jumping
+@virtual_time
 async def test_attempts_at_one_request_are_counted_and_those_at_another_one_are_not() -> None:
     async with two_clients() as two:
         numbers = []

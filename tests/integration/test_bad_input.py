@@ -36,7 +36,7 @@ from tests.integration.backends import Backend
 from tests.integration.test_plain_calls import FINALIZER, dpu_in
 from tests.integration.test_setup import site_of
 from tests.support.cluster import NODE, Cluster, Server
-from tests.support.timeouts import in_vain
+from tests.support.timeouts import times_out
 
 DEVICE = DeviceSpec(name="device-1", serial_number="MT1", bmc_ip="10.1.0.1")
 HOST = HostSpec(name=NODE, devices=(DEVICE,))
@@ -261,7 +261,7 @@ async def with_requests(site: Cluster[Server]) -> None:
     """A host with a Ready DPU, for which a hold and an external reboot are pending."""
     await site.create_node()
     await dpu_in(site, "Ready")
-    await site.ask_for_reboot()
+    await site.request_reboot()
     await site.hold()
 
 
@@ -353,7 +353,7 @@ async def test_a_dpu_that_is_being_deleted_is_not_ready_and_not_deleted_twice(ba
         await _terminating(site, DPU, "dpu-1")
 
         assert not await site.dpf.is_dpu_ready("dpu-1")
-        await in_vain(lambda seconds: site.dpf.reprovision_dpu("dpu-1", timeout=seconds), "dpu-1")
+        await times_out(lambda seconds: site.dpf.reprovision_dpu("dpu-1", timeout=seconds), "dpu-1")
 
 
 async def _terminating(site: Cluster[Server], kind: type[Resource], name: str) -> None:

@@ -16,8 +16,8 @@ from dpf_async.errors import NotFound
 from dpf_async.levels import external_reboot_required, node_effect_held
 from dpf_async.models import DPUNode, DPUNodeMaintenance, Lease, known
 from tests.integration.backends import Backend
+from tests.support.blocking_proxy import BlockingProxy
 from tests.support.cluster import NODE, Cluster
-from tests.support.gate import Gate
 from tests.support.replica import About, Replica, replica
 from tests.support.states import condition
 
@@ -43,7 +43,7 @@ class Site:
 
     about: About
     cluster: Cluster[Any]
-    gate: Gate
+    gate: BlockingProxy
     process: Replica
     other: DPFClient
 
@@ -57,7 +57,7 @@ class Site:
             return
         requested = condition("DPUNodeRebootInProgress", reason="WaitForExternalReboot")
         requested["lastTransitionTime"] = f"2026-06-01T{hour:02}:00:00Z"
-        await self.cluster.say(DPUNode, NODE, [requested])
+        await self.cluster.write_conditions(DPUNode, NODE, [requested])
         await self.cluster.dpf.resource(DPUNode).patch(
             NODE, {"metadata": {"annotations": {known.EXTERNAL_REBOOT_REQUIRED: "true"}}}
         )
@@ -84,7 +84,7 @@ async def site(backend: Backend, about: About = "reboot") -> AsyncIterator[Site]
     async with backend.cluster() as cluster:
         namespace = cluster.dpf.namespace
         async with (
-            Gate(cluster.server.kubeconfig(namespace=namespace)) as gate,
+            BlockingProxy(cluster.server.kubeconfig(namespace=namespace)) as gate,
             cluster.another_client(claims=Claims("carbide-2", SECONDS)) as other,
             replica(gate.kubeconfig(namespace=namespace), "carbide-1", SECONDS, about=about) as process,
         ):
@@ -128,7 +128,7 @@ async def test_after_a_replica_is_killed_at_work_the_next_one_receives_its_attem
 ) -> None:
     async with site(backend, about) as it:
         await it.request()
-        assert await it.process.said() == "working"
+        assert await it.process.message() == "working"
         await it.process.kill()
 
         async with it.requested() as request:
@@ -145,7 +145,7 @@ async def test_a_working_replica_is_waited_for_beyond_the_duration_of_its_lease(
 ) -> None:
     async with site(backend) as it, it.cluster.dpf.resource(Lease).watch() as leases:
         await it.request(hour=10)
-        assert await it.process.said() == "working"
+        assert await it.process.message() == "working"
         renewed: set[str | None] = set()
         entered: list[object] = []
 
@@ -163,7 +163,7 @@ async def test_a_working_replica_is_waited_for_beyond_the_duration_of_its_lease(
             assert entered == []
             await it.process.finish()
 
-        assert await it.process.said() == "left"
+        assert await it.process.message() == "left"
         assert entered == [None]
 
 
@@ -173,16 +173,16 @@ async def test_a_replica_that_was_suspended_does_not_answer_the_next_request(
 ) -> None:
     async with site(backend, about) as it:
         await it.request(hour=10)
-        assert await it.process.said() == "working"
+        assert await it.process.message() == "working"
         it.process.stop()
         async with it.requested() as request:
             assert request.earlier is not None
         await it.request(hour=11)
 
-        it.process.go_on()
+        it.process.resume()
         await it.process.finish()
 
-        assert await it.process.said() in ("left", "lost")
+        assert await it.process.message() in ("left", "lost")
         assert await it.is_pending(), "no replica has worked on the new request yet"
 
 
@@ -192,13 +192,13 @@ async def test_a_replica_resumed_while_another_one_works_leaves_the_answer_to_it
 ) -> None:
     async with site(backend, about) as it:
         await it.request()
-        assert await it.process.said() == "working"
+        assert await it.process.message() == "working"
         it.process.stop()
         async with it.requested():
-            it.process.go_on()
+            it.process.resume()
             await it.process.finish()
 
-            assert await it.process.said() == "lost"
+            assert await it.process.message() == "lost"
             assert await it.is_pending()
 
         assert not await it.is_pending()
@@ -219,9 +219,9 @@ async def test_an_answer_that_arrives_after_that_of_another_client_is_rejected(
             assert request.earlier.finished is not None
         await it.request(hour=11)
 
-        it.gate.go_on()
-        it.process.go_on()
+        it.gate.release()
+        it.process.resume()
 
-        assert await it.process.said() == "working"
-        assert await it.process.said() in ("left", "lost")
+        assert await it.process.message() == "working"
+        assert await it.process.message() in ("left", "lost")
         assert await it.is_pending(), "no replica has worked on the new request yet"

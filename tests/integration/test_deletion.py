@@ -26,7 +26,7 @@ from tests.integration.backends import Backend
 from tests.support import objects
 from tests.support.cluster import client_of
 from tests.support.proxy import Proxy
-from tests.support.timeouts import in_vain
+from tests.support.timeouts import times_out
 
 LASTING = Profile("lasting", bound_scale=1.0)
 """Operations take no time, and timeouts are those of DPF: an installation that does not end takes 45 min."""
@@ -105,7 +105,9 @@ async def test_a_timeout_for_a_device_without_a_dpu_recommends_forced_deletion_w
             device.name, {"metadata": {"finalizers": [known.DPUDEVICE_FINALIZER]}}
         )
 
-        await in_vain(lambda seconds: dpf.delete_dpu(device.name, timeout=seconds), "only a forced deletion")
+        await times_out(
+            lambda seconds: dpf.delete_dpu(device.name, timeout=seconds), "only a forced deletion"
+        )
         report = await dpf.force_delete_dpu(device.name, grace_period=0)
 
         assert report.removed == (f"DPUDevice {device.name}: {known.DPUDEVICE_FINALIZER}",)
@@ -172,7 +174,7 @@ async def test_deletion_waits_for_a_dpu_that_is_already_being_deleted(backend: B
             tasks.start_soon(lambda: dpf.delete_dpu(dpu.device, timeout=60))
             # The finalizer of the device was removed before the DPU got stuck, so the device is deleted at once.
             await dpf.handle(DPUDevice, dpu.device).until_gone(timeout=60)
-            sim.heal()
+            sim.repair()
 
         assert await names(dpf, DPU) == set()
 
@@ -184,7 +186,7 @@ async def test_a_timeout_names_the_object_and_its_finalizer(
         view = await sim.ready_node()
         dpu = view.dpus[0]
 
-        await in_vain(
+        await times_out(
             lambda seconds: dpf.delete_dpu(dpu.device, timeout=seconds),
             f"DPU {dpu.name}.*{known.DPU_FINALIZER}",
         )
@@ -242,7 +244,7 @@ async def test_a_timeout_during_installation_says_how_long_the_installation_can_
         (dpu,) = view.dpus
         received: list[Progress] = []
 
-        error = await in_vain(
+        error = await times_out(
             lambda seconds: dpf.delete_dpu(dpu.device, timeout=seconds, progress=received.append),
             f"DPUDevice {dpu.device}: not gone",
         )
@@ -520,7 +522,7 @@ async def test_force_does_not_remove_foreign_finalizers_and_names_them(
         stored = await stuck.get(name)
         await stuck.patch(name, {"metadata": {"finalizers": [*stored.metadata.finalizers, FOREIGN]}})
 
-        error = await in_vain(
+        error = await times_out(
             lambda seconds: dpf.force_delete_dpu(dpu.device, grace_period=seconds),
             f"{kind.KIND} {name}: .*held by {FOREIGN}\\n",
         )
@@ -615,7 +617,7 @@ async def test_a_node_effect_that_must_be_undone_is_dropped_only_by_force_and_re
         }
         await dpf.resource(DPUNodeMaintenance).create(DPUNodeMaintenance.model_validate(drained))
 
-        await in_vain(
+        await times_out(
             lambda seconds: dpf.delete_dpu_node("node-1", timeout=seconds),
             "node-1-k8sdrain: not gone .*no requestors left",
         )

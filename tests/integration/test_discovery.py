@@ -15,7 +15,7 @@ from tests.integration.backends import Backend
 from tests.integration.test_flows import Carbide
 from tests.support.cluster import Cluster, Server
 from tests.support.states import condition
-from tests.support.timeouts import in_vain
+from tests.support.timeouts import times_out
 
 HOST = HostSpec.model_validate(
     {
@@ -27,7 +27,7 @@ HOST = HostSpec.model_validate(
 
 async def set_conditions(site: Cluster[Server], *conditions: dict[str, Any]) -> None:
     """The conditions of the DPUDevice; the DPUNode is reconciled."""
-    await site.say(DPUNode, "node-1", [condition("Ready")])
+    await site.write_conditions(DPUNode, "node-1", [condition("Ready")])
     await site.dpf.resource(DPUDevice).patch_status("device-1", {"status": {"conditions": list(conditions)}})
 
 
@@ -149,7 +149,7 @@ async def test_a_fault_is_reported_with_its_latest_message(backend: Backend) -> 
                 await set_conditions(site, refused("timed out"))
                 await site.dpf.host_discovered("node-1", grace=grace, timeout=60, progress=listen)
 
-            await in_vain(wait_for_failure, "401", error=DeviceFailed)
+            await times_out(wait_for_failure, "401", error=DeviceFailed)
 
 
 @pytest.mark.parametrize("grace", [None, 60.0])
@@ -168,7 +168,7 @@ async def test_without_a_grace_period_the_timeout_names_the_fault(backend: Backe
         await site.dpf.create_dpu_node(HOST.name, HOST.devices)
         await set_conditions(site, refused())
 
-        await in_vain(
+        await times_out(
             lambda seconds: site.dpf.host_discovered("node-1", grace=None, timeout=seconds),
             "DPUNode node-1: not discovered .*DPUDevice device-1: .*401",
         )
@@ -179,7 +179,7 @@ async def test_a_pending_device_is_not_faulty(backend: Backend) -> None:
         await site.dpf.create_dpu_node(HOST.name, HOST.devices)
         await set_conditions(site, condition("NodeAttached", "False", "Pending", message="No DPUNode found"))
 
-        await in_vain(
+        await times_out(
             lambda seconds: site.dpf.host_discovered("node-1", grace=0, timeout=seconds),
             r"device-1 is not Ready yet \(NodeAttached: Pending\)",
         )
@@ -190,7 +190,7 @@ async def test_a_timeout_names_a_device_that_does_not_exist(backend: Backend) ->
         await site.dpf.create_dpu_node(HOST.name, HOST.devices)
         await site.dpf.resource(DPUDevice).delete("device-1")
 
-        await in_vain(
+        await times_out(
             lambda seconds: site.dpf.host_discovered("node-1", timeout=seconds),
             "there is no DPUDevice device-1",
         )
@@ -198,7 +198,7 @@ async def test_a_timeout_names_a_device_that_does_not_exist(backend: Backend) ->
 
 async def test_a_timeout_names_a_host_that_does_not_exist(backend: Backend) -> None:
     async with backend.cluster() as site:
-        await in_vain(
+        await times_out(
             lambda seconds: site.dpf.host_discovered("node-9", timeout=seconds), "there is no DPUNode node-9"
         )
 
@@ -216,7 +216,7 @@ async def test_discovery_waits_for_a_host_that_is_being_deleted_and_registers_it
         def end_trouble(progress: Progress) -> None:
             received.append(str(progress))
             if "is being deleted" in progress.doing:
-                sim.heal()
+                sim.repair()
 
         view = await discover(dpf, host, if_terminating="wait", timeout=60, progress=end_trouble)
 

@@ -190,7 +190,7 @@ async def two_releases(releases: Releases) -> None:
             "spec": {"nodeRebootMethod": {"external": {}}},
         },
     )
-    await site.say(DPUNode, NODE, [condition(*REBOOTING)])
+    await site.write_conditions(DPUNode, NODE, [condition(*REBOOTING)])
     await releases.create(
         DPUNodeMaintenance,
         {

@@ -19,7 +19,7 @@ from dpf_async.sim import Simulator
 from dpf_async.sim.simulator import PASSWORD, minimal_site
 from dpf_async.specs import device_name, node_name
 from tests.integration.backends import Backend
-from tests.support.timeouts import in_vain, longer_than, more_and_more
+from tests.support.timeouts import growing_timeouts, outlast, times_out
 
 
 class Carbide:
@@ -232,12 +232,12 @@ async def test_the_timeout_of_a_flow_does_not_interrupt_a_drain(backend: Backend
         await dpf.node(host.name).until(node_effect_held, timeout=60)
         expired = anyio.Event()
 
-        async def outlast(what: str) -> None:
-            await longer_than(limit)
+        async def exceed_limit(what: str) -> None:
+            await outlast(limit)
             expired.set()
 
-        carbide.when = outlast
-        for limit in more_and_more():
+        carbide.when = exceed_limit
+        for limit in growing_timeouts():
             with pytest.raises(WaitTimeout):
                 await carbide.provision(host, timeout=limit)
             if carbide.done:
@@ -274,7 +274,7 @@ async def test_a_timeout_names_the_phase_of_each_dpu(backend: Backend) -> None:
             await sim.settled()
             tasks.cancel_scope.cancel()
 
-        await in_vain(
+        await times_out(
             lambda seconds: carbide.provision(host, timeout=seconds),
             r"Initialize Interface \(InterfaceInitialized: DPUDeviceNotReady\)",
         )
@@ -336,7 +336,7 @@ async def test_reprovisioning_brings_a_dpu_in_error_to_ready(backend: Backend) -
             await carbide.provision(host)
         failed = await dpf.node(host.name).view()
 
-        sim.heal()
+        sim.repair()
         after = await carbide.reprovision(host.name, dict(failed.uids))
 
         assert after.ready
@@ -401,11 +401,11 @@ async def test_a_timeout_names_a_service_that_is_not_ready(backend: Backend) -> 
         named = rf"DPUServiceCriticalPodsReady is False \(PodsNotReady: .*{service.name}-"
         received: list[str] = []
 
-        await in_vain(
+        await times_out(
             lambda seconds: dpf.node(ready.name).until(services_ready, timeout=seconds),
             f"DPUNode {ready.name}: not services ready .*{named}",
         )
-        await in_vain(
+        await times_out(
             lambda seconds: Carbide(dpf).reprovision(
                 ready.name, {}, services=True, timeout=seconds, progress=lambda one: received.append(str(one))
             ),
@@ -430,7 +430,7 @@ async def test_progress_names_a_service_that_keeps_a_dpu_from_becoming_ready(bac
         def end_trouble_once_named(progress: Progress) -> None:
             if requestor in str(progress) and pods in str(progress):
                 named.append(str(progress))
-                sim.heal()
+                sim.repair()
 
         view = await Carbide(dpf).provision(host, progress=end_trouble_once_named)
 
@@ -470,7 +470,7 @@ async def test_the_other_dpus_are_finished_before_a_failure_is_raised_if_request
         assert carbide.times("reboot") == requested.reboots >= 2
         others = [dpu for dpu in caught.value.view.dpus if dpu.device != bad]
         assert all(dpu.ready or dpu.phase == "Node Effect Removal" for dpu in others)
-        sim.heal()
+        sim.repair()
         failed = caught.value.view.dpu(caught.value.dpu)
         assert (await carbide.reprovision(host.name, {failed.name: failed.uid})).ready
 

@@ -12,13 +12,13 @@ from dpf_async.models import DPUNode, DPUNodeMaintenance, known
 from tests.integration.backends import Backend
 from tests.support.cluster import NODE
 from tests.support.states import condition
-from tests.support.timeouts import enough_time, in_vain, longer_than
+from tests.support.timeouts import outlast, times_out, with_enough_time
 
 
 async def test_leaving_the_block_confirms_the_reboot(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
 
         async with site.dpf.node(NODE).external_reboot(timeout=60) as request:
             inside = await site.annotations()
@@ -43,7 +43,9 @@ async def test_the_block_is_entered_when_dpf_requests_a_reboot_and_not_before(ba
         )
         await site.dpf.node(NODE).view()
         assert not entered.is_set(), "the annotation alone is no request"
-        await site.say(DPUNode, NODE, [condition("DPUNodeRebootInProgress", reason="WaitForExternalReboot")])
+        await site.write_conditions(
+            DPUNode, NODE, [condition("DPUNodeRebootInProgress", reason="WaitForExternalReboot")]
+        )
 
         with anyio.fail_after(60):
             await entered.wait()
@@ -52,7 +54,7 @@ async def test_the_block_is_entered_when_dpf_requests_a_reboot_and_not_before(ba
 async def test_a_failed_block_leaves_the_request_pending_and_raises_its_own_error(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
 
         with pytest.raises(ZeroDivisionError):
             async with site.dpf.node(NODE).external_reboot(timeout=60):
@@ -66,7 +68,7 @@ async def test_a_failed_block_leaves_the_request_pending_and_raises_its_own_erro
 async def test_a_cancelled_block_leaves_the_request_pending(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
 
         with anyio.CancelScope() as scope:
             async with site.dpf.node(NODE).external_reboot(timeout=60):
@@ -80,7 +82,7 @@ async def test_a_cancelled_block_leaves_the_request_pending(backend: Backend) ->
 async def test_the_answer_is_written_even_if_cancelled_after_the_work(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
 
         with anyio.CancelScope() as scope:
             async with site.dpf.node(NODE).external_reboot(timeout=60):
@@ -95,7 +97,7 @@ async def test_the_answer_is_written_even_if_cancelled_after_the_work(backend: B
 async def test_an_answer_is_retried_until_the_server_accepts_it(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
 
         async with site.dpf.node(NODE).external_reboot(timeout=60):
             site.server.faults.answer(503, times=1, verb="patch", resource="dpunodes")
@@ -121,7 +123,7 @@ async def test_two_workers_of_one_client_make_one_power_cycle_of_one_request_eve
             tasks.start_soon(worker)
             tasks.start_soon(worker)
             for round_ in range(1, 4):
-                await site.ask_for_reboot()
+                await site.request_reboot()
                 with anyio.fail_after(60):
                     await site.dpf.node(NODE).until(~external_reboot_required)
                 await site.server.settled()
@@ -136,12 +138,12 @@ async def test_a_request_that_another_client_answered_meanwhile_is_not_answered_
 ) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
 
         async with site.dpf.node(NODE).external_reboot(timeout=60):
             await site.dpf.mark_dpu_node_rebooted(NODE)
             await site.dpf.node(NODE).until(~external_reboot_required, timeout=60)
-            await site.ask_for_reboot()
+            await site.request_reboot()
             await site.dpf.node(NODE).until(external_reboot_required, timeout=60)
 
         assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations(), "the pending request is a new one"
@@ -150,12 +152,12 @@ async def test_a_request_that_another_client_answered_meanwhile_is_not_answered_
 async def test_a_node_that_is_deleted_during_the_block_gets_no_answer(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
 
         async with site.dpf.node(NODE).external_reboot(timeout=60):
             await site.dpf.delete_dpu_node(NODE, timeout=60)
             await site.create_node()
-            await site.ask_for_reboot()
+            await site.request_reboot()
             await site.dpf.node(NODE).until(external_reboot_required, timeout=60)
 
         assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations()
@@ -164,13 +166,13 @@ async def test_a_node_that_is_deleted_during_the_block_gets_no_answer(backend: B
 async def test_a_node_that_was_replaced_before_the_watch_shows_it_gets_no_answer(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
 
         async with site.dpf.node(NODE).external_reboot(timeout=60):
             site.server.faults.watch_lag = 3.0
             await site.dpf.resource(DPUNode).delete(NODE)
             await site.dpf.resource(DPUNode).create(manifests.node(NODE, [], {}))
-            await site.ask_for_reboot()
+            await site.request_reboot()
 
         assert known.EXTERNAL_REBOOT_REQUIRED in await site.annotations()
 
@@ -183,7 +185,7 @@ async def test_no_request_in_time_is_a_timeout_that_names_the_node(backend: Back
             async with site.dpf.node(NODE).external_reboot(timeout=seconds):
                 raise AssertionError
 
-        over = await in_vain(
+        over = await times_out(
             work, r"DPUNode node-1: not external reboot required after .* s; (?!its state is unknown)"
         )
 
@@ -194,7 +196,7 @@ async def test_no_request_in_time_is_a_timeout_that_names_the_node(backend: Back
 async def test_a_worker_waits_for_another_worker_no_longer_than_its_timeout(backend: Backend) -> None:
     async with backend.cluster() as site, anyio.create_task_group() as tasks:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
         busy = anyio.Event()
 
         async def slow() -> None:
@@ -209,7 +211,7 @@ async def test_a_worker_waits_for_another_worker_no_longer_than_its_timeout(back
             async with site.dpf.node(NODE).external_reboot(timeout=seconds):
                 raise AssertionError
 
-        await in_vain(late, "another worker of this client still works on")
+        await times_out(late, "another worker of this client still works on")
         tasks.cancel_scope.cancel()
 
 
@@ -228,14 +230,14 @@ async def test_with_unless_the_block_is_entered_without_a_request_and_answers_no
 async def test_the_timeout_bounds_the_wait_and_not_the_block(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
         view = await site.dpf.node(NODE).view()
 
         async def work(seconds: float) -> None:
             async with site.dpf.node(NODE).external_reboot(timeout=seconds):
-                await longer_than(seconds)
+                await outlast(seconds)
 
-        await enough_time(work)
+        await with_enough_time(work)
 
         assert view.exists
         assert known.EXTERNAL_REBOOT_REQUIRED not in await site.annotations()
@@ -299,7 +301,7 @@ async def test_holds_and_reboots_of_several_nodes_do_not_wait_for_each_other(bac
     async with backend.cluster() as site, anyio.create_task_group() as tasks:
         for name in (NODE, "node-2"):
             await site.create_node(name)
-            await site.ask_for_reboot(name)
+            await site.request_reboot(name)
         inside = anyio.Event()
 
         async def first() -> None:

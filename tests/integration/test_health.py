@@ -57,7 +57,7 @@ async def test_a_host_is_unusable_while_critical_services_are_down(
             first = await read_until(stream, NodeUsable)
             sim.trouble("critical_service_down")
             down = await read_until(stream, NodeUnusable)
-            sim.heal()
+            sim.repair()
             up = await read_until(stream, NodeUsable)
 
     assert kinds(first) == [DPUHealthy, NodeUsable]
@@ -91,7 +91,7 @@ async def test_the_health_shows_a_problem_while_the_phase_stays_ready(
         assert problem in {type(one) for one in health.problems}
         assert health.usable is can_be_used
         assert (await dpu.health()).phase == "Ready"
-        sim.heal()
+        sim.repair()
         await node.until(healthy, timeout=60)
 
 
@@ -224,7 +224,7 @@ async def test_a_policy_removes_and_returns_hosts_and_forgets_deleted_ones(backe
             await pool.did("return_to_pool")
             sim.trouble("critical_service_down")
             await pool.did("remove_from_pool")
-            sim.heal()
+            sim.repair()
             await pool.did("return_to_pool")
             await dpf.delete_dpu_node(node.name, timeout=60)
             await pool.did("discard")

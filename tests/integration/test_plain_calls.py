@@ -11,7 +11,7 @@ from tests.integration.backends import Backend
 from tests.integration.test_setup import site_of
 from tests.support.cluster import NODE, Cluster, Server
 from tests.support.states import condition
-from tests.support.timeouts import in_vain
+from tests.support.timeouts import times_out
 
 FINALIZER = {"metadata": {"finalizers": ["example.com/stays"]}}
 
@@ -65,7 +65,7 @@ async def test_a_node_waits_for_a_reboot_from_the_request_to_the_confirmation(ba
     async with backend.cluster() as site:
         await site.create_node()
         before = await site.dpf.is_dpu_node_waiting_for_reboot(NODE)
-        await site.ask_for_reboot()
+        await site.request_reboot()
         during = await site.dpf.is_dpu_node_waiting_for_reboot(NODE)
 
         first = await site.dpf.mark_dpu_node_rebooted(NODE)
@@ -89,7 +89,7 @@ async def test_a_node_that_is_being_deleted_waits_for_no_reboot_and_can_still_be
 ) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
         await site.dpf.resource(DPUNode).patch(NODE, FINALIZER)
         await site.dpf.resource(DPUNode).delete(NODE)
 
@@ -100,17 +100,17 @@ async def test_a_node_that_is_being_deleted_waits_for_no_reboot_and_can_still_be
 async def test_mark_rebooted_with_a_timeout_waits_until_the_operator_accepts_it(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.create_node()
-        await site.ask_for_reboot()
+        await site.request_reboot()
 
-        await in_vain(
+        await times_out(
             lambda seconds: site.dpf.mark_dpu_node_rebooted(NODE, timeout=seconds),
             "done with the reboot",
         )
 
-        await site.ask_for_reboot()
+        await site.request_reboot()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: site.dpf.mark_dpu_node_rebooted(NODE, timeout=60))
-            await site.say(DPUNode, NODE, [condition("DPUNodeRebootInProgress", "False")])
+            await site.write_conditions(DPUNode, NODE, [condition("DPUNodeRebootInProgress", "False")])
 
 
 # MarkDPUNodeAsReadyForMaintenance
@@ -187,7 +187,7 @@ async def test_a_hold_that_is_being_deleted_or_of_another_node_is_not_released(b
 async def test_released_with_a_timeout_it_returns_when_the_effect_is_applied(backend: Backend) -> None:
     async with backend.cluster() as site:
         await site.hold()
-        await in_vain(
+        await times_out(
             lambda seconds: site.dpf.mark_dpu_node_ready_for_maintenance(NODE, timeout=seconds),
             "DPUNodeMaintenance node-1-hold: not applied",
         )
@@ -195,7 +195,7 @@ async def test_released_with_a_timeout_it_returns_when_the_effect_is_applied(bac
         await site.hold(node="node-2")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: site.dpf.mark_dpu_node_ready_for_maintenance("node-2", timeout=60))
-            await site.say(
+            await site.write_conditions(
                 DPUNodeMaintenance, "node-2-hold", [condition("NodeEffectApplied", reason="Success")]
             )
 
@@ -275,7 +275,7 @@ async def test_the_timeout_of_an_update_says_that_the_operator_has_not_accepted_
     async with backend.cluster() as site:
         await site.dpf.create_initialization_objects(site_of())
 
-        await in_vain(
+        await times_out(
             lambda seconds: site.dpf.update_dpu_deployment_configuration(
                 "compute", "flavor", timeout=seconds
             ),

@@ -9,7 +9,7 @@ from dpf_async import DeviceSpec, DPFClient, Progress
 from dpf_async.errors import AlreadyExists, Forbidden, Invalid, UsageError
 from dpf_async.models import DPUDevice, DPUNode, known
 from tests.integration.backends import Backend
-from tests.support.timeouts import in_vain
+from tests.support.timeouts import times_out
 
 DEVICE = DeviceSpec(name="device-1", serial_number="MT1", bmc_ip="10.0.0.1", labels={"kind": "a"})
 OTHER = DeviceSpec(name="device-2", serial_number="MT2", bmc_ip="10.0.0.2")
@@ -171,7 +171,7 @@ async def test_nothing_is_written_if_an_object_is_not_deleted_in_time(backend: B
         await nodes.patch("node-1", {"metadata": {"finalizers": ["example.com/stays"]}})
         await nodes.delete("node-1")
 
-        await in_vain(
+        await times_out(
             lambda seconds: site.dpf.create_dpu_node(
                 "node-1", [DEVICE, OTHER], if_terminating="wait", timeout=seconds
             ),

@@ -15,7 +15,7 @@ from tests.integration.backends import Backend
 from tests.integration.test_flows import Carbide
 from tests.support.cluster import Cluster, Server
 from tests.support.states import condition
-from tests.support.timeouts import in_vain
+from tests.support.timeouts import times_out
 
 SERVICE = "dpf-operator-system_compute_dts"
 HOST = HostSpec.model_validate(
@@ -33,7 +33,7 @@ async def failed_host(sim: Simulator, dpf: DPFClient, carbide: Carbide) -> NodeV
     host = sim.host()
     with pytest.raises(DPUFailed):
         await carbide.provision(host)
-    sim.heal()
+    sim.repair()
     await sim.settled()
     return await dpf.node(host.name).view()
 
@@ -125,7 +125,9 @@ async def stale(site: Cluster[Server]) -> None:
     patch = {"spec": {"requestor": [SERVICE]}}
     await site.dpf.resource(DPUNodeMaintenance).patch("node-1-hold", patch)
     await site.dpf.mark_dpu_node_ready_for_maintenance("node-1")
-    await site.say(DPUNodeMaintenance, "node-1-hold", [condition("NodeEffectApplied", reason="Success")])
+    await site.write_conditions(
+        DPUNodeMaintenance, "node-1-hold", [condition("NodeEffectApplied", reason="Success")]
+    )
     spec = {
         "dpuNodeName": "node-1",
         "dpuDeviceName": "device-1",
@@ -170,7 +172,7 @@ async def test_provision_waits_for_a_dpu_that_uses_an_accepted_release(backend: 
     async with backend.cluster() as site:
         await stale(site)
 
-        await in_vain(
+        await times_out(
             lambda seconds: provision(site.dpf, HOST, reboot=nothing, if_released="accept", timeout=seconds),
             "node-1-device-1 Initializing",
         )

@@ -17,7 +17,7 @@ from dpf_async.sim import Simulator
 from dpf_async.sim.operator import INSTANT
 from tests.integration.backends import Backend
 from tests.integration.test_flows import Carbide
-from tests.support.timeouts import in_vain
+from tests.support.timeouts import times_out
 
 
 async def test_a_reprovisioned_dpu_has_another_uid_and_is_not_ready(backend: Backend) -> None:
@@ -77,9 +77,9 @@ async def test_a_dpu_that_is_being_deleted_is_not_deleted_a_second_time(backend:
         await dpf.resource(DPU).delete(before.name)
         deleted_at = (await dpf.resource(DPU).get(before.name)).metadata.deletion_timestamp
 
-        await in_vain(lambda seconds: dpf.reprovision_dpu(before.name, timeout=seconds), "being deleted")
+        await times_out(lambda seconds: dpf.reprovision_dpu(before.name, timeout=seconds), "being deleted")
         still = await dpf.resource(DPU).get(before.name)
-        sim.heal()
+        sim.repair()
         after = await dpf.reprovision_dpu(before.name, uid=before.uid, timeout=60)
 
         assert still.metadata.deletion_timestamp == deleted_at
@@ -98,7 +98,7 @@ async def test_a_timeout_names_the_finalizer_of_the_old_dpu(backend: Backend) ->
     async with backend.simulator(troubles=["stuck_finalizer"]) as sim, sim.client() as dpf:
         before = (await sim.ready_node()).dpus[0]
 
-        await in_vain(
+        await times_out(
             lambda seconds: dpf.reprovision_dpu(before.name, timeout=seconds),
             f"DPU {before.name}.*{known.DPU_FINALIZER}",
         )
@@ -139,7 +139,7 @@ async def test_a_dpu_that_is_being_installed_is_replaced_when_the_installation_e
         def end_trouble(progress: Progress) -> None:
             received.append(str(progress))
             if "DPF does not delete a DPU while it installs" in received[-1]:
-                sim.heal()
+                sim.repair()
 
         after = await carbide.reprovision(dpu.node, {dpu.name: dpu.uid}, progress=end_trouble)
 
@@ -151,7 +151,7 @@ async def test_a_dpu_that_is_being_installed_is_replaced_when_the_installation_e
 
 async def test_a_timeout_during_installation_names_the_phase(backend: Backend) -> None:
     async with installing(backend) as (_, dpf, dpu):
-        await in_vain(
+        await times_out(
             lambda seconds: dpf.reprovision_dpu(dpu.name, timeout=seconds),
             "OS Installing .*DPF does not delete a DPU while it installs.*being deleted",
         )

@@ -75,7 +75,7 @@ async def test_a_hold_is_requested_again_after_a_killed_reprovisioning(backend: 
         with pytest.raises(DPUFailed):
             await Carbide(second).provision(host)
         old = dict((await second.node(host.name).view()).uids)
-        sim.heal()
+        sim.repair()
 
         async def flow(_: DPFClient, carbide: Carbide, progress: ProgressListener | None) -> object:
             return await carbide.reprovision(host.name, old, progress=progress)

@@ -100,7 +100,7 @@ async def test_9_method_stream_and_level_agree_on_whether_a_reboot_is_requested(
         await site.create_node()
         await dpu_in(site, "Rebooting")
         before = await _requested(site)
-        await site.ask_for_reboot()
+        await site.request_reboot()
         pending = await _requested(site)
         await site.dpf.mark_dpu_node_rebooted(NODE)
         confirmed = await _requested(site)

@@ -44,7 +44,7 @@ from dpf_async.models import (
 from dpf_async.specs import GroupSpec, ServiceSpec
 from tests.integration.backends import Backend
 from tests.site.test_files import EXAMPLES
-from tests.support.timeouts import in_vain
+from tests.support.timeouts import times_out
 
 if TYPE_CHECKING:
     from dpf_async._session.client import Client
@@ -576,9 +576,9 @@ async def test_a_timeout_of_site_accepted_names_the_object_and_what_it_waits_for
         async def accepted_in(seconds: float) -> None:
             await site.dpf.site_accepted(spec, timeout=seconds)
 
-        await in_vain(accepted_in, "BFB bfb: not downloaded after")
+        await times_out(accepted_in, "BFB bfb: not downloaded after")
         await site.dpf.resource(BFB).patch_status("bfb", {"status": {"phase": "Ready"}})
-        await in_vain(accepted_in, r"DPUDeployment compute: not accepted .* waits for")
+        await times_out(accepted_in, r"DPUDeployment compute: not accepted .* waits for")
 
 
 async def test_a_bfb_in_phase_error_ends_the_wait(backend: Backend) -> None:
@@ -641,7 +641,7 @@ async def test_a_failed_download_is_reported_and_succeeds_after_recovery(backend
         with pytest.raises(SiteFailed, match="BFB bfb"):
             await dpf.site_accepted(site_of(), timeout=60)
 
-        sim.heal("bfb_download_failed")
+        sim.repair("bfb_download_failed")
         await dpf.resource(BFB).delete("bfb")
         await dpf.handle(BFB, "bfb").until_gone(timeout=60)
         objects = await dpf.create_initialization_objects(site_of())

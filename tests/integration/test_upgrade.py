@@ -316,7 +316,7 @@ async def test_a_failing_host_stops_the_upgrade_and_the_next_call_continues(
         with pytest.raises(UpgradeFailed) as caught:
             await carbide.upgrade()
         after = await dpf.node(first.name).view()
-        sim.heal()
+        sim.repair()
         async with sim.client() as another:
             fresh = Carbide(another)
             report = await fresh.upgrade()
@@ -380,10 +380,10 @@ async def test_an_upgrade_that_was_cancelled_is_continued_and_reprovisions_no_dp
 ) -> None:
     async with backend.simulator() as sim, sim.client() as watcher:
         views = await hosts(sim, watcher, 2, 1)
-        incarnations = Incarnations()
+        seen_uids = SeenUids()
 
         async with anyio.create_task_group() as tasks:
-            await tasks.start(incarnations.follow, watcher)
+            await tasks.start(seen_uids.follow, watcher)
             await _cancelled(sim, views, point)
             async with sim.client() as second:
                 report = await Carbide(second).upgrade()
@@ -391,17 +391,17 @@ async def test_an_upgrade_that_was_cancelled_is_continued_and_reprovisions_no_dp
             for view in views:
                 now = await watcher.node(view.name).view()
                 with anyio.fail_after(60):
-                    await incarnations.received(now)
+                    await seen_uids.received(now)
             tasks.cancel_scope.cancel()
 
         assert report.outdated == ()
         assert await annotated(watcher) == []
-        assert {name: len(uids) for name, uids in incarnations.uids.items()} == {
+        assert {name: len(uids) for name, uids in seen_uids.uids.items()} == {
             name: 2 for view in views for name in view.uids
         }
 
 
-class Incarnations:
+class SeenUids:
     """Every uid that a DPU of some name has had."""
 
     def __init__(self) -> None:

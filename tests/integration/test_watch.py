@@ -118,7 +118,7 @@ async def test_the_next_view_shows_an_own_write_before_the_watch_does(backend: B
         await site.create_node()
         before = await site.dpf.node("node-1").view()
 
-        await site.ask_for_reboot()
+        await site.request_reboot()
         view = await site.dpf.node("node-1").view()
 
     assert not before.external_reboot_required

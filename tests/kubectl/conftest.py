@@ -27,7 +27,7 @@ from tests.apiserver.cluster import RealCluster
 from tests.apiserver.plugin import Clusters
 from tests.cli.in_process import Completed
 from tests.cli.processes import DPF_ASYNC
-from tests.support.timeouts import longer_than
+from tests.support.timeouts import outlast
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 _TIMEOUT: Final = 150.0
@@ -157,7 +157,7 @@ async def _complete(site: Site) -> None:
         before = None
         while before != (now := await _versions(dpf)):
             before = now
-            await longer_than(1)
+            await outlast(1)
 
 
 async def _versions(dpf: DPFClient) -> set[str]:

@@ -1,4 +1,4 @@
-"""Asks CEL rules as an API server does: an error while asking is a refusal."""
+"""Evaluates CEL rules as an API server does: an error during evaluation is a rejection."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _NOTHING: Any = object()
 
 
 def accepts(rules: Iterable[str], value: Any, old: Any = _NOTHING) -> bool:
-    """Whether the value satisfies all these rules; with old, as a change of old into value."""
+    """Whether the value satisfies all these rules; with old, as an update from old to value."""
     context = cel.Context()
-    # Part of Kubernetes' CEL, not of the language.
+    # A function of Kubernetes' CEL library, not of the language.
     context.add_function("lowerAscii", str.lower)
     context.add_variable("self", value)
     if old is not _NOTHING:

@@ -1,7 +1,7 @@
-"""Values to try CEL rules with: every combination of what the rules at one place of a schema look at.
+"""Values for the evaluation of CEL rules: all combinations of the properties that the rules at one path read.
 
-Properties that the rules name are tried absent and present; strings are those the rules quote, and strings just
-within and just beyond the lengths they name. Where that is too much, a fixed sample is taken.
+Properties that the rules name are absent and present; strings are those in the rules, and strings with lengths just
+below and just above the limits in the rules. If there are too many combinations, a fixed sample is used.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ __all__ = ["changes", "instances", "is_transition"]
 JSON = Any  # a JSON value
 
 MOST = 1500
-"""Values for one place: enough for all combinations at most places, few enough for a second of work."""
+"""Maximum number of values per path: all combinations for most paths, and about a second of work."""
 
 
 def instances(schema: Mapping[str, JSON], rules: Iterable[str]) -> list[JSON]:
-    """Values that fit the schema, and differ in what these rules (CEL) look at."""
+    """Values that match the schema, and differ in the properties that these CEL rules read."""
     text = " ".join(rules)
     if "self.metadata.name" in text:
-        # A CRD's schema is silent on metadata, but rules at the root may speak of the name.
+        # The schema of a CRD does not describe metadata, but rules at the root may read the name.
         return [{"metadata": {"name": "n" * length}} for length in range(1, 254)]
     return _Instances(text).of(schema)
 
 
 def changes(values: Sequence[JSON]) -> list[tuple[JSON, JSON]]:
-    """Changes from one of these values into another, or into itself."""
+    """Pairs of these values, as old and new value of an update."""
     few = _sample(values, 40)
     return list(itertools.product(few, few))
 
 
 def is_transition(rule: str) -> bool:
-    """Whether a CEL rule is about changes: the API server asks it of updates only."""
+    """Whether a CEL rule is a transition rule, which the API server evaluates for updates only."""
     return "oldSelf" in rule
 
 
@@ -45,7 +45,7 @@ class _Instances:
         self._rules = rules
         quoted = sorted(set(re.findall(r"'([^']*)'", rules)) - {""})
         lengths = sorted({int(number) + more for number in re.findall(r"\d+", rules) for more in (0, 1)})
-        self._words = [
+        self._strings = [
             "",
             "a",
             *quoted,
@@ -63,7 +63,7 @@ class _Instances:
             case "integer":
                 return [schema.get("minimum", 0), schema.get("minimum", 0) + 1]
             case "string":
-                return self._words
+                return self._strings
             case "array":
                 return self._arrays(self.of(schema["items"]))
             case "object" if isinstance(schema.get("additionalProperties"), Mapping):
@@ -81,7 +81,7 @@ class _Instances:
             absent = [] if name in required else [...]
             if name in named:
                 choices[name] = [*absent, *self.of(value)]
-            elif name in required or not named:  # a rule that names nothing is about the whole
+            elif name in required or not named:  # a rule that names no property applies to the object
                 choices[name] = [*absent, self.of(value)[0]]
         return [
             {name: value for name, value in zip(choices, chosen, strict=True) if value is not ...}
@@ -98,7 +98,7 @@ class _Instances:
         ]
 
     def _maps(self, values: Sequence[JSON]) -> list[JSON]:
-        keys = [word for word in self._words if word]
+        keys = [string for string in self._strings if string]
         pairs = itertools.combinations(keys, 2)
         return [
             {},
@@ -113,8 +113,8 @@ def _product(choices: Sequence[Sequence[JSON]]) -> list[tuple[JSON, ...]]:
         total *= len(options)
     if total <= MOST:
         return list(itertools.product(*choices))
-    chance = random.Random(total)
-    return [tuple(chance.choice(options) for options in choices) for _ in range(MOST)]
+    generator = random.Random(total)
+    return [tuple(generator.choice(options) for options in choices) for _ in range(MOST)]
 
 
 def _sample(values: Sequence[JSON], most: int) -> Sequence[JSON]:

@@ -1,4 +1,4 @@
-"""Writing is strict: what the schema knows is checked when an object is built, and mistakes are told with a path."""
+"""Writing is strict: an object is validated when it is built, and mistakes are reported with their path."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def mistakes(error: ValidationError) -> dict[tuple[str | int, ...], str]:
         (Quantity, [8, "8", "1.5Gi", "-3e2", ".5m"], ["", "8 Gi", "Gi", "1.5gi", 1.5, None]),
     ],
 )
-def test_a_constraint_tells_good_values_from_bad_ones(
+def test_a_constraint_accepts_valid_and_rejects_invalid_values(
     annotation: Any, good: list[Any], bad: list[Any]
 ) -> None:
     adapter: TypeAdapter[Any] = TypeAdapter(annotation)
@@ -96,7 +96,7 @@ def test_a_constraint_tells_good_values_from_bad_ones(
             adapter.validate_python(value)
 
 
-def test_several_constraints_on_one_value_all_count() -> None:
+def test_all_constraints_of_a_value_are_checked() -> None:
     adapter: TypeAdapter[Any] = TypeAdapter(
         Annotated[str, min_length(2), max_length(3), pattern("^a")] | None,
     )
@@ -108,10 +108,10 @@ def test_several_constraints_on_one_value_all_count() -> None:
             adapter.validate_python(value)
 
 
-# --- Where the mistake is
+# --- Paths of mistakes
 
 
-def test_every_mistake_is_told_with_its_path() -> None:
+def test_every_mistake_is_reported_with_its_path() -> None:
     with pytest.raises(ValidationError) as refused:
         DPUNode.model_validate(
             {
@@ -134,14 +134,14 @@ def test_every_mistake_is_told_with_its_path() -> None:
     }
 
 
-def test_a_mistake_is_told_under_the_name_that_the_field_was_given_by() -> None:
+def test_a_mistake_is_reported_with_the_name_that_the_caller_used() -> None:
     with pytest.raises(ValidationError) as refused:
         DPUDeviceSpec(serial_number="s", number_of_pfs=0, bmc_ip="no address")
 
     assert set(mistakes(refused.value)) == {("number_of_pfs",), ("bmc_ip",)}
 
 
-def test_a_message_says_the_rule_and_never_the_value() -> None:
+def test_a_message_has_the_rule_and_never_the_value() -> None:
     with pytest.raises(ValidationError) as refused:
         DPUDeviceSpec(serial_number="s", bmc_ip="hunter2", psid="hunter2")
 
@@ -150,7 +150,7 @@ def test_a_message_says_the_rule_and_never_the_value() -> None:
     assert "hunter2" not in str(refused.value)
 
 
-def test_a_rule_between_fields_is_told_at_their_object() -> None:
+def test_a_violated_rule_between_fields_is_reported_at_their_object() -> None:
     with pytest.raises(ValidationError) as refused:
         DPUNodeMaintenance.model_validate(
             {
@@ -164,7 +164,7 @@ def test_a_rule_between_fields_is_told_at_their_object() -> None:
     }
 
 
-def test_a_rule_on_a_list_is_told_at_the_list() -> None:
+def test_a_violated_rule_of_a_list_is_reported_at_the_list() -> None:
     with pytest.raises(ValidationError) as refused:
         DPUFlavor.model_validate(
             {
@@ -181,10 +181,10 @@ def test_a_rule_on_a_list_is_told_at_the_list() -> None:
     assert list(mistakes(refused.value)) == [("spec", "nvconfig")]
 
 
-# --- What must be there
+# --- Required fields
 
 
-def test_what_this_release_requires_must_be_given_though_it_may_be_absent_when_read() -> None:
+def test_required_fields_must_be_set_although_they_may_be_absent_when_read() -> None:
     with pytest.raises(ValidationError) as refused:
         DPUDeployment.model_validate(
             {
@@ -201,7 +201,7 @@ def test_what_this_release_requires_must_be_given_though_it_may_be_absent_when_r
     }
 
 
-def test_what_a_default_of_the_api_server_fills_need_not_be_given() -> None:
+def test_fields_with_a_default_of_the_api_server_are_optional() -> None:
     spec = {"deploymentServiceName": "s", "serviceConfiguration": {"configPorts": {"ports": []}}}
     kind = next(kind for kind in KINDS if kind.KIND == "DPUServiceConfiguration")
 
@@ -234,10 +234,10 @@ def test_an_object_needs_a_name() -> None:
         ("DPUFlavor", 253),
     ],
 )
-def test_a_name_may_be_as_long_as_its_kind_allows_and_no_longer(kind: str, limit: int) -> None:
+def test_the_length_of_a_name_is_limited_by_its_kind(kind: str, limit: int) -> None:
     model = next(each for each in KINDS if kind == each.KIND)
 
-    def name_refused(length: int) -> bool:
+    def is_rejected(length: int) -> bool:
         candidate = model.model_construct(metadata=ObjectMeta.model_construct(name="n" * length))
         too_long_for_kind = bool(candidate._mistakes())
         try:
@@ -246,8 +246,8 @@ def test_a_name_may_be_as_long_as_its_kind_allows_and_no_longer(kind: str, limit
             return True
         return too_long_for_kind
 
-    assert not name_refused(limit)
-    assert name_refused(limit + 1)
+    assert not is_rejected(limit)
+    assert is_rejected(limit + 1)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_labels_and_annotations_have_kubernetes_syntax(metadata: dict[str, Any])
         ObjectMeta.model_validate({"name": "x", **metadata})
 
 
-def test_labels_and_annotations_as_dpf_has_them_are_good() -> None:
+def test_labels_and_annotations_of_dpf_are_valid() -> None:
     meta = ObjectMeta(
         name="x",
         labels={"provisioning.dpu.nvidia.com/dpudevice-pciAddress": "0000-03-00", "a": "", "b": "x_Y.z-1"},
@@ -278,10 +278,10 @@ def test_labels_and_annotations_as_dpf_has_them_are_good() -> None:
     assert meta.labels["a"] == ""
 
 
-# --- What is sent
+# --- The JSON of a write
 
 
-def test_only_what_was_given_is_sent() -> None:
+def test_only_fields_that_were_set_are_sent() -> None:
     node = DPUNode(
         metadata=ObjectMeta(name="node-1", labels={"a": "b"}),
         spec=DPUNodeSpec(
@@ -306,13 +306,13 @@ def test_none_means_not_set() -> None:
     assert spec.to_wire() == {"serialNumber": "s"}
 
 
-def test_an_effect_that_is_set_to_none_does_not_count_as_chosen() -> None:
+def test_an_effect_with_value_none_is_not_set() -> None:
     effect = NodeEffect(hold=True, drain=None)
 
     assert effect.to_wire() == {"hold": True}
 
 
-def test_false_counts_as_chosen() -> None:
+def test_an_effect_with_value_false_is_set() -> None:
     with pytest.raises(ValidationError):
         NodeEffect(hold=True, drain=False)
 
@@ -325,7 +325,7 @@ def test_fields_of_a_newer_release_can_be_sent() -> None:
     assert device.to_wire()["spec"]["bmcCredentials"] == {"secretName": "x"}
 
 
-def test_what_was_read_can_be_part_of_what_is_built_though_it_breaks_a_rule() -> None:
+def test_an_object_can_be_built_from_parts_that_were_read_and_violate_a_rule() -> None:
     newer = DPUNode.from_wire({"metadata": {"name": "n"}, "spec": {"nodeRebootMethod": {"telepathy": {}}}})
 
     copy = DPUNode(metadata=ObjectMeta(name="m"), spec=newer.spec)
@@ -334,7 +334,7 @@ def test_what_was_read_can_be_part_of_what_is_built_though_it_breaks_a_rule() ->
 
 
 @pytest.mark.parametrize(("field", "value"), [("kind", "DPUDevice"), ("apiVersion", "v1")])
-def test_a_manifest_of_another_kind_is_refused(field: str, value: str) -> None:
+def test_a_manifest_of_another_kind_is_rejected(field: str, value: str) -> None:
     with pytest.raises(ValidationError) as refused:
         DPUNode.model_validate({"apiVersion": DPUNode.API_VERSION, "metadata": {"name": "n"}, field: value})
 
@@ -342,7 +342,7 @@ def test_a_manifest_of_another_kind_is_refused(field: str, value: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.KIND)
-def test_a_kind_knows_what_it_is_called(kind: type[Resource]) -> None:
+def test_a_kind_has_its_names(kind: type[Resource]) -> None:
     assert f"{kind.GROUP}/v1alpha1" == kind.API_VERSION
     assert kind.__name__ == kind.KIND
     assert kind.PLURAL == f"{kind.SINGULAR}s" == f"{kind.KIND.lower()}s"
@@ -367,7 +367,7 @@ def test_values_of_a_secret_appear_in_no_repr_and_no_message() -> None:
     assert "hunter" not in str(refused.value)
 
 
-def test_a_secret_gives_the_bytes_of_a_key() -> None:
+def test_value_of_a_secret_returns_the_bytes_of_a_key() -> None:
     secret = Secret(metadata=ObjectMeta(name="s"), data={"password": "aHVudGVyMg=="})
     broken = Secret.from_wire({"metadata": {"name": "s"}, "data": {"password": "?"}})
 

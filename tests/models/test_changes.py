@@ -1,4 +1,4 @@
-"""Which changes are refused: as the API server would, with its defaults filled in on both sides."""
+"""Rejected changes: the same as in the API server, with its defaults in both objects."""
 
 from __future__ import annotations
 
@@ -75,14 +75,14 @@ def refused(kind: type[Resource], before: dict[str, Any], after: dict[str, Any])
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
-def test_a_change_is_refused_at_the_fields_that_must_stay(
+def test_a_change_of_an_immutable_field_is_rejected(
     kind: type[Resource], before: dict[str, Any], change: dict[str, Any], fields: list[str]
 ) -> None:
     assert refused(kind, before, before | change) == fields
     assert refused(kind, before, before) == []
 
 
-def test_versions_of_a_bfb_may_come_and_may_not_go() -> None:
+def test_versions_of_a_bfb_can_be_added_and_not_removed() -> None:
     versions = {"bsp": "1", "doca": "2", "uefi": "3", "atf": "4"}
     without, with_versions = {"url": "http://a"}, {"url": "http://a", "versions": versions}
 
@@ -93,7 +93,7 @@ def test_versions_of_a_bfb_may_come_and_may_not_go() -> None:
     ]
 
 
-def test_the_virtual_network_of_an_interface_neither_comes_nor_goes() -> None:
+def test_the_virtual_network_of_an_interface_cannot_be_added_or_removed() -> None:
     def interface(**pf: Any) -> dict[str, Any]:
         return {
             "template": {"spec": {"template": {"spec": {"interfaceType": "pf", "pf": {"pfID": 0, **pf}}}}}
@@ -106,31 +106,31 @@ def test_the_virtual_network_of_an_interface_neither_comes_nor_goes() -> None:
     assert refused(DPUServiceInterface, interface(virtualNetwork="v"), interface(virtualNetwork="w")) == path
 
 
-def test_leaving_out_a_field_that_has_the_api_servers_default_is_no_change() -> None:
+def test_omission_of_a_field_with_the_default_of_the_api_server_is_not_a_change() -> None:
     before = {"serialNumber": "s", "bmcPort": 443, "numberOfPFs": 1}
 
     assert refused(DPUDevice, before, {"serialNumber": "s"}) == []
     assert refused(DPUDevice, before | {"bmcPort": 8443}, {"serialNumber": "s"}) == ["spec.bmcPort"]
 
 
-def test_an_object_just_built_compares_with_one_the_server_has_completed() -> None:
+def test_a_built_object_equals_the_stored_one_with_defaults() -> None:
     built = BFB(metadata=ObjectMeta(name="x"), spec=BFBSpec(url="http://a"))
     completed = stored(BFB, {"url": "http://a"}, phase="Ready", versions={"bsp": "1"})
 
     assert refused_changes(completed, built) == ()
 
 
-def test_a_list_that_is_empty_is_not_a_list_that_is_absent() -> None:
+def test_an_empty_list_differs_from_an_absent_one() -> None:
     assert refused(DPUFlavor, {}, {"configFiles": []}) == ["spec"]
 
 
-def test_what_the_status_keeps_for_ever_is_refused_there() -> None:
+def test_a_change_of_an_immutable_field_of_status_is_rejected() -> None:
     before, after = stored(DPUNode, {}, kubeNodeRef="a"), stored(DPUNode, {}, kubeNodeRef="b")
 
     assert [cause.field for cause in refused_changes(before, after)] == ["status.kubeNodeRef"]
 
 
-def test_a_refusal_says_what_cannot_be_changed() -> None:
+def test_the_message_of_a_rejection_names_the_field() -> None:
     before, after = stored(BFB, {"url": "http://a"}), stored(BFB, {"url": "http://b"})
 
     assert refused_changes(before, after) == (
@@ -138,7 +138,7 @@ def test_a_refusal_says_what_cannot_be_changed() -> None:
     )
 
 
-def test_as_stored_fills_in_the_api_servers_defaults_and_nothing_else() -> None:
+def test_as_stored_adds_only_defaults_of_the_api_server() -> None:
     node = DPUNode(metadata=ObjectMeta(name="x"))
     cluster = stored(DPUCluster, {"type": "static", "new": {"field": [1]}})
 

@@ -1,4 +1,4 @@
-"""The CRD manifests: what any API server needs to keep these kinds, without DPF's own CRDs."""
+"""CRD manifests, with which any API server can store these kinds without DPF's own CRDs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_schema_is_structural(kind: type[Resource]) -> None:
 
 
 @kinds
-def test_defaults_are_valid_in_the_schema_they_stand_in(kind: type[Resource]) -> None:
+def test_defaults_are_valid_in_their_schema(kind: type[Resource]) -> None:
     for model in models_in(kind):
         for field in fields_of(model):
             if field.default is ABSENT:
@@ -71,7 +71,7 @@ def test_defaults_are_valid_in_the_schema_they_stand_in(kind: type[Resource]) ->
             assert wire == default, f"{model.__name__}.{field.name}"
 
 
-def test_a_phase_has_its_default_before_any_controller_ran() -> None:
+def test_a_phase_has_a_default_in_the_schema() -> None:
     status = schema_in(crds.manifest(DPU))["properties"]["status"]
 
     assert status["default"] == {"phase": "Initializing"}
@@ -86,7 +86,7 @@ def test_only_a_kind_with_a_status_has_the_subresource() -> None:
     assert subresources(DPUFlavor) is None
 
 
-def test_kubectl_explain_has_something_to_say_of_a_field() -> None:
+def test_fields_have_descriptions_for_kubectl_explain() -> None:
     spec = schema_in(crds.manifest(DPUNode))["properties"]["spec"]
 
     script = spec["properties"]["nodeRebootMethod"]["properties"]["script"]
@@ -94,11 +94,11 @@ def test_kubectl_explain_has_something_to_say_of_a_field() -> None:
     assert "ConfigMap" in script["properties"]["name"]["description"]
 
 
-def test_descriptions_do_not_send_the_reader_to_notes_he_has_not() -> None:
+def test_descriptions_have_no_citations() -> None:
     assert not re.search("dpf-facts", json.dumps(crds.manifests()))
 
 
-# --- The comparison itself: a difference that it does not see would make the upstream test worthless
+# --- The comparison itself: the upstream test depends on its finding each difference
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_descriptions_do_not_send_the_reader_to_notes_he_has_not() -> None:
         lambda schema: schema.update(required=["spec"]),
     ],
 )
-def test_the_comparison_sees_a_change_in_either_direction(change: Any) -> None:
+def test_the_comparison_finds_a_change_in_either_direction(change: Any) -> None:
     changed = json.loads(json.dumps(crds.manifest(DPUNode)))
     change(schema_in(changed))
 
@@ -134,7 +134,7 @@ def test_the_command_prints_yaml_documents(capsys: pytest.CaptureFixture[str]) -
     assert list(yaml.safe_load_all(capsys.readouterr().out)) == crds.manifests()
 
 
-def test_the_command_prints_only_the_kinds_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_only_the_requested_kinds(capsys: pytest.CaptureFixture[str]) -> None:
     crds.main(["--kind", "DPU", "--kind", "DPUNode"])
 
     printed = [each["spec"]["names"]["kind"] for each in yaml.safe_load_all(capsys.readouterr().out)]
@@ -148,7 +148,7 @@ def test_the_command_prints_one_json_list_on_request(capsys: pytest.CaptureFixtu
     assert printed == {"apiVersion": "v1", "kind": "List", "items": crds.manifests([DPUFlavor])}
 
 
-def test_the_command_names_the_kinds_when_it_is_asked_for_another(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_error_for_an_unknown_kind_lists_the_kinds(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         crds.main(["--kind", "Pod"])
 
@@ -156,7 +156,7 @@ def test_the_command_names_the_kinds_when_it_is_asked_for_another(capsys: pytest
     assert "DPUDeployment" in capsys.readouterr().err
 
 
-def test_a_manifest_is_plain_json_with_no_types_of_ours() -> None:
+def test_a_manifest_is_plain_json_without_types_of_this_library() -> None:
     def types_in(value: object) -> set[type]:
         if isinstance(value, dict):
             return set().union({str}, *(types_in(item) for item in value.values()), *map(types_in, value))

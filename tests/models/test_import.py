@@ -1,4 +1,4 @@
-"""Importing the models is cheap: pydantic, and nothing else that is large."""
+"""The import of the models loads pydantic and no other large package."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pytest
 import dpf_async
 
 
-def after_importing(module: str, question: str) -> str:
-    # The package above the models imports all stages; here the question is what the models themselves need.
+def after_importing(module: str, expression: str) -> str:
+    # The package imports all layers; without it, only the imports of the models themselves remain.
     alone = (
         "import sys, types\n"
         "package = types.ModuleType('dpf_async')\n"
         f"package.__path__ = {[*dpf_async.__path__]!r}\n"
         "sys.modules['dpf_async'] = package\n"
     )
-    program = f"{alone}import {module}\nprint({question})"
+    program = f"{alone}import {module}\nprint({expression})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
@@ -42,7 +42,7 @@ def test_importing_the_models_imports_no_client_and_no_yaml(module: str) -> None
 
 
 def test_importing_the_models_builds_no_validator() -> None:
-    # Building all of them takes half as long as importing them; most programs use few kinds.
+    # Building all takes half the time of the import, and most programs use few kinds.
     built = after_importing(
         "dpf_async.models",
         "[kind.KIND for kind in dpf_async.models.KINDS if kind.__pydantic_complete__]",

@@ -1,4 +1,4 @@
-"""The known strings: each is what DPF writes, and the examples have no other."""
+"""The well-known strings include all those in the example objects."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def conditions_of(example: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 VOCABULARY = {
-    # Where nothing else is said, the reason is the type.
+    # The default reason of a condition is its type.
     "DPU.conditions": (known.DPUCondition, known.DPUReason, known.DPUCondition),
     "DPU.operationalConditions": (known.OperationalCondition, known.OperationalReason),
     "DPU.agentStatus": (known.AgentCondition, known.RebootMethod),
@@ -83,12 +83,12 @@ def test_every_phase_of_the_examples_is_known() -> None:
     assert all(DPUPhase(phase).known for phase in phases)
 
 
-def test_no_two_names_stand_for_the_same_key() -> None:
+def test_keys_are_unique() -> None:
     assert len(set(KEYS.values())) == len(KEYS)
 
 
 @pytest.mark.parametrize("name", sorted(CLASSES))
-def test_no_two_names_of_a_vocabulary_stand_for_the_same_text(name: str) -> None:
+def test_values_of_a_vocabulary_are_unique(name: str) -> None:
     named = [value for key, value in vars(CLASSES[name]).items() if key.isupper()]
 
     assert len(set(named)) == len(named)
@@ -99,7 +99,7 @@ def test_every_known_string_is_public() -> None:
 
 
 @pytest.mark.parametrize("text", [value for value in KEYS.values() if "/" in value])
-def test_a_key_is_in_a_domain_that_is_not_ours(text: str) -> None:
+def test_a_key_is_in_a_domain_of_dpf_or_carbide(text: str) -> None:
     domain, _, name = text.partition("/")
 
     assert domain.endswith(("dpu.nvidia.com", "carbide.nvidia.com", "node.kubernetes.io"))

@@ -1,4 +1,4 @@
-"""Phases are open enumerations: text with names for what is known."""
+"""Phases are open enumerations: any text, with names for known values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def meaning(phase: DPUPhase) -> str:
             return "other"
 
 
-def test_a_phase_is_its_text() -> None:
+def test_a_phase_equals_its_text() -> None:
     phase = DPUPhase("Node Effect")
 
     assert phase == "Node Effect" == DPUPhase.NODE_EFFECT
@@ -58,11 +58,11 @@ def test_a_named_phase_is_an_instance_of_its_class() -> None:
         (DPUClusterPhase("NotReady"), True),
     ],
 )
-def test_a_phase_says_whether_it_is_known(phase: DPUPhase, known: bool) -> None:
+def test_known_is_true_for_values_of_known_releases(phase: DPUPhase, known: bool) -> None:
     assert phase.known is known
 
 
-def test_the_values_are_those_of_this_release_and_the_others_say_of_which() -> None:
+def test_values_are_those_of_this_release_and_others_have_their_releases() -> None:
     assert len(DPUPhase.VALUES) == 17
     assert DPUPhase.VALUES[0] == "Initializing"
     assert DPUPhase.OTHER_RELEASES == {
@@ -73,7 +73,7 @@ def test_the_values_are_those_of_this_release_and_the_others_say_of_which() -> N
     }
 
 
-def test_a_phase_survives_being_copied_and_pickled() -> None:
+def test_a_phase_can_be_copied_and_pickled() -> None:
     for again in (copy.deepcopy(DPUPhase.READY), pickle.loads(pickle.dumps(DPUPhase.READY))):
         assert again == DPUPhase.READY
         assert isinstance(again, DPUPhase)

@@ -1,4 +1,4 @@
-"""Reading is open: what a server says is taken as it is, as long as it has the types it should have."""
+"""Reading is lenient: any values of a server are accepted if they have the right types."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def read(kind: type[Resource], **parts: Any) -> Any:
     return kind.model_validate_json(json.dumps({"metadata": {"name": "x"}, **parts}))
 
 
-# --- What goes in comes out
+# --- Round trips
 
 
-def test_every_example_object_survives_a_round_trip_unchanged() -> None:
+def test_a_round_trip_does_not_change_an_example_object() -> None:
     examples = [each["object"] for each in json.loads(shared_path("dpf-examples.json").read_text())]
 
     written = [
@@ -57,7 +57,7 @@ unknown_fields = st.dictionaries(st.text(max_size=5).map("xNew{}".format), json_
 
 
 def sendable(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
-    """What a server may send for this schema: the right types, any values, and fields we do not know."""
+    """Objects that a server may send for this schema: the right types, any values, and unknown fields."""
     match schema.get("type"):
         case "boolean":
             return st.booleans()
@@ -86,7 +86,7 @@ def sendable(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.KIND)
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_whatever_a_server_sends_survives_a_round_trip_unchanged(
+def test_a_round_trip_does_not_change_any_object_of_a_server(
     kind: type[Resource], data: st.DataObject
 ) -> None:
     parts = {part: sendable(schema_of(kind)["properties"][part]) for part in parts_of(kind)}
@@ -105,7 +105,7 @@ def parts_of(kind: type[Resource]) -> tuple[str, ...]:
     return ("spec", "status") if kind.HAS_STATUS else ("spec",)
 
 
-def test_a_dict_is_read_as_openly_as_bytes() -> None:
+def test_a_dict_is_read_as_leniently_as_bytes() -> None:
     wire = {"metadata": {"name": "UPPER"}, "spec": {"dpus": [{"name": ""}]}}
 
     node = DPUNode.from_wire(wire)
@@ -113,10 +113,10 @@ def test_a_dict_is_read_as_openly_as_bytes() -> None:
     assert node.to_wire() == {"apiVersion": DPUNode.API_VERSION, "kind": "DPUNode", **wire}
 
 
-# --- Values that no rule of ours would let be written
+# --- Values that cannot be written
 
 
-def test_a_phase_from_another_release_is_read_and_known_to_be_unknown() -> None:
+def test_a_phase_of_another_release_is_read_and_not_known() -> None:
     dpu = read(DPU, spec=SPEC, status={"phase": "Warming Up"})
 
     assert dpu.status.phase == "Warming Up"
@@ -124,7 +124,7 @@ def test_a_phase_from_another_release_is_read_and_known_to_be_unknown() -> None:
     assert not dpu.status.phase.known
 
 
-def test_values_that_break_the_rules_of_this_release_are_read() -> None:
+def test_values_that_violate_the_rules_of_this_release_are_read() -> None:
     node = read(
         DPUNode, spec={"nodeRebootMethod": {"external": {}, "script": {"name": ""}}, "dpus": [{"name": ""}]}
     )
@@ -136,7 +136,7 @@ def test_values_that_break_the_rules_of_this_release_are_read() -> None:
     assert dpu_set.spec.strategy.type == "Canary"
 
 
-def test_fields_that_other_releases_leave_out_may_be_absent() -> None:
+def test_fields_that_other_releases_omit_may_be_absent() -> None:
     deployment = read(DPUDeployment, spec={"dpus": {"flavor": "f"}, "services": {}})
     dpu_set = read(DPUSet, spec={"dpuTemplate": {"spec": {"dpuFlavor": "f"}}})
     dpu = read(DPU, spec=SPEC, status={"conditions": [{"type": "Ready", "status": "True"}]})
@@ -172,7 +172,7 @@ def test_null_for_a_value_that_may_be_absent_reads_as_absent() -> None:
     assert node.status.kube_node_ref is None
 
 
-def test_an_object_no_controller_has_seen_reads_as_the_api_servers_defaults_would_have_it() -> None:
+def test_an_object_without_status_is_read_with_the_defaults_of_the_api_server() -> None:
     dpu, bfb = read(DPU, spec=SPEC), read(BFB, spec={"url": "http://x"})
     node, device = read(DPUNode), read(DPUDevice, spec={"serialNumber": "s"})
 
@@ -207,7 +207,7 @@ def test_an_object_no_controller_has_seen_reads_as_the_api_servers_defaults_woul
     ],
     ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else "",
 )
-def test_a_value_of_the_wrong_type_is_refused_with_its_path(
+def test_a_value_of_the_wrong_type_is_rejected_with_its_path(
     kind: type[Resource], parts: dict[str, Any], path: tuple[str | int, ...]
 ) -> None:
     with pytest.raises(ValidationError) as refused:
@@ -216,7 +216,7 @@ def test_a_value_of_the_wrong_type_is_refused_with_its_path(
     assert [error["loc"] for error in refused.value.errors()] == [path]
 
 
-def test_what_was_read_cannot_be_changed_by_accident() -> None:
+def test_an_object_that_was_read_is_immutable() -> None:
     node = read(DPUNode, spec={"dpus": []})
 
     with pytest.raises(ValidationError, match="frozen"):

@@ -1,4 +1,4 @@
-"""Without the reference material a comparison says that it did not take place; in CI that is a failure."""
+"""Tests that need the reference material are skipped without it, and fail in CI."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.support.shared import shared_path
 
 
-def test_a_comparison_without_its_material_is_skipped_and_says_what_is_missing(
+def test_a_test_without_its_material_is_skipped_with_the_missing_path(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("DPF_SHARED", str(tmp_path))
@@ -21,9 +21,7 @@ def test_a_comparison_without_its_material_is_skipped_and_says_what_is_missing(
     assert str(tmp_path / "crds" / "none.yaml") in str(skipped.value)
 
 
-def test_a_comparison_without_its_material_fails_in_ci(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_test_without_its_material_fails_in_ci(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DPF_SHARED", str(tmp_path))
     monkeypatch.setenv("CI", "true")
 
@@ -31,7 +29,9 @@ def test_a_comparison_without_its_material_fails_in_ci(
         shared_path("crds")
 
 
-def test_the_material_may_lie_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_folder_of_the_material_can_be_configured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "facts").touch()
     monkeypatch.setenv("DPF_SHARED", str(tmp_path))
 

@@ -1,4 +1,4 @@
-"""Texts for points and spans of time, read without ever raising."""
+"""Parsing and formatting of timestamps and durations."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def test_a_timestamp_is_an_aware_datetime(text: str, moment: datetime) -> None:
 @pytest.mark.parametrize(
     "text", [None, "", "now", "2026-06-01", "2026-06-01T10:07:00", "2026-02-30T00:00:00Z", "20260601T100700Z"]
 )
-def test_what_is_no_timestamp_is_none(text: str | None) -> None:
+def test_other_text_is_not_a_timestamp(text: str | None) -> None:
     assert parse_time(text) is None
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_a_moment_written_is_the_moment_read(moment: datetime) -> None:
+def test_a_formatted_timestamp_is_parsed_to_the_same_time(moment: datetime) -> None:
     assert parse_time(format_time(moment, microseconds=True)) == moment
     assert parse_time(format_time(moment)) == moment.replace(microsecond=0)
 
 
-def test_moments_are_written_in_utc() -> None:
+def test_timestamps_are_formatted_in_utc() -> None:
     moment = datetime(2026, 6, 1, 12, 7, 0, 9, tzinfo=timezone(timedelta(hours=2)))
 
     assert format_time(moment) == "2026-06-01T10:07:00Z"
@@ -69,11 +69,11 @@ def test_a_duration_is_its_seconds(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "", "30", "s", "1d", "1h ", "h1", "1h30", "-", "one hour"])
-def test_what_is_no_duration_is_none(text: str | None) -> None:
+def test_other_text_is_not_a_duration(text: str | None) -> None:
     assert duration_seconds(text) is None
 
 
 @given(st.text())
-def test_no_text_makes_them_raise(text: str) -> None:
+def test_parsing_raises_for_no_text(text: str) -> None:
     parse_time(text)
     duration_seconds(text)

@@ -1,6 +1,6 @@
-"""The models against the CRDs of DPF v26.4, which are not part of this project.
+"""Comparison of the models with the CRDs of DPF v26.4, which are not part of this project.
 
-Field by field and in both directions; CEL rules by what they accept. Descriptions do not count.
+Fields are compared in both directions, CEL rules by the values that they accept. Descriptions are ignored.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.models.crd_instances import changes, instances, is_transition
 from tests.support.crd_compare import Difference, differences, rules_by_path, schema_in
 from tests.support.shared import shared_path
 
-# What differs on purpose: kind, place, keyword, and why. An entry that explains nothing fails the test.
+# Intended differences: kind, path, keyword, and reason. An entry without a difference fails the test.
 NARROW = "only what the flows and the simulated operator read is modelled"
 KEEPS = "so that the settings that are not modelled are kept"
 EXPLAINED: dict[tuple[str, str, str], str] = {
@@ -50,8 +50,8 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         )
     },
 }
-# The one rule at a modelled place that speaks of settings which are not modelled.
-UNMODELLED_RULE = "!has(self.image) || !has(self.controller) || !has(self.controller.image)"
+# The only rule at a modeled path that reads settings which are not modeled.
+UNMODELED_RULE = "!has(self.image) || !has(self.controller) || !has(self.controller.image)"
 
 kinds = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.KIND)
 
@@ -71,7 +71,7 @@ def all_differences() -> list[tuple[str, Difference]]:
 
 
 @kinds
-def test_a_kind_differs_from_its_upstream_crd_only_where_that_is_explained(kind: type[Resource]) -> None:
+def test_a_kind_has_only_intended_differences_from_its_upstream_crd(kind: type[Resource]) -> None:
     theirs = upstream(kind)
 
     found = list(differences(manifest(kind), theirs))
@@ -80,7 +80,7 @@ def test_a_kind_differs_from_its_upstream_crd_only_where_that_is_explained(kind:
     assert not unexplained, "\n".join(map(str, unexplained))
 
 
-def test_no_explanation_outlives_the_difference_it_explains() -> None:
+def test_every_intended_difference_exists() -> None:
     found = {(kind, difference.path, difference.keyword) for kind, difference in all_differences()}
 
     stale = EXPLAINED.keys() - found
@@ -88,7 +88,7 @@ def test_no_explanation_outlives_the_difference_it_explains() -> None:
     assert not stale
 
 
-def test_leaving_out_settings_never_means_having_settings_that_dpf_has_not() -> None:
+def test_kinds_that_are_modeled_in_part_have_no_fields_unknown_to_dpf() -> None:
     of_operator = [each for kind, each in all_differences() if kind == "DPFOperatorConfig"]
 
     ours_alone = [each for each in of_operator if each.keyword == "field" and each.theirs is None]
@@ -96,18 +96,18 @@ def test_leaving_out_settings_never_means_having_settings_that_dpf_has_not() -> 
     assert not ours_alone
 
 
-# --- CEL rules, by what they accept
+# --- CEL rules, by the values that they accept
 
 
-class Place(NamedTuple):
-    """A place in a schema, and the CEL rules that both sides have there."""
+class RulesAtPath(NamedTuple):
+    """A path in a schema, and the CEL rules of both CRDs there."""
 
     path: str
     schema: Mapping[str, Any]
     ours: list[str]
     theirs: list[str]
 
-    def only(self, *, transitions: bool) -> Place:
+    def only(self, *, transitions: bool) -> RulesAtPath:
         ours, theirs = (
             [rule for rule in rules if is_transition(rule) is transitions]
             for rules in (self.ours, self.theirs)
@@ -115,16 +115,16 @@ class Place(NamedTuple):
         return self._replace(ours=ours, theirs=theirs)
 
 
-def places(kind: type[Resource], *, transitions: bool) -> list[Place]:
+def paths_with_rules(kind: type[Resource], *, transitions: bool) -> list[RulesAtPath]:
     ours = rules_by_path(schema_in(manifest(kind)))
     theirs = rules_by_path(schema_in(upstream(kind)))
     unmodelled = {path for name, path, keyword in EXPLAINED if name == kind.KIND and keyword == "field"}
     found = [
-        Place(
+        RulesAtPath(
             path,
             theirs.get(path, ({}, []))[0],
             ours.get(path, ({}, []))[1],
-            [rule for rule in theirs.get(path, ({}, []))[1] if rule != UNMODELLED_RULE],
+            [rule for rule in theirs.get(path, ({}, []))[1] if rule != UNMODELED_RULE],
         ).only(transitions=transitions)
         for path in sorted(ours.keys() | theirs.keys())
         if path not in unmodelled
@@ -134,7 +134,7 @@ def places(kind: type[Resource], *, transitions: bool) -> list[Place]:
 
 @kinds
 def test_rules_on_values_accept_what_the_upstream_rules_accept(kind: type[Resource]) -> None:
-    for path, schema, ours, theirs in places(kind, transitions=False):
+    for path, schema, ours, theirs in paths_with_rules(kind, transitions=False):
         values = instances(schema, ours + theirs)
 
         verdicts = [(accepts(ours, value), accepts(theirs, value)) for value in values]
@@ -146,7 +146,7 @@ def test_rules_on_values_accept_what_the_upstream_rules_accept(kind: type[Resour
 
 @kinds
 def test_rules_on_changes_accept_what_the_upstream_rules_accept(kind: type[Resource]) -> None:
-    for path, schema, ours, theirs in places(kind, transitions=True):
+    for path, schema, ours, theirs in paths_with_rules(kind, transitions=True):
         pairs = changes(instances(schema, ours + theirs))
 
         verdicts = [(accepts(ours, new, old), accepts(theirs, new, old)) for old, new in pairs]

@@ -1,4 +1,4 @@
-"""The check that the integration suite ran on the real API server as well."""
+"""Counts of passed integration tests by backend, and their comparison."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def report(nodeid: str, outcome: str = "passed", when: str = "call") -> pytest.T
     return pytest.TestReport(nodeid, ("", None, ""), {}, outcome, None, when)  # type: ignore[arg-type]
 
 
-def test_what_passed_is_counted_by_backend_over_several_runs(tmp_path: Path) -> None:
+def test_passed_tests_are_counted_by_backend_over_several_runs(tmp_path: Path) -> None:
     file = tmp_path / "counts.json"
     for run in (["embedded", "embedded-1"], ["kube-apiserver"], ["kube-apiserver-1"]):
         counts = Counts(file)
@@ -32,5 +32,5 @@ def test_what_passed_is_counted_by_backend_over_several_runs(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "passed", [{}, {"kube-apiserver": 3}, {"embedded": 3}, {"embedded": 3, "kube-apiserver": 2}]
 )
-def test_fewer_on_the_real_server_is_refused(passed: dict[str, int]) -> None:
+def test_fewer_passed_tests_on_the_real_server_are_rejected(passed: dict[str, int]) -> None:
     assert refusal(passed)

@@ -1,4 +1,4 @@
-"""What is public, and that the pages say the same as the code."""
+"""The public names, and that the documentation lists the same names as the code."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ METHODS = (
 
 
 def headings(page: str) -> set[str]:
-    """The titles below the first on a page of the documentation."""
+    """The headings of a page of the documentation, without its title."""
     return set(re.findall(r"^##+ (\S+)$", (ROOT / "docs" / page).read_text(), re.MULTILINE))
 
 
@@ -195,13 +195,13 @@ def test_a_promised_name_is_public(module: str) -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_promised_method_is_there_and_says_what_it_promises(name: str) -> None:
+def test_a_promised_method_has_a_docstring(name: str) -> None:
     method = getattr(dpf_async.DPFClient, name)
 
     assert inspect.getdoc(method)
 
 
-def test_the_tree_at_the_top_of_errors_is_the_tree_of_the_classes() -> None:
+def test_the_tree_in_the_docstring_of_errors_lists_its_classes() -> None:
     drawn = re.findall(
         r"([A-Z]\w+)", "\n".join(re.findall(r"^[│├└─ ]*[├└]── (\w+)", errors.__doc__ or "", re.MULTILINE))
     )
@@ -222,9 +222,9 @@ def test_every_error_has_a_heading() -> None:
 
 
 def test_every_transition_has_a_heading() -> None:
-    told = {*typing.get_args(Transition), *typing.get_args(HealthTransition)}
+    kinds = {*typing.get_args(Transition), *typing.get_args(HealthTransition)}
 
-    assert headings("reference/transitions.md") == {kind.__name__ for kind in told}
+    assert headings("reference/transitions.md") == {kind.__name__ for kind in kinds}
 
 
 def test_the_architecture_page_lists_the_layers_of_the_import_contract_in_order() -> None:
@@ -234,14 +234,14 @@ def test_the_architecture_page_lists_the_layers_of_the_import_contract_in_order(
     assert listed == [name for layer in reversed(LAYERS) for name in layer.split(" | ")]
 
 
-def test_every_module_begins_with_a_sentence_that_says_what_it_is() -> None:
+def test_every_module_has_a_docstring() -> None:
     for path in sorted((ROOT / "src").rglob("*.py")):
         first = path.read_text().splitlines()[:1]
         assert first, path
         assert re.match(r'r?"""[A-Z`]', first[0]), path
 
 
-def test_the_kinds_that_the_requirement_names_are_modelled() -> None:
+def test_every_kind_of_the_requirement_has_a_model() -> None:
     named = """
     BFB DPUFlavor DPUServiceTemplate DPUServiceConfiguration DPUDeployment DPUNode DPUDevice
     DPUServiceInterface DPU DPUSet DPUService DPUServiceChain DPUNodeMaintenance DPUCluster DPUServiceNAD

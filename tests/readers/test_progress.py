@@ -8,16 +8,16 @@ import pytest
 from dpf_async._readers.progress import Progress, ProgressReporter
 from dpf_async.errors import ObjectReplaced, WaitTimeout
 from dpf_async.levels import Level, ready
-from tests.support.clock import jumping
 from tests.support.objects import dpu
 from tests.support.scripted import Scripted
+from tests.support.virtual_time import virtual_time
 
 
 def phase(view: object) -> str:
     return str(getattr(view, "phase", None))
 
 
-@jumping
+@virtual_time
 async def test_a_wait_reports_each_view_in_which_the_level_does_not_hold_once() -> None:
     reports: list[Progress] = []
     async with (
@@ -45,7 +45,7 @@ async def test_a_wait_reports_each_view_in_which_the_level_does_not_hold_once() 
     assert {one.flow for one in reports} == {"provision"}
 
 
-@jumping
+@virtual_time
 async def test_a_wait_reports_that_an_object_does_not_exist_yet() -> None:
     reports: list[Progress] = []
     async with Scripted() as server, server.client() as dpf:
@@ -57,7 +57,7 @@ async def test_a_wait_reports_that_an_object_does_not_exist_yet() -> None:
     assert [one.doing for one in reports] == ["it does not exist yet"]
 
 
-@jumping
+@virtual_time
 async def test_a_wait_without_time_reports_what_it_saw() -> None:
     reports: list[Progress] = []
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
@@ -69,7 +69,7 @@ async def test_a_wait_without_time_reports_what_it_saw() -> None:
     assert [one.doing for one in reports] == ["not ready yet; Pending"]
 
 
-@jumping
+@virtual_time
 async def test_an_error_of_the_level_is_raised_as_itself_also_with_a_listener() -> None:
     def holds(view: object) -> bool:
         raise ZeroDivisionError
@@ -81,7 +81,7 @@ async def test_an_error_of_the_level_is_raised_as_itself_also_with_a_listener() 
             )
 
 
-@jumping
+@virtual_time
 async def test_an_error_of_the_listener_ends_the_wait_as_itself() -> None:
     def listener(progress: Progress) -> None:
         raise ValueError("listener")
@@ -93,7 +93,7 @@ async def test_an_error_of_the_listener_ends_the_wait_as_itself() -> None:
             )
 
 
-@jumping
+@virtual_time
 async def test_following_reports_while_the_block_runs_and_raises_the_error_of_the_block() -> None:
     reports: list[Progress] = []
     async with (
@@ -123,7 +123,7 @@ async def test_following_reports_while_the_block_runs_and_raises_the_error_of_th
     assert [one.doing for one in reports] == ["Pending", "Deleting"]
 
 
-@jumping
+@virtual_time
 async def test_following_without_a_listener_sends_nothing() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         async with ProgressReporter("f", None).following(dpf.dpu("a").views(), "DPU a", lambda _: None):

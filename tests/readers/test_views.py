@@ -10,9 +10,9 @@ import pytest
 from dpf_async import DPUView, NodeView
 from dpf_async.errors import UsageError
 from dpf_async.models import DPU
-from tests.support.clock import jumping
 from tests.support.objects import dpu, event, maintenance, node
-from tests.support.scripted import Scripted, saying, status
+from tests.support.scripted import Scripted, answering, status
+from tests.support.virtual_time import virtual_time
 
 EXPIRED = event("ERROR", status(410, "Expired"))
 
@@ -33,7 +33,7 @@ async def has_no_more(views: AsyncIterator[object]) -> bool:
     return True
 
 
-@jumping
+@virtual_time
 async def test_the_current_view_is_first_and_each_change_follows() -> None:
     async with (
         Scripted(dpu("a", 10)) as server,
@@ -50,7 +50,7 @@ async def test_the_current_view_is_first_and_each_change_follows() -> None:
     assert [*first, *second, *third] == ["10", "101", "102"]
 
 
-@jumping
+@virtual_time
 async def test_a_slow_reader_receives_the_newest_view_only() -> None:
     async with (
         Scripted(dpu("a", 10)) as server,
@@ -67,7 +67,7 @@ async def test_a_slow_reader_receives_the_newest_view_only() -> None:
     assert ended
 
 
-@jumping
+@virtual_time
 async def test_changes_of_other_objects_yield_no_view() -> None:
     async with (
         Scripted(dpu("a", 10), dpu("b", 11)) as server,
@@ -81,7 +81,7 @@ async def test_changes_of_other_objects_yield_no_view() -> None:
     assert ended
 
 
-@jumping
+@virtual_time
 async def test_an_object_that_does_not_exist_has_the_view_none_until_it_is_created() -> None:
     async with Scripted() as server, server.client() as dpf, dpf.dpu("a").views() as views:
         absent = await anext(views)
@@ -92,7 +92,7 @@ async def test_an_object_that_does_not_exist_has_the_view_none_until_it_is_creat
     assert created == ["101"]
 
 
-@jumping
+@virtual_time
 async def test_a_node_that_does_not_exist_has_a_view_without_a_node() -> None:
     async with Scripted() as server, server.client() as dpf, dpf.node("node-1").views() as views:
         absent = await anext(views)
@@ -102,7 +102,7 @@ async def test_a_node_that_does_not_exist_has_a_view_without_a_node() -> None:
     assert (absent.exists, created.exists) == (False, True)
 
 
-@jumping
+@virtual_time
 async def test_the_views_of_a_node_follow_the_objects_that_refer_to_it() -> None:
     async with (
         Scripted(node("node-1", 10)) as server,
@@ -119,7 +119,7 @@ async def test_the_views_of_a_node_follow_the_objects_that_refer_to_it() -> None
     assert with_hold.hold is not None
 
 
-@jumping
+@virtual_time
 async def test_a_deleted_object_yields_none_and_a_recreated_one_its_new_uid() -> None:
     async with (
         Scripted(dpu("a", 10)) as server,
@@ -138,7 +138,7 @@ async def test_a_deleted_object_yields_none_and_a_recreated_one_its_new_uid() ->
     assert created.uid == "u2"
 
 
-@jumping
+@virtual_time
 async def test_an_object_recreated_between_two_reads_is_one_view_with_the_new_uid() -> None:
     async with (
         Scripted(dpu("a", 10)) as server,
@@ -158,7 +158,7 @@ async def test_an_object_recreated_between_two_reads_is_one_view_with_the_new_ui
     assert ended
 
 
-@jumping
+@virtual_time
 async def test_a_change_that_a_broken_watch_missed_is_the_next_view() -> None:
     async with (
         Scripted(dpu("a", 10)) as server,
@@ -176,7 +176,7 @@ async def test_a_change_that_a_broken_watch_missed_is_the_next_view() -> None:
     assert ended
 
 
-@jumping
+@virtual_time
 async def test_a_relist_that_finds_nothing_new_yields_no_view() -> None:
     async with (
         Scripted(dpu("a", 10)) as server,
@@ -191,7 +191,7 @@ async def test_a_relist_that_finds_nothing_new_yields_no_view() -> None:
     assert ended
 
 
-@jumping
+@virtual_time
 async def test_an_undecodable_object_has_no_view_until_it_can_be_decoded_again() -> None:
     invalid = dpu("a", 101)
     invalid["spec"] = "not an object"
@@ -211,7 +211,7 @@ async def test_an_undecodable_object_has_no_view_until_it_can_be_decoded_again()
     assert read == ["102"]
 
 
-@jumping
+@virtual_time
 async def test_a_cancelled_read_loses_no_change() -> None:
     async with (
         Scripted(dpu("a", 10)) as server,
@@ -238,13 +238,13 @@ async def test_a_cancelled_read_loses_no_change() -> None:
     assert left == ["101"]
 
 
-@jumping
+@virtual_time
 async def test_the_first_view_shows_a_write_that_the_watch_does_not_show_yet() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         await dpf.dpu("a").view()
         watch = await server.watch()
         line = server.modified(dpu("a", 101))
-        server.on_other = saying(200, dpu("a", 101))
+        server.on_other = answering(200, dpu("a", 101))
         await dpf.resource(DPU).patch("a", {"metadata": {"labels": {"x": "y"}}})
         async with anyio.create_task_group() as tasks:
             read: list[str | None] = []
@@ -262,7 +262,7 @@ async def test_the_first_view_shows_a_write_that_the_watch_does_not_show_yet() -
     assert read == ["101"]
 
 
-@jumping
+@virtual_time
 async def test_views_that_are_not_entered_are_refused_and_end_with_their_block() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         views = dpf.dpu("a").views()

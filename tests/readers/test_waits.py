@@ -13,9 +13,9 @@ from dpf_async import DPFClient, DPUView
 from dpf_async.errors import DPUFailed, ObjectReplaced, WaitError, WaitTimeout
 from dpf_async.levels import Level, phase_is, ready
 from dpf_async.models import DPU, DPUPhase
-from tests.support.clock import jumping
 from tests.support.objects import Obj, condition, dpu, event, node
-from tests.support.scripted import Scripted, saying, status
+from tests.support.scripted import Scripted, answering, status
+from tests.support.virtual_time import virtual_time
 
 EXPIRED = event("ERROR", status(410, "Expired"))
 
@@ -67,7 +67,7 @@ async def quiet() -> None:
     await anyio.sleep(1)
 
 
-@jumping
+@virtual_time
 async def test_h1_a_level_that_holds_already_needs_one_list_and_no_event() -> None:
     async with Scripted(dpu("a", 10, "Ready")) as server, server.client() as dpf:
         view = await dpf.dpu("a").until(ready)
@@ -77,7 +77,7 @@ async def test_h1_a_level_that_holds_already_needs_one_list_and_no_event() -> No
     assert len(server.asked(watches=False)) == 1
 
 
-@jumping
+@virtual_time
 async def test_h2_a_change_while_disconnected_ends_the_wait_after_the_reconnect() -> None:
     async with waiting(dpu("a", 10)) as (server, _, wait):
         watch = await server.watch()
@@ -96,7 +96,7 @@ async def test_h2_a_change_while_disconnected_ends_the_wait_after_the_reconnect(
     assert took <= 61  # a step of the backoff each for the epoch and for the watch
 
 
-@jumping
+@virtual_time
 async def test_h3_a_level_that_held_for_one_state_only_ends_the_wait_with_that_state() -> None:
     async with waiting(dpu("a", 10), level=phase_is(DPUPhase.REBOOTING)) as (server, _, wait):
         watch = await server.watch()
@@ -106,7 +106,7 @@ async def test_h3_a_level_that_held_for_one_state_only_ends_the_wait_with_that_s
     assert (wait.view.phase, wait.view.state.resource_version) == ("Rebooting", "101")
 
 
-@jumping
+@virtual_time
 async def test_h4_a_level_that_held_only_inside_a_gap_does_not_end_the_wait() -> None:
     async with waiting(dpu("a", 10)) as (server, _, wait):
         watch = await server.watch()
@@ -124,7 +124,7 @@ async def test_h4_a_level_that_held_only_inside_a_gap_does_not_end_the_wait() ->
 
 
 @pytest.mark.parametrize("ending", ["end", "RST", "FIN", "410", "half a line"])
-@jumping
+@virtual_time
 async def test_h5_a_watch_that_ends_never_ends_a_wait(ending: str) -> None:
     async with waiting(dpu("a", 10)) as (server, _, wait):
         watch = await server.watch()
@@ -152,7 +152,7 @@ async def test_h5_a_watch_that_ends_never_ends_a_wait(ending: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["event", "event without a status", "found by a list"])
-@jumping
+@virtual_time
 async def test_h6_an_object_that_is_deleted_ends_the_wait_at_once(how: str) -> None:
     async with waiting(dpu("a", 10, "OS Installing")) as (server, _, wait):
         watch = await server.watch()
@@ -169,7 +169,7 @@ async def test_h6_an_object_that_is_deleted_ends_the_wait_at_once(how: str) -> N
     assert "DPU a was deleted while waiting for ready; it was OS Installing" in str(wait.error)
 
 
-@jumping
+@virtual_time
 async def test_h6_an_object_that_does_not_exist_yet_is_waited_for() -> None:
     async with waiting() as (server, _, wait):
         watch = await server.watch()
@@ -180,7 +180,7 @@ async def test_h6_an_object_that_does_not_exist_yet_is_waited_for() -> None:
     assert wait.view.state.resource_version == "102"
 
 
-@jumping
+@virtual_time
 async def test_h7_the_readiness_of_the_old_dpu_is_not_that_of_the_one_that_replaces_it() -> None:
     async with (
         Scripted(dpu("a", 10, "Ready")) as server,
@@ -211,7 +211,7 @@ async def test_h7_the_readiness_of_the_old_dpu_is_not_that_of_the_one_that_repla
     assert new == ["u2", "104"]
 
 
-@jumping
+@virtual_time
 async def test_h8_a_dpu_replaced_inside_a_gap_ends_the_wait_for_its_replacement() -> None:
     async with (
         Scripted(dpu("a", 10, "Ready")) as server,
@@ -232,7 +232,7 @@ async def test_h8_a_dpu_replaced_inside_a_gap_ends_the_wait_for_its_replacement(
     assert new == ["u2"]
 
 
-@jumping
+@virtual_time
 async def test_h7_h8_a_wait_for_the_old_one_is_not_satisfied_by_the_new_one() -> None:
     async with waiting(dpu("a", 10)) as (server, _, wait):
         watch = await server.watch()
@@ -245,7 +245,7 @@ async def test_h7_h8_a_wait_for_the_old_one_is_not_satisfied_by_the_new_one() ->
     assert wait.error.old_uid == "uid-of-a"
 
 
-@jumping
+@virtual_time
 async def test_h9_the_timeout_of_a_wait_for_an_absent_object_names_the_reason() -> None:
     async with waiting(timeout=1800) as (_, _, wait):
         await wait.over.wait()
@@ -257,7 +257,7 @@ async def test_h9_the_timeout_of_a_wait_for_an_absent_object_names_the_reason() 
     assert wait.error.waited == pytest.approx(1800)
 
 
-@jumping
+@virtual_time
 async def test_h10_a_dpu_in_phase_error_ends_the_wait_with_the_condition_that_failed() -> None:
     failed = condition("OSInstalled", "False", "InstallationTimeout") | {"message": "no answer from the BMC"}
 
@@ -284,7 +284,7 @@ NOT_READY["H12 of an older spec"]["status"]["observedGeneration"] = 2
 
 
 @pytest.mark.parametrize("almost", NOT_READY.values(), ids=NOT_READY.keys())
-@jumping
+@virtual_time
 async def test_h11_h12_an_incomplete_ready_state_is_not_ready(almost: Obj) -> None:
     async with waiting(dpu("a", 10)) as (server, _, wait):
         watch = await server.watch()
@@ -298,7 +298,7 @@ async def test_h11_h12_an_incomplete_ready_state_is_not_ready(almost: Obj) -> No
     assert wait.view.state.resource_version == "102"
 
 
-@jumping
+@virtual_time
 async def test_h13_an_error_of_a_level_ends_only_the_wait_for_it() -> None:
     def raises(view: DPUView) -> bool:
         if view.phase == "Ready":
@@ -317,7 +317,7 @@ async def test_h13_an_error_of_a_level_ends_only_the_wait_for_it() -> None:
     assert other.view.ready
 
 
-@jumping
+@virtual_time
 async def test_h14_500_waits_share_one_list_and_one_watch() -> None:
     async with (
         Scripted(*(dpu(f"dpu-{n}", n + 1) for n in range(500))) as server,
@@ -336,7 +336,7 @@ async def test_h14_500_waits_share_one_list_and_one_watch() -> None:
 
 
 @pytest.mark.parametrize("timeout", [0, -1, -1e9])
-@jumping
+@virtual_time
 async def test_h15_a_wait_without_time_checks_once(timeout: float) -> None:
     async with Scripted(dpu("a", 10), dpu("b", 11, "Ready")) as server, server.client() as dpf:
         with pytest.raises(WaitTimeout, match="DPU a: not ready after 0 s; Pending") as over:
@@ -347,17 +347,17 @@ async def test_h15_a_wait_without_time_checks_once(timeout: float) -> None:
     assert there.ready
 
 
-@jumping
+@virtual_time
 async def test_h15_a_handshake_without_time_accepts_a_pending_request() -> None:
     async with Scripted(node("node-1", 10, reboot=True)) as server, server.client() as dpf:
-        server.on_other = saying(200, node("node-1", 101))
+        server.on_other = answering(200, node("node-1", 101))
         async with dpf.node("node-1").external_reboot(timeout=0) as request:
             asked = request.node
 
     assert asked == "node-1"
 
 
-@jumping
+@virtual_time
 async def test_h17_a_wait_that_is_cancelled_leaves_the_others_and_their_watch_alone() -> None:
     async with waiting(dpu("a", 10)) as (server, dpf, wait):
         watch = await server.watch()
@@ -371,7 +371,7 @@ async def test_h17_a_wait_that_is_cancelled_leaves_the_others_and_their_watch_al
     assert len(server.asked(watches=True)) == 1
 
 
-@jumping
+@virtual_time
 async def test_g5_a_wait_on_a_silent_connection_ends_within_the_silence_bound() -> None:
     async with waiting(dpu("a", 10)) as (server, _, wait):
         await server.watch()  # from here on it delivers nothing
@@ -385,7 +385,7 @@ async def test_g5_a_wait_on_a_silent_connection_ends_within_the_silence_bound() 
     assert took <= 66
 
 
-@jumping
+@virtual_time
 async def test_g6_a_stream_that_is_not_read_hides_no_state_from_a_wait() -> None:
     async with (
         waiting(dpu("a", 10), level=phase_is("Rebooting")) as (server, dpf, wait),
@@ -401,7 +401,7 @@ async def test_g6_a_stream_that_is_not_read_hides_no_state_from_a_wait() -> None
     assert wait.view.state.resource_version == "151"
 
 
-@jumping
+@virtual_time
 async def test_g17_a_timeout_names_the_problem_of_the_watch() -> None:
     async with waiting(dpu("a", 10), timeout=100) as (server, _, wait):
         server.refuse()
@@ -412,7 +412,7 @@ async def test_g17_a_timeout_names_the_problem_of_the_watch() -> None:
     assert "cannot be reached" in str(wait.error)
 
 
-@jumping
+@virtual_time
 async def test_a_timeout_before_the_first_list_does_not_report_an_absent_object() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.refuse()

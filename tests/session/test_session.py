@@ -10,9 +10,9 @@ import anyio.lowlevel
 import pytest
 
 from dpf_async import DPFClient
-from tests.support.clock import jumping
 from tests.support.objects import dpu, node
 from tests.support.scripted import Scripted
+from tests.support.virtual_time import virtual_time
 
 AT_ONCE = 300
 
@@ -26,7 +26,7 @@ async def read_node(dpf: DPFClient) -> None:
 
 
 @pytest.mark.parametrize("read", [read_dpu, read_node])
-@jumping
+@virtual_time
 async def test_reads_that_begin_together_do_not_queue_for_one_lock(
     read: Callable[[DPFClient], Coroutine[Any, Any, None]],
 ) -> None:

@@ -1,4 +1,4 @@
-"""The simulated site serves other people's clients as a cluster does."""
+"""Other Kubernetes client libraries work with the simulated site."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ async def create_dpu(dpf: DPFClient) -> None:
 
 
 async def done_by(program: str, kubeconfig: Path) -> object:
-    """Run a client to its end: the name that it listed, and what it saw."""
+    """Run a client program; return the name that it listed and the events that it received."""
     with anyio.fail_after(60):
         done = await anyio.run_process(
             [sys.executable, str(PROGRAMS / program), str(kubeconfig)], check=False
         )
     assert done.returncode == 0, done.stderr.decode()
-    told: object = json.loads(done.stdout)
-    return told
+    output: object = json.loads(done.stdout)
+    return output
 
 
 @each_client
@@ -51,18 +51,16 @@ async def test_another_client_lists_watches_patches_and_deletes_a_dpu(tmp_path: 
         await create_dpu(dpf)
         sim.write_kubeconfig(tmp_path / "kubeconfig")
 
-        told = await done_by(program, tmp_path / "kubeconfig")
+        output = await done_by(program, tmp_path / "kubeconfig")
 
         left = await dpf.resource(DPU).list()
 
-    assert told == ["dpu-1", SEEN]
+    assert output == ["dpu-1", SEEN]
     assert left.items == ()
 
 
 @each_client
-async def test_another_client_works_on_a_site_that_is_a_process_with_the_operator(
-    tmp_path: Path, program: str
-) -> None:
+async def test_another_client_works_with_an_operator_in_another_process(tmp_path: Path, program: str) -> None:
     hosts = {"hosts": yaml.safe_load((EXAMPLES / "hosts.yaml").read_text())["hosts"][1:2]}
     (tmp_path / "hosts.yaml").write_text(yaml.safe_dump(hosts))
     (host,) = load_hosts(tmp_path / "hosts.yaml", load_site(EXAMPLES / "site.yaml"))
@@ -73,13 +71,13 @@ async def test_another_client_works_on_a_site_that_is_a_process_with_the_operato
         async with DPFClient(kubeconfig=kubeconfig) as dpf:
             (before,) = (await dpf.node(host.name).until(node_effect_held, timeout=30)).dpus
 
-            told = await done_by(program, kubeconfig)
+            output = await done_by(program, kubeconfig)
 
-            # Its DPUSet does so. Failing to see that, the wait ends with what it saw instead.
-            anew = Level[NodeView](
-                "made anew", lambda view: {dpu.uid for dpu in view.dpus} - {before.uid} != set()
+            # Its DPUSet creates it again. On a timeout, the error has the last state.
+            recreated = Level[NodeView](
+                "recreated", lambda view: {dpu.uid for dpu in view.dpus} - {before.uid} != set()
             )
-            await dpf.node(host.name).until(anew, timeout=30)
+            await dpf.node(host.name).until(recreated, timeout=30)
         site.interrupt()
 
-    assert told == [before.name, SEEN]
+    assert output == [before.name, SEEN]

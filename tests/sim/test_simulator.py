@@ -1,4 +1,4 @@
-"""Simulator: what a test may rely on."""
+"""Simulator: what tests may rely on."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from dpf_async.models import (
 )
 from dpf_async.sim import Simulator
 from dpf_async.sim.operator import DEMO, INSTANT, REALISTIC
-from tests.support.timeouts import in_vain
+from tests.support.timeouts import times_out
 
 
 async def no_work(node: str) -> None:
-    """A reboot, or a drain, that is done at once."""
+    """A reboot or a drain without duration."""
 
 
-async def test_a_site_begins_with_what_an_installation_of_dpf_has() -> None:
+async def test_a_site_has_the_objects_of_a_dpf_installation() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         config = await dpf.resource(DPFOperatorConfig).get(known.OPERATOR_CONFIG_NAME)
         (cluster,) = (await dpf.resource(DPUCluster).list()).items
@@ -41,7 +41,7 @@ async def test_a_site_begins_with_what_an_installation_of_dpf_has() -> None:
         assert cluster.status.phase == "Ready"
 
 
-async def test_hosts_are_provisioned_and_made_anew_by_the_flows() -> None:
+async def test_hosts_are_provisioned_and_reprovisioned_by_the_flows() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         await sim.define_site()
         hosts = [sim.host(), sim.host(devices=2)]
@@ -57,7 +57,7 @@ async def test_hosts_are_provisioned_and_made_anew_by_the_flows() -> None:
             assert not {*before.uids.values()} & {*after.uids.values()}
 
 
-async def test_the_states_are_what_their_names_say() -> None:
+async def test_the_initial_states_match_their_names() -> None:
     async with Simulator() as sim:
         held = await sim.node_waiting_for_hold(devices=2)
         waiting = await sim.node_waiting_for_external_reboot(devices=2)
@@ -72,7 +72,7 @@ async def test_the_states_are_what_their_names_say() -> None:
         assert len({held.name, waiting.name, done.name}) == 3
 
 
-async def test_settled_waits_for_everything_that_comes_of_a_write() -> None:
+async def test_settled_waits_for_all_effects_of_a_write() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         await sim.define_site()
 
@@ -94,20 +94,20 @@ async def test_settled_waits_for_watches_that_lag() -> None:
 
         (dpu,) = (await dpf.resource(DPU).list()).items
         assert dpu.status.phase == "Node Effect"
-        sim.heal("watch_lag")
+        sim.repair("watch_lag")
         assert sim.server.faults.watch_lag == 0.0
 
 
-async def test_settled_says_what_goes_on() -> None:
+async def test_settled_reports_the_remaining_work() -> None:
     slow = replace(INSTANT, transfer=600.0, bound_scale=1.0)
     async with Simulator(profile=slow) as sim, sim.client() as dpf:
         node = await sim.node_waiting_for_hold()
         await dpf.mark_dpu_node_ready_for_maintenance(node.name)
 
-        await in_vain(sim.settled, r"dpu: node-.* in 600 s", error=TimeoutError)
+        await times_out(sim.settled, r"dpu: node-.* in 600 s", error=TimeoutError)
 
 
-async def test_a_bound_that_has_not_run_out_is_nothing_to_wait_for() -> None:
+async def test_settled_does_not_wait_for_a_timeout_to_expire() -> None:
     profile = replace(INSTANT, bound_scale=1.0)
     async with Simulator(profile=profile, troubles=["install_timeout"]) as sim, sim.client() as dpf:
         node = await sim.node_waiting_for_hold()
@@ -130,7 +130,7 @@ async def test_without_an_operator_objects_stay_as_they_are_written() -> None:
         assert node.metadata.finalizers == ()
 
 
-async def test_a_site_with_tokens_lets_nobody_else_in() -> None:
+async def test_a_site_with_tokens_rejects_other_users() -> None:
     async with Simulator(tokens={"worker-token": "worker"}) as sim:
         node = await sim.node_waiting_for_hold()
         sim.server.faults.deny(user="worker", verb="delete")
@@ -144,7 +144,7 @@ async def test_a_site_with_tokens_lets_nobody_else_in() -> None:
                 await dpf.resource(DPUNode).get(node.name)
 
 
-async def test_a_site_may_have_another_namespace() -> None:
+async def test_a_site_can_use_another_namespace() -> None:
     async with Simulator(namespace="elsewhere") as sim, sim.client() as dpf:
         node = await sim.ready_node()
 
@@ -152,7 +152,7 @@ async def test_a_site_may_have_another_namespace() -> None:
         assert (await dpf.resource(DPUNode).get(node.name)).namespace == "elsewhere"
 
 
-async def test_a_kubeconfig_on_disk_is_for_its_owner_only(tmp_path: Path) -> None:
+async def test_a_written_kubeconfig_is_readable_only_by_its_owner(tmp_path: Path) -> None:
     path = tmp_path / "kubeconfig"
     async with Simulator(tokens={"worker-token": "worker"}) as sim:
         sim.write_kubeconfig(path)
@@ -163,7 +163,7 @@ async def test_a_kubeconfig_on_disk_is_for_its_owner_only(tmp_path: Path) -> Non
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-async def test_leaving_takes_the_server_away_and_a_client_that_stays_hears_of_it() -> None:
+async def test_leaving_stops_the_server_and_later_requests_fail() -> None:
     async with Simulator() as sim:
         kubeconfig = sim.kubeconfig()
 
@@ -172,7 +172,7 @@ async def test_leaving_takes_the_server_away_and_a_client_that_stays_hears_of_it
             await dpf.resource(DPUNode).get("node-1")
 
 
-async def test_a_test_that_fails_fails_with_its_own_error() -> None:
+async def test_an_exception_in_the_block_is_raised_unchanged() -> None:
     async def fail() -> None:
         async with Simulator() as sim, sim.client() as dpf, dpf.transitions():
             await sim.register_host()
@@ -182,26 +182,26 @@ async def test_a_test_that_fails_fails_with_its_own_error() -> None:
         await fail()
 
 
-async def test_a_test_that_is_cancelled_leaves_at_once() -> None:
+async def test_a_cancelled_block_ends_promptly() -> None:
     with anyio.fail_after(60):
-        with anyio.move_on_after(0.5) as patience:
+        with anyio.move_on_after(0.5) as scope:
             async with Simulator() as sim:
                 await sim.define_site()
                 await anyio.sleep_forever()
 
-    assert patience.cancelled_caught
+    assert scope.cancelled_caught
 
 
-async def test_a_simulator_that_is_not_entered_says_so() -> None:
+async def test_a_simulator_that_is_not_entered_raises_usage_error() -> None:
     with pytest.raises(UsageError, match="async with Simulator"):
         await Simulator().define_site()
     with pytest.raises(UsageError, match="no profile 'slow'"):
         Simulator(profile="slow")
     with pytest.raises(UsageError, match="no trouble"):
-        Simulator(troubles=["bad_luck"])
+        Simulator(troubles=["unknown_trouble"])
 
 
-async def test_two_sites_live_beside_each_other() -> None:
+async def test_two_sites_run_independently() -> None:
     async with Simulator() as one, Simulator() as two:
         await one.define_site()
 
@@ -209,7 +209,7 @@ async def test_two_sites_live_beside_each_other() -> None:
             assert not (await dpf.resource(DPUDeployment).list()).items
 
 
-async def test_the_demo_takes_a_host_through_visible_steps() -> None:
+async def test_the_demo_profile_shows_each_step() -> None:
     async with Simulator(profile=replace(DEMO.at_speed(20), start_agent=2.0)) as sim, sim.client() as dpf:
         node = await sim.node_waiting_for_hold(devices=2)
         await dpf.mark_dpu_node_ready_for_maintenance(node.name)
@@ -222,7 +222,7 @@ async def test_the_demo_takes_a_host_through_visible_steps() -> None:
         assert dpu is not None
         installed = dpu.condition("OSInstalled")
         assert installed is not None
-        assert installed.reason == "BFBInstalled", "its agent takes a moment longer than its OS"
+        assert installed.reason == "BFBInstalled", "the agent starts after the OS"
 
 
 async def test_the_realistic_profile_runs_on_a_faster_clock() -> None:

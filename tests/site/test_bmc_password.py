@@ -20,9 +20,9 @@ from dpf_async._site.bmc_password import REFRESH_INTERVAL, REWRITE_INTERVAL, Pas
 from dpf_async.errors import Forbidden, Invalid, NotFound, PasswordUnavailable, UsageError
 from dpf_async.models import Secret, known
 from dpf_async.sim.simulator import minimal_site
-from tests.support.clock import jumping
 from tests.support.cluster import cluster
-from tests.support.scripted import Exchange, Request, Script, Scripted, page, refusing, saying
+from tests.support.scripted import Exchange, Request, Script, Scripted, answering, page, refusing
+from tests.support.virtual_time import virtual_time
 
 SOURCE = Path(dpf_async.__file__).parent
 PASSWORD = "Tr0ub4dor&3-of-the-BMC"
@@ -72,7 +72,7 @@ async def test_entering_the_block_writes_the_secret() -> None:
         assert kept.health == PasswordHealth("current", "", 0, 1)
 
 
-@jumping
+@virtual_time
 async def test_a_new_password_is_written_after_the_next_interval() -> None:
     async with Scripted() as server, server.client() as dpf:
         server.on_other = accepting
@@ -86,7 +86,7 @@ async def test_a_new_password_is_written_after_the_next_interval() -> None:
         assert [entry["event"] for entry in logs] == ["bmc_password_rotated"]
 
 
-@jumping
+@virtual_time
 async def test_an_unchanged_password_is_written_again_only_after_the_rewrite_interval() -> None:
     async with Scripted() as server, server.client() as dpf:
         server.on_other = accepting
@@ -115,7 +115,7 @@ async def test_refresh_writes_a_rotated_password_immediately() -> None:
 # Failures.
 
 
-@jumping
+@virtual_time
 async def test_a_provider_that_raises_is_called_again_and_the_secret_is_unchanged() -> None:
     broken = TimeoutError(f"no answer to a request for {PASSWORD}")
     async with Scripted() as server, server.client() as dpf:
@@ -148,7 +148,7 @@ async def test_a_provider_that_raises_is_called_again_and_the_secret_is_unchange
         assert PASSWORD not in repr(logs)
 
 
-@jumping
+@virtual_time
 async def test_entering_the_block_waits_until_the_vault_is_available() -> None:
     async with Scripted() as server, server.client() as dpf:
         server.on_other = accepting
@@ -159,7 +159,7 @@ async def test_entering_the_block_waits_until_the_vault_is_available() -> None:
         assert len(server.requests) == 1
 
 
-@jumping
+@virtual_time
 async def test_a_write_is_retried_after_the_time_that_the_server_requests() -> None:
     async with Scripted() as server, server.client() as dpf:
         began = anyio.current_time()
@@ -186,7 +186,7 @@ async def test_a_write_is_retried_after_the_time_that_the_server_requests() -> N
     ],
     ids=["forbidden", "invalid", "no namespace"],
 )
-@jumping
+@virtual_time
 async def test_a_rejected_write_ends_the_block(answer: Script, error: type[Exception]) -> None:
     async with Scripted() as server, server.client() as dpf:
         server.on_other = accepting
@@ -282,9 +282,9 @@ ANSWERS: dict[str, Script] = {
     ),
     "not JSON": page(200, f"<html>{PASSWORD}</html>".encode()),
     "a page": page(404, f"<html>{PASSWORD}</html>".encode()),
-    "unreadable": saying(200, {"kind": "Secret", "metadata": {"name": 7}, "data": {"password": ENCODED}}),
-    "undecodable": saying(200, {"kind": "Secret", "metadata": {"name": "x"}, "data": [ENCODED]}),
-    "broken JSON": saying(200, f'{{"data": {{"password": "{ENCODED}"'.encode()),
+    "unreadable": answering(200, {"kind": "Secret", "metadata": {"name": 7}, "data": {"password": ENCODED}}),
+    "undecodable": answering(200, {"kind": "Secret", "metadata": {"name": "x"}, "data": [ENCODED]}),
+    "broken JSON": answering(200, f'{{"data": {{"password": "{ENCODED}"'.encode()),
 }
 
 

@@ -1,6 +1,6 @@
-"""An API server with a client on it, and the few words of an operator that a test says itself.
+"""An API server, a client of it, and the writes of an operator that a test makes itself.
 
-For the protocol of the handshakes, where a test needs every step in its own hand; flows run on the simulated site.
+For tests of the handshakes, which need control of every step; flows are tested on the simulated site.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from dpf_async.sim.apiserver import EmbeddedServer
 from dpf_async.sim.apiserver.faults import Faults
 from tests.support.states import REBOOTING, condition
 
-IMPATIENT = WatchPolicy(silence=5.0, backoff_base=0.02, backoff_cap=0.2)
-"""A watch that is quick to try again: tests are short."""
+FAST_RETRIES = WatchPolicy(silence=5.0, backoff_base=0.02, backoff_cap=0.2)
+"""A watch policy with short backoffs, for short tests."""
 
 NODE = "node-1"
 
 
 class Server(Protocol):
-    """An API server that a test can make trouble on: the embedded one, or a proxy before a real one."""
+    """An API server with injected faults: the embedded one, or a proxy before a real one."""
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong on the way to it."""
+        """The injected faults."""
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Its address."""
 
     def kubeconfig(self, *, namespace: str) -> dict[str, Any]:
-        """For its clients."""
+        """A kubeconfig for its clients."""
 
     async def settled(self) -> None:
-        """Wait until its watches have sent what there is."""
+        """Wait until its watches have sent every event."""
 
 
 S_co = TypeVar("S_co", bound=Server, covariant=True)
@@ -47,7 +47,7 @@ S_co = TypeVar("S_co", bound=Server, covariant=True)
 
 @dataclass(frozen=True)
 class Cluster(Generic[S_co]):
-    """One server, one client, and operator words."""
+    """One server, one client, and the operator's writes."""
 
     server: S_co
     dpf: DPFClient
@@ -57,18 +57,18 @@ class Cluster(Generic[S_co]):
         return client_of(self.server, self.dpf.namespace, **options)
 
     async def create_node(self, name: str = NODE) -> None:
-        """A DPUNode as its registration makes it."""
+        """Create a DPUNode as its registration does."""
         await self.dpf.create_dpu_node(name, [], labels={})
 
-    async def ask_for_reboot(self, name: str = NODE) -> None:
-        """The condition first, then the annotation: with the second the request stands."""
-        await self.say(DPUNode, name, [condition(*REBOOTING)])
+    async def request_reboot(self, name: str = NODE) -> None:
+        """Set the condition, then the annotation: after both the request is pending."""
+        await self.write_conditions(DPUNode, name, [condition(*REBOOTING)])
         await self.dpf.resource(DPUNode).patch(
             name, {"metadata": {"annotations": {known.EXTERNAL_REBOOT_REQUIRED: "true"}}}
         )
 
     async def hold(self, node: str = NODE, name: str = "") -> None:
-        """A DPUNodeMaintenance that asks."""
+        """Create a DPUNodeMaintenance with a hold."""
         name = name or f"{node}-hold"
         held = DPUNodeMaintenance(
             metadata=ObjectMeta(name=name, annotations={known.WAIT_FOR_EXTERNAL_NODE_EFFECT: "true"}),
@@ -76,33 +76,33 @@ class Cluster(Generic[S_co]):
         )
         await self.dpf.resource(DPUNodeMaintenance).create(held)
 
-    async def say(
+    async def write_conditions(
         self, kind: type[DPUNode | DPU | DPUNodeMaintenance], name: str, conditions: list[dict[str, Any]]
     ) -> None:
         """Write conditions, as an operator does."""
         await self.dpf.resource(kind).patch_status(name, {"status": {"conditions": conditions}})
 
     async def annotations(self, name: str = NODE) -> Any:
-        """What the DPUNode has on the server itself."""
+        """The annotations of the DPUNode on the server, not in the cache."""
         return (await self.dpf.resource(DPUNode).get(name)).metadata.annotations
 
     async def hold_annotation(self, name: str = f"{NODE}-hold") -> str | None:
-        """What the maintenance says on the server itself."""
+        """The hold annotation of the DPUNodeMaintenance on the server, not in the cache."""
         held = await self.dpf.resource(DPUNodeMaintenance).get(MaintenanceName(name))
         return held.metadata.annotations.get(known.WAIT_FOR_EXTERNAL_NODE_EFFECT)
 
 
 def client_of(server: Server, namespace: str = known.DPF_NAMESPACE, **options: Any) -> DPFClient:
-    """A client of a server, not entered yet, that is quick to try again."""
+    """A client of a server, not entered yet, with short backoffs."""
     kubeconfig = server.kubeconfig(namespace=namespace)
-    return DPFClient(kubeconfig=kubeconfig, namespace=namespace, policy=IMPATIENT, **options)
+    return DPFClient(kubeconfig=kubeconfig, namespace=namespace, policy=FAST_RETRIES, **options)
 
 
 @asynccontextmanager
 async def cluster(
     *, watch_lag: float = 0.0, manifests: Iterable[Mapping[str, Any]] | None = None
 ) -> AsyncIterator[Cluster[EmbeddedServer]]:
-    """The embedded server with these CRDs, by default those of the models. Enter it in the test body."""
+    """Start the embedded server with these CRDs, by default those of the models. Enter it in the test body."""
     async with (
         EmbeddedServer(crds=crds.manifests() if manifests is None else manifests) as server,
         client_of(server) as dpf,

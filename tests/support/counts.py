@@ -1,6 +1,6 @@
-"""How many integration tests passed on which backend: kept by test runs, compared by `python -m tests.support.counts`.
+"""Counts of integration tests that passed on each backend; `python -m tests.support.counts` compares them.
 
-A suite that is written once for two servers and runs on one of them proves half of what it says.
+The integration suite is meant to run on both servers; this detects a run that used only one of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ EMBEDDED, REAL = "embedded", "kube-apiserver"
 
 
 class Counts:
-    """A pytest plugin: adds what passed in this run to a JSON file, by backend."""
+    """A pytest plugin: adds the number of passed tests of this run to a JSON file, by backend."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -27,20 +27,20 @@ class Counts:
 
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Also called for what xdist's workers report."""
+        """Called for reports of xdist's workers as well."""
         if report.when == "call" and report.passed and "/integration/" in report.nodeid:
             self._passed.update(backend for backend in (EMBEDDED, REAL) if f"[{backend}" in report.nodeid)
 
     @pytest.hookimpl
     def pytest_sessionfinish(self) -> None:
-        """Write them down."""
+        """Write the counts to the file."""
         before = json.loads(self._file.read_text()) if self._file.exists() else {}
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._file.write_text(json.dumps(Counter(before) + self._passed))
 
 
 def refusal(passed: dict[str, int]) -> str:
-    """Why these counts will not do; empty if they do."""
+    """Why these counts are rejected; empty if they are accepted."""
     embedded, real = passed.get(EMBEDDED, 0), passed.get(REAL, 0)
     if not embedded:
         return "no integration test passed on the embedded server"
@@ -52,8 +52,8 @@ def refusal(passed: dict[str, int]) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Compare the counts in a file; the exit status is 1 if fewer passed on the real server."""
     passed = json.loads(Path(arguments[0]).read_text())
-    if said := refusal(passed):
-        sys.stderr.write(f"{said}\n")
+    if message := refusal(passed):
+        sys.stderr.write(f"{message}\n")
         return 1
     sys.stdout.write(f"integration tests: {passed[EMBEDDED]} embedded, {passed[REAL]} on kube-apiserver\n")
     return 0

@@ -1,6 +1,6 @@
-"""Holds one CRD against another: schemas field by field in both directions, and the rest of the manifest.
+"""Compares two CRDs: schemas field by field in both directions, and the rest of the manifest.
 
-CEL rules are not compared here, only collected by place: what counts is what they accept, and that needs an engine.
+CEL rules are only collected by path: whether two rules accept the same values needs a CEL engine.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def differences(ours: Mapping[str, JSON], theirs: Mapping[str, JSON]) -> Iterato
 def rules_by_path(
     schema: Mapping[str, JSON], path: str = ""
 ) -> dict[str, tuple[Mapping[str, JSON], list[str]]]:
-    """The places that have CEL rules: the schema there, and the rules."""
+    """The schema and the CEL rules of every path that has rules."""
     found: dict[str, tuple[Mapping[str, JSON], list[str]]] = {}
     if schema.get("x-kubernetes-validations"):
         found[path] = (schema, [rule["rule"] for rule in schema["x-kubernetes-validations"]])

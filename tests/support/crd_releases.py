@@ -1,6 +1,6 @@
-"""The CRDs of other releases of DPF, made from this one's by what is known to differ (dpf-facts 1.3, 2.1).
+"""The CRDs of other releases of DPF, derived from those of this release by the known differences (dpf-facts 1.3, 2.1).
 
-They are not upstream's own files: only what a client meets is changed.
+They are not upstream's files: only parts that affect a client are changed.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _V25_PHASES: Final = (
     "Initialize Interface",
     "Checking Host Reboot Required",
 )
-"""What v25.1 and v25.4 could write, together: objects of both are met in one cluster."""
+"""The phases of v25.1 and v25.4 together: one cluster can have objects of both."""
 
 
 def of_v25(manifest: Manifest) -> Manifest:
-    """A CRD as releases up to v25.10 had it: less is required, other phases, fields that there were not yet."""
+    """A CRD of releases up to v25.10: fewer required fields, other phases, and without later fields."""
 
     def older(kind: str, schema: Manifest) -> None:
         if kind == DPUDeployment.KIND:
@@ -59,7 +59,7 @@ def of_v25(manifest: Manifest) -> Manifest:
 
 
 def of_v27(manifest: Manifest) -> Manifest:
-    """A CRD as a release after v26.4 may have it: more phases, a new field that has a default, one that has none."""
+    """A CRD of a release after v26.4: more phases, a new field with a default, and one without."""
 
     def newer(kind: str, schema: Manifest) -> None:
         if kind == DPU.KIND:
@@ -72,7 +72,7 @@ def of_v27(manifest: Manifest) -> Manifest:
 
 
 def breaking(manifest: Manifest) -> Manifest:
-    """A CRD that no client of this version can work with: what it writes is gone, and more is required of it."""
+    """A CRD that this version cannot write: a field that it writes was removed, and a new field is required."""
 
     def broken(kind: str, schema: Manifest) -> None:
         if kind == DPUDeployment.KIND:
@@ -98,7 +98,7 @@ def _at(schema: Manifest, *path: str) -> Manifest:
 
 
 def _no_longer(schema: Manifest, *names: str) -> None:
-    """Take names off what is required."""
+    """Remove names from the required fields."""
     required: Iterable[str] = schema["required"]
     schema["required"] = [name for name in required if name not in names]
     if not schema["required"]:

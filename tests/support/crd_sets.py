@@ -1,4 +1,4 @@
-"""The CRDs that servers are started with: those made from the models, or upstream's own where they are at hand."""
+"""The CRDs that test servers start with: those generated from the models, or upstream's own if they are available."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHOSEN: Final = "DPF_TEST_CRDS"
 
 
 def chosen_set() -> str:
-    """The set of $DPF_TEST_CRDS; by default upstream's where they are, else the generated ones."""
+    """The set of $DPF_TEST_CRDS; by default upstream's if they are available, else the generated ones."""
     if chosen := os.environ.get(_CHOSEN):
         assert chosen in CRD_SETS, f"${_CHOSEN} is one of {CRD_SETS}"
         return chosen
@@ -38,7 +38,7 @@ def manifests_of(crd_set: str) -> list[Manifest]:
 
 
 def with_newer_phases(manifest: Manifest, *phases: str) -> Manifest:
-    """The CRD of DPU as a later release has it, with more phases."""
+    """The CRD of DPU of a later release, with more phases."""
     changed: Manifest = json.loads(json.dumps(manifest))
     for version in changed["spec"]["versions"]:
         status = version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]

@@ -1,4 +1,4 @@
-"""The CRDs of a server in the hands of whoever upgrades DPF there."""
+"""Replaces the CRDs of a server, as an upgrade of DPF does."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ JSON = dict[str, Any]  # Any: it is JSON
 
 _POLL_SECONDS: Final = 0.05
 _EFFECT_SECONDS: Final = 30.0
-"""What a server may take to publish a changed definition; alone on a machine it needs about two seconds."""
+"""Seconds that a server may take to publish a changed definition; on an idle machine it takes about two."""
 
 
 class AdminOf(Admin):
-    """The administrator of a server whose kubeconfig is at hand."""
+    """The administrator of a server with a known kubeconfig."""
 
     def __init__(self, kubeconfig: JSON) -> None:
         self._kubeconfig = kubeconfig
 
     def kubeconfig(self) -> JSON:
-        """It."""
+        """The kubeconfig."""
         return self._kubeconfig
 
 
 class Definitions:
-    """Replaces definitions, always beginning from those that were there at first."""
+    """Replaces definitions by changes of the original ones."""
 
     def __init__(self, admin: Admin, originals: Iterable[JSON]) -> None:
         self.admin = admin
         self._originals = list(originals)
 
     async def become(self, change: Callable[[JSON], JSON]) -> None:
-        """Replace every definition by what `change` makes of its original; they are in use when this returns."""
+        """Replace every definition by the changed original, and wait until they are in use."""
         await self.replace(change)
         await self.published(change)
 
     async def replace(self, change: Callable[[JSON], JSON]) -> None:
-        """The same without waiting for the server to act upon it."""
+        """The same without waiting until they are in use."""
         for original in self._originals:
             wanted = change(original)
             present = await self.admin.ask("GET", _path(wanted))
@@ -52,9 +52,9 @@ class Definitions:
                 await self.admin.replace_crd({**wanted, "metadata": present["metadata"]})
 
     async def published(self, change: Callable[[JSON], JSON]) -> None:
-        """Wait until the server publishes what it was given: what it does with objects changes before that."""
+        """Wait until the server publishes the changed definitions; it applies them to objects before that."""
         with anyio.fail_after(_EFFECT_SECONDS):
-            # The server does not tell when it has caught up.
+            # The server does not report when a definition is in use.
             for wanted in map(change, self._originals):
                 while not await self._publishes(wanted["spec"]):  # noqa: ASYNC110
                     await anyio.sleep(_POLL_SECONDS)
@@ -75,7 +75,7 @@ class Definitions:
 
 @asynccontextmanager
 async def definitions(admin: Admin, kinds: Iterable[str]) -> AsyncIterator[Definitions]:
-    """The definitions of these kinds; when the block is left they are what they were."""
+    """The definitions of these kinds, restored when the block is left."""
     kinds = frozenset(kinds)
     found = [crd for crd in await admin.crds() if crd["spec"]["names"]["kind"] in kinds]
     assert {crd["spec"]["names"]["kind"] for crd in found} == kinds
@@ -83,7 +83,7 @@ async def definitions(admin: Admin, kinds: Iterable[str]) -> AsyncIterator[Defin
     try:
         yield present
     finally:
-        # Others use the cluster after us: a test that is cut off restores it, too.
+        # Other tests use the cluster afterwards: a cancelled test restores it, too.
         with anyio.move_on_after(2 * _EFFECT_SECONDS, shield=True):
             await present.become(lambda original: original)
 

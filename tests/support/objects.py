@@ -9,7 +9,7 @@ from typing import Any
 from dpf_async.models import DPU, KINDS, DPUNode, DPUNodeMaintenance, known
 
 Obj = dict[str, Any]
-"""JSON, as it travels."""
+"""A JSON object."""
 
 NAMESPACE = known.DPF_NAMESPACE
 API_VERSION = f"{DPU.GROUP}/{DPU.VERSION}"
@@ -37,7 +37,7 @@ def dpu(
     conditions: Iterable[Obj] = (),
     **metadata: object,
 ) -> Obj:
-    """A DPU. One in phase Ready has the condition that goes with it, unless conditions are given."""
+    """A DPU. One in phase Ready has the condition Ready, unless conditions are given."""
     if phase == "Ready" and not conditions:
         conditions = [condition("Ready", "True")]
     spec = {
@@ -68,7 +68,7 @@ def node(
     reboot: bool = False,
     **metadata: object,
 ) -> Obj:
-    """A DPUNode; `reboot`: it asks to be rebooted from outside."""
+    """A DPUNode; `reboot`: with a pending request for an external reboot."""
     conditions = [condition("Ready", "True")]
     if reboot:
         metadata.setdefault("annotations", {known.EXTERNAL_REBOOT_REQUIRED: ""})
@@ -84,7 +84,7 @@ def node(
 
 
 def maintenance(name: str, version: int, *, uid: str = "", node: str = "node-1", **metadata: object) -> Obj:
-    """A DPUNodeMaintenance that holds its node."""
+    """A DPUNodeMaintenance with a hold."""
     metadata.setdefault("annotations", {known.WAIT_FOR_EXTERNAL_NODE_EFFECT: "true"})
     spec = {"dpuNodeName": node, "nodeEffect": {"hold": True}, "requestor": ["dpu-1"]}
     return _object(DPUNodeMaintenance.KIND, name, version, uid, metadata, spec=spec, status={})
@@ -123,11 +123,11 @@ def _object(
 
 
 def event(type_: str, obj: object) -> bytes:
-    """One line; text stays UTF-8, as Go writes it."""
+    """One line of a watch, with unescaped UTF-8 as Go writes it."""
     return json.dumps({"type": type_, "object": obj}, ensure_ascii=False).encode() + b"\n"
 
 
 def bookmark(version: int, kind: str = DPU.KIND) -> bytes:
-    """The newest version and nothing else: what a server sends about once a minute."""
+    """A bookmark, which a server sends about once a minute."""
     metadata = {"resourceVersion": str(version), "creationTimestamp": None}
     return event("BOOKMARK", {"kind": kind, "apiVersion": API_VERSION, "metadata": metadata, "spec": {}})

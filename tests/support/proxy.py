@@ -1,6 +1,6 @@
-"""Proxy: what lies between a client and an API server, in a test's own hands: late watches, refusals, denials.
+"""Proxy: injects faults between a client and an API server: delayed watches, error answers, denied permissions.
 
-It is on loopback, with the same `faults` as the embedded server, for tests that run on a real one, which has none.
+It listens on loopback and has the same `faults` as the embedded server, for tests that run on a real server.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from dpf_async.sim.apiserver.wire.status import StatusError
 
 __all__ = ["Proxy"]
 
-_OF_ONE_CONNECTION = {"host", "connection", "content-length", "transfer-encoding", "authorization"}
+_HOP_BY_HOP = {"host", "connection", "content-length", "transfer-encoding", "authorization"}
 
 
 class Proxy(anyio.AsyncContextManagerMixin):
     """async with Proxy(kubeconfig) as proxy: the API server of a kubeconfig, at proxy.url and with proxy.faults.
 
-    Everybody who comes this way is the user of that kubeconfig.
+    All requests are sent with the credentials of that kubeconfig.
     """
 
     def __init__(self, kubeconfig: dict[str, Any]) -> None:
         self.faults = Faults()
         self.url = ""
         self._access = Access(None, self.faults)
-        self._given = kubeconfig
+        self._kubeconfig = kubeconfig
         self._session: aiohttp.ClientSession
         self._headers: dict[str, str] = {}
         self._server = ""
@@ -46,7 +46,7 @@ class Proxy(anyio.AsyncContextManagerMixin):
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
-        async with await new_client_from_config_dict(self._given) as client:
+        async with await new_client_from_config_dict(self._kubeconfig) as client:
             self._server = client.configuration.host.rstrip("/")
             if token := client.configuration.api_key.get("BearerToken"):
                 self._headers = {"authorization": token}
@@ -64,7 +64,7 @@ class Proxy(anyio.AsyncContextManagerMixin):
                     await runner.cleanup()
 
     def kubeconfig(self, *, namespace: str) -> dict[str, Any]:
-        """A kubeconfig for this way to the server."""
+        """A kubeconfig with the address of the proxy."""
         name = "proxy"
         return {
             "apiVersion": "v1",
@@ -76,7 +76,7 @@ class Proxy(anyio.AsyncContextManagerMixin):
         }
 
     async def settled(self) -> None:
-        """Wait until every watch has passed on what came from the server so far."""
+        """Wait until every watch has sent what it received from the server."""
         while any(line.late for line in self._lines):
             await self._passed_on.wait()
 
@@ -84,16 +84,16 @@ class Proxy(anyio.AsyncContextManagerMixin):
         watches = request.query.get("watch", "false").lower() not in ("false", "0")
         route = parse_route(request.method, request.path, watch=watches)
         if route is not None:
-            asked = Request(self._access.user_of(""), route.verb, route.resource, route.namespace, route.name)
-            if (answer := self.faults.planned_answer(asked)) is not None:
+            parsed = Request(
+                self._access.user_of(""), route.verb, route.resource, route.namespace, route.name
+            )
+            if (answer := self.faults.planned_answer(parsed)) is not None:
                 return planned_response(request, answer)
             try:
-                self._access.check(asked, route.group, request.path)
+                self._access.check(parsed, route.group, request.path)
             except StatusError as error:
                 return json_response(request, encode_in_order(error.status), error.code, error.headers)
-        headers = {
-            key: value for key, value in request.headers.items() if key.lower() not in _OF_ONE_CONNECTION
-        }
+        headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP_BY_HOP}
         async with self._session.request(
             request.method,
             self._server + request.path_qs,
@@ -103,12 +103,12 @@ class Proxy(anyio.AsyncContextManagerMixin):
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=None),
         ) as upstream:
-            there = {
-                key: value for key, value in upstream.headers.items() if key.lower() not in _OF_ONE_CONNECTION
+            returned = {
+                key: value for key, value in upstream.headers.items() if key.lower() not in _HOP_BY_HOP
             }
             if upstream.status != 200 or not watches:
-                return web.Response(status=upstream.status, headers=there, body=await upstream.read())
-            response = web.StreamResponse(status=200, headers=there)
+                return web.Response(status=upstream.status, headers=returned, body=await upstream.read())
+            response = web.StreamResponse(status=200, headers=returned)
             await response.prepare(request)
             await self._pass_on(upstream, request, response)
             return response
@@ -133,7 +133,7 @@ class Proxy(anyio.AsyncContextManagerMixin):
                     line.put(b"")
         finally:
             self._lines.discard(line)
-            self._tell()
+            self._notify()
 
     async def _deliver(self, line: _Line, response: web.StreamResponse) -> None:
         while True:
@@ -145,15 +145,15 @@ class Proxy(anyio.AsyncContextManagerMixin):
                 return
             await response.write(chunk)
             line.late.popleft()
-            self._tell()
+            self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._passed_on.set()
         self._passed_on = anyio.Event()
 
 
 class _Line:
-    """What one watch has received and not passed on."""
+    """Chunks that one watch has received and not sent yet."""
 
     def __init__(self) -> None:
         self.late: deque[tuple[float, bytes]] = deque()

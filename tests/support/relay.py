@@ -1,4 +1,4 @@
-"""A relay between a client and a server, which a test can cut. It understands nothing of what it carries."""
+"""A TCP relay between a client and a server, whose connections a test can close. It does not interpret the data."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tests.support.scripted import HOST
 
 
 class Relay(anyio.AsyncContextManagerMixin):
-    """async with Relay(url) as relay: whoever connects to `relay.url` is connected to the server at that URL.
+    """async with Relay(url) as relay: connections to `relay.url` are forwarded to the server at this URL.
 
     Attributes:
-        connections: how many were made so far.
+        connections: number of connections so far.
     """
 
     def __init__(self, url: str) -> None:
         self._server = urlsplit(url)
         self._port = 0
         self._open: set[anyio.CancelScope] = set()
-        self._is_broken = False
+        self._is_disconnected = False
         self.connections = 0
 
     @property
@@ -42,19 +42,19 @@ class Relay(anyio.AsyncContextManagerMixin):
         changed["clusters"][0]["cluster"]["server"] = self.url
         return changed
 
-    def cut(self) -> None:
-        """End all connections that are open. New ones are carried as before."""
+    def close_connections(self) -> None:
+        """Close all open connections; new ones are forwarded."""
         for scope in self._open:
             scope.cancel()
 
-    def cut_off(self) -> None:
-        """The same, and no new ones are carried until `mend`."""
-        self._is_broken = True
-        self.cut()
+    def disconnect(self) -> None:
+        """Close all open connections, and forward no new ones until `reconnect`."""
+        self._is_disconnected = True
+        self.close_connections()
 
-    def mend(self) -> None:
-        """Carry new connections again."""
-        self._is_broken = False
+    def reconnect(self) -> None:
+        """Forward new connections again."""
+        self._is_disconnected = False
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
@@ -68,13 +68,13 @@ class Relay(anyio.AsyncContextManagerMixin):
             tasks.cancel_scope.cancel()
 
     async def _carry(self, client: SocketStream) -> None:
-        assert self._server.port is not None, "a server of a test has a port of its own"
+        assert self._server.port is not None, "the URL of a test server has a port"
         self.connections += 1
         with anyio.CancelScope() as scope:
             self._open.add(scope)
             try:
                 async with client:
-                    if not self._is_broken:
+                    if not self._is_disconnected:
                         await _carry_to(self._server.port, client, scope)
             finally:
                 self._open.discard(scope)
@@ -84,7 +84,7 @@ async def _carry_to(port: int, client: SocketStream, scope: anyio.CancelScope) -
     try:
         server = await anyio.connect_tcp(HOST, port)
     except OSError:
-        return  # nobody is there: the client finds its connection closed
+        return  # the server is down: the client's connection is closed
     async with server, anyio.create_task_group() as tasks:
         tasks.start_soon(_pump, client, server, scope)
         tasks.start_soon(_pump, server, client, scope)

@@ -1,9 +1,9 @@
-"""A replica: a process of its own that claims one request, works on it, and answers it.
+"""A replica: a separate process that claims one request, works on it, and answers it.
 
     python -m tests.support.replica KUBECONFIG HOLDER SECONDS reboot|hold
 
-It says "working" in its block, which lasts until a line comes in, and at the end "left" or "lost". The test's side is
-Replica, which can be killed and stopped.
+It prints "working" in its block, which ends when it reads a line, and afterwards "left" or "lost". The test controls it
+through Replica, and can kill or suspend it.
 """
 
 from __future__ import annotations
@@ -27,43 +27,43 @@ from dpf_async.errors import ClaimLost
 from tests.support.cluster import NODE
 
 About: TypeAlias = Literal["reboot", "hold"]
-"""What DPF asks, and the replica answers."""
+"""The request of DPF that the replica answers."""
 
 _ROOT = Path(__file__).parents[2]
-_SAYS = "replica: "
+_PREFIX = "replica: "
 
 
 class Replica:
-    """The process, in a test's hands."""
+    """The process, as the test controls it."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
         assert process.stdout is not None
-        self._says = BufferedByteReceiveStream(process.stdout)
+        self._output = BufferedByteReceiveStream(process.stdout)
 
-    async def said(self) -> str:
-        """What it says next, between the lines of its log."""
+    async def message(self) -> str:
+        """The next message of the replica; lines of its log are skipped."""
         while True:
-            line = (await self._says.receive_until(b"\n", 10_000)).decode()
-            if line.startswith(_SAYS):
-                return line.removeprefix(_SAYS)
+            line = (await self._output.receive_until(b"\n", 10_000)).decode()
+            if line.startswith(_PREFIX):
+                return line.removeprefix(_PREFIX)
 
     async def finish(self) -> None:
-        """Have its block end in good order."""
+        """Let its block end without an exception."""
         assert self._process.stdin is not None
         await self._process.stdin.send(b"\n")
 
     async def kill(self) -> None:
-        """As a kernel kills that has no memory left."""
+        """Kill it, as the kernel does when memory is exhausted."""
         self._process.kill()
         await self._process.wait()
 
     def stop(self) -> None:
-        """Let it do nothing, as a machine does that is suspended."""
+        """Suspend it, as a suspended virtual machine is."""
         self._process.send_signal(signal.SIGSTOP)
 
-    def go_on(self) -> None:
-        """Let it believe that no time has passed."""
+    def resume(self) -> None:
+        """Resume it after `stop`."""
         self._process.send_signal(signal.SIGCONT)
 
 
@@ -71,7 +71,7 @@ class Replica:
 async def replica(
     kubeconfig: dict[str, Any], holder: str, seconds: int, *, about: About
 ) -> AsyncIterator[Replica]:
-    """A replica that lives as long as the block, or until it is killed."""
+    """Start a replica, which runs until the block is left or it is killed."""
     arguments = [json.dumps(kubeconfig), holder, str(seconds), about]
     command = [sys.executable, "-m", "tests.support.replica", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
@@ -86,7 +86,7 @@ async def replica(
 
 
 async def work(kubeconfig: dict[str, Any], holder: str, seconds: int, about: About) -> None:
-    """What the process does."""
+    """The main function of the process."""
     (context,) = kubeconfig["contexts"]
     namespace = context["context"]["namespace"]
     claims = Claims(holder, seconds)
@@ -94,16 +94,16 @@ async def work(kubeconfig: dict[str, Any], holder: str, seconds: int, about: Abo
         node = dpf.node(NODE)
         try:
             async with node.node_effect_hold() if about == "hold" else node.external_reboot():
-                _say("working")
+                _print("working")
                 await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
         except ClaimLost:
-            _say("lost")
+            _print("lost")
         else:
-            _say("left")
+            _print("left")
 
 
-def _say(word: str) -> None:
-    sys.stdout.write(f"{_SAYS}{word}\n")
+def _print(word: str) -> None:
+    sys.stdout.write(f"{_PREFIX}{word}\n")
     sys.stdout.flush()
 
 

@@ -1,4 +1,4 @@
-"""A scripted API server: over real sockets, exactly the bytes a test wants, at the moment it wants them.
+"""A scripted API server: sends the bytes that a test chooses at the time it chooses, over real sockets.
 
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, dpf.resource(DPU).watch() as stream:
         watch = await server.watch()
@@ -6,8 +6,8 @@
         watch.reset()
         again = await server.watch()
 
-Lists are answered from `objects`. A watch is accepted, and handed to the test, which speaks through it. Whatever comes
-next of either may be answered by a script instead; a script that fails, fails the test. Loopback only.
+Lists are answered from `objects`. A watch is accepted and returned to the test, which sends its events. A script can
+answer the next list or watch instead; an exception in a script fails the test. Loopback only.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Headers = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client asked; header names in lower case."""
+    """A request of a client; header names in lower case."""
 
     method: str
     path: str
@@ -51,56 +51,56 @@ class Request:
 
     @property
     def plural(self) -> str:
-        """The kind asked for, as paths spell it; empty for paths of no kind."""
+        """The resource in the path, such as "dpus"; empty if there is none."""
         parts = self.path.strip("/").split("/")
         return parts[parts.index("namespaces") + 2] if "namespaces" in parts else ""
 
 
 class Exchange:
-    """One request, and the connection its answer goes over."""
+    """One request, and the connection for its answer."""
 
     def __init__(self, request: Request, writer: asyncio.StreamWriter) -> None:
         self.request = request
         self.query = request.query
         self.over = anyio.Event()
-        """The answer has ended, or the client has left."""
+        """The answer is complete, or the client closed the connection."""
         self._writer = writer
 
     async def answer(self, status: int, body: bytes | Obj, headers: Headers | None = None) -> None:
-        """A whole answer; a dict goes as JSON."""
+        """Send a complete answer; a dict is sent as JSON."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         usual = {"Content-Type": "application/json", "Content-Length": str(len(content))}
         await self.raw(_head(status, usual | dict(headers or {})) + content)
         self.over.set()
 
     async def begin(self, headers: Headers | None = None) -> None:
-        """The head of an answer that comes in chunks."""
+        """Send the headers of a chunked answer."""
         usual = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
         await self.raw(_head(200, usual | dict(headers or {})))
 
     async def send(self, *parts: bytes) -> None:
-        """One HTTP chunk."""
+        """Send one HTTP chunk."""
         data = b"".join(parts)
         await self.raw(b"%x\r\n%b\r\n" % (len(data), data))
 
     async def raw(self, data: bytes) -> None:
-        """These bytes, as they are."""
+        """Send these bytes unchanged."""
         self._writer.write(data)
         await self._writer.drain()
 
     async def end(self, *parts: bytes) -> None:
-        """What there is still to say, and the end in good order; the connection stays."""
+        """Send a last chunk and complete the answer; the connection stays open."""
         if parts:
             await self.send(*parts)
         await self.raw(b"0\r\n\r\n")
         self.over.set()
 
     def close(self) -> None:
-        """FIN: what a server that was killed leaves behind."""
+        """Close the connection (FIN), as for a server that was killed."""
         self._writer.close()
 
     def reset(self) -> None:
-        """RST: what a server that was rebooted says to connections it knows nothing of."""
+        """Reset the connection (RST), as a server that was rebooted does."""
         wire = self._writer.get_extra_info("socket")
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
@@ -113,12 +113,12 @@ class Scripted(anyio.AsyncContextManagerMixin):
     """The server. Enter it with `async with`.
 
     Attributes:
-        objects, version: what lists show.
-        requests: all that came, in order.
-        connections: how many are open.
-        tls: with what to serve https; None serves http.
-        next_lists, next_watches: scripts for what comes next, one each; then the usual applies.
-        on_list, on_watch, on_other: the usual. The usual on_watch hands the watch to the test.
+        objects, version: the content of lists.
+        requests: all requests, in order.
+        connections: number of open connections.
+        tls: SSL context for https; None serves http.
+        next_lists, next_watches: scripts for the next requests, one each; on_list and on_watch answer later ones.
+        on_list, on_watch, on_other: scripts for other requests. The default on_watch returns the watch to the test.
     """
 
     def __init__(self, *objects: Obj, version: int = 100, tls: ssl.SSLContext | None = None) -> None:
@@ -129,8 +129,8 @@ class Scripted(anyio.AsyncContextManagerMixin):
         self.connections = 0
         self.next_lists: deque[Script] = deque()
         self.next_watches: deque[Script] = deque()
-        self.on_list: Script = self._show
-        self.on_watch: Script = self._hand_over
+        self.on_list: Script = self._answer_list
+        self.on_watch: Script = self._accept_watch
         self.on_other: Script = refusing(405, "MethodNotAllowed")
         self._port = 0
         self._listener: asyncio.Server | None = None
@@ -147,7 +147,7 @@ class Scripted(anyio.AsyncContextManagerMixin):
                 self.refuse()
 
     async def listen(self) -> None:
-        """Take connections, at the same port as before."""
+        """Accept connections, at the same port as before."""
         self._listener = await asyncio.start_server(
             lambda reader, writer: self._tasks.start_soon(self._converse, reader, writer),
             HOST,
@@ -159,7 +159,7 @@ class Scripted(anyio.AsyncContextManagerMixin):
         self._port = self._listener.sockets[0].getsockname()[1]
 
     def refuse(self) -> None:
-        """Refuse connections from now on; those that are open stay."""
+        """Refuse new connections; open ones stay."""
         if self._listener is not None:
             self._listener.close()
 
@@ -170,41 +170,41 @@ class Scripted(anyio.AsyncContextManagerMixin):
     def kubeconfig(self, **user: object) -> dict[str, Any]:
         return {
             "clusters": [{"name": "scripted", "cluster": {"server": self.url}}],
-            "users": [{"name": "somebody", "user": user or {"token": "t0ken"}}],
-            "contexts": [{"name": "it", "context": {"cluster": "scripted", "user": "somebody"}}],
+            "users": [{"name": "user-1", "user": user or {"token": "t0ken"}}],
+            "contexts": [{"name": "it", "context": {"cluster": "scripted", "user": "user-1"}}],
             "current-context": "it",
         }
 
     def client(self, user: Mapping[str, object] | None = None, **options: Any) -> DPFClient:
-        """A client of this server; `user` is what the kubeconfig says of who it is."""
+        """A client of this server; `user` is the user entry of its kubeconfig."""
         return DPFClient(kubeconfig=self.kubeconfig(**(user or {})), **options)
 
     async def watch(self, plural: str = "dpus") -> Exchange:
-        """The next watch of a kind, once it has come; its answer has begun."""
+        """Wait for the next watch of a resource; the headers of its answer were sent."""
         await self.until(lambda: bool(self._accepted[plural]))
         return self._accepted[plural].popleft()
 
     async def until(self, fact: Callable[[], bool]) -> None:
-        """Wait until something is true that requests and connections make so."""
+        """Wait until a predicate on requests and connections is true."""
         while not fact():
             await self._changed.wait()
 
     def asked(self, *, watches: bool, plural: str = "dpus") -> list[Request]:
-        """The watches, or the lists, of a kind."""
+        """The watch requests, or the list requests, for a resource."""
         return [one for one in self.requests if one.plural == plural and one.watches == watches]
 
-    # What happens. Lists show it from now on; the line is for the watches that shall tell it.
+    # Changes. They apply to later lists at once; the caller sends the returned line on its watches.
 
     def added(self, obj: Obj) -> bytes:
-        return self._happened("ADDED", obj)
+        return self._apply("ADDED", obj)
 
     def modified(self, obj: Obj) -> bytes:
-        return self._happened("MODIFIED", obj)
+        return self._apply("MODIFIED", obj)
 
     def deleted(self, obj: Obj) -> bytes:
-        return self._happened("DELETED", obj)
+        return self._apply("DELETED", obj)
 
-    def _happened(self, type_: str, obj: Obj) -> bytes:
+    def _apply(self, type_: str, obj: Obj) -> bytes:
         self.objects = [one for one in self.objects if _key(one) != _key(obj)]
         if type_ != "DELETED":
             self.objects.append(obj)
@@ -221,8 +221,8 @@ class Scripted(anyio.AsyncContextManagerMixin):
                 while (request := await _next_request(reader)) is not None:
                     exchange = Exchange(request, writer)
                     self.requests.append(request)
-                    self._tell()
-                    scripts.start_soon(_play, self._script_for(request), exchange)
+                    self._notify()
+                    scripts.start_soon(_run, self._script_for(request), exchange)
                 scripts.cancel_scope.cancel()
         finally:
             if exchange is not None:
@@ -241,15 +241,15 @@ class Scripted(anyio.AsyncContextManagerMixin):
 
     def _count(self, change: int) -> None:
         self.connections += change
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
 
-    # The usual answers.
+    # The default answers.
 
-    async def _show(self, exchange: Exchange) -> None:
+    async def _answer_list(self, exchange: Exchange) -> None:
         plural, query = exchange.request.plural, exchange.query
         shown = [obj for obj in self.objects if plural_of(obj["kind"]) == plural]
         start, limit = int(query.get("continue", "0")), int(query.get("limit", len(shown) + 1))
@@ -258,18 +258,18 @@ class Scripted(anyio.AsyncContextManagerMixin):
             200, listing(shown[start : start + limit], self.version, plural, continue_=more)
         )
 
-    async def _hand_over(self, exchange: Exchange) -> None:
+    async def _accept_watch(self, exchange: Exchange) -> None:
         await exchange.begin()
         self._accepted[exchange.request.plural].append(exchange)
-        self._tell()
+        self._notify()
         await exchange.over.wait()
 
 
-# What to answer.
+# Answers.
 
 
 def listing(items: list[Obj], version: str | int, plural: str = "dpus", *, continue_: str = "") -> Obj:
-    """A list as the API server writes it: its items do not say their kind."""
+    """A list as the API server writes it: its items have no kind and apiVersion."""
     metadata = {"resourceVersion": str(version)} | ({"continue": continue_} if continue_ else {})
     return {
         "kind": f"{kind_of(plural)}List",
@@ -281,13 +281,13 @@ def listing(items: list[Obj], version: str | int, plural: str = "dpus", *, conti
 
 def status(code: int, reason: str = "", **more: object) -> Obj:
     """A Status of failure."""
-    told = {"reason": reason} if reason else {}
+    reasons = {"reason": reason} if reason else {}
     base: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code}
-    return base | {"message": f"scripted {code}"} | told | more
+    return base | {"message": f"scripted {code}"} | reasons | more
 
 
-def saying(code: int, body: bytes | Obj, headers: Headers | None = None) -> Script:
-    """A script that answers with this."""
+def answering(code: int, body: bytes | Obj, headers: Headers | None = None) -> Script:
+    """A script that answers with this body."""
 
     async def answer(exchange: Exchange) -> None:
         await exchange.answer(code, body, headers)
@@ -297,12 +297,12 @@ def saying(code: int, body: bytes | Obj, headers: Headers | None = None) -> Scri
 
 def refusing(code: int, reason: str = "", headers: Headers | None = None, **more: object) -> Script:
     """A script that answers with a Status of failure."""
-    return saying(code, status(code, reason, **more), headers)
+    return answering(code, status(code, reason, **more), headers)
 
 
-def page(code: int, words: bytes = b"<html><body>sorry</body></html>") -> Script:
-    """A script that answers as proxies do."""
-    return saying(code, words, {"Content-Type": "text/html"})
+def page(code: int, body: bytes = b"<html><body>sorry</body></html>") -> Script:
+    """A script that answers with HTML, as proxies do."""
+    return answering(code, body, {"Content-Type": "text/html"})
 
 
 def _head(code: int, headers: Headers) -> bytes:
@@ -329,8 +329,8 @@ async def _next_request(reader: asyncio.StreamReader) -> Request | None:
     return Request(method, unquote(url.path), dict(parse_qsl(url.query)), headers, body)
 
 
-async def _play(script: Script, exchange: Exchange) -> None:
+async def _run(script: Script, exchange: Exchange) -> None:
     try:
         await script(exchange)
     except ConnectionError:
-        exchange.over.set()  # a client may leave at any time
+        exchange.over.set()  # a client may close the connection at any time

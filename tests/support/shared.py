@@ -1,7 +1,6 @@
-"""Where the reference material lies that is not part of this project, and what happens without it.
+"""Paths of the reference material, which is not part of this project.
 
-Tests that hold this project against that material skip, saying so; in CI they fail, since a check that nobody
-runs is none.
+Tests that compare with it are skipped if it is missing; in CI they fail, so that the comparison always runs there.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ __all__ = ["shared_path"]
 
 
 def shared_path(*parts: str) -> Path:
-    """The path inside the shared folder: beside the repository, or where DPF_SHARED points.
+    """A path inside the shared folder, which is next to the repository or at $DPF_SHARED.
 
-    Skips the test without it; fails it where CI is set.
+    If it is missing, the test is skipped, or fails if $CI is set.
     """
     repository = Path(__file__).resolve().parents[2]
     folder = Path(os.environ.get("DPF_SHARED") or repository.parent / "shared")

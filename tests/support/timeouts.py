@@ -1,4 +1,4 @@
-"""Waits that are meant to end in a timeout, on machines of any speed."""
+"""Waits that are expected to time out, on machines of any speed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import anyio
 
 from dpf_async.errors import WaitTimeout
 
-__all__ = ["enough_time", "in_vain", "longer_than", "more_and_more"]
+__all__ = ["growing_timeouts", "outlast", "times_out", "with_enough_time"]
 
 E = TypeVar("E", bound=Exception)
 
 
-def more_and_more() -> Iterator[float]:
-    """Seconds to try with, one after the other: from what a machine at leisure takes for a look, fourfold each time, to
-    more than a busy one does.
+def growing_timeouts() -> Iterator[float]:
+    """Timeouts in seconds: from the duration of a first read on an idle machine, fourfold each, to more than a busy
+    machine needs.
     """
     seconds = 0.1
     while seconds <= 60:
@@ -25,62 +25,62 @@ def more_and_more() -> Iterator[float]:
         seconds *= 4
 
 
-async def longer_than(seconds: float) -> None:
-    """Work that outlasts a deadline: waits for the deadline's own clock to have passed it."""
+async def outlast(seconds: float) -> None:
+    """Wait for this time on the clock of the event loop, so that a deadline of the same length has expired."""
     with anyio.move_on_after(seconds):
         await anyio.sleep_forever()
 
 
 @overload
-async def in_vain(ask: Callable[[float], Awaitable[object]], match: str) -> WaitTimeout: ...
+async def times_out(ask: Callable[[float], Awaitable[object]], match: str) -> WaitTimeout: ...
 
 
 @overload
-async def in_vain(ask: Callable[[float], Awaitable[object]], match: str, *, error: type[E]) -> E: ...
+async def times_out(ask: Callable[[float], Awaitable[object]], match: str, *, error: type[E]) -> E: ...
 
 
-async def in_vain(
+async def times_out(
     ask: Callable[[float], Awaitable[object]], match: str, *, error: type[Exception] = WaitTimeout
 ) -> Exception:
-    """Wait for what does not come; return what it raises for that, once its message or notes have match in them.
+    """Wait with growing timeouts until the message or notes of the raised error match; return that error.
 
-    A wait that was over before it had seen how things stand says just that, and how long a look takes is for the
-    machine to say: a wait that says something else is tried again with more time.
+    A wait that timed out before its first read has a message without the state of the objects, and the duration of a
+    read depends on the machine: a wait with another message is repeated with a longer timeout.
 
     Args:
-        ask: waits for the seconds it is given.
+        ask: waits with the timeout that it is given, in seconds.
         match: a regular expression.
-        error: what it raises.
+        error: the expected exception.
 
     Raises:
-        AssertionError: the wait was not in vain, or never said it.
+        AssertionError: the wait did not time out, or no message matched.
     """
-    said = ""
-    for seconds in more_and_more():
+    message = ""
+    for seconds in growing_timeouts():
         try:
-            got = await ask(seconds)
-        except error as over:
-            said = "\n".join([str(over), *getattr(over, "__notes__", [])])
-            if re.search(match, said):
-                return over
+            result = await ask(seconds)
+        except error as raised:
+            message = "\n".join([str(raised), *getattr(raised, "__notes__", [])])
+            if re.search(match, message):
+                return raised
         else:
-            raise AssertionError(f"not in vain: {got!r}")
-    raise AssertionError(f"expected {match!r}, but it says: {said}")
+            raise AssertionError(f"it did not time out: {result!r}")
+    raise AssertionError(f"no match for {match!r} in: {message}")
 
 
-async def enough_time(ask: Callable[[float], Awaitable[None]]) -> None:
-    """Have ask done in a time as short as this machine allows.
+async def with_enough_time(ask: Callable[[float], Awaitable[None]]) -> None:
+    """Run `ask` with growing timeouts until one is long enough.
 
     Args:
-        ask: is given the seconds it may take.
+        ask: waits with the timeout that it is given, in seconds.
 
     Raises:
-        AssertionError: no time was enough.
+        AssertionError: it timed out with every timeout.
     """
-    said = ""
-    for seconds in more_and_more():
+    message = ""
+    for seconds in growing_timeouts():
         try:
             return await ask(seconds)
-        except WaitTimeout as over:
-            said = str(over)
-    raise AssertionError(f"no time was enough: {said}")
+        except WaitTimeout as raised:
+            message = str(raised)
+    raise AssertionError(f"every timeout was too short: {message}")

@@ -168,7 +168,7 @@ def test_a_node_with_a_dpu_that_cannot_be_decoded_is_not_ready() -> None:
 
     assert ready.ready
     assert not undecodable.ready
-    assert "DPU c cannot be read: phase: expected str" in describe(undecodable)
+    assert "DPU c cannot be decoded: phase: expected str" in describe(undecodable)
 
 
 def test_a_description_names_phases_conditions_and_pending_requests() -> None:

@@ -16,10 +16,10 @@ import pytest
 from dpf_async import DPFClient, DPUView
 from dpf_async.levels import Level, ready
 from dpf_async.models import DPU
-from tests.support.clock import JumpingLoop, jumping
 from tests.support.event_lines import initial_lines, next_lines, open_stream, open_two_streams
 from tests.support.objects import dpu, node
-from tests.support.scripted import Exchange, Scripted, listing, page, saying
+from tests.support.scripted import Exchange, Scripted, answering, listing, page
+from tests.support.virtual_time import VirtualTimeLoop, virtual_time
 
 
 def open_files() -> int:
@@ -79,7 +79,7 @@ def list_with_an_incomplete_body(server: Scripted) -> None:
 
 
 def second_page_without_a_response(server: Scripted) -> None:
-    server.next_lists.append(saying(200, listing([dpu("a", 10)], 100, continue_="2")))
+    server.next_lists.append(answering(200, listing([dpu("a", 10)], 100, continue_="2")))
     server.on_list = no_response
 
 
@@ -114,7 +114,7 @@ POINTS = [
 @pytest.mark.parametrize("work", [wait_until_ready, read_all_events])
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("seconds", [0, 1, 70])
-@jumping
+@virtual_time
 async def test_j1_a_client_cancelled_at_any_point_exits_at_once_and_leaks_nothing(
     work: Callable[[DPFClient], Awaitable[None]], point: Callable[[Scripted], None], seconds: int
 ) -> None:
@@ -139,7 +139,7 @@ async def test_j1_a_client_cancelled_at_any_point_exits_at_once_and_leaks_nothin
     assert took < 0.1
 
 
-@jumping
+@virtual_time
 async def test_j1_a_client_cancelled_while_connecting_leaks_nothing() -> None:
     with socket.socket() as listener, socket.socket() as first:
         listener.bind(("127.0.0.1", 0))
@@ -158,7 +158,7 @@ async def test_j1_a_client_cancelled_while_connecting_leaks_nothing() -> None:
         assert open_files() == files
 
 
-@jumping
+@virtual_time
 async def test_j1_a_request_that_is_cancelled_leaks_nothing() -> None:
     async with Scripted() as server, no_leaks(server), server.client() as dpf:
         server.on_other = no_response
@@ -169,7 +169,7 @@ async def test_j1_a_request_that_is_cancelled_leaks_nothing() -> None:
     assert scope.cancelled_caught
 
 
-@jumping
+@virtual_time
 async def test_j2_leaving_the_block_of_a_stream_closes_its_watch() -> None:
     async with Scripted(dpu("a", 10)) as server, no_leaks(server), server.client() as dpf:
         async with dpf.resource(DPU).watch() as stream:
@@ -179,7 +179,7 @@ async def test_j2_leaving_the_block_of_a_stream_closes_its_watch() -> None:
         await watch.over.wait()
 
 
-@jumping
+@virtual_time
 async def test_j5_a_thousand_waits_that_time_out_leak_nothing() -> None:
     async with (
         Scripted(dpu("a", 10), node("node-1", 11)) as server,
@@ -204,7 +204,7 @@ async def test_j5_a_thousand_waits_that_time_out_leak_nothing() -> None:
 
 
 @pytest.mark.parametrize("wait", [False, True])
-@jumping
+@virtual_time
 async def test_j6_an_exception_of_a_reader_is_raised_unwrapped(wait: bool) -> None:
     async def fail_while_reading(server: Scripted) -> None:
         async with server.client() as dpf, dpf.resource(DPU).watch() as stream:
@@ -218,7 +218,7 @@ async def test_j6_an_exception_of_a_reader_is_raised_unwrapped(wait: bool) -> No
             await fail_while_reading(server)
 
 
-@jumping
+@virtual_time
 async def test_j6_a_group_that_a_worker_raises_keeps_its_members() -> None:
     async def fail_in_two_ways(server: Scripted) -> None:
         async with server.client() as dpf:
@@ -240,12 +240,12 @@ def test_j7_a_loop_that_is_interrupted_emits_no_warning() -> None:
             await dpf.node("node-1").view()
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), asyncio.Runner(loop_factory=JumpingLoop) as runner:
+    with pytest.raises(KeyboardInterrupt), asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         runner.run(interrupted())
     gc.collect()
 
 
-@jumping
+@virtual_time
 async def test_j8_a_read_that_is_cancelled_loses_no_event() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
@@ -260,7 +260,7 @@ async def test_j8_a_read_that_is_cancelled_loses_no_event() -> None:
     assert received == [f"a@{101 + n} updated (watch)" for n in range(20)]
 
 
-@jumping
+@virtual_time
 async def test_j9_a_stream_ends_after_its_block_was_left() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         async with dpf.resource(DPU).watch() as stream:
@@ -270,7 +270,7 @@ async def test_j9_a_stream_ends_after_its_block_was_left() -> None:
     assert received == []
 
 
-@jumping
+@virtual_time
 async def test_j9_a_pending_read_ends_when_the_block_of_the_stream_is_left() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
         ended = anyio.Event()
@@ -287,7 +287,7 @@ async def test_j9_a_pending_read_ends_when_the_block_of_the_stream_is_left() -> 
         await ended.wait()
 
 
-@jumping
+@virtual_time
 async def test_j9_a_stream_of_transitions_ends_after_its_block_was_left() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         async with dpf.transitions() as stream:
@@ -298,7 +298,7 @@ async def test_j9_a_stream_of_transitions_ends_after_its_block_was_left() -> Non
     assert received == []
 
 
-@jumping
+@virtual_time
 async def test_j_a_reader_that_is_cancelled_does_not_affect_another_one() -> None:
     async with open_two_streams(dpu("a", 10)) as (server, _, fast, slow):
         with anyio.move_on_after(1):
@@ -310,7 +310,7 @@ async def test_j_a_reader_that_is_cancelled_does_not_affect_another_one() -> Non
     assert received == ["a@101 updated (watch)"] * 2
 
 
-@jumping
+@virtual_time
 async def test_h13_a_level_that_raises_does_not_end_the_client() -> None:
     def raises(view: DPUView) -> bool:
         return bool(view.conditions[7])

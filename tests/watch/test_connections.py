@@ -10,10 +10,10 @@ import pytest
 from dpf_async import WatchPolicy
 from dpf_async.errors import ConnectionFailed, Forbidden
 from dpf_async.models import DPU
-from tests.support.clock import jumping
 from tests.support.event_lines import initial_lines, next_lines, open_stream
 from tests.support.objects import bookmark, dpu
 from tests.support.scripted import Exchange, Script, Scripted, page, refusing
+from tests.support.virtual_time import virtual_time
 
 
 async def _no_response(exchange: Exchange) -> None:
@@ -21,7 +21,7 @@ async def _no_response(exchange: Exchange) -> None:
 
 
 @pytest.mark.parametrize("ending", ["RST", "FIN"])
-@jumping
+@virtual_time
 async def test_d1_d2_a_broken_connection_is_replaced_after_an_epoch_check_and_yields_no_event(
     ending: str,
 ) -> None:
@@ -43,7 +43,7 @@ async def test_d1_d2_a_broken_connection_is_replaced_after_an_epoch_check_and_yi
     assert [one.query["resourceVersion"] for one in server.asked(watches=True)] == ["101"]
 
 
-@jumping
+@virtual_time
 async def test_d4_d5_a_silent_watch_is_replaced_and_the_new_one_sends_the_lost_events() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         silent = await server.watch()
@@ -65,7 +65,7 @@ async def test_d4_d5_a_silent_watch_is_replaced_and_the_new_one_sends_the_lost_e
     assert len(server.asked(watches=False)) == 1
 
 
-@jumping
+@virtual_time
 async def test_d4_a_silent_watch_that_cannot_be_replaced_is_kept_and_its_later_events_are_applied() -> None:
     async with open_stream(dpu("a", 10)) as (server, dpf, stream):
         stopped = await server.watch()
@@ -80,7 +80,7 @@ async def test_d4_a_silent_watch_that_cannot_be_replaced_is_kept_and_its_later_e
     assert health.silent_for == pytest.approx(90, abs=1)
 
 
-@jumping
+@virtual_time
 async def test_d7_a_server_that_refuses_connections_for_a_minute_is_retried_with_backoff() -> None:
     async with open_stream(dpu("a", 10)) as (server, dpf, stream):
         watch = await server.watch()
@@ -102,7 +102,7 @@ async def test_d7_a_server_that_refuses_connections_for_a_minute_is_retried_with
     assert received == ["a@101 updated (watch)"]
 
 
-@jumping
+@virtual_time
 async def test_d7_a_client_waits_for_a_server_that_is_not_running_yet() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.refuse()
@@ -120,7 +120,7 @@ async def test_d7_a_client_waits_for_a_server_that_is_not_running_yet() -> None:
 
 
 @pytest.mark.parametrize("verb", ["list", "watch"])
-@jumping
+@virtual_time
 async def test_d10_a_request_without_a_response_is_abandoned_and_retried(verb: str) -> None:
     abandoned_after: list[float] = []
 
@@ -142,7 +142,7 @@ async def test_d10_a_request_without_a_response_is_abandoned_and_retried(verb: s
     assert abandoned_after == [pytest.approx(60 if verb == "list" else 40, abs=0.1)]
 
 
-@jumping
+@virtual_time
 async def test_d10_the_error_of_a_request_without_a_response_names_the_server() -> None:
     async with Scripted() as server, server.client() as dpf:
         server.on_other = _no_response
@@ -150,7 +150,7 @@ async def test_d10_the_error_of_a_request_without_a_response_names_the_server() 
             await dpf.resource(DPU).get("a")
 
 
-@jumping
+@virtual_time
 async def test_d11_a_watch_whose_response_begins_after_20_seconds_is_not_replaced() -> None:
     async def slowly(exchange: Exchange) -> None:
         await anyio.sleep(20)
@@ -168,7 +168,7 @@ async def test_d11_a_watch_whose_response_begins_after_20_seconds_is_not_replace
     assert len(server.requests) == 2
 
 
-@jumping
+@virtual_time
 async def test_d13_an_idle_watch_is_replaced_regularly_without_a_list_or_an_event() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         await server.watch()
@@ -187,7 +187,7 @@ async def test_d13_an_idle_watch_is_replaced_regularly_without_a_list_or_an_even
     assert len(server.asked(watches=False)) == 1
 
 
-@jumping
+@virtual_time
 async def test_d13_a_watch_with_bookmarks_is_replaced_by_rotation_only() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, dpf.resource(DPU).watch():
         watch = await server.watch()
@@ -202,13 +202,13 @@ async def test_d13_a_watch_with_bookmarks_is_replaced_by_rotation_only() -> None
     assert [request.query["resourceVersion"] for request in server.asked(watches=True)] == ["100", "200"]
 
 
-@jumping
+@virtual_time
 async def test_d14_an_event_that_both_watches_send_during_a_rotation_is_reported_once() -> None:
     may_answer = anyio.Event()
 
     async def delayed_response(exchange: Exchange) -> None:
         await may_answer.wait()
-        await server._hand_over(exchange)
+        await server._accept_watch(exchange)
 
     async with open_stream(dpu("a", 10), dpu("b", 11)) as (server, dpf, stream):
         old = await server.watch()
@@ -238,7 +238,7 @@ async def test_d14_an_event_that_both_watches_send_during_a_rotation_is_reported
     assert health.duplicates == 3
 
 
-@jumping
+@virtual_time
 async def test_d16_120_watches_do_not_starve_a_request() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
 
@@ -259,7 +259,7 @@ async def test_d16_120_watches_do_not_starve_a_request() -> None:
 
 
 @pytest.mark.parametrize("failure", [refusing(403, "Forbidden"), page(502), _no_response])
-@jumping
+@virtual_time
 async def test_g15_a_kind_whose_requests_fail_does_not_affect_other_kinds(failure: Script) -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
         usual = server.on_list
@@ -283,7 +283,7 @@ async def test_g15_a_kind_whose_requests_fail_does_not_affect_other_kinds(failur
     assert received == ["a@101 updated (watch)"]
 
 
-@jumping
+@virtual_time
 async def test_d4_an_audit_does_not_extend_the_silence_bound_of_a_watch() -> None:
     policy = WatchPolicy(audit=60.0, audit_spread=0.0, rotation=(1e6, 1e6))
     async with (

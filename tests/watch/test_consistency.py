@@ -6,15 +6,15 @@ import anyio
 import pytest
 
 from dpf_async.models import DPU
-from tests.support.clock import jumping
 from tests.support.event_lines import initial_lines, next_lines, open_stream
 from tests.support.objects import NAMESPACE, Obj, bookmark, dpu, event
-from tests.support.scripted import Exchange, Scripted, listing, refusing, saying, status
+from tests.support.scripted import Exchange, Scripted, answering, listing, refusing, status
+from tests.support.virtual_time import virtual_time
 
 EXPIRED = event("ERROR", status(410, "Expired"))
 
 
-@jumping
+@virtual_time
 async def test_e1_a_restored_server_is_detected_and_every_later_write_is_reported() -> None:
     async with open_stream(dpu("a", 10), dpu("young", 95), version=100) as (server, _, stream):
         watch = await server.watch()
@@ -38,7 +38,7 @@ async def test_e1_a_restored_server_is_detected_and_every_later_write_is_reporte
     assert again.query["resourceVersion"] == "60"
 
 
-@jumping
+@virtual_time
 async def test_e1_a_server_that_crashed_and_was_restored_is_detected_within_a_minute() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
@@ -57,7 +57,7 @@ async def test_e1_a_server_that_crashed_and_was_restored_is_detected_within_a_mi
     assert took <= 30 + 30 + 1, "an audit within half a minute, and a second list within another"
 
 
-@jumping
+@virtual_time
 async def test_e1_a_restored_server_that_ended_the_watch_without_an_error_is_detected_by_the_audit() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
@@ -73,7 +73,7 @@ async def test_e1_a_restored_server_that_ended_the_watch_without_an_error_is_det
     assert took <= 720 + 31
 
 
-@jumping
+@virtual_time
 async def test_e2_a_restored_server_with_newer_versions_than_ours_is_detected_by_the_audit() -> None:
     async with open_stream(dpu("a", 10), dpu("b", 11)) as (server, _, stream):
         watch = await server.watch()
@@ -91,7 +91,7 @@ async def test_e2_a_restored_server_with_newer_versions_than_ours_is_detected_by
     assert received[3] == "resumed, rewound"
 
 
-@jumping
+@virtual_time
 async def test_an_audit_that_is_older_than_the_watch_does_not_indicate_a_restored_backup() -> None:
     may_answer = anyio.Event()
     requested = anyio.Event()
@@ -128,7 +128,7 @@ async def test_an_audit_that_is_older_than_the_watch_does_not_indicate_a_restore
     assert (health.repairs, health.relists, health.state) == (0, 0, "live")
 
 
-@jumping
+@virtual_time
 async def test_e4_a_list_that_the_server_cannot_serve_yet_is_read_again() -> None:
     too_large = refusing(504, "Timeout", details={"causes": [{"reason": "ResourceVersionTooLarge"}]})
 
@@ -142,7 +142,7 @@ async def test_e4_a_list_that_the_server_cannot_serve_yet_is_read_again() -> Non
 
 
 @pytest.mark.parametrize("version", [102, 101, 99])
-@jumping
+@virtual_time
 async def test_e5_e6_a_state_that_was_reported_already_or_is_older_is_not_reported(version: int) -> None:
     async with open_stream(dpu("a", 10)) as (server, dpf, stream):
         watch = await server.watch()
@@ -157,7 +157,7 @@ async def test_e5_e6_a_state_that_was_reported_already_or_is_older_is_not_report
     assert health.duplicates == 1
 
 
-@jumping
+@virtual_time
 async def test_e7_e13_a_bookmark_moves_the_version_that_is_resumed_forward_only() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, _):
         await (await server.watch()).end(bookmark(300), bookmark(200))
@@ -169,7 +169,7 @@ async def test_e7_e13_a_bookmark_moves_the_version_that_is_resumed_forward_only(
     assert second.query["resourceVersion"] == "400"
 
 
-@jumping
+@virtual_time
 async def test_e8_events_out_of_order_resume_from_the_newest() -> None:
     async with open_stream() as (server, _, _):
         watch = await server.watch()
@@ -181,7 +181,7 @@ async def test_e8_events_out_of_order_resume_from_the_newest() -> None:
 
 
 @pytest.mark.parametrize("undecodable", [{"resourceVersion": ""}, {"annotations": {}}])
-@jumping
+@virtual_time
 async def test_an_event_without_a_version_does_not_change_the_version_that_is_resumed(
     undecodable: Obj,
 ) -> None:
@@ -196,7 +196,7 @@ async def test_an_event_without_a_version_does_not_change_the_version_that_is_re
     assert again.query["resourceVersion"] == "100"
 
 
-@jumping
+@virtual_time
 async def test_e9_a_server_with_opaque_versions_can_be_watched() -> None:
     def opaque(version: str, phase: str = "Pending") -> Obj:
         obj = dpu("a", 0, phase)
@@ -204,13 +204,13 @@ async def test_e9_a_server_with_opaque_versions_can_be_watched() -> None:
         return obj
 
     async with Scripted() as server, server.client() as dpf:
-        server.next_lists.append(saying(200, listing([opaque("q7")], "zz")))
+        server.next_lists.append(answering(200, listing([opaque("q7")], "zz")))
         async with dpf.resource(DPU).watch() as stream:
             await initial_lines(stream)
             first = await server.watch()
             await first.send(event("MODIFIED", opaque("b1")))
             received = await next_lines(stream, 1)
-            server.next_lists.append(saying(200, listing([opaque("b1")], "bb")))
+            server.next_lists.append(answering(200, listing([opaque("b1")], "bb")))
             first.reset()
             second = await server.watch()
             await second.send(event("MODIFIED", opaque("a0")))
@@ -220,7 +220,7 @@ async def test_e9_a_server_with_opaque_versions_can_be_watched() -> None:
     assert (first.query["resourceVersion"], second.query["resourceVersion"]) == ("zz", "b1")
 
 
-@jumping
+@virtual_time
 async def test_e11_a_deletion_without_an_event_is_found_by_the_audit_and_counted() -> None:
     async with open_stream(dpu("lost", 10), dpu("kept", 11)) as (server, dpf, stream):
         server.deleted(dpu("lost", 101))
@@ -234,7 +234,7 @@ async def test_e11_a_deletion_without_an_event_is_found_by_the_audit_and_counted
     assert (health.repairs, health.relists) == (1, 0)
 
 
-@jumping
+@virtual_time
 async def test_e12_the_next_event_of_an_object_replaces_one_that_was_lost() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()

@@ -18,8 +18,8 @@ from dpf_async._api.codec import Codec
 from dpf_async._watch.store import Change, Listener, Store
 from dpf_async.models import DPU
 from dpf_async.watch import Added, Deleted, EventStream, Gap, Resumed, Synced, Updated, WatchEvent
-from tests.support.clock import jumping
 from tests.support.objects import dpu
+from tests.support.virtual_time import virtual_time
 
 CODEC = Codec(DPU)
 NAMES = ("a", "b")
@@ -257,7 +257,7 @@ STEPS = st.lists(
 def test_n1_each_incarnation_is_reported_once_and_in_order_and_the_store_converges(
     steps: list[tuple[str | int, ...]],
 ) -> None:
-    jumping(converge)(steps)
+    virtual_time(converge)(steps)
 
 
 async def converge(steps: list[tuple[str | int, ...]]) -> None:

@@ -9,12 +9,12 @@ from dpf_async import DPUView
 from dpf_async.errors import APIError, BadRequest, Forbidden, Invalid, KindNotServed
 from dpf_async.levels import Level, ready
 from dpf_async.models import DPU
-from tests.support.clock import jumping
 from tests.support.event_lines import initial_lines, next_lines, open_stream
 from tests.support.objects import dpu, event
-from tests.support.scripted import Exchange, Script, Scripted, page, refusing, saying, status
+from tests.support.scripted import Exchange, Script, Scripted, answering, page, refusing, status
+from tests.support.virtual_time import virtual_time
 
-NOT_SERVED = saying(404, b"404 page not found\n", {"Content-Type": "text/plain; charset=utf-8"})
+NOT_SERVED = answering(404, b"404 page not found\n", {"Content-Type": "text/plain; charset=utf-8"})
 
 
 def erring(code: int, reason: str = "", **more: object) -> Script:
@@ -39,7 +39,7 @@ def erring(code: int, reason: str = "", **more: object) -> Script:
         page(410),
     ],
 )
-@jumping
+@virtual_time
 async def test_c1_c2_an_expired_version_causes_a_relist_that_reports_missed_changes(expired: Script) -> None:
     async with Scripted(dpu("kept", 10), dpu("gone", 11)) as server, server.client() as dpf:
         server.next_watches.append(expired)
@@ -74,7 +74,7 @@ async def test_c1_c2_an_expired_version_causes_a_relist_that_reports_missed_chan
         page(503),
     ],
 )
-@jumping
+@virtual_time
 async def test_c4_c5_c10_a_watch_on_an_unavailable_server_resumes_at_the_same_version(
     failure: Script,
 ) -> None:
@@ -105,7 +105,7 @@ async def test_c4_c5_c10_a_watch_on_an_unavailable_server_resumes_at_the_same_ve
         dpu("a", 101),
     ],
 )
-@jumping
+@virtual_time
 async def test_c6_an_error_event_without_a_valid_status_ends_only_the_watch(
     invalid: object,
 ) -> None:
@@ -131,7 +131,7 @@ async def test_c6_an_error_event_without_a_valid_status_ends_only_the_watch(
         (page(429), 0),
     ],
 )
-@jumping
+@virtual_time
 async def test_c5_c7_the_client_waits_for_the_time_that_the_server_requests(
     slow_down: Script, seconds: float
 ) -> None:
@@ -148,7 +148,7 @@ async def test_c5_c7_the_client_waits_for_the_time_that_the_server_requests(
 
 
 @pytest.mark.parametrize("asked", [10**9, -5, 1e308])
-@jumping
+@virtual_time
 async def test_c8_an_invalid_retry_delay_is_limited_to_five_minutes(asked: float) -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.next_watches.append(erring(429, "TooManyRequests", details={"retryAfterSeconds": asked}))
@@ -160,7 +160,7 @@ async def test_c8_an_invalid_retry_delay_is_limited_to_five_minutes(asked: float
     assert 0 <= waited <= 300 + 0.8 + 0.01
 
 
-@jumping
+@virtual_time
 async def test_c9_a_proxy_that_returns_503_receives_few_requests_a_minute() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.on_watch = page(503)
@@ -175,7 +175,7 @@ async def test_c9_a_proxy_that_returns_503_receives_few_requests_a_minute() -> N
     assert in_ten_more <= 10 * 10
 
 
-@jumping
+@virtual_time
 async def test_c11_objects_of_a_kind_that_is_not_served_any_more_are_not_reported_as_deleted() -> None:
     async with open_stream(dpu("a", 10)) as (server, dpf, stream):
         first = await server.watch()
@@ -194,7 +194,7 @@ async def test_c11_objects_of_a_kind_that_is_not_served_any_more_are_not_reporte
 @pytest.mark.parametrize(
     ("missing", "error"), [(NOT_SERVED, KindNotServed), (refusing(403, "Forbidden"), Forbidden)]
 )
-@jumping
+@virtual_time
 async def test_c11_l4_a_kind_that_cannot_be_listed_raises_an_error_soon(
     missing: Script, error: type[APIError]
 ) -> None:
@@ -217,7 +217,7 @@ async def test_c11_l4_a_kind_that_cannot_be_listed_raises_an_error_soon(
 
 
 @pytest.mark.parametrize("asked", ["list", "watch"])
-@jumping
+@virtual_time
 async def test_requests_that_a_starting_server_forbids_for_a_moment_are_retried(
     asked: str,
 ) -> None:
@@ -233,7 +233,7 @@ async def test_requests_that_a_starting_server_forbids_for_a_moment_are_retried(
     assert received == ["a@10 added (initial)", "a@101 updated (watch)"]
 
 
-@jumping
+@virtual_time
 async def test_c11_l4_a_kind_that_can_be_listed_and_not_watched_raises_an_error() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.on_watch = refusing(403, "Forbidden")
@@ -242,7 +242,7 @@ async def test_c11_l4_a_kind_that_can_be_listed_and_not_watched_raises_an_error(
             await dpf.dpu("b").until(Level[DPUView]("there", lambda _: True))
 
 
-@jumping
+@virtual_time
 async def test_c16_a_server_that_ends_every_watch_at_once_receives_at_most_ten_requests_a_minute() -> None:
     async def ends_at_once(exchange: Exchange) -> None:
         await exchange.begin()
@@ -262,7 +262,7 @@ async def test_c16_a_server_that_ends_every_watch_at_once_receives_at_most_ten_r
 @pytest.mark.parametrize(
     ("code", "reason", "error"), [(400, "BadRequest", BadRequest), (422, "Invalid", Invalid)]
 )
-@jumping
+@virtual_time
 async def test_c18_a_request_that_is_rejected_as_invalid_raises_and_is_not_retried(
     code: int, reason: str, error: type[APIError]
 ) -> None:
@@ -275,7 +275,7 @@ async def test_c18_a_request_that_is_rejected_as_invalid_raises_and_is_not_retri
     assert len(server.requests) == 1
 
 
-@jumping
+@virtual_time
 async def test_c18_an_invalid_selector_raises_only_for_the_caller_that_used_it() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
         usual, refused = server.on_list, refusing(400, "BadRequest", message="unable to parse requirement")
@@ -302,7 +302,7 @@ async def test_c18_an_invalid_selector_raises_only_for_the_caller_that_used_it()
 
 
 @pytest.mark.parametrize("code", [302, 307, 400, 405, 408, 413, 421, 451])
-@jumping
+@virtual_time
 async def test_an_error_page_of_a_proxy_is_retried(code: int) -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.next_lists.append(page(code))
@@ -321,7 +321,7 @@ async def _error_without_body(exchange: Exchange) -> None:
     await exchange.over.wait()
 
 
-@jumping
+@virtual_time
 async def test_an_error_response_whose_body_stalls_is_an_error() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
@@ -332,7 +332,7 @@ async def test_an_error_response_whose_body_stalls_is_an_error() -> None:
         assert await next_lines(stream, 1) == ["a@101 updated (watch)"]
 
 
-@jumping
+@virtual_time
 async def test_a_first_watch_whose_error_response_stalls_is_retried() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.next_watches.append(_error_without_body)
@@ -340,7 +340,7 @@ async def test_a_first_watch_whose_error_response_stalls_is_retried() -> None:
             await initial_lines(stream)
 
 
-@jumping
+@virtual_time
 async def test_c1_an_expired_status_with_invalid_details_causes_a_relist() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
@@ -350,9 +350,9 @@ async def test_c1_an_expired_status_with_invalid_details_causes_a_relist() -> No
         assert await next_lines(stream, 3) == ["gap", "a@120 updated (relist), not contiguous", "resumed"]
 
 
-@jumping
+@virtual_time
 async def test_a_404_page_of_a_proxy_does_not_mean_that_the_kind_is_not_served() -> None:
-    html = saying(404, b"<html>default backend - 404</html>", {"Content-Type": "text/html"})
+    html = answering(404, b"<html>default backend - 404</html>", {"Content-Type": "text/html"})
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         usual, server.on_list = server.on_list, html
 

@@ -10,15 +10,15 @@ import pytest
 from dpf_async._api.lines import LINE_LIMIT
 from dpf_async.models import DPU
 from dpf_async.watch import Updated
-from tests.support.clock import jumping
 from tests.support.event_lines import initial_lines, next_lines, open_stream
 from tests.support.objects import bookmark, condition, dpu, event
 from tests.support.scripted import Exchange, Scripted, page
+from tests.support.virtual_time import virtual_time
 
 AWKWARD = "next line \u0085, separators \u2028\u2029, nul \u0000, return \r, feed \n, 界 ü €"
 
 
-@jumping
+@virtual_time
 async def test_b1_an_event_that_arrives_byte_by_byte_is_reported_once_and_complete() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
@@ -34,7 +34,7 @@ async def test_b1_an_event_that_arrives_byte_by_byte_is_reported_once_and_comple
     assert after == ["a@102 updated (watch)"]
 
 
-@jumping
+@virtual_time
 async def test_b2_events_are_reported_regardless_of_chunk_boundaries() -> None:
     async with open_stream() as (server, _, stream):
         watch = await server.watch()
@@ -53,7 +53,7 @@ async def test_b2_events_are_reported_regardless_of_chunk_boundaries() -> None:
     ]
 
 
-@jumping
+@virtual_time
 async def test_b3_a_next_line_character_inside_a_string_does_not_end_an_event() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
@@ -67,7 +67,7 @@ async def test_b3_a_next_line_character_inside_a_string_does_not_end_an_event() 
     assert changed.after.object.status.conditions[0].message == AWKWARD
 
 
-@jumping
+@virtual_time
 async def test_b4_blank_lines_and_carriage_returns_are_ignored() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
@@ -80,7 +80,7 @@ async def test_b4_blank_lines_and_carriage_returns_are_ignored() -> None:
     assert len(server.asked(watches=False)) == 1
 
 
-@jumping
+@virtual_time
 async def test_b5_a_last_event_without_its_line_feed_is_applied_once() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         await (await server.watch()).end(server.modified(dpu("a", 101)).rstrip(b"\n"))
@@ -93,7 +93,7 @@ async def test_b5_a_last_event_without_its_line_feed_is_applied_once() -> None:
 
 
 @pytest.mark.parametrize("ending", ["end", "FIN", "RST"])
-@jumping
+@virtual_time
 async def test_b5_b6_an_incomplete_event_is_dropped_and_the_watch_resumes_before_it(
     ending: str,
 ) -> None:
@@ -116,7 +116,7 @@ async def test_b5_b6_an_incomplete_event_is_dropped_and_the_watch_resumes_before
     assert again.query["resourceVersion"] == "101"
 
 
-@jumping
+@virtual_time
 async def test_b7_an_object_of_the_maximum_size_of_etcd_is_reported() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
@@ -128,7 +128,7 @@ async def test_b7_an_object_of_the_maximum_size_of_etcd_is_reported() -> None:
     assert changed.after.annotations == {"large": large}
 
 
-@jumping
+@virtual_time
 async def test_b8_an_event_over_the_size_limit_is_skipped_and_its_change_is_read_from_a_list() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
@@ -141,7 +141,7 @@ async def test_b8_an_event_over_the_size_limit_is_skipped_and_its_change_is_read
     assert received == ["gap", "a@102 updated (relist), not contiguous", "resumed"]
 
 
-@jumping
+@virtual_time
 async def test_b9_text_that_is_not_utf8_makes_only_that_object_unreadable() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
@@ -169,7 +169,7 @@ async def test_b9_text_that_is_not_utf8_makes_only_that_object_unreadable() -> N
         b'{"type":"MODIFIED","object":' + b"[" * 10_000 + b"]" * 10_000 + b"}\n",
     ],
 )
-@jumping
+@virtual_time
 async def test_b10_a_line_that_is_not_an_event_is_not_reported_and_causes_a_relist(invalid: bytes) -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         await (await server.watch()).send(invalid, server.modified(dpu("a", 102)))
@@ -180,7 +180,7 @@ async def test_b10_a_line_that_is_not_an_event_is_not_reported_and_causes_a_reli
     assert again.query["resourceVersion"] == "102"
 
 
-@jumping
+@virtual_time
 async def test_b11_a_page_of_a_proxy_with_status_200_is_not_accepted_as_a_watch() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.next_watches.extend([page(200), page(200)])
@@ -194,7 +194,7 @@ async def test_b11_a_page_of_a_proxy_with_status_200_is_not_accepted_as_a_watch(
     assert watch.query["resourceVersion"] == "100"
 
 
-@jumping
+@virtual_time
 async def test_b11_a_page_of_a_proxy_with_status_200_is_not_accepted_as_a_list() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.next_lists.append(page(200))
@@ -204,7 +204,7 @@ async def test_b11_a_page_of_a_proxy_with_status_200_is_not_accepted_as_a_list()
     assert received == ["a@10 added (initial)"]
 
 
-@jumping
+@virtual_time
 async def test_b12_an_event_of_an_unknown_type_is_counted_and_does_not_change_the_version() -> None:
     async with open_stream(dpu("a", 10)) as (server, dpf, stream):
         await (await server.watch()).end(event("SURPRISE", dpu("a", 150)))
@@ -218,7 +218,7 @@ async def test_b12_an_event_of_an_unknown_type_is_counted_and_does_not_change_th
     assert health.unknown_events == 1
 
 
-@jumping
+@virtual_time
 async def test_b13_a_compressed_watch_is_rejected() -> None:
     async def compressed(exchange: Exchange) -> None:
         await exchange.begin({"Content-Encoding": "gzip"})
@@ -241,7 +241,7 @@ async def test_b13_a_compressed_watch_is_rejected() -> None:
     assert {request.headers["accept-encoding"] for request in server.requests} == {"identity"}
 
 
-@jumping
+@virtual_time
 async def test_b14_the_last_of_two_equal_keys_is_used() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
@@ -253,7 +253,7 @@ async def test_b14_the_last_of_two_equal_keys_is_used() -> None:
     assert changed.after.phase == "Ready"
 
 
-@jumping
+@virtual_time
 async def test_b14_deeply_nested_fields_of_an_object_are_kept() -> None:
     deep: object = "bottom"
     for _ in range(300):
@@ -269,7 +269,7 @@ async def test_b14_deeply_nested_fields_of_an_object_are_kept() -> None:
     assert second.obj.name == "b"  # type: ignore[union-attr]
 
 
-@jumping
+@virtual_time
 async def test_a_bookmark_is_not_reported() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()

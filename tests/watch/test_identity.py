@@ -9,15 +9,15 @@ from dpf_async.errors import AlreadyExists, Conflict
 from dpf_async.models import BFB, DPU
 from dpf_async.sim.apiserver import EmbeddedServer
 from dpf_async.watch import Deleted, Updated
-from tests.support.clock import jumping
 from tests.support.event_lines import initial_lines, next_lines, open_stream
 from tests.support.objects import dpu, event
 from tests.support.scripted import Scripted, status
+from tests.support.virtual_time import virtual_time
 
 EXPIRED = event("ERROR", status(410, "Expired"))
 
 
-@jumping
+@virtual_time
 async def test_f1_recreation_of_an_object_yields_deleted_with_its_final_state_then_added() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
@@ -40,7 +40,7 @@ async def test_f1_recreation_of_an_object_yields_deleted_with_its_final_state_th
         (["u2", "u3"], ["a@10 replaced (relist), final state unknown", "a#u3@104 added (relist)"]),  # F4
     ],
 )
-@jumping
+@virtual_time
 async def test_f2_f3_f4_an_object_created_and_deleted_inside_a_gap_is_not_reported(
     uids: list[str], expected: list[str]
 ) -> None:
@@ -58,7 +58,7 @@ async def test_f2_f3_f4_an_object_created_and_deleted_inside_a_gap_is_not_report
     assert received == ["gap", *expected, "resumed"]
 
 
-@jumping
+@virtual_time
 async def test_f6_an_object_that_leaves_the_selection_is_deleted_and_added_when_it_returns() -> None:
     rack = {"rack": "1"}
 

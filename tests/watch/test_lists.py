@@ -7,16 +7,16 @@ import pytest
 
 from dpf_async.models import DPU
 from dpf_async.watch import Added
-from tests.support.clock import jumping
 from tests.support.event_lines import initial_lines, next_lines, open_stream
 from tests.support.objects import Obj, dpu, event
-from tests.support.scripted import Exchange, Script, Scripted, listing, refusing, saying, status
+from tests.support.scripted import Exchange, Script, Scripted, answering, listing, refusing, status
+from tests.support.virtual_time import virtual_time
 
 DPUS = "dpus in namespace dpf-operator-system"
 EXPIRED = event("ERROR", status(410, "Expired", message="too old resource version"))
 
 
-@jumping
+@virtual_time
 async def test_a1_existing_objects_are_reported_once_and_then_synced() -> None:
     async with (
         Scripted(dpu("a", 10), dpu("b", 11), dpu("c", 12)) as server,
@@ -28,7 +28,7 @@ async def test_a1_existing_objects_are_reported_once_and_then_synced() -> None:
     assert received == ["a@10 added (initial)", "b@11 added (initial)", "c@12 added (initial)", "synced"]
 
 
-@jumping
+@virtual_time
 async def test_a1_no_object_is_reported_before_the_last_page_was_read() -> None:
     last_page = anyio.Event()
 
@@ -37,7 +37,7 @@ async def test_a1_no_object_is_reported_before_the_last_page_was_read() -> None:
         await exchange.answer(200, listing([dpu("b", 11)], 100))
 
     async with Scripted() as server, server.client() as dpf, anyio.create_task_group() as tasks:
-        server.next_lists.extend([saying(200, listing([dpu("a", 10)], 100, continue_="more")), delayed])
+        server.next_lists.extend([answering(200, listing([dpu("a", 10)], 100, continue_="more")), delayed])
         entered: list[str] = []
 
         async def read() -> None:
@@ -55,13 +55,13 @@ async def test_a1_no_object_is_reported_before_the_last_page_was_read() -> None:
     assert entered == ["a@10 added (initial)", "b@11 added (initial)"]
 
 
-@jumping
+@virtual_time
 async def test_a2_an_empty_collection_is_synced_at_once() -> None:
     async with Scripted() as server, server.client() as dpf, dpf.resource(DPU).watch() as stream:
         assert await next_lines(stream, 1) == ["synced"]
 
 
-@jumping
+@virtual_time
 async def test_a3_1250_objects_are_read_in_three_pages_of_one_version() -> None:
     objects = [dpu(f"dpu-{n}", n + 1) for n in range(1250)]
 
@@ -80,14 +80,16 @@ async def test_a3_1250_objects_are_read_in_three_pages_of_one_version() -> None:
     ]
 
 
-@jumping
+@virtual_time
 async def test_a4_a6_a_list_whose_second_page_expired_is_read_again_without_pages() -> None:
     inconsistent = status(410, "Expired", message="continue token is too old")
     inconsistent["metadata"] = {"continue": "a token of another version"}
 
     async with Scripted(dpu("b", 11), dpu("c", 120), version=120) as server, server.client() as dpf:
-        server.next_lists.append(saying(200, listing([dpu("deleted", 10), dpu("b", 11)], 100, continue_="2")))
-        server.next_lists.append(saying(410, inconsistent))
+        server.next_lists.append(
+            answering(200, listing([dpu("deleted", 10), dpu("b", 11)], 100, continue_="2"))
+        )
+        server.next_lists.append(answering(410, inconsistent))
         async with dpf.resource(DPU).watch() as stream:
             received = await initial_lines(stream)
         watch = await server.watch()
@@ -101,7 +103,7 @@ async def test_a4_a6_a_list_whose_second_page_expired_is_read_again_without_page
     assert watch.query["resourceVersion"] == "120"
 
 
-@jumping
+@virtual_time
 async def test_a5_lists_that_expire_every_time_are_retried_with_backoff() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         server.next_lists.extend(refusing(410, "Expired") for _ in range(20))
@@ -115,7 +117,7 @@ async def test_a5_lists_that_expire_every_time_are_retried_with_backoff() -> Non
     assert took > 60  # 19 steps of a backoff up to 30 s each
 
 
-@jumping
+@virtual_time
 async def test_a7_an_item_without_a_kind_has_the_kind_of_its_list() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, dpf.resource(DPU).watch() as stream:
         (first,) = [await anext(stream)]
@@ -129,12 +131,12 @@ async def test_a7_an_item_without_a_kind_has_the_kind_of_its_list() -> None:
 @pytest.mark.parametrize(
     "answer", [{"items": []}, {"metadata": {}, "items": None}, {"metadata": {"resourceVersion": ""}}]
 )
-@jumping
+@virtual_time
 async def test_a8_a_list_without_a_version_is_read_again_before_a_watch_is_opened(
     answer: Obj,
 ) -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
-        server.next_lists.append(saying(200, answer))
+        server.next_lists.append(answering(200, answer))
         async with dpf.resource(DPU).watch() as stream:
             received = await initial_lines(stream)
         await server.watch()
@@ -143,15 +145,15 @@ async def test_a8_a_list_without_a_version_is_read_again_before_a_watch_is_opene
     assert [request.query["resourceVersion"] for request in server.asked(watches=True)] == ["100"]
 
 
-@jumping
+@virtual_time
 async def test_a8_items_that_are_null_are_an_empty_list() -> None:
     async with Scripted() as server, server.client() as dpf:
-        server.next_lists.append(saying(200, listing([], 100) | {"items": None}))
+        server.next_lists.append(answering(200, listing([], 100) | {"items": None}))
         async with dpf.resource(DPU).watch() as stream:
             assert await next_lines(stream, 1) == ["synced"]
 
 
-@jumping
+@virtual_time
 async def test_a9_a_relist_without_differences_yields_gap_and_resumed_only() -> None:
     async with open_stream(dpu("a", 10), dpu("b", 11)) as (server, _, stream):
         await (await server.watch()).end(EXPIRED)
@@ -162,7 +164,7 @@ async def test_a9_a_relist_without_differences_yields_gap_and_resumed_only() -> 
     assert received == ["gap", "resumed", "b@101 updated (watch)"]
 
 
-@jumping
+@virtual_time
 async def test_a10_a_relist_yields_the_differences_as_not_contiguous_and_without_final_states() -> None:
     existing = [dpu("same", 10), dpu("changed", 11), dpu("gone", 12), dpu("recreated", 13)]
 
@@ -190,12 +192,12 @@ async def test_a10_a_relist_yields_the_differences_as_not_contiguous_and_without
     ]
 
 
-@jumping
+@virtual_time
 async def test_a11_a_relist_from_a_replica_that_lags_is_not_applied_and_read_again() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
         await watch.send(server.modified(dpu("a", 150, "Ready")))
-        server.next_lists.append(saying(200, listing([dpu("a", 10)], 160)))
+        server.next_lists.append(answering(200, listing([dpu("a", 10)], 160)))
         await watch.end(EXPIRED)
         received = await next_lines(stream, 3)
         lists = server.asked(watches=False)
@@ -205,7 +207,7 @@ async def test_a11_a_relist_from_a_replica_that_lags_is_not_applied_and_read_aga
     assert all("resourceVersion" not in request.query for request in lists)
 
 
-@jumping
+@virtual_time
 async def test_a16_the_watch_after_a_slow_list_begins_at_the_version_of_the_list() -> None:
     def slowly(answer: Obj) -> Script:
         async def after_50_seconds(exchange: Exchange) -> None:

@@ -11,19 +11,19 @@ from dpf_async import DPUView
 from dpf_async.errors import DecodeError
 from dpf_async.models import DPU, DPUNode
 from dpf_async.transitions import NodeAppeared
-from tests.support.clock import jumping
 from tests.support.objects import Obj, bookmark, dpu, event, node
-from tests.support.scripted import Script, Scripted, saying
+from tests.support.scripted import Script, Scripted, answering
+from tests.support.virtual_time import virtual_time
 
 DELETED = {"kind": "Status", "apiVersion": "v1", "status": "Success", "details": {"uid": "uid-of-a"}}
 
 
 def stored(obj: Obj) -> Script:
     """A script: the response to a write."""
-    return saying(200, obj)
+    return answering(200, obj)
 
 
-@jumping
+@virtual_time
 async def test_g19_a_read_after_a_write_waits_until_the_watch_sends_the_write() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
         await dpf.dpu("a").view()
@@ -51,9 +51,9 @@ async def test_g19_a_read_after_a_write_waits_until_the_watch_sends_the_write() 
         event("ADDED", dpu("z", 102)),
         event("MODIFIED", dpu("a", 101) | {"status": {"phase": 7}}),
     ],
-    ids=["a bookmark", "another object", "an object that cannot be read"],
+    ids=["a bookmark", "another object", "an object that cannot be decoded"],
 )
-@jumping
+@virtual_time
 async def test_g19_any_newer_version_ends_the_wait_for_a_write(event_: bytes) -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
         await dpf.dpu("a").view()
@@ -74,7 +74,7 @@ async def test_g19_any_newer_version_ends_the_wait_for_a_write(event_: bytes) ->
     assert took < 1
 
 
-@jumping
+@virtual_time
 async def test_g19_a_read_does_not_wait_for_a_write_that_changed_nothing() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         await dpf.dpu("a").view()
@@ -86,7 +86,7 @@ async def test_g19_a_read_does_not_wait_for_a_write_that_changed_nothing() -> No
     assert view.state.resource_version == "10"
 
 
-@jumping
+@virtual_time
 async def test_g19_a_read_after_a_deletion_does_not_return_the_object() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
         await dpf.dpu("a").view()
@@ -106,7 +106,7 @@ async def test_g19_a_read_after_a_deletion_does_not_return_the_object() -> None:
     assert returned == [None]
 
 
-@jumping
+@virtual_time
 async def test_g19_e1_a_read_does_not_wait_for_a_write_that_a_restored_backup_undid() -> None:
     async with Scripted(dpu("a", 10), version=500) as server, server.client() as dpf:
         await dpf.dpu("a").view()
@@ -124,7 +124,7 @@ async def test_g19_e1_a_read_does_not_wait_for_a_write_that_a_restored_backup_un
     assert view.state.resource_version == "10"
 
 
-@jumping
+@virtual_time
 async def test_g19_e1_a_read_that_waits_for_a_write_ends_when_the_history_goes_back() -> None:
     async with (
         Scripted(dpu("a", 10), version=500) as server,
@@ -154,7 +154,7 @@ async def test_g19_e1_a_read_that_waits_for_a_write_ends_when_the_history_goes_b
     assert after == ["10"]
 
 
-@jumping
+@virtual_time
 async def test_g19_a_selection_does_not_wait_for_a_write_to_an_object_outside_of_it() -> None:
     outside = node("node-2", 150, labels={"rack": "2"})
 

@@ -10,15 +10,15 @@ import anyio
 from dpf_async import ObjectState
 from dpf_async.models import DPU
 from dpf_async.watch import Added, Deleted, Updated
-from tests.support.clock import jumping
 from tests.support.event_lines import initial_lines, next_lines, open_stream, open_two_streams
 from tests.support.objects import dpu, event
 from tests.support.scripted import Exchange, Scripted, listing, status
+from tests.support.virtual_time import virtual_time
 
 EXPIRED = event("ERROR", status(410, "Expired"))
 
 
-@jumping
+@virtual_time
 async def test_i1_a_slow_reader_receives_the_newest_state_of_each_object_and_the_number_it_missed() -> None:
     names = [f"dpu-{n}" for n in range(10)]
 
@@ -39,7 +39,7 @@ async def test_i1_a_slow_reader_receives_the_newest_state_of_each_object_and_the
     assert waiting == 0
 
 
-@jumping
+@virtual_time
 async def test_i2_a_slow_reader_receives_a_deletion_and_the_recreated_object() -> None:
     async with open_two_streams(dpu("a", 10)) as (server, _, fast, slow):
         watch = await server.watch()
@@ -56,7 +56,7 @@ async def test_i2_a_slow_reader_receives_a_deletion_and_the_recreated_object() -
     assert received == ["a@102 replaced (watch)", "a#u2@104 added (watch)"]
 
 
-@jumping
+@virtual_time
 async def test_i2_a_slow_reader_receives_no_event_of_an_object_created_and_deleted_in_between() -> None:
     async with open_two_streams(dpu("a", 10)) as (server, _, fast, slow):
         watch = await server.watch()
@@ -72,7 +72,7 @@ async def test_i2_a_slow_reader_receives_no_event_of_an_object_created_and_delet
     assert received == ["a@103 updated (watch)"]
 
 
-@jumping
+@virtual_time
 async def test_i6_a_slow_reader_does_not_delay_another_reader() -> None:
     async with open_two_streams(dpu("a", 10)) as (server, _, fast, slow):
         watch = await server.watch()
@@ -87,7 +87,7 @@ async def test_i6_a_slow_reader_does_not_delay_another_reader() -> None:
     assert len(server.asked(watches=True)) == len(server.asked(watches=False)) == 1
 
 
-@jumping
+@virtual_time
 async def test_a_later_reader_receives_the_existing_objects_and_shares_the_watch() -> None:
     async with open_stream(dpu("a", 10)) as (server, dpf, early):
         watch = await server.watch()
@@ -103,7 +103,7 @@ async def test_a_later_reader_receives_the_existing_objects_and_shares_the_watch
     assert len(server.requests) == 2
 
 
-@jumping
+@virtual_time
 async def test_a_slow_reader_does_not_receive_resumed_inside_a_gap() -> None:
     answer = anyio.Event()
 
@@ -128,7 +128,7 @@ async def test_a_slow_reader_does_not_receive_resumed_inside_a_gap() -> None:
     assert after == ["resumed"]
 
 
-@jumping
+@virtual_time
 async def test_a_slow_reader_receives_resumed_once_for_two_gaps() -> None:
     async with open_two_streams(dpu("a", 10)) as (server, _, fast, slow):
         await (await server.watch()).end(EXPIRED)
@@ -146,7 +146,7 @@ async def test_a_slow_reader_receives_resumed_once_for_two_gaps() -> None:
     assert received == ["a@101 updated (relist), not contiguous", "resumed", "z@102 added (watch)"]
 
 
-@jumping
+@virtual_time
 async def test_a_reader_that_starts_inside_a_gap_receives_the_gap() -> None:
     answer = anyio.Event()
 
@@ -173,7 +173,7 @@ async def test_a_reader_that_starts_inside_a_gap_receives_the_gap() -> None:
     ]
 
 
-@jumping
+@virtual_time
 async def test_a_slow_reader_receives_a_rewind_even_after_another_list() -> None:
     async with open_two_streams(dpu("a", 10)) as (server, _, fast, slow):
         watch = await server.watch()
@@ -189,7 +189,7 @@ async def test_a_slow_reader_receives_a_rewind_even_after_another_list() -> None
     assert ["resumed, rewound"] in received
 
 
-@jumping
+@virtual_time
 async def test_a_slow_reader_receives_no_unreadable_object_that_can_be_decoded_again() -> None:
     async with open_two_streams(dpu("a", 10)) as (server, _, fast, slow):
         watch = await server.watch()
@@ -203,7 +203,7 @@ async def test_a_slow_reader_receives_no_unreadable_object_that_can_be_decoded_a
     assert received == ["a@103 updated (watch), 2 coalesced", "z@104 added (watch)"]
 
 
-@jumping
+@virtual_time
 async def test_i2_the_final_state_of_a_reported_object_is_kept_through_later_incarnations() -> None:
     async with open_two_streams(dpu("a", 10)) as (server, _, fast, slow):
         watch = await server.watch()
@@ -223,7 +223,7 @@ async def test_i2_the_final_state_of_a_reported_object_is_kept_through_later_inc
     assert gone.final_state_known
 
 
-@jumping
+@virtual_time
 async def test_two_selections_use_two_watches_and_each_reader_receives_its_own_events() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         resource = dpf.resource(DPU)
@@ -242,7 +242,7 @@ async def test_two_selections_use_two_watches_and_each_reader_receives_its_own_e
     assert [one.obj.name for one in received if isinstance(one, Added)] == ["c", "b"]
 
 
-@jumping
+@virtual_time
 async def test_g16_each_selection_has_its_own_cache_health() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         resource = dpf.resource(DPU)
@@ -252,7 +252,7 @@ async def test_g16_each_selection_has_its_own_cache_health() -> None:
     assert len(health) == 2
 
 
-@jumping
+@virtual_time
 async def test_h18_a_watch_without_readers_is_closed_after_a_delay() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf:
         async with dpf.resource(DPU).watch():

@@ -13,16 +13,16 @@ from dpf_async.levels import external_reboot_required, ready
 from dpf_async.models import DPU
 from dpf_async.transitions import DPUAppeared, PhaseChanged, Transition
 from dpf_async.watch import Added, Updated
-from tests.support.clock import jumping
 from tests.support.event_lines import initial_lines, next_lines, open_stream
 from tests.support.objects import Obj, condition, dpu, event, maintenance, node
-from tests.support.scripted import Scripted, saying, status
+from tests.support.scripted import Scripted, answering, status
+from tests.support.virtual_time import virtual_time
 
 EXPIRED = event("ERROR", status(410, "Expired"))
 
 
 @pytest.mark.parametrize("phase", ["Untangle The Cables", "DMS Deployment", "", "ß" * 200])
-@jumping
+@virtual_time
 async def test_g1_g5_a_phase_of_another_release_is_reported_like_any_other_value(phase: str) -> None:
     async with open_stream(dpu("a", 10)) as (server, dpf, stream):
         await (await server.watch()).send(server.modified(dpu("a", 101, phase)))
@@ -35,7 +35,7 @@ async def test_g1_g5_a_phase_of_another_release_is_reported_like_any_other_value
     assert not view.ready
 
 
-@jumping
+@virtual_time
 async def test_g2_unknown_fields_are_kept_when_an_object_is_read_and_written() -> None:
     strange: Obj = dpu("a", 101, "Ready", managedFields=[{"manager": "m"}])
     strange["spec"]["fromTheFuture"] = {"deep": [1, {"x": None}]}
@@ -50,7 +50,7 @@ async def test_g2_unknown_fields_are_kept_when_an_object_is_read_and_written() -
     assert changed.after.object.to_wire() == strange
 
 
-@jumping
+@virtual_time
 async def test_g3_one_undecodable_object_does_not_affect_the_other_objects_of_a_list() -> None:
     objects = [dpu(f"dpu-{n}", n + 1) for n in range(100)]
     objects[42]["status"]["phase"] = {"not": "text"}
@@ -71,7 +71,7 @@ async def test_g3_one_undecodable_object_does_not_affect_the_other_objects_of_a_
     assert (health.objects, health.unreadable) == (99, 1)
 
 
-@jumping
+@virtual_time
 async def test_g3_an_object_is_reported_when_it_becomes_undecodable_and_decodable_again() -> None:
     async with open_stream(dpu("a", 10)) as (server, _, stream):
         watch = await server.watch()
@@ -86,7 +86,7 @@ async def test_g3_an_object_is_reported_when_it_becomes_undecodable_and_decodabl
     assert again.query["resourceVersion"] == "102"
 
 
-@jumping
+@virtual_time
 async def test_g3_an_invalid_field_of_the_full_model_raises_when_the_model_is_decoded() -> None:
     odd = dpu("a", 101, "Ready")
     odd["status"]["addresses"] = "not a list"
@@ -119,7 +119,7 @@ def nulls() -> Obj:
 @pytest.mark.parametrize(
     "bare", [without("status"), without("spec", "status"), nulls(), dpu("a", 101) | {"status": None}]
 )
-@jumping
+@virtual_time
 async def test_g4_absent_and_null_fields_are_empty(bare: Obj) -> None:
     async with open_stream(dpu("a", 10)) as (server, dpf, stream):
         await (await server.watch()).send(server.modified(bare))
@@ -134,7 +134,7 @@ async def test_g4_absent_and_null_fields_are_empty(bare: Obj) -> None:
     assert not view.failed
 
 
-@jumping
+@virtual_time
 async def test_g7_the_last_of_two_equal_conditions_is_used_and_an_unknown_status_is_not_true() -> None:
     twice = [condition("Ready", "True"), condition("Ready", "False")]
     strange = [condition("Ready", "Perhaps")]
@@ -157,7 +157,7 @@ async def test_g7_the_last_of_two_equal_conditions_is_used_and_an_unknown_status
     "time",
     ["2026-06-01T10:00:00.123456Z", "2026-06-01T10:00:00+00:00", "9999-12-31T23:59:59Z", "tomorrow", ""],
 )
-@jumping
+@virtual_time
 async def test_g8_a_time_in_any_format_does_not_make_an_object_undecodable(time: str) -> None:
     ready: dict[str, Any] = condition("Ready", "True") | {"lastTransitionTime": time}
 
@@ -171,7 +171,7 @@ async def test_g8_a_time_in_any_format_does_not_make_an_object_undecodable(time:
     assert received.obj.object.metadata.creation_timestamp == time
 
 
-@jumping
+@virtual_time
 async def test_g10_an_object_with_200_kb_of_managed_fields_is_reported() -> None:
     fields = [{"manager": f"m{n}", "fieldsV1": {"f:x": {}}} for n in range(5_000)]
 
@@ -182,7 +182,7 @@ async def test_g10_an_object_with_200_kb_of_managed_fields_is_reported() -> None
     assert received == ["a@101 added (watch)"]
 
 
-@jumping
+@virtual_time
 async def test_g3_an_object_that_cannot_be_decoded_is_neither_deleted_nor_replaced() -> None:
     gone: list[str] = []
     ended: list[object] = []
@@ -215,7 +215,7 @@ async def test_g3_an_object_that_cannot_be_decoded_is_neither_deleted_nor_replac
     assert [type(outcome) for outcome in ended] == [DPUView]
 
 
-@jumping
+@virtual_time
 async def test_g3_a_node_is_not_ready_by_the_last_decodable_state_of_a_dpu() -> None:
     host = node("node-1", 12, devices=["device-of-a"])
 
@@ -237,16 +237,16 @@ def undecodable(obj: Obj) -> Obj:
     return obj | {"status": {"phase": 7}}
 
 
-@jumping
+@virtual_time
 async def test_g3_the_deletion_of_an_object_that_cannot_be_decoded_ends_the_wait_for_it() -> None:
     async with Scripted(dpu("a", 10)) as server, server.client() as dpf, anyio.create_task_group() as tasks:
         await dpf.dpu("a").view()
         watch = await server.watch()
         await watch.send(server.modified(undecodable(dpu("a", 101))))
         await anyio.sleep(1)
-        with pytest.raises(DecodeError, match="DPU a cannot be read"):
+        with pytest.raises(DecodeError, match="DPU a cannot be decoded"):
             await dpf.dpu("a").view()
-        with pytest.raises(WaitTimeout, match="it exists but cannot be read"):
+        with pytest.raises(WaitTimeout, match="it exists but cannot be decoded"):
             await dpf.dpu("a").until_gone(timeout=0)
         tasks.start_soon(watch.send, event("DELETED", undecodable(dpu("a", 102))))
         await dpf.dpu("a").until_gone()
@@ -255,7 +255,7 @@ async def test_g3_the_deletion_of_an_object_that_cannot_be_decoded_ends_the_wait
     assert state is None
 
 
-@jumping
+@virtual_time
 async def test_g3_an_object_yields_no_transition_while_it_cannot_be_decoded() -> None:
     host = node("node-1", 12, devices=["device-of-a"])
 
@@ -285,7 +285,7 @@ async def test_g3_an_object_yields_no_transition_while_it_cannot_be_decoded() ->
         assert (one.before, one.after, one.contiguous) == ("Pending", "Ready", False)
 
 
-@jumping
+@virtual_time
 async def test_g3_a_node_that_cannot_be_decoded_exists() -> None:
     ended: list[object] = []
     host = node("node-1", 12)
@@ -297,7 +297,7 @@ async def test_g3_a_node_that_cannot_be_decoded_exists() -> None:
                 ended.append(request.node)
 
         await dpf.node("node-1").view()
-        server.on_other = saying(200, node("node-1", 103))
+        server.on_other = answering(200, node("node-1", 103))
         watch = await server.watch("dpunodes")
         tasks.start_soon(reboot)
         await anyio.sleep(1)
@@ -305,7 +305,7 @@ async def test_g3_a_node_that_cannot_be_decoded_exists() -> None:
         await anyio.sleep(1)
         ended_while_unreadable = list(ended)
         view = await dpf.node("node-1").view()
-        with pytest.raises(WaitTimeout, match="DPUNode node-1 cannot be read"):
+        with pytest.raises(WaitTimeout, match="DPUNode node-1 cannot be decoded"):
             await dpf.node("node-1").until(external_reboot_required, timeout=0)
         await watch.send(server.modified(node("node-1", 102, reboot=True)))
 
@@ -315,12 +315,12 @@ async def test_g3_a_node_that_cannot_be_decoded_exists() -> None:
     assert ended == ["node-1"]
 
 
-@jumping
+@virtual_time
 async def test_g3_a_hold_that_cannot_be_decoded_for_a_moment_is_released() -> None:
     objects = [node("node-1", 12), maintenance("hold", 13)]
 
     async with Scripted(*objects) as server, server.client() as dpf:
-        server.on_other = saying(200, maintenance("hold", 103))
+        server.on_other = answering(200, maintenance("hold", 103))
         async with dpf.node("node-1").node_effect_hold():
             watch = await server.watch("dpunodemaintenances")
             await watch.send(server.modified(maintenance("hold", 101) | {"spec": 7}))

@@ -11,9 +11,9 @@ import pytest
 
 from dpf_async import DPFClient, NodeView
 from dpf_async.levels import Level, ready
-from tests.support.clock import jumping
 from tests.support.objects import Obj, dpu, event, maintenance, node
 from tests.support.scripted import Exchange, Scripted, status
+from tests.support.virtual_time import virtual_time
 
 EXPIRED = event("ERROR", status(410, "Expired"))
 
@@ -52,7 +52,7 @@ async def waiting(dpf: DPFClient, level: Level[NodeView]) -> AsyncIterator[list[
         pytest.param([dpu("b", 120, "Pending", uid="u2")], id="re-created"),
     ],
 )
-@jumping
+@virtual_time
 async def test_a_wait_is_evaluated_for_the_complete_state_of_a_list_only(sibling: list[Obj]) -> None:
     async with (
         Scripted(HOST, dpu("a", 10, "OS Installing"), dpu("b", 11, "Ready")) as server,
@@ -71,7 +71,7 @@ async def test_a_wait_is_evaluated_for_the_complete_state_of_a_list_only(sibling
         assert now.phases["a"] == "Ready"
 
 
-@jumping
+@virtual_time
 async def test_an_object_that_can_be_decoded_again_was_not_deleted_in_between() -> None:
     none_left = Level[NodeView](
         "no DPU left", lambda view: not view.dpus and not view.unreadable, survives_failure=True
@@ -93,7 +93,7 @@ async def test_an_object_that_can_be_decoded_again_was_not_deleted_in_between() 
     assert len(ended) == 1
 
 
-@jumping
+@virtual_time
 async def test_a_hold_that_could_not_be_decoded_in_between_is_released() -> None:
     hold = maintenance("node-1-hold", 10)
     written: list[tuple[str, str]] = []
@@ -114,7 +114,7 @@ async def test_a_hold_that_could_not_be_decoded_in_between_is_released() -> None
     assert written == [("PATCH", "node-1-hold")]
 
 
-@jumping
+@virtual_time
 async def test_an_object_that_became_decodable_and_ready_inside_a_gap_ends_its_wait() -> None:
     a = dpu("a", 10, "OS Installing")
     async with Scripted(a) as server, server.client() as dpf, anyio.create_task_group() as tasks:

@@ -1,5 +1,5 @@
-"""Authenticated HTTP to one Kubernetes API server: from bytes to records, and from Status to errors.
+"""Authenticated HTTP to one Kubernetes API server: decodes bytes to records and maps Status objects to errors.
 
-Reading order: lines (bytes to lines), records and codec (lines to records), paths (what to ask), status (what the
-answer means), config (where and who), transport (the wire), resource (typed CRUD), feed (what a watch needs).
+Reading order: lines (bytes to lines), records and codec (lines to records), paths (URLs), status (answers to
+errors), config (address and credentials), transport (HTTP), resource (typed CRUD), feed (list and watch requests).
 """

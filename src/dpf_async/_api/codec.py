@@ -1,7 +1,7 @@
-"""Turns the bytes of the API server into records, once; and into full models when somebody asks.
+"""Decodes the bytes of the API server to records, once per object, and to full models on request.
 
-One bad object never kills a stream: what cannot be decoded becomes an Undecodable and travels on like any other news.
-What is not a watch event at all becomes a Malformed, which means the stream itself cannot be trusted any more.
+One object that cannot be decoded does not end a stream: it becomes an Undecodable, delivered like any other update.
+A line that is not a watch event becomes a Malformed; the rest of that stream cannot be trusted.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ LIVE: Final = frozenset(("ADDED", "MODIFIED", "DELETED"))
 
 
 class ObjectState(msgspec.Struct, Generic[T_co], gc=False, frozen=True):
-    """One state of one object that the API server really served: its record, and the bytes it came in.
+    """One state of one object as the API server returned it: its record, and the bytes it was decoded from.
 
-    The full model is built on each access to `object` and not kept: a cache of models is what makes the garbage
-    collector stop the process (750 ms for 10,000 DPUs, against 11 ms for records and bytes; peers 4).
+    The full model is built on each access to `object` and not kept: a garbage collection that traverses models of
+    10,000 DPUs stops the process for 750 ms, against 11 ms for records and bytes (peers 4).
     """
 
     kind: type[T_co]
     record: Record
     raw: bytes
     enveloped: bool
-    """raw is a whole line of a watch, the object inside it; a list item otherwise."""
+    """True: `raw` is a complete line of a watch, which contains the object. False: `raw` is the object."""
 
     def __repr__(self) -> str:
-        # Without the bytes: they may be those of a Secret, and are more than anybody wants to see.
+        # Without the bytes: they are long, and may be those of a Secret.
         return f"<ObjectState {self.kind.KIND} {self.name!r} at {self.resource_version}>"
 
     @property
@@ -56,7 +56,7 @@ class ObjectState(msgspec.Struct, Generic[T_co], gc=False, frozen=True):
 
     @property
     def uid(self) -> str:
-        """metadata.uid: the identity. The name is only a label."""
+        """metadata.uid: the identity of the object; a re-created object has the same name and another uid."""
         return self.record.metadata.uid
 
     @property
@@ -66,7 +66,7 @@ class ObjectState(msgspec.Struct, Generic[T_co], gc=False, frozen=True):
 
     @property
     def terminating(self) -> bool:
-        """Deletion was asked for; finalizers may still hold the object."""
+        """Deletion was requested (deletionTimestamp is set); the object exists until its finalizers are removed."""
         return self.record.metadata.deletion_timestamp is not None
 
     @property
@@ -93,9 +93,9 @@ class ObjectState(msgspec.Struct, Generic[T_co], gc=False, frozen=True):
 
     @property
     def current(self) -> bool:
-        """The controller's status speaks of the spec that stands: observedGeneration has reached generation.
+        """The status was computed from the current spec: observedGeneration has reached generation.
 
-        True where the controller does not report observedGeneration at all.
+        True if the controller does not report observedGeneration.
         """
         status, generation = self.record.status, self.record.metadata.generation
         if status is None or status.observed_generation is None or generation is None:
@@ -103,7 +103,7 @@ class ObjectState(msgspec.Struct, Generic[T_co], gc=False, frozen=True):
         return status.observed_generation >= generation
 
     def condition(self, type_: str) -> ConditionRecord | None:
-        """The condition of that type; the last one if the server sent several."""
+        """The condition of this type; the last one if the server sent several."""
         return find_condition(self.conditions, type_)
 
     @property
@@ -111,7 +111,7 @@ class ObjectState(msgspec.Struct, Generic[T_co], gc=False, frozen=True):
         """The full model.
 
         Raises:
-            DecodeError: a field that the record does not look at is not what the model says.
+            DecodeError: a field that is not part of the record does not match the model.
         """
         return decode_model(self.kind, self.document)
 
@@ -122,9 +122,9 @@ class ObjectState(msgspec.Struct, Generic[T_co], gc=False, frozen=True):
 
 
 class Undecodable(msgspec.Struct, frozen=True):
-    """An object whose bytes are not what its kind says. `uid` and `name` are empty if not even they could be read.
+    """An object whose bytes do not match its kind. `uid` and `name` are empty if they could not be read either.
 
-    `deleted`: these bytes are the final state of an object that is gone.
+    `deleted`: these bytes are the final state of a deleted object.
     """
 
     kind: type[Resource]
@@ -141,7 +141,7 @@ class Undecodable(msgspec.Struct, frozen=True):
 
 
 class StatusEvent(msgspec.Struct, frozen=True):
-    """An ERROR event: the server's reason to end this watch. Fields it left out are zero or empty."""
+    """An ERROR event: the reason for which the server ends this watch. Absent fields are zero or empty."""
 
     code: int
     reason: str
@@ -150,7 +150,7 @@ class StatusEvent(msgspec.Struct, frozen=True):
 
 
 class Malformed(msgspec.Struct, frozen=True):
-    """Not a watch event: the stream is broken, or something between us and the server answered."""
+    """A line that is not a watch event: the stream is corrupt, or a proxy answered instead of the server."""
 
     error: str
 
@@ -205,11 +205,11 @@ class _Status(_BareStatus):
 
 
 UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
-"""What msgspec raises for bytes that are not the document asked for; ValueError is bad UTF-8."""
+"""What msgspec raises for bytes that do not match the requested type; ValueError is invalid UTF-8."""
 
 
 class Codec(Generic[T]):
-    """Reads watch lines and list pages of one kind."""
+    """Decodes watch lines, list pages and single objects of one kind."""
 
     def __init__(self, kind: type[T]) -> None:
         record = RECORDS.get(kind.KIND, Record)
@@ -225,33 +225,34 @@ class Codec(Generic[T]):
             event = self._line.decode(line)
         except UNREADABLE as error:
             return self._diagnose(line, error)
-        # A Status with metadata looks like an object.
+        # A Status with metadata also decodes as a Record.
         return event if event.type != "ERROR" else self._diagnose(line, None)
 
     def state(self, record: Record, line: bytes) -> ObjectState[T]:
-        """The state that a line carried."""
+        """The state of the object in a decoded line."""
         return ObjectState(self.kind, record, line, True)
 
     def read_object(self, body: bytes) -> ObjectState[T]:
         """Decode one object on its own.
 
         Raises:
-            DecodeError: it is no object of this kind.
+            DecodeError: it is not an object of this kind.
         """
         try:
             return ObjectState(self.kind, self._item.decode(body), body, False)
         except UNREADABLE as error:
+            name = self._undecodable(body, error).name
             raise DecodeError(
-                f"{self.kind.KIND} cannot be read: {error}",
+                f"{self.kind.KIND} {printable(name) or '(unreadable name)'} cannot be read: {error}",
                 kind=self.kind.KIND,
-                name=self._undecodable(body, error).name,
+                name=name,
             ) from error
 
     def read_page(self, body: bytes) -> Page[T]:
         """Decode one page of a list.
 
         Raises:
-            DecodeError: this is no list of Kubernetes objects, or it does not say its resourceVersion.
+            DecodeError: this is not a list of Kubernetes objects, or it has no resourceVersion.
         """
         try:
             page = self._page.decode(body)
@@ -306,32 +307,33 @@ class Codec(Generic[T]):
         )
 
 
-def undecodable_of(snapshot: ObjectState[T], error: DecodeError) -> Undecodable:
-    """An object whose record could be read and whose model cannot."""
+def undecodable_of(state: ObjectState[T], error: DecodeError) -> Undecodable:
+    """The Undecodable for an object whose record could be decoded and whose model could not."""
     return Undecodable(
-        kind=snapshot.kind,
-        name=snapshot.name,
-        namespace=snapshot.namespace,
-        uid=snapshot.uid,
-        resource_version=snapshot.resource_version,
+        kind=state.kind,
+        name=state.name,
+        namespace=state.namespace,
+        uid=state.uid,
+        resource_version=state.resource_version,
         error=str(error),
-        raw=snapshot.document,
+        raw=state.document,
     )
 
 
 def read_status(document: bytes) -> StatusEvent:
-    """A Status, whatever is missing in it: servers leave out reason and details (reliability 1.2).
+    """Decode a Status in which any field may be absent: servers omit reason and details (reliability 1.2).
 
-    Odd details do not hide the reason: a watch that has expired would be begun again where it ended, for ever.
+    Details of another type do not hide the reason: without the reason Expired, the watch would be resumed from the
+    expired resourceVersion again and again.
     """
     status = read_first(document, _Status, _BareStatus) or _BareStatus()
     details = status.details if isinstance(status, _Status) else None
-    asked = details.retry_after_seconds if details is not None else None
-    return StatusEvent(status.code or 0, status.reason or "", status.message or "", asked or 0.0)
+    retry_after = details.retry_after_seconds if details is not None else None
+    return StatusEvent(status.code or 0, status.reason or "", status.message or "", retry_after or 0.0)
 
 
 def read_first(document: bytes, *types: type[S]) -> S | None:
-    """The document as the first of these types that it can be read as; None if it can be read as none of them."""
+    """Decode the document as the first of these types that it matches; None if it matches none of them."""
     for type_ in types:
         try:
             return msgspec.json.decode(document, type=type_)
@@ -341,7 +343,7 @@ def read_first(document: bytes, *types: type[S]) -> S | None:
 
 
 def find_condition(conditions: Iterable[ConditionRecord], type_: str) -> ConditionRecord | None:
-    """The last condition of that type: where a server sent a type twice, the later one is the newer."""
+    """The last condition of this type: if a server sent a type twice, the later one is the newer."""
     found = None
     for condition in conditions:
         if condition.type == type_:
@@ -353,7 +355,7 @@ def decode_model(kind: type[T], document: bytes) -> T:
     """The full model of one object.
 
     Raises:
-        DecodeError: naming kind, object and the path of the first field that is not what the model says.
+        DecodeError: with kind, object and the path of the first field that does not match the model.
     """
     try:
         return kind.model_validate_json(document)

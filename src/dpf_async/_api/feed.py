@@ -1,6 +1,6 @@
-"""What a list and a watch are made of: pages, and the stream of lines, of one selection of one kind.
+"""The requests of a list and of a watch: pages, and the stream of lines, of the selected objects of one kind.
 
-One request each; nothing here heals anything. Whoever drives it decides what a failure means.
+Each call is one request without a retry. The caller decides how to handle a failure.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Resource)
 
 PAGE_SIZE: Final = 500
-"""Objects asked for at once: 9 ms of decoding, the longest the event loop is kept from others (peers 2.6)."""
+"""Objects per page: decoding them takes 9 ms, the longest time for which the event loop is blocked (peers 2.6)."""
 
 
 class Feed(Generic[T]):
@@ -43,21 +43,21 @@ class Feed(Generic[T]):
         self._transport = transport
         self._path = paths.collection(kind, namespace)
         self._selectors = paths.selectors(label_selector, field_selector)
-        self.words: str = paths.words(kind, namespace)
-        """What it is, for messages and for operators: "dpus in namespace dpf-operator-system"."""
+        self.description: str = paths.describe(kind, namespace)
+        """The selected objects, for messages and logs: "dpus in namespace dpf-operator-system"."""
         if self._selectors:
-            self.words += f" with {' and '.join(f'{name} {value}' for name, value in self._selectors)}"
+            self.description += f" with {' and '.join(f'{name} {value}' for name, value in self._selectors)}"
 
     async def page(self, *, limit: int = PAGE_SIZE, continue_: str = "") -> Page[T]:
-        """One page of the list, from the most recent state; the next one with the token of the last.
+        """Read one page of the list, from the most recent state; pass the token of a page to read the next one.
 
-        resourceVersion is never sent: "0" may travel back in time, and later pages must not have one
-        (reliability 1.1). limit=0 asks for everything at once.
+        resourceVersion is never sent: "0" may return an older state than an earlier list, and later pages must not
+        have one (reliability 1.1). limit=0 requests all objects in one page.
 
         Raises:
-            APIError: the server refused; Gone if the token is too old.
-            ConnectionFailed: no answer, or one that is not the server's.
-            DecodeError: the answer is no list, or one that leads to itself.
+            APIError: the server rejected the request; Gone if the token expired.
+            ConnectionFailed: no answer, or an answer of a proxy.
+            DecodeError: the answer is not a list, or its continue token is the one that was sent.
         """
         query = list(self._selectors)
         if limit:
@@ -67,24 +67,31 @@ class Feed(Generic[T]):
         answer = await self._transport.request("GET", self._path, query=query)
         if answer.status >= 300:
             raise self._transport.refusal(
-                answer.status, answer.headers, answer.body, method="GET", path=self._path, target=self.words
+                answer.status,
+                answer.headers,
+                answer.body,
+                method="GET",
+                path=self._path,
+                target=self.description,
             )
         if not is_json(answer.headers):
-            raise _foreign(answer.headers, self.words)
+            raise _not_from_server(answer.headers, self.description)
         page = self.codec.read_page(answer.body)
         if continue_ and page.continue_ == continue_:
             raise DecodeError(
-                f"{self.words}: the list does not end: each page leads to itself", kind=self.kind.KIND
+                f"{self.description}: the list does not end: the server returned the continue token of this page"
+                " as that of the next",
+                kind=self.kind.KIND,
             )
         return page
 
     @asynccontextmanager
     async def watch(self, resource_version: str, *, timeout_seconds: int) -> AsyncIterator[Stream]:
-        """The stream of what happens after resource_version; the server ends it after timeout_seconds.
+        """Open a watch from resource_version; the server ends it after timeout_seconds.
 
         Raises:
-            APIError: the server refused before the first event.
-            ConnectionFailed: no answer, or one that is not the server's.
+            APIError: the server rejected the request before the first event.
+            ConnectionFailed: no answer, or an answer of a proxy.
         """
         query = [
             *self._selectors,
@@ -102,19 +109,19 @@ class Feed(Generic[T]):
                     body,
                     method="GET",
                     path=self._path,
-                    target=f"watch of {self.words}",
+                    target=f"watch of {self.description}",
                     verb="watch",
                 )
             if not is_json(stream.headers):
-                raise _foreign(stream.headers, self.words)
+                raise _not_from_server(stream.headers, self.description)
             yield stream
 
 
-def _foreign(headers: Mapping[str, str], words: str) -> ConnectionFailed:
-    what = headers.get("Content-Type", "") or "no content type"
+def _not_from_server(headers: Mapping[str, str], description: str) -> ConnectionFailed:
+    content = headers.get("Content-Type", "") or "no content type"
     if (compressed := encoding(headers)) != "identity":
-        what += f" compressed with {compressed}"
+        content += f" compressed with {compressed}"
     return ConnectionFailed(
-        f"{words}: something between here and the API server answered with {printable(what, 100)} instead of"
-        " plain JSON"
+        f"{description}: a proxy before the API server answered with {printable(content, 100)} instead of plain JSON;"
+        " check the address and the proxies between this client and the API server"
     )

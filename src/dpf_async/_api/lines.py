@@ -1,7 +1,7 @@
-"""Splits the body of a watch into lines, whatever way the network cut it.
+"""Splits the body of a watch into lines, for any division into chunks by the network.
 
 Sans-IO: chunks in, complete lines out. A watch is one JSON document per line, ended by byte 0x0A and by nothing else:
-the API server writes U+0085 raw inside strings, which str.splitlines() would cut (reliability 0.4).
+the API server writes U+0085 unescaped inside strings, at which str.splitlines() would split (reliability 0.4).
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import Final
 
 LINE_LIMIT: Final = 32 * 2**20
-"""Bytes one line may have. etcd takes objects of 1.5 MiB, and an event is a few times its object at most
-(reliability 1.3); client-go stops at 16 MiB."""
+"""Bytes of the longest line that is read. etcd accepts objects of 1.5 MiB, and an event is at most a few times as long
+as its object (reliability 1.3); the limit of client-go is 16 MiB."""
 
 
 class LineSplitter:
     """Chunks in, complete lines out; memory stays below `limit` bytes.
 
-    A line over the limit is skipped up to its end and counted in `oversized`: one huge object must neither end
-    the stream nor eat the memory.
+    A longer line is skipped up to its end and counted in `oversized`: one huge object must neither end the stream
+    nor exhaust the memory.
     """
 
     __slots__ = ("_limit", "_pending", "_size", "_skipping", "oversized")
@@ -30,16 +30,16 @@ class LineSplitter:
         self.oversized = 0
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Take the next bytes; return the lines that are complete with them, without blank ones.
+        """Add the next bytes; return the lines that they complete, without blank ones.
 
-        Lines keep their line feed where that saves a copy: JSON does not mind.
+        Lines keep their line feed where that saves a copy: JSON decoders ignore it.
         """
         end = chunk.find(b"\n")
         if end < 0:
             self._keep(chunk)
             return []
         if end == len(chunk) - 1 and not self._pending and not self._skipping:
-            # The road of nearly every event: the server writes one event per HTTP chunk.
+            # The fast path of nearly every event: the server writes one event per HTTP chunk.
             if end > self._limit:
                 self.oversized += 1
                 return []
@@ -47,7 +47,7 @@ class LineSplitter:
         return self._split(chunk)
 
     def end(self) -> bytes:
-        """The bytes after the last line feed: a complete document if the server just left out the last line feed."""
+        """The bytes after the last line feed: a complete document if the server only omitted the last line feed."""
         rest = b"".join(self._pending)
         self._clear()
         return rest.strip()

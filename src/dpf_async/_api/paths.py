@@ -1,4 +1,4 @@
-"""Where things are on a Kubernetes API server, and what they are called in messages.
+"""Paths of objects on a Kubernetes API server, and the description of objects in messages.
 
 Source: Kubernetes API concepts, "Resource URIs".
 """
@@ -28,8 +28,8 @@ def item(kind: type[Resource], namespace: str, name: str, subresource: str = "")
     return f"{path}/{subresource}" if subresource else path
 
 
-class Place(NamedTuple):
-    """What a path is about, in the words of a Role; empty where it does not say."""
+class Target(NamedTuple):
+    """The object or objects that a path addresses, in the terms of a Role; empty where the path has no such part."""
 
     group: str = ""
     namespace: str = ""
@@ -37,35 +37,35 @@ class Place(NamedTuple):
     name: str = ""
 
 
-def place_of(path: str) -> Place:
-    """The other way round: "dpus/status" is the resource of a path to a subresource."""
+def parse(path: str) -> Target:
+    """The inverse of `collection` and `item`: "dpus/status" is the resource of a path to a subresource."""
     match [unquote(part) for part in path.split("/")]:
         case ["", "api", _, *rest]:
             group = ""
         case ["", "apis", group, _, *rest]:
             pass
         case _:
-            return Place()
+            return Target()
     match rest:
-        case ["namespaces", namespace, resource, *named]:
+        case ["namespaces", namespace, resource, *below]:
             pass
-        case [resource, *named]:
+        case [resource, *below]:
             namespace = ""
         case _:
-            return Place(group)
-    name, *sub = named or [""]
-    return Place(group, namespace, "/".join([resource, *sub]), name)
+            return Target(group)
+    name, *subresource = below or [""]
+    return Target(group, namespace, "/".join([resource, *subresource]), name)
 
 
 def _part(name: str) -> str:
-    # Whoever normalises the path would make another one of these: the deletion of "." is that of all objects.
+    # A proxy that normalizes the path would change its target: deletion of "." would be deletion of all objects.
     if name in {"", ".", ".."}:
-        raise UsageError(f"{name!r} is not the name of an object")
+        raise UsageError(f"{name!r} is not the name of an object: pass metadata.name")
     return quote(name, safe="")
 
 
-def words(kind: type[Resource], namespace: str, name: str = "") -> str:
-    """The same in words: "DPU dpu-1", or "dpus in namespace dpf-operator-system"."""
+def describe(kind: type[Resource], namespace: str, name: str = "") -> str:
+    """The target of a request, for messages: "DPU dpu-1", or "dpus in namespace dpf-operator-system"."""
     return f"{kind.KIND} {name}" if name else f"{kind.PLURAL} in namespace {namespace}"
 
 

@@ -1,8 +1,8 @@
 """An exec plugin: the program that a kubeconfig names for the credentials of its user.
 
-It is run here rather than by kubernetes_asyncio, which sets it no time, leaves it running when its caller is
-cancelled, and takes only one of token and certificate. Nothing that a plugin prints gets into a message: it prints
-credentials. Source: Kubernetes, "client-go credential plugins" (client.authentication.k8s.io); reliability 7.4.
+This module runs it instead of kubernetes_asyncio, which has no time limit, leaves the plugin running when the caller
+is cancelled, and uses only one of token and certificate. No message contains anything that a plugin printed: it
+prints credentials. Source: Kubernetes, "client-go credential plugins" (client.authentication.k8s.io); reliability 7.4.
 """
 
 from __future__ import annotations
@@ -29,24 +29,25 @@ if TYPE_CHECKING:
     from anyio.abc import Process
 
 TIME_LIMIT: Final = 30.0
-"""Seconds a plugin may take: one that asks the network needs some, one that asks a person never ends."""
+"""Seconds that a plugin may take (chosen): one that requests a token over the network needs a few, one that prompts a
+user never ends."""
 
 OUTPUT_LIMIT: Final = 2**20
-"""Bytes of its answer; a token and two certificates are some kilobytes."""
+"""Bytes of its output (chosen); a token and two certificates are some kilobytes."""
 
 _GROUP: Final = "client.authentication.k8s.io/"
 
 
 class PluginFailed(Exception):
-    """There are no credentials; the text says why, and repeats nothing that the plugin printed."""
+    """The plugin returned no credentials; the message has the reason, and nothing that the plugin printed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """What a plugin gave: a token, a certificate with its key (PEM), or both.
+class PluginCredentials:
+    """The credentials of a plugin: a token, a certificate with its key (PEM), or both.
 
     Attributes:
-        expires_at: when it says they stop being accepted; None if it does not say.
+        expires_at: when they expire; None if the plugin returned no expiration time.
     """
 
     token: str = field(repr=False)
@@ -68,15 +69,15 @@ class _Credential(msgspec.Struct, rename="camel"):
     status: _Status
 
 
-async def run(settings: Mapping[str, Any], folder: Path) -> Given:
-    """Run the plugin and read what it gives. Cancelled, it ends the plugin.
+async def run(settings: Mapping[str, Any], folder: Path) -> PluginCredentials:
+    """Run the plugin and decode its output. On cancellation the plugin is killed.
 
     Args:
-        settings: the user's `exec` of the kubeconfig. Any: it is the user's YAML.
-        folder: of the kubeconfig, from which a relative command is looked for.
+        settings: `exec` of the user in the kubeconfig. Any: it is the user's YAML.
+        folder: of the kubeconfig; a relative command is relative to it.
 
     Raises:
-        PluginFailed: it cannot be started, fails, takes too long, or gives nothing to use.
+        PluginFailed: it cannot be started, fails, exceeds TIME_LIMIT, or prints no usable credentials.
     """
     version, command = settings.get("apiVersion"), settings.get("command")
     if not isinstance(version, str) or not version.startswith(_GROUP) or not isinstance(command, str):
@@ -88,29 +89,29 @@ async def run(settings: Mapping[str, Any], folder: Path) -> Given:
         [command, *arguments], _environment(settings, version), settings.get("installHint")
     )
     try:
-        answer = msgspec.json.decode(output, type=_Credential)
+        credential = msgspec.json.decode(output, type=_Credential)
     except UNREADABLE:
-        # The reason would repeat what was printed.
+        # The error would repeat what the plugin printed.
         raise PluginFailed("its exec plugin printed no ExecCredential") from None
-    given = answer.status
-    if answer.api_version != version:
+    status = credential.status
+    if credential.api_version != version:
         raise PluginFailed(
-            f"its exec plugin answered in {printable(answer.api_version, 80)}, not in {printable(version, 80)}"
+            f"its exec plugin answered in {printable(credential.api_version, 80)}, not in {printable(version, 80)}"
         )
-    if bool(given.client_certificate_data) != bool(given.client_key_data):
-        raise PluginFailed("its exec plugin gave a client certificate without its key, or a key alone")
-    if not given.token and not given.client_certificate_data:
-        raise PluginFailed("its exec plugin gave neither a token nor a client certificate")
-    return Given(
-        token=given.token or "",
-        certificate=given.client_certificate_data or "",
-        key=given.client_key_data or "",
-        expires_at=given.expiration_timestamp,
+    if bool(status.client_certificate_data) != bool(status.client_key_data):
+        raise PluginFailed("its exec plugin returned only one of a client certificate and its key")
+    if not status.token and not status.client_certificate_data:
+        raise PluginFailed("its exec plugin returned neither a token nor a client certificate")
+    return PluginCredentials(
+        token=status.token or "",
+        certificate=status.client_certificate_data or "",
+        key=status.client_key_data or "",
+        expires_at=status.expiration_timestamp,
     )
 
 
 async def _output(command: list[str], environment: Mapping[str, str], hint: object) -> bytes:
-    # A session of its own: the plugin may be a script, and what it started has to end with it.
+    # In its own session: the plugin may be a script, and the processes that it started have to end with it.
     try:
         process = await anyio.open_process(
             command, stdin=DEVNULL, stderr=DEVNULL, env=environment, start_new_session=True
@@ -130,16 +131,16 @@ async def _output(command: list[str], environment: Mapping[str, str], hint: obje
             raise PluginFailed(f"its exec plugin did not end within {TIME_LIMIT:g} s") from None
         finally:
             if not ended:
-                # The plugin itself may have ended already; what it started and left holds its output open.
+                # The plugin may have exited already, while a process that it started keeps its output open.
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
     if code != 0:
-        raise PluginFailed("its exec plugin failed; run the plugin by hand to see why")
+        raise PluginFailed(f"its exec plugin exited with status {code}; run it in a terminal to see why")
     return output
 
 
 async def _read(process: Process) -> bytes:
-    assert process.stdout is not None, "a process has the output it was given"  # noqa: S101
+    assert process.stdout is not None, "stdout is a pipe"  # noqa: S101
     output = bytearray()
     async for chunk in process.stdout:
         output += chunk
@@ -152,6 +153,6 @@ def _environment(settings: Mapping[str, Any], version: str) -> dict[str, str]:
     environment = dict(os.environ)
     for variable in settings.get("env") or ():
         environment[str(variable["name"])] = str(variable["value"])
-    # Nobody sits before a library: a plugin that would have to ask somebody shall fail instead.
+    # A library has no terminal: a plugin that would prompt a user has to fail instead.
     info = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
     return environment | {"KUBERNETES_EXEC_INFO": json.dumps(info)}

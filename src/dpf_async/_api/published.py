@@ -1,6 +1,6 @@
-"""Schemas as the API server publishes them: OpenAPI v3, which everybody who is authenticated may read.
+"""Reads the schemas that the API server publishes: OpenAPI v3, which every authenticated client may read.
 
-CustomResourceDefinitions have the same schemas, but reading those takes a ClusterRole that workers do not have.
+CustomResourceDefinitions contain the same schemas, but reading them takes a ClusterRole that workers do not have.
 Source: Kubernetes' "The Kubernetes API", OpenAPI V3; ClusterRole system:discovery.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from dpf_async._api.codec import UNREADABLE
-from dpf_async._api.resource import patiently
+from dpf_async._api.resource import NOT_JSON, retry_throttled
 from dpf_async._api.transport import is_json
 from dpf_async.errors import ConnectionFailed, DecodeError
 
@@ -48,31 +48,31 @@ class _Groups(msgspec.Struct):
 
 
 async def versions_served(transport: Transport) -> Mapping[str, tuple[str, ...]]:
-    """The versions of every API group that the server has, such as {"svc.dpu.nvidia.com": ("v1alpha1",)}.
+    """The served versions of every API group, such as {"svc.dpu.nvidia.com": ("v1alpha1",)}.
 
     Raises:
         APIError, ConnectionFailed, DecodeError: they could not be read.
     """
     answer = await _read(transport, "/apis", "the API groups")
-    found = _decode(answer.body, _Groups, "the API groups").groups
-    return {group.name: tuple(each.version for each in group.versions) for group in found}
+    groups = _decode(answer.body, _Groups, "the API groups").groups
+    return {group.name: tuple(each.version for each in group.versions) for group in groups}
 
 
 async def schemas_published(transport: Transport, group: str, version: str) -> Mapping[str, JSONSchema]:
-    """The schema of every kind in one version of an API group, by kind. The group's version is served.
+    """The schema of every kind in one served version of an API group, by kind.
 
     Raises:
-        NotFound: the server does not publish OpenAPI v3, or not yet for this version.
+        NotFound: the server does not publish OpenAPI v3, or does not publish it for this version yet.
         APIError, ConnectionFailed, DecodeError: they could not be read.
     """
     target = f"the OpenAPI document of {group}/{version}"
     answer = await _read(transport, f"/openapi/v3/apis/{group}/{version}", target)
     schemas = _decode(answer.body, _Document, target).components.schemas
     return {
-        named["kind"]: schema
+        gvk["kind"]: schema
         for schema in schemas.values()
-        for named in schema.get(_KIND, ())
-        if (named.get("group"), named.get("version")) == (group, version)
+        for gvk in schema.get(_KIND, ())
+        if (gvk.get("group"), gvk.get("version")) == (group, version)
     }
 
 
@@ -84,10 +84,10 @@ async def _read(transport: Transport, path: str, target: str) -> Answer:
                 answer.status, answer.headers, answer.body, method="GET", path=path, target=target
             )
         if not is_json(answer.headers):
-            raise ConnectionFailed(f"GET {path}: answered with something that is not JSON")
+            raise ConnectionFailed(f"GET {path}: {NOT_JSON}")
         return answer
 
-    return await patiently(call)
+    return await retry_throttled(call)
 
 
 def _decode(body: bytes, into: type[T], target: str) -> T:

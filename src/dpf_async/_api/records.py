@@ -1,10 +1,11 @@
-"""What is read of every object as it passes: identity, versions, phase, conditions, and the references between kinds.
+"""Records: the fields of an object that every list and watch decodes.
 
-A record holds what the store, the views and the transitions need, decoded in one pass over the bytes; everything
-else stays bytes until somebody asks for the full model. msgspec skips what is not named here, which is why an event
-of 5.7 kB costs 5 µs and not the 36 of the full model (peers 2.3). Records are not walked by the garbage collector.
+A record has identity, versions, phase, conditions and the references between kinds, as the store, the views and the
+transitions need them. One pass over the bytes decodes it; all other fields stay bytes until the caller requests the
+full model. msgspec skips fields that are not declared here: an event of 5.7 kB takes 5 µs instead of 36 µs for the
+full model (peers 2.3). The garbage collector does not traverse records.
 
-Reading is lenient: a field may be absent or null. A known field of another type makes the object undecodable.
+Decoding is lenient: a field may be absent or null. A declared field of another type makes the object undecodable.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import msgspec
 
 
 class _Part(msgspec.Struct, rename="camel", gc=False, frozen=True):
-    """A piece of a record: immutable, and invisible to the garbage collector."""
+    """Base of the parts of a record: immutable, and not tracked by the garbage collector."""
 
 
 class ConditionRecord(_Part, frozen=True, gc=False):
@@ -30,7 +31,7 @@ class ConditionRecord(_Part, frozen=True, gc=False):
 
 
 class MetaRecord(_Part, frozen=True, gc=False):
-    """metadata, as far as identity, versions, selection and the two handshakes need it."""
+    """The fields of metadata that identity, versions, selection and the two handshakes need."""
 
     name: str = ""
     namespace: str | None = None
@@ -45,7 +46,7 @@ class MetaRecord(_Part, frozen=True, gc=False):
 
 
 class StatusRecord(_Part, frozen=True, gc=False):
-    """status of any kind: what can be waited for."""
+    """The fields of status, of any kind, that a wait can depend on."""
 
     phase: str | None = None
     previous_phase: str | None = None
@@ -56,14 +57,14 @@ class StatusRecord(_Part, frozen=True, gc=False):
 
 
 class Record(_Part, frozen=True, gc=False):
-    """Any object at all."""
+    """An object of any kind."""
 
     metadata: MetaRecord
     status: StatusRecord | None = None
 
 
 class DPUSpecRecord(_Part, frozen=True, gc=False):
-    """DPU.spec: which node and which device, and with what it was provisioned."""
+    """DPU.spec: its DPUNode and DPUDevice, and the BFB and flavor it was provisioned with."""
 
     dpu_node_name: str = ""
     dpu_device_name: str = ""
@@ -84,7 +85,7 @@ class DeviceReference(_Part, frozen=True, gc=False):
 
 
 class DPUNodeSpecRecord(_Part, frozen=True, gc=False):
-    """DPUNode.spec: the devices it carries."""
+    """DPUNode.spec: the DPUDevices of the host."""
 
     dpus: tuple[DeviceReference, ...] | None = None
 
@@ -96,13 +97,13 @@ class DPUNodeRecord(Record, frozen=True, gc=False):
 
 
 class NodeEffectRecord(_Part, frozen=True, gc=False):
-    """DPUNodeMaintenance.spec.nodeEffect, as far as a hold is concerned."""
+    """DPUNodeMaintenance.spec.nodeEffect: whether it is a hold."""
 
     hold: bool | None = None
 
 
 class MaintenanceSpecRecord(_Part, frozen=True, gc=False):
-    """DPUNodeMaintenance.spec: the node, the effect, and who asked for it."""
+    """DPUNodeMaintenance.spec: the DPUNode, the node effect, and the DPUs that requested it."""
 
     dpu_node_name: str = ""
     node_effect: NodeEffectRecord | None = None
@@ -120,7 +121,7 @@ RECORDS: Final[dict[str, type[Record]]] = {
     "DPUNode": DPUNodeRecord,
     "DPUNodeMaintenance": MaintenanceRecord,
 }
-"""Kinds of which more than a Record is read as they pass."""
+"""Kinds whose record has more fields than Record."""
 
 R = TypeVar("R", bound=Record)
 

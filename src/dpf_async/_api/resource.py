@@ -1,7 +1,7 @@
 """Typed create, read, update and delete of any kind.
 
-Each call is one request, and one answer: a model, or an error that names the object. Only 429 is tried again, since the
-server says that nothing was done. Waiting and watching live further up the corridor.
+Each call is one request, and one result: a model, or an error that names the object. Only 429 is retried, since the
+server has not processed such a request. Waits and watches are in the layers above.
 """
 
 from __future__ import annotations
@@ -45,10 +45,11 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Resource)
 
 FIELD_MANAGER: Final = "dpf-async"
-"""Who we are in managedFields, unless somebody says otherwise."""
+"""The default field manager."""
 
-_THROTTLED_TRIES: Final = 5
-_LIST_TRIES: Final = 3
+_THROTTLED_ATTEMPTS: Final = 5
+_LIST_ATTEMPTS: Final = 3
+NOT_JSON: Final = "the answer is not JSON; check the proxies before the API server"
 
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
@@ -58,12 +59,12 @@ APPLY_PATCH: Final = "application/apply-patch+yaml"
 
 @dataclass(frozen=True, slots=True)
 class ResourceList(Generic[T]):
-    """A list as it was at one moment.
+    """A consistent list: all objects at one resourceVersion.
 
     Attributes:
         items: the objects, as models.
-        resource_version: of the list; a watch from here misses nothing.
-        undecodable: the objects whose bytes are not what the model says; the others are not affected.
+        resource_version: of the list; a watch from it misses no event.
+        undecodable: the objects whose bytes do not match the model; the others are not affected.
     """
 
     items: tuple[T, ...]
@@ -88,46 +89,46 @@ class ResourceClient(Generic[T]):
         """Read one object, from the most recent state.
 
         Raises:
-            NotFound: there is none of that name.
+            NotFound: no object has this name.
             APIError, ConnectionFailed: it could not be read.
-            DecodeError: it is not what the model says.
+            DecodeError: it does not match the model.
         """
         return self._model(await self._call("GET", name))
 
     async def get_state(self, name: str) -> ObjectState[T]:
-        """The same as `get`, but only its record decoded: what levels and views are asked about.
+        """Read one object as `get` does, but decode only its record, which levels and views are evaluated against.
 
         Raises:
-            NotFound: there is none of that name.
+            NotFound: no object has this name.
             APIError, ConnectionFailed: it could not be read.
-            DecodeError: it is no object of this kind.
+            DecodeError: it is not an object of this kind.
         """
         return self._codec.read_object((await self._call("GET", name)).body)
 
     async def list(self, *, label_selector: str = "", field_selector: str = "") -> ResourceList[T]:
-        """Read all objects that match both selectors, from one moment, in pages.
+        """Read all objects that match both selectors, at one resourceVersion, in pages.
 
-        A page whose token expired starts the list over; tokens of two moments are never mixed, since that can show
-        objects that are gone (reliability 1.5).
+        If the continue token of a page expires, the list starts again from the first page; pages of two
+        resourceVersions are never combined, since the result could contain deleted objects (reliability 1.5).
 
         Raises:
-            APIError, ConnectionFailed, DecodeError: it could not be read.
+            APIError, ConnectionFailed, DecodeError: they could not be read.
         """
         page = await self.list_states(label_selector=label_selector, field_selector=field_selector)
         items: list[T] = []
         undecodable = [*page.undecodable]
-        for snapshot in page.items:
+        for state in page.items:
             try:
-                items.append(snapshot.object)
+                items.append(state.object)
             except DecodeError as error:
-                undecodable.append(undecodable_of(snapshot, error))
+                undecodable.append(undecodable_of(state, error))
         return ResourceList(tuple(items), page.resource_version, tuple(undecodable))
 
     async def list_states(self, *, label_selector: str = "", field_selector: str = "") -> Page[T]:
-        """The same as `list`, but only their records decoded: an object whose model cannot be read is among them.
+        """List objects as `list` does, but decode only their records; an object whose model cannot be read is included.
 
         Raises:
-            APIError, ConnectionFailed, DecodeError: it could not be read.
+            APIError, ConnectionFailed, DecodeError: they could not be read.
         """
         feed = Feed(
             self._transport,
@@ -136,39 +137,39 @@ class ResourceClient(Generic[T]):
             label_selector=label_selector,
             field_selector=field_selector,
         )
-        for attempt in range(_LIST_TRIES):
+        for attempt in range(_LIST_ATTEMPTS):
             try:
                 return await _read_all(feed, limit=PAGE_SIZE if attempt == 0 else 0)
             except Gone:
-                if attempt == _LIST_TRIES - 1:
+                if attempt == _LIST_ATTEMPTS - 1:
                     raise
-        raise AssertionError("unreachable: the last try returns or raises")
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def create(self, obj: T, *, dry_run: bool = False) -> T:
         """Create an object; return it as the server stored it, with its uid and defaults.
 
         Args:
-            obj: what to create; its namespace is this client's.
-            dry_run: have the server check everything and store nothing.
+            obj: the object to create; it is created in the namespace of this client.
+            dry_run: the server validates the request and stores nothing.
 
         Raises:
-            AlreadyExists: there is one of that name, or it is still on its way out (`.terminating`).
-            Invalid: it breaks a rule; `.causes` says which fields.
+            AlreadyExists: an object of this name exists; `.terminating` if it is being deleted.
+            Invalid: the object violates a rule; `.causes` has the fields.
         """
         query = [self._manager, ("fieldValidation", "Strict"), *_dry(dry_run)]
         return self._model(await self._call("POST", "", body=self._wire(obj), query=query, about=obj.name))
 
     async def apply(self, obj: T, *, force: bool = True, dry_run: bool = False) -> T:
-        """Server-side apply: make the fields set in obj so, creating the object if need be; leave all others alone.
+        """Server-side apply: write the fields set in obj, or create the object; no other field is modified.
 
         Args:
             obj: the fields to own, with metadata.name.
-            force: take fields over from other managers; False makes that a Conflict.
-            dry_run: have the server check everything and store nothing.
+            force: take ownership of fields from other field managers; False raises Conflict instead.
+            dry_run: the server validates the request and stores nothing.
 
         Raises:
             Conflict: another field manager owns a field, and force is False.
-            Invalid: it breaks a rule; `.causes` says which fields.
+            Invalid: the object violates a rule; `.causes` has the fields.
         """
         query = [
             self._manager,
@@ -185,22 +186,22 @@ class ResourceClient(Generic[T]):
     ) -> T:
         """Change parts of an object: a mapping is a JSON merge patch (RFC 7386), a sequence a JSON patch (RFC 6902).
 
-        With metadata.resourceVersion in it, a merge patch is refused for any other state of the object.
+        A merge patch with metadata.resourceVersion is rejected if the object has another resourceVersion.
 
         Args:
             name: of the object.
             patch: the change.
-            uid: change only this very object, not another one that has its name meanwhile; for merge patches.
+            uid: precondition: do not change an object that was re-created under this name; for merge patches.
 
         Raises:
-            NotFound: there is none of that name.
-            Conflict: the one of that name has another uid, or another resourceVersion than the patch says.
-            Invalid: the result would break a rule.
+            NotFound: no object has this name.
+            Conflict: the object has another uid, or another resourceVersion than the patch.
+            Invalid: the result would violate a rule.
         """
         if uid is None:
             return await self._patch(name, patch, "")
         if not isinstance(patch, Mapping):
-            raise UsageError("uid= goes with a merge patch; in a JSON patch, test /metadata/uid first")
+            raise UsageError("uid= requires a merge patch; in a JSON patch, add a test of /metadata/uid")
         try:
             return await self._patch(
                 name, {**patch, "metadata": {**patch.get("metadata", {}), "uid": uid}}, ""
@@ -208,9 +209,9 @@ class ResourceClient(Generic[T]):
         except Invalid as error:
             if not any(cause.field == "metadata.uid" for cause in error.causes):
                 raise
-            # The server has no precondition for patches; it finds that the uid would change, and refuses that.
+            # Patches have no uid precondition: the server rejects the patch because it would change the uid.
             raise Conflict(
-                f"PATCH {self.kind.KIND} {name}: the one of that name is another object now, not {uid}",
+                f"PATCH {self.kind.KIND} {name}: the object was re-created and its uid is not {uid}; read it again",
                 status=409,
                 reason="Conflict",
                 method=error.method,
@@ -219,50 +220,50 @@ class ResourceClient(Generic[T]):
             ) from error
 
     async def patch_status(self, name: str, patch: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> T:
-        """The same, on the status subresource: everything but status is left alone.
+        """Patch the status subresource: nothing but status is modified.
 
         Raises:
-            NotFound: there is none of that name.
+            NotFound: no object has this name.
             UsageError: the kind has no status subresource.
         """
         if not self.kind.HAS_STATUS:
-            raise UsageError(f"{self.kind.KIND} has no status subresource: patch the object itself")
+            raise UsageError(f"{self.kind.KIND} has no status subresource: use patch()")
         return await self._patch(name, patch, "status")
 
     async def delete(self, name: str, *, uid: str | None = None, dry_run: bool = False) -> T | None:
-        """Ask for an object's deletion.
+        """Request the deletion of an object.
 
         Args:
             name: of the object.
-            uid: delete only this very object, not another one that has its name meanwhile.
-            dry_run: have the server check everything and delete nothing.
+            uid: precondition: do not delete an object that was re-created under this name.
+            dry_run: the server validates the request and deletes nothing.
 
         Returns:
-            The object on its way out while finalizers hold it; None if it is gone.
+            The object with its deletionTimestamp if finalizers remain; None if it was deleted.
 
         Raises:
-            NotFound: there is none of that name.
-            Conflict: the one of that name has another uid.
+            NotFound: no object has this name.
+            Conflict: the object has another uid.
         """
-        left, _ = await self._delete(name, uid=uid, dry_run=dry_run)
-        return left
+        remaining, _ = await self._delete(name, uid=uid, dry_run=dry_run)
+        return remaining
 
     async def _delete(self, name: str, *, uid: str | None, dry_run: bool) -> tuple[T | None, str]:
-        """The object on its way out, or None; and its uid, as far as the server tells."""
+        """The object while finalizers remain, or None; and its uid, empty if the server did not return it."""
         options: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1"}
         if uid is not None:
             options["preconditions"] = {"uid": uid}
         if dry_run:
-            # In the body: with one, the server does not look at the query (apiserver, handlers/delete.go).
+            # In the body: if there is one, the server ignores the query (apiserver, handlers/delete.go).
             options["dryRun"] = ["All"]
-        # With its uid, a deletion that was done already does nothing more.
+        # A deletion with a uid precondition is idempotent.
         body = msgspec.json.encode(options)
         answer = await self._call("DELETE", name, body=body, repeatable=uid is not None)
-        told = _decode(answer.body, _Deletion, f"deletion of {self.kind.KIND} {name}")
-        if told.kind == "Status":
-            return None, told.details.uid if told.details is not None else ""
-        left = self._model(answer)
-        return left, left.uid
+        deletion = _decode(answer.body, _Deletion, f"DELETE {self.kind.KIND} {name}")
+        if deletion.kind == "Status":
+            return None, deletion.details.uid if deletion.details is not None else ""
+        remaining = self._model(answer)
+        return remaining, remaining.uid
 
     async def server_version(self) -> str:
         """The version of the API server, such as "v1.34.1".
@@ -277,8 +278,8 @@ class ResourceClient(Generic[T]):
                 answer.status, answer.headers, answer.body, method="GET", path=path, target="version"
             )
         if not is_json(answer.headers):
-            raise ConnectionFailed(f"GET {path}: answered with something that is not JSON")
-        return _decode(answer.body, _Version, path).git_version
+            raise ConnectionFailed(f"GET {path}: {NOT_JSON}")
+        return _decode(answer.body, _Version, f"GET {path}").git_version
 
     async def _patch(
         self, name: str, patch: Mapping[str, Any] | Sequence[Mapping[str, Any]], subresource: str
@@ -307,13 +308,13 @@ class ResourceClient(Generic[T]):
         repeatable: bool = False,
     ) -> Answer:
         if not name and method != "POST":
-            raise UsageError(f"{method} {self.kind.KIND}: the name is empty")
+            raise UsageError(f"{method} {self.kind.KIND}: the name is empty; pass metadata.name")
         path = (
             paths.item(self.kind, self.namespace, name, subresource)
             if name
             else paths.collection(self.kind, self.namespace)
         )
-        target = paths.words(self.kind, self.namespace, name or about)
+        target = paths.describe(self.kind, self.namespace, name or about)
 
         async def call() -> Answer:
             answer = await self._transport.request(
@@ -324,10 +325,10 @@ class ResourceClient(Generic[T]):
                     answer.status, answer.headers, answer.body, method=method, path=path, target=target
                 )
             if not is_json(answer.headers):
-                raise ConnectionFailed(f"{method} {target}: answered with something that is not JSON")
+                raise ConnectionFailed(f"{method} {target}: {NOT_JSON}")
             return answer
 
-        return await patiently(call)
+        return await retry_throttled(call)
 
     def _wire(self, obj: T) -> bytes:
         wire = obj.to_wire()
@@ -347,7 +348,7 @@ class _DeletionDetails(msgspec.Struct):
 
 
 class _Deletion(msgspec.Struct):
-    """The object, if finalizers hold it; else a Status whose details name it."""
+    """The answer to a DELETE: the object if finalizers remain, else a Status with the uid in its details."""
 
     kind: str = ""
     details: _DeletionDetails | None = None
@@ -357,20 +358,20 @@ S = TypeVar("S", bound=msgspec.Struct)
 A = TypeVar("A")
 
 
-def _decode(body: bytes, type_: type[S], what: str) -> S:
+def _decode(body: bytes, type_: type[S], request: str) -> S:
     try:
         return msgspec.json.decode(body, type=type_)
     except UNREADABLE as error:
-        raise DecodeError(f"the answer about {what} cannot be read: {error}") from error
+        raise DecodeError(f"the answer to {request} cannot be read: {error}") from error
 
 
 def _dry(dry_run: bool) -> Sequence[tuple[str, str]]:
     return [("dryRun", "All")] if dry_run else []
 
 
-async def patiently(request: Callable[[], Awaitable[A]]) -> A:
-    """Do what the server asks for when it is busy: wait as long as it says, and ask again; a few times."""
-    for _ in range(_THROTTLED_TRIES - 1):
+async def retry_throttled(request: Callable[[], Awaitable[A]]) -> A:
+    """Send a request, and repeat it up to four times after 429 and the seconds that the server asks to wait."""
+    for _ in range(_THROTTLED_ATTEMPTS - 1):
         try:
             return await request()
         except TooManyRequests as error:
@@ -383,7 +384,7 @@ async def _read_all(feed: Feed[T], *, limit: int) -> Page[T]:
     undecodable: list[Undecodable] = []
     continue_ = ""
     while True:
-        page = await patiently(partial(feed.page, limit=limit, continue_=continue_))
+        page = await retry_throttled(partial(feed.page, limit=limit, continue_=continue_))
         items += page.items
         undecodable += page.undecodable
         continue_ = page.continue_

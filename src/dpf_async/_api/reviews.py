@@ -1,7 +1,7 @@
-"""Asking the server what we may do, before it is tried: SelfSubjectAccessReview, which stores nothing.
+"""Access reviews: request whether this client has a permission (SelfSubjectAccessReview, which stores nothing).
 
-Source: Kubernetes authorization.k8s.io/v1. Whoever is authenticated may ask about itself, without any Role of ours
-(ClusterRole system:basic-user).
+Source: Kubernetes authorization.k8s.io/v1. Every authenticated client may create one without a Role (ClusterRole
+system:basic-user).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from dpf_async._api.codec import UNREADABLE
-from dpf_async._api.resource import patiently
+from dpf_async._api.resource import NOT_JSON, retry_throttled
 from dpf_async._api.text import printable
 from dpf_async._api.transport import is_json
 from dpf_async.errors import ConnectionFailed, DecodeError
@@ -31,7 +31,7 @@ class Permission:
         group: API group; empty for Kubernetes' own core.
         resource: as in a URL: "dpus".
         verb: as RBAC names it: "get", "list", "watch", "create", "update", "patch", "delete".
-        name: of the only object it is about (resourceNames); empty for any.
+        name: of the only object that it applies to (resourceNames); empty for any object.
     """
 
     group: str
@@ -45,12 +45,12 @@ class Permission:
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
-    """What the server says about one permission.
+class ReviewResult:
+    """The result of an access review for one permission.
 
     Attributes:
-        allowed: we have it.
-        reason: why not, where the server tells; a binding to a Role that does not exist, for instance.
+        allowed: this client has the permission.
+        reason: why it does not, if the server reports it; for instance a binding to a Role that does not exist.
     """
 
     allowed: bool
@@ -67,13 +67,13 @@ class _Review(msgspec.Struct):
     status: _Status
 
 
-async def ask(transport: Transport, permission: Permission, namespace: str) -> Ruling:
-    """Whether we have a permission in a namespace. One request; a server that is busy is asked again.
+async def review(transport: Transport, permission: Permission, namespace: str) -> ReviewResult:
+    """Request whether this client has a permission in a namespace; repeat the request if the server throttles it.
 
     Raises:
-        Unauthorized: the server does not know us.
-        Forbidden: it does not even let us ask.
-        APIError, ConnectionFailed, DecodeError: it could not be asked.
+        Unauthorized: the server does not accept the credentials.
+        Forbidden: this client may not create access reviews.
+        APIError, ConnectionFailed, DecodeError: the review failed.
     """
     attributes = {
         "namespace": namespace,
@@ -98,12 +98,12 @@ async def ask(transport: Transport, permission: Permission, namespace: str) -> R
                 answer.status, answer.headers, answer.body, method="POST", path=_PATH, target=target
             )
         if not is_json(answer.headers):
-            raise ConnectionFailed(f"POST {target}: answered with something that is not JSON")
+            raise ConnectionFailed(f"POST {target}: {NOT_JSON}")
         return answer
 
-    answer = await patiently(call)
+    answer = await retry_throttled(call)
     try:
         status = msgspec.json.decode(answer.body, type=_Review).status
     except UNREADABLE as error:
-        raise DecodeError(f"the answer about {target} cannot be read: {error}") from error
-    return Ruling(status.allowed, printable(status.reason or status.evaluation_error))
+        raise DecodeError(f"the answer to POST {target} cannot be read: {error}") from error
+    return ReviewResult(status.allowed, printable(status.reason or status.evaluation_error))

@@ -1,7 +1,8 @@
-"""What a refusal of the API server means: from an HTTP answer to one class of the error tree.
+"""Maps an HTTP error answer of the API server to one class of the error tree.
 
-The reason in the Status decides; where there is none (proxies, old servers, CRDs that are not there) the HTTP status
-does. Sources: Kubernetes API conventions, "Status" and the StatusReason constants of apimachinery; reliability 1.4.
+The reason in the Status selects the class; without one (proxies, old servers, CRDs that are not installed) the HTTP
+status does. Sources: Kubernetes API conventions, "Status" and the StatusReason constants of apimachinery;
+reliability 1.4.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ REASONS: Final[dict[str, type[errors.APIError]]] = {
     "Unauthorized": errors.Unauthorized,
     "UnsupportedMediaType": errors.BadRequest,
 }
-"""Every StatusReason of Kubernetes to its class."""
+"""The class for every StatusReason of Kubernetes."""
 
 _CODES: Final[dict[int, type[errors.APIError]]] = {
     401: errors.Unauthorized,
@@ -56,7 +57,7 @@ _CODES: Final[dict[int, type[errors.APIError]]] = {
 }
 
 RETRY_AFTER_LIMIT: Final = 300.0
-"""Seconds. A server that asks for more, or for nonsense, gets this (reliability 7.6)."""
+"""Seconds; longer values of Retry-After are reduced to this (reliability 7.6)."""
 
 _ADVICE: Final[dict[type[errors.APIError], str]] = {
     errors.Unauthorized: "the credentials are missing, wrong or expired: renew the token or the client certificate",
@@ -68,8 +69,8 @@ _DENIED: Final = re.compile(
     r'cannot (?P<verb>\S+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
     r'(?: in the namespace "(?P<namespace>[^"]*)")?'
 )
-"""How every authorizer's refusal is worded (apiserver, responsewriters/errors.go). Its verb may be another than the
-request's: an apply of what does not exist yet is a PATCH that lacks "create"."""
+"""The message of a 403 of every authorizer (apiserver, responsewriters/errors.go). Its verb may differ from that of
+the request: an apply of an object that does not exist is a PATCH that needs "create"."""
 
 _GRANT: Final = (
     "grant it with a Role and a RoleBinding, see deploy/rbac.yaml; `dpf-async access` lists what is missing"
@@ -110,17 +111,17 @@ def error_of(
     origin: str = "",
     verb: str = "",
 ) -> errors.APIError:
-    """The error that an HTTP answer of 400 and above means.
+    """The error for an HTTP answer with status 300 or above.
 
     Args:
         status: HTTP status code.
-        headers: HTTP headers, looked up without regard to case.
-        body: what was answered, a Status or anything else.
+        headers: HTTP headers; the lookup is case-insensitive.
+        body: of the answer, a Status or anything else.
         method: of the request.
         path: of the request, without the query.
-        target: what was asked for, in words: "DPU dpu-1", "dpus in namespace x".
-        origin: where our credentials came from, in words.
-        verb: what a Role calls the request, where method and path do not tell: "watch".
+        target: description of the target of the request: "DPU dpu-1", "dpus in namespace x".
+        origin: description of where the credentials were loaded from.
+        verb: of the request, as a Role names it, if it does not follow from method and path: "watch".
     """
     answer = _read(body)
     if answer is None:
@@ -144,7 +145,7 @@ def error_of(
     if cls is errors.Unauthorized and origin:
         parts.append(f"they came from {origin}")
     if 300 <= status < 400 and origin:
-        parts.append(f"an API server does not redirect: look at its address, which comes from {origin}")
+        parts.append(f"an API server does not redirect: check its address, which comes from {origin}")
     error = cls(
         "; ".join(parts),
         status=status,
@@ -159,21 +160,22 @@ def error_of(
         ),
     )
     if isinstance(error, errors.Forbidden):
-        told = denied.groupdict(default="") if denied else {}
-        place = paths.place_of(path)
-        error.verb = told.get("verb") or verb or _verb(method, place)
-        error.group = told.get("group", place.group)
-        error.resource = told.get("resource", place.resource)
-        error.namespace = told.get("namespace", place.namespace)
+        reported = denied.groupdict(default="") if denied else {}
+        requested = paths.parse(path)
+        error.verb = reported.get("verb") or verb or _verb(method, requested)
+        error.group = reported.get("group", requested.group)
+        error.resource = reported.get("resource", requested.resource)
+        error.namespace = reported.get("namespace", requested.namespace)
     return error
 
 
-def _verb(method: str, place: paths.Place) -> str:
-    return "list" if method == "GET" and place.resource and not place.name else _VERBS.get(method, "")
+def _verb(method: str, requested: paths.Target) -> str:
+    is_list = method == "GET" and requested.resource and not requested.name
+    return "list" if is_list else _VERBS.get(method, "")
 
 
 def retry_after(headers: Mapping[str, str], in_body: float | None = None) -> float:
-    """Seconds the server asks to wait: the Retry-After header, else the Status's own field; 0 if neither is sane.
+    """Seconds the server asks to wait: the Retry-After header, else the field of the Status; 0 if neither is valid.
 
     Header values are seconds or an HTTP date (RFC 9110 10.2.3); the result is within [0, RETRY_AFTER_LIMIT].
     """
@@ -184,12 +186,12 @@ def retry_after(headers: Mapping[str, str], in_body: float | None = None) -> flo
 
 
 def media_type(headers: Mapping[str, str]) -> str:
-    """What the answer says it is, without parameters and in lower case; empty if it does not say."""
+    """Content-Type without parameters and in lower case; empty if the header is absent."""
     return headers.get("Content-Type", "").split(";")[0].strip().lower()
 
 
 def _seconds(value: str) -> float:
-    """What a Retry-After header says; NaN if that is nothing sane."""
+    """Seconds of a Retry-After header; NaN if it is absent or malformed."""
     try:
         return float(value)
     except ValueError:
@@ -209,7 +211,7 @@ def _class_of(status: int, reason: str) -> type[errors.APIError]:
 
 
 def _read(body: bytes) -> _Status | None:
-    # Odd details must not hide the reason: a NotFound without one would be taken for a kind that is not served.
+    # Details of another type must not hide the reason: a NotFound without a reason would become KindNotServed.
     status = read_first(body, _Status, _BareStatus)
     if status is None or status.kind != "Status":
         return None
@@ -221,19 +223,19 @@ def _class_of_page(status: int, headers: Mapping[str, str]) -> type[errors.APIEr
     """The class of an answer that is not a Status. The server's own 404 for a kind is text/plain (reliability 0.9)."""
     if status != 404:
         return _class_of(status, "")
-    # Of another kind it is somebody's on the way, and says nothing of what the server has.
+    # Any other content type is from a proxy, and says nothing about the kinds that the server serves.
     return errors.KindNotServed if media_type(headers) in {"text/plain", ""} else errors.ServerError
 
 
 def _plain(status: int, headers: Mapping[str, str], body: bytes) -> str:
-    """Words for an answer that is not a Status: a proxy's page, or the server's own text/plain 404."""
+    """The message for an answer that is not a Status: a proxy's page, or the server's own text/plain 404."""
     if _class_of_page(status, headers) is errors.KindNotServed:
         return "404 page not found"
     if 300 <= status < 400:
-        # Without its query, in which login pages are told secrets.
-        there = printable(headers.get("Location", "").partition("?")[0], 200) or "nowhere"
-        return f"HTTP {status} redirects to {there}, where nothing was sent"
-    kind = media_type(headers) or "no content type"
-    first_line = body[:200].decode("utf-8", "replace").strip().splitlines()
-    said = f": {printable(first_line[0], 80)}" if first_line and kind == "text/plain" else ""
-    return f"HTTP {status} with {kind} instead of a Kubernetes Status{said}"
+        # Without its query, which may contain secrets for a login page.
+        location = printable(headers.get("Location", "").partition("?")[0], 200) or "an unknown location"
+        return f"HTTP {status} redirects to {location}, which was not followed"
+    content = media_type(headers) or "no content type"
+    lines = body[:200].decode("utf-8", "replace").strip().splitlines()
+    text = f": {printable(lines[0], 80)}" if lines and content == "text/plain" else ""
+    return f"HTTP {status} with {content} instead of a Kubernetes Status{text}"

@@ -1,4 +1,4 @@
-"""Text that came over the network, made fit for messages and logs."""
+"""Escapes text that came over the network, for messages and logs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import unicodedata
 from typing import Final
 
 MESSAGE_LIMIT: Final = 2000
-"""Characters of a server's sentence that are repeated; chosen: a screenful, and the longest CEL message by far."""
+"""Characters of a server's message that are repeated (chosen): a screenful, far longer than any CEL message."""
 
 
 def printable(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    r"""The text with everything escaped that could move a cursor, hide or reorder what a person reads.
+    r"""The text with every character escaped that could move a cursor, or hide or reorder text in a terminal.
 
-    C0, C1 and format characters (bidi controls, U+2028/9) become \x.. or \u....: object text is written by
-    others, and terminals obey it (CVE-2021-25743; reliability 7.5). Longer text is cut at `limit` characters.
+    C0, C1 and format characters (bidi controls, U+2028/9) become \x.. or \u....: other clients write the text of
+    objects, and terminals execute control characters (CVE-2021-25743; reliability 7.5). Longer text is truncated
+    to `limit` characters.
     """
     cut = text if len(text) <= limit else text[:limit] + "…"
     if cut.isprintable():

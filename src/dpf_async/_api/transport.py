@@ -1,11 +1,11 @@
-"""The wire: requests and streams of bytes to one API server.
+"""HTTP requests and response streams to one API server.
 
-The only module that names aiohttp. It knows nothing of Kubernetes objects; everything that can go wrong below HTTP
-leaves it as ConnectionFailed. Watches have connections of their own, so that no number of them can starve a request
-(reliability 1.3: a full pool makes a LIST wait for ever).
+The only module that imports aiohttp. It does not interpret Kubernetes objects; every failure below HTTP is raised as
+ConnectionFailed. Watches have a connection pool of their own, so that no number of them can starve a request
+(reliability 1.3: with a full pool a LIST waits without a limit).
 
 Deliberately: no redirects and no proxy or netrc from the environment (reliability 7.3); `identity` encoding, because
-the gzip members of a compressed watch are lost by half of the stacks in use (reliability 0.5).
+half of the HTTP stacks in use lose gzip members of a compressed watch (reliability 0.5).
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from dpf_async._api.config import Credentials, Proof
 
 BODY_LIMIT: Final = 256 * 2**20
-"""Bytes of one answer; 500 objects of the largest size etcd takes would be three times that (reliability 7.6)."""
+"""Bytes of one answer; 500 objects of the largest size that etcd accepts are three times that (reliability 7.6)."""
 
 ERROR_BODY_LIMIT: Final = 64 * 2**10
-"""Bytes of a refusal that are read; the rest of a proxy's page says nothing more."""
+"""Bytes of an error answer that are read (chosen); a Status is shorter, and a proxy's page has no more information."""
 
 USER_AGENT: Final = "dpf-async/0.1.0"
 
@@ -46,7 +46,10 @@ R = TypeVar("R", "Answer", "aiohttp.ClientResponse")
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long the wire may be quiet, in seconds (chosen; reliability 4.2)."""
+    """Timeouts of a connection attempt, of the first byte of an answer and of a complete request, in seconds.
+
+    Chosen; reliability 4.2.
+    """
 
     connect: float = 10.0
     first_byte: float = 30.0
@@ -55,7 +58,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole HTTP answer."""
+    """A complete HTTP answer."""
 
     status: int
     headers: Mapping[str, str]
@@ -65,20 +68,20 @@ class Answer:
 class Stream:
     """The answer to a watch while it is being read. Entered through Transport.stream."""
 
-    __slots__ = ("_content", "_patience", "headers", "status")
+    __slots__ = ("_content", "_error_body_timeout", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, *, patience: float) -> None:
-        """Args: the answer, and the seconds in which the rest of a refusal has to come."""
+    def __init__(self, response: aiohttp.ClientResponse, *, error_body_timeout: float) -> None:
+        """Args: the response, and the seconds within which the body of an error answer has to arrive."""
         self.status: int = response.status
         self.headers: Mapping[str, str] = response.headers
         self._content = response.content
-        self._patience = patience
+        self._error_body_timeout = error_body_timeout
 
     async def read_chunk(self) -> bytes:
-        """The next bytes as the server framed them; empty when it ended the answer in good order.
+        """The next HTTP chunk; empty when the server completed the answer.
 
         Raises:
-            ConnectionFailed: the connection broke in the middle of the answer.
+            ConnectionFailed: the connection broke before the answer was complete.
         """
         content = self._content
         try:
@@ -88,24 +91,24 @@ class Stream:
             while not chunk and ended:
                 chunk, ended = await content.readchunk()
         except _broken() as error:
-            raise ConnectionFailed(f"the connection broke: {_words(error)}") from error
+            raise ConnectionFailed(f"the connection broke: {_message(error)}") from error
         return chunk
 
     async def read_rest(self) -> bytes:
-        """The body of a refusal, cut at ERROR_BODY_LIMIT bytes, and where it stalls: the head has said no already.
+        """The body of an error answer, at most ERROR_BODY_LIMIT bytes, and what arrived of it before the timeout.
 
         Raises:
-            ConnectionFailed: the connection broke in the middle of it.
+            ConnectionFailed: the connection broke before the body was complete.
         """
         body = bytearray()
-        with anyio.move_on_after(self._patience):
+        with anyio.move_on_after(self._error_body_timeout):
             while len(body) < ERROR_BODY_LIMIT and (chunk := await self.read_chunk()):
                 body += chunk
         return bytes(body[:ERROR_BODY_LIMIT])
 
 
 class Transport:
-    """Authenticated HTTP to one API server. Enter it with `async with`; leaving closes every connection."""
+    """Authenticated HTTP to one API server. Enter it with `async with`; leaving the block closes every connection."""
 
     def __init__(
         self, credentials: Credentials, timeouts: Timeouts | None = None, *, user_agent: str = USER_AGENT
@@ -121,8 +124,8 @@ class Transport:
         connections = self._connector(limit=100)
         self._requests = self._session(connections)
         self._writes = self._session(connections, owner=False)
-        # aiohttp sends a PUT or a DELETE again by itself when a connection that it had kept breaks; the server may have
-        # done it, and the DPU of that name may be another one by then. There is no public way to have it asked once.
+        # aiohttp resends a PUT or a DELETE when a kept-alive connection breaks; the server may have processed it, and
+        # the DPU of that name may have been re-created since. aiohttp has no public option to send it only once.
         self._writes._retry_connection = False  # noqa: SLF001
         self._streams = self._session(self._connector(limit=0))
         return self
@@ -145,57 +148,57 @@ class Transport:
         content_type: str = "application/json",
         repeatable: bool = False,
     ) -> Answer:
-        """Send one request and read its whole answer, whatever its status.
+        """Send one request and read its complete answer, of any status.
 
-        `repeatable`: it may be sent again when a connection that was kept from earlier turns out to be dead: whatever
-        has been done of it by then, doing it once more does nothing else. What reads always is.
+        `repeatable`: the request is idempotent, so that it may be sent again when a kept-alive connection turns out
+        to be closed. GET always is.
 
-        Where one side does not accept the other (401, or a certificate), the credentials are read again once, and the
-        request is sent again if they are other ones: the server has done nothing by then.
+        If the server rejects the credentials (401) or its certificate does not verify, the credentials are reloaded
+        once, and the request is sent again if they changed: the server has not processed it.
 
         Raises:
-            ConnectionFailed: no answer, or not all of it, within the time a request may take; or the server's
-                certificate is not to be trusted.
+            ConnectionFailed: no complete answer within `timeouts.request`, or the server's certificate is not trusted.
         """
-        about_body = {} if body is None else {"Content-Type": content_type}
+        content_headers = {} if body is None else {"Content-Type": content_type}
         session = _entered(self._requests if repeatable or method == "GET" else self._writes)
 
-        async def ask(proof: Proof) -> Answer:
-            return await self._request(session, method, path, query, body, about_body=about_body, proof=proof)
+        async def send(proof: Proof) -> Answer:
+            return await self._request(
+                session, method, path, query, body, content_headers=content_headers, proof=proof
+            )
 
-        return await self._accepted(ask)
+        return await self._authenticated(send)
 
     @asynccontextmanager
     async def stream(self, path: str, *, query: Sequence[tuple[str, str]] = ()) -> AsyncIterator[Stream]:
-        """Open a watch: the answer's head has arrived when the block is entered, its body is read inside.
+        """Open a watch: the headers have arrived when the block is entered; read the body inside the block.
 
-        Leaving the block closes the connection. There is no limit on how long the body may be quiet: whoever reads
-        has the clock.
+        Leaving the block closes the connection. The body has no timeout; the reader has to apply one.
 
         Raises:
-            ConnectionFailed: no head of an answer in time, or the server's certificate is not to be trusted.
+            ConnectionFailed: no headers in time, or the server's certificate is not trusted.
         """
 
-        async def ask(proof: Proof) -> aiohttp.ClientResponse:
+        async def send(proof: Proof) -> aiohttp.ClientResponse:
             return await self._open(path, query, proof)
 
-        response = await self._accepted(ask, _hang_up)
+        response = await self._authenticated(send, _abort)
         try:
-            yield Stream(response, patience=self.timeouts.first_byte)
+            yield Stream(response, error_body_timeout=self.timeouts.first_byte)
         finally:
-            _hang_up(response)
+            _abort(response)
 
-    async def _accepted(
-        self, ask: Callable[[Proof], Awaitable[R]], drop: Callable[[R], None] = lambda _: None
+    async def _authenticated(
+        self, send: Callable[[Proof], Awaitable[R]], drop: Callable[[R], None] = lambda _: None
     ) -> R:
-        """Ask; where the proof is not accepted, ask again with another one, if there is one. `drop` takes a 401."""
+        """Send a request, and again if it was rejected and the credentials changed. `drop` discards a 401 answer."""
         proof = await self.credentials.proof()
         try:
-            answer = await ask(proof)
+            answer = await send(proof)
         except _NotTrusted:
             if not await self.credentials.renew(proof):
                 raise
-            return await ask(await self.credentials.proof())
+            return await send(await self.credentials.proof())
         if answer.status != 401:
             return answer
         try:
@@ -206,7 +209,7 @@ class Transport:
         if not renewed:
             return answer
         drop(answer)
-        return await ask(await self.credentials.proof())
+        return await send(await self.credentials.proof())
 
     async def _request(
         self,
@@ -216,7 +219,7 @@ class Transport:
         query: Sequence[tuple[str, str]],
         body: bytes | None,
         *,
-        about_body: Mapping[str, str],
+        content_headers: Mapping[str, str],
         proof: Proof,
     ) -> Answer:
         try:
@@ -228,15 +231,15 @@ class Transport:
                     data=body,
                     ssl=proof.tls or True,
                     allow_redirects=False,
-                    **self._by_proxy({**proof.headers, **about_body}),
+                    **self._by_proxy({**proof.headers, **content_headers}),
                     server_hostname=self.credentials.server_name,
                 ) as response:
                     return Answer(response.status, response.headers, await self._body(response))
         except _broken() as error:
-            late = f"did not answer {method} {path} within {self.timeouts.request:g} s"
-            failed = self._failed(error, late)
+            timed_out = f"did not answer {method} {path} within {self.timeouts.request:g} s"
+            failed = self._failed(error, timed_out)
             if method != "GET" and not isinstance(failed, _NotTrusted):
-                failed.add_note(f"whether the server has done {method} {path} is not known")
+                failed.add_note(f"it is not known whether the server processed {method} {path}")
             raise failed from error
 
     async def _open(
@@ -265,25 +268,27 @@ class Transport:
         async for chunk in response.content.iter_any():
             size += len(chunk)
             if size > limit and response.status < 400:
-                raise ConnectionFailed(f"{self._where()} answered more than {limit} bytes")
+                raise ConnectionFailed(
+                    f"{self._description()} answered with more than {limit} bytes; narrow the request with selectors"
+                )
             chunks.append(chunk)
             if size > limit:
                 break
         return b"".join(chunks)[:limit]
 
-    def _failed(self, error: Exception, late: str) -> ConnectionFailed:
-        # Our own deadline raises a TimeoutError that says nothing; aiohttp's and the system's say what took too long.
+    def _failed(self, error: Exception, timed_out: str) -> ConnectionFailed:
+        # The deadlines above raise a TimeoutError without arguments; those of aiohttp and the system have a message.
         if type(error) is TimeoutError and not error.args:
-            return ConnectionFailed(f"{self._where()} {late}")
+            return ConnectionFailed(f"{self._description()} {timed_out}")
         origin = self.credentials.origin
         tls = _tls_error(error)
         if isinstance(tls, ssl.SSLCertVerificationError):
             return _NotTrusted(
-                f"{self._where()} is not trusted, and was told nothing: certificate verify failed:"
+                f"{self._description()} is not trusted, and no request was sent to it: certificate verify failed:"
                 f" {printable(tls.verify_message, 200).rstrip('.')}; {_advice(tls)} {origin}"
             )
         return ConnectionFailed(
-            f"{self._where()} cannot be reached: {_words(error)}; its address comes from {origin}"
+            f"{self._description()} cannot be reached: {_message(error)}; its address comes from {origin}"
         )
 
     def refusal(
@@ -297,7 +302,7 @@ class Transport:
         target: str,
         verb: str = "",
     ) -> APIError:
-        """The error that an answer of 300 and above means; see error_of."""
+        """The error for an answer with status 300 or above; see error_of."""
         origin = f"{self.credentials.origin} ({self.credentials.server})" if status < 400 else self._origin()
         return error_of(
             status,
@@ -311,11 +316,11 @@ class Transport:
         )
 
     def _origin(self) -> str:
-        """Where the credentials came from, and why nothing newer could be had there."""
-        return "; ".join(filter(None, (self.credentials.origin, self.credentials.trouble)))
+        """Where the credentials were loaded from, and why the last reload failed."""
+        return "; ".join(filter(None, (self.credentials.origin, self.credentials.reload_error)))
 
     def _connector(self, *, limit: int) -> aiohttp.TCPConnector:
-        import aiohttp  # noqa: PLC0415  150 ms that a program which never connects need not pay
+        import aiohttp  # noqa: PLC0415  takes 150 ms, which a program that never connects should not pay
 
         return aiohttp.TCPConnector(limit=limit, socket_factory=_socket, force_close=False)
 
@@ -338,62 +343,64 @@ class Transport:
         )
 
     def _by_proxy(self, headers: Mapping[str, str]) -> dict[str, Any]:
-        """The headers of a request, and its proxy: user and password apart: aiohttp quotes the URL in its errors."""
+        """The headers of a request, and its proxy; its password is in a header, as aiohttp repeats URLs in errors."""
         if not self.credentials.proxy:
             return {"headers": headers}
         import aiohttp  # noqa: PLC0415  see _connector
         from yarl import URL  # noqa: PLC0415  comes with aiohttp
 
         address = URL(self.credentials.proxy)
-        who: dict[str, str] = {}
+        authorization: dict[str, str] = {}
         if address.user:
-            who["Proxy-Authorization"] = aiohttp.encode_basic_auth(address.user, address.password or "")
-        there = {"proxy": address.with_user(None)}
+            authorization["Proxy-Authorization"] = aiohttp.encode_basic_auth(
+                address.user, address.password or ""
+            )
+        proxy = {"proxy": address.with_user(None)}
         if self.credentials.server.startswith("https"):
-            # With TLS the proxy hears a CONNECT first, and of the request itself nothing.
-            return {**there, "headers": headers, "proxy_headers": who}
-        return {**there, "headers": {**headers, **who}}
+            # With TLS the proxy receives a CONNECT and cannot read the request.
+            return {**proxy, "headers": headers, "proxy_headers": authorization}
+        return {**proxy, "headers": {**headers, **authorization}}
 
     def _url(self, path: str) -> str:
         return self.credentials.server + path
 
-    def _where(self) -> str:
+    def _description(self) -> str:
         return f"the API server {self.credentials.server}"
 
 
 def is_json(headers: Mapping[str, str]) -> bool:
-    """The answer says it is JSON, as it is: not compressed, which was not asked for, and is not read here.
+    """The answer is JSON by its headers, and not compressed, which was not requested and is not supported.
 
-    A proxy's page with status 200 is neither (reliability 1.4).
+    False for a proxy's page with status 200 (reliability 1.4).
     """
     return media_type(headers) in {"application/json", ""} and encoding(headers) == "identity"
 
 
 def encoding(headers: Mapping[str, str]) -> str:
-    """How the answer says it is compressed; "identity" if it is not."""
+    """Content-Encoding in lower case; "identity" if the header is absent."""
     return headers.get("Content-Encoding", "").strip().lower() or "identity"
 
 
 def _entered(session: aiohttp.ClientSession | None) -> aiohttp.ClientSession:
     if session is None:
-        raise UsageError("not connected: enter the client first, with `async with`")
+        raise UsageError("the client is not connected: enter it with `async with`")
     return session
 
 
 def _broken() -> tuple[type[Exception], ...]:
     import aiohttp  # noqa: PLC0415  see Transport._connector
 
-    # ValueError: a host that is no host name. ClientError: everything below HTTP, half answers included.
+    # ValueError: an invalid host name. ClientError: every failure below HTTP, incomplete answers included.
     return (aiohttp.ClientError, OSError, ValueError)
 
 
-def _words(error: Exception) -> str:
+def _message(error: Exception) -> str:
     import aiohttp  # noqa: PLC0415  see Transport._connector
 
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy {error.request_info.real_url.origin()} answered HTTP {error.status}"
-    cause = getattr(error, "os_error", error)  # aiohttp's own words are for who debugs aiohttp
-    # An SSLError is an OSError too, but its number is OpenSSL's.
+    cause = getattr(error, "os_error", error)  # the system's message is clearer than aiohttp's
+    # An SSLError is an OSError as well, but its number is OpenSSL's.
     number = cause.errno if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) else None
     if number is not None and number > 0:
         return os.strerror(number)
@@ -401,7 +408,7 @@ def _words(error: Exception) -> str:
 
 
 class _NotTrusted(ConnectionFailed):
-    """The server's certificate was not accepted: another authority may be in the files by now."""
+    """The server's certificate did not verify; the certificate-authority may have been replaced in its file since."""
 
 
 _NAME_MISMATCHES: Final = (62, 64)
@@ -412,19 +419,19 @@ _HAS_EXPIRED: Final = 10
 
 
 def _advice(error: ssl.SSLCertVerificationError) -> str:
-    """What to look at, up to where it comes from."""
+    """What to correct; the caller appends the source of the credentials."""
     if error.verify_code in _NAME_MISMATCHES:
-        return "a name that it does prove can be given as tls-server-name; the address comes from"
+        return "set tls-server-name to a name that the certificate is valid for; the address comes from"
     if error.verify_code == _HAS_EXPIRED:
-        return "the server's certificate, or the authority's, has to be renewed; the authority comes from"
+        return "renew the server's certificate or that of its authority; the authority comes from"
     return "it has to be signed by the certificate-authority to trust, which comes from"
 
 
 def _tls_error(error: BaseException) -> ssl.SSLError | None:
-    """What TLS itself said, if an error came from there: it fails below the socket, and that below aiohttp."""
+    """The SSLError that caused this error, if there is one: aiohttp wraps it, in some cases twice."""
     cause: BaseException | None = error
     while cause is not None:
-        # aiohttp's own are SSLErrors as well, but have not what those say.
+        # aiohttp's own errors are SSLErrors as well, but lack the attributes.
         inner = getattr(cause, "certificate_error", None) or getattr(cause, "os_error", None)
         if inner is None and isinstance(cause, ssl.SSLError):
             return cause
@@ -433,24 +440,24 @@ def _tls_error(error: BaseException) -> ssl.SSLError | None:
 
 
 def _socket(address: aiohappyeyeballs.AddrInfoType) -> socket.socket:
-    """A TCP socket that notices a dead host by itself: probes after 30 s of silence, given up after 60.
+    """A TCP socket with keep-alive: probes after 30 s without data, and closes after 60 s without an answer.
 
-    Only a help: a host that acknowledges and does nothing more is noticed by the watch's own silence bound.
+    It does not detect a host that acknowledges probes and sends no data; the watch's silence limit does.
     aiohttp leaves SO_KEEPALIVE off (reliability 1.3).
     """
     family, kind, protocol, *_ = address
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    created = socket.socket(family, kind, protocol)
+    created.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, option):  # Linux; elsewhere the system's own numbers stand
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-    return made
+        if hasattr(socket, option):  # Linux; other systems keep their defaults
+            created.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    return created
 
 
-def _hang_up(response: aiohttp.ClientResponse) -> None:
-    """Close the connection of an answer at once, whatever is still to come."""
-    # Closing alone would have TLS say goodbye and wait for an answer that a server in the middle of a watch does not
-    # give: the connection would outlive the client, for as long as asyncio waits (30 s).
+def _abort(response: aiohttp.ClientResponse) -> None:
+    """Close the connection of an answer at once, without reading the rest of it."""
+    # close() alone sends a TLS close_notify and waits for that of the server, which a server that streams a watch does
+    # not send: the connection would outlive the client by asyncio's shutdown timeout (30 s).
     if response.connection is not None and response.connection.transport is not None:
         response.connection.transport.abort()
     response.close()

@@ -12,7 +12,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from dpf_async._api.reviews import Permission, ask
+from dpf_async._api.reviews import Permission, review
 from dpf_async._base.concurrency import wait_all
 from dpf_async.errors import UsageError
 from dpf_async.models import (
@@ -256,7 +256,7 @@ async def check_access(
     if unknown := [operation for operation in checked if operation not in NEEDS]:
         raise UsageError(f"operation {unknown[0]!r} does not exist; known are {', '.join(NEEDS)}")
     needed = sorted(_union(NEEDS[operation] for operation in checked))
-    reviews = {permission: partial(ask, transport, permission, namespace) for permission in needed}
+    reviews = {permission: partial(review, transport, permission, namespace) for permission in needed}
     rulings = (await wait_all(reviews, limit=_CONCURRENT_REVIEWS)).values
     missing = tuple(permission for permission, ruling in rulings.items() if not ruling.allowed)
     return Access(

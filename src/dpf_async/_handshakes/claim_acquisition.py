@@ -80,7 +80,7 @@ class ClaimAcquisition:
             raise
         finally:
             if not acquired:
-                await claim.renounce()
+                await claim.release_if_acquired()
         if acquired:
             return claim
         return None if withdrawn.is_decided else reasons[-1]

@@ -134,13 +134,13 @@ class Claim:
             )
         self._seconds = seconds
         self._version = ""
-        self._until = -math.inf
+        self._expires_at = -math.inf
         self._records: dict[str, str | None] = {}
         """Annotations that this client writes; None removes one."""
-        self._found: dict[str, str] = {}
+        self._found_annotations: dict[str, str] = {}
         """Annotations as they were when the Lease was acquired."""
         self._taken_by: str | None = None
-        self._unsure = False
+        self._maybe_acquired = False
         """A write that acquires the Lease is in progress, or was interrupted."""
         self._releasing = False
         self._writing = anyio.Lock()
@@ -153,7 +153,7 @@ class Claim:
         False may become True again: when the server could not be reached for longer than the Lease lasts, and no client
         acquired it meanwhile.
         """
-        return self._taken_by is None and anyio.current_time() < self._until
+        return self._taken_by is None and anyio.current_time() < self._expires_at
 
     @property
     def taken_by(self) -> str | None:
@@ -163,7 +163,7 @@ class Claim:
     async def until_lost(self) -> None:
         """Wait until it is not held any more. The block decides whether to continue: it is not interrupted."""
         while self.held:
-            with anyio.move_on_after(self._until - anyio.current_time()):
+            with anyio.move_on_after(self._expires_at - anyio.current_time()):
                 await self._changed.wait()
 
     # For handshakes.
@@ -180,18 +180,18 @@ class Claim:
             lease_transitions=(before.lease_transitions or 0) + 1,
         )
         lease = Lease(metadata=self._metadata(), spec=spec)
-        self._unsure = True
+        self._maybe_acquired = True
         try:
             if found is None:
                 lease = await self._leases.create(lease)
             else:
                 lease = await self._patch(lease, found.metadata.resource_version)
         except (AlreadyExists, Conflict, NotFound):
-            self._unsure = False
+            self._maybe_acquired = False
             return False
-        self._unsure = False
+        self._maybe_acquired = False
         self._renewed(lease, sent)
-        self._found = dict(lease.metadata.annotations)
+        self._found_annotations = dict(lease.metadata.annotations)
         if before.holder_identity not in (None, "", self.holder):
             log.info(
                 "claim_taken_over", node=self.node, holder=self.holder, taken_from=before.holder_identity
@@ -207,27 +207,27 @@ class Claim:
             handshake: name of the handshake: "external reboot".
             request: distinguishes this request from others of the same handshake.
         """
-        before = _read(self._found.get(_key(handshake), ""))
+        before = _read(self._found_annotations.get(_key(handshake), ""))
         number = 1
         if before is not None and before.request == request:
             self.earlier = Attempt(before.number, before.holder, before.begun, before.finished)
             number += before.number
-        self._mark(handshake, _Record(request, number, self.holder, datetime.now(UTC)))
+        self._set_record(handshake, _Record(request, number, self.holder, datetime.now(UTC)))
         return await self._write()
 
     async def finish(self, handshake: str) -> bool:
         """Record that the work is done and that no other client had the claim until now; False if it is lost."""
         record = _read(self._records.get(_key(handshake)) or "")
         if record is not None:
-            self._mark(handshake, msgspec.structs.replace(record, finished=datetime.now(UTC)))
+            self._set_record(handshake, msgspec.structs.replace(record, finished=datetime.now(UTC)))
         return await self._write()
 
-    def settle(self, handshake: str) -> None:
+    def discard_record(self, handshake: str) -> None:
         """The request is not pending any more: its record is removed when the claim is released."""
         self._records[_key(handshake)] = None
 
     @asynccontextmanager
-    async def kept(self) -> AsyncIterator[None]:
+    async def renewing(self) -> AsyncIterator[None]:
         """Renew the Lease while the block runs, without a limit, and release it afterwards."""
         try:
             async with background_tasks() as tasks:
@@ -245,16 +245,16 @@ class Claim:
                 await retry_transient(partial(self._write, release=True), self._delayed)
             except DPFError as error:
                 reason = str(error)
-        self._until = -math.inf
+        self._expires_at = -math.inf
         self._notify()
         if grace.cancelled_caught:
             reason = f"not accepted within {GRACE:g} s"
         if reason:
             log.warning("claim_not_released", node=self.node, holder=self.holder, reason=reason)
 
-    async def renounce(self) -> None:
+    async def release_if_acquired(self) -> None:
         """Release the Lease if an interrupted write acquired it."""
-        if not self._unsure:
+        if not self._maybe_acquired:
             return
         with anyio.move_on_after(GRACE, shield=True):
             try:
@@ -312,7 +312,7 @@ class Claim:
 
     async def _restore(self) -> None:
         """Create a deleted Lease again, unless it expired: then another client may have held it meanwhile."""
-        if anyio.current_time() >= self._until:
+        if anyio.current_time() >= self._expires_at:
             self._lose("")
         elif not await self.acquire(None):
             await self._reread()
@@ -334,7 +334,7 @@ class Claim:
     def _renewed(self, lease: Lease, sent: float) -> None:
         self._version = lease.metadata.resource_version
         # From before it was sent: a client that watches the Lease counts from when it was written, or later.
-        self._until = sent + self._seconds
+        self._expires_at = sent + self._seconds
         self._notify()
 
     def _lose(self, taken_by: str) -> None:
@@ -347,7 +347,7 @@ class Claim:
         self._changed.set()
         self._changed = anyio.Event()
 
-    def _mark(self, handshake: str, record: _Record) -> None:
+    def _set_record(self, handshake: str, record: _Record) -> None:
         self._records[_key(handshake)] = msgspec.json.encode(record).decode()
 
 

@@ -72,8 +72,8 @@ class Handshakes:
     ) -> None:
         self.nodes = nodes
         self.maintenances = maintenances
-        self.reboot = RebootHandshake(nodes)
-        self.hold = HoldHandshake(maintenances)
+        self.reboot: RebootHandshake = RebootHandshake(nodes)
+        self.hold: HoldHandshake = HoldHandshake(maintenances)
         self._locks = locks
         self._claims = claims
 
@@ -121,7 +121,7 @@ class Handshakes:
                     if acquired is None:
                         continue
                     claim = acquired
-                    await stack.enter_async_context(claim.kept())
+                    await stack.enter_async_context(claim.renewing())
                 # Another worker may have answered in the meantime: read again, including its write.
                 with anyio.move_on_after(deadline.for_one_check) as scope:
                     request = await _begin(node, handshake, claim)
@@ -164,7 +164,7 @@ async def _begin_claimed(node: ObservedNode, handshake: Handshake[R], claim: Cla
         request = handshake.request(await node.view())
         if request is not None and handshake.identity(request) == identity:
             return replace(request, claim=claim) if await claim.begin(handshake.name, identity) else None
-    claim.settle(handshake.name)
+    claim.discard_record(handshake.name)
     return None
 
 
@@ -216,7 +216,7 @@ class _Answer(Generic[R]):
             self._attempt, lambda error: log.warning("answer_delayed", **self._facts, reason=str(error))
         )
         if written and self._request.claim is not None:
-            self._request.claim.settle(self._handshake.name)
+            self._request.claim.discard_record(self._handshake.name)
         return written
 
     async def _attempt(self) -> bool:

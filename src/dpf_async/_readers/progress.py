@@ -133,19 +133,6 @@ class ProgressReporter:
                 self.report(subject, doing)
             raise
 
-    def until(self, level: Level[V], subject: str, words: Callable[[V], str]) -> Level[V]:
-        """Deprecated: its predicate reports. Use `wait_for`."""
-        if self._listener is None:
-            return level
-
-        def holds(view: V) -> bool:
-            if level.holds(view):
-                return True
-            self.report(subject, f"not {level.name} yet; {words(view)}")
-            return False
-
-        return Level(level.name, holds, survives_failure=level.survives_failure)
-
     async def _follow(
         self,
         views: AbstractAsyncContextManager[AsyncIterator[V]],

@@ -54,7 +54,7 @@ async def wait_for(
     key: str,
     level: Level[V],
     *,
-    refresh: Callable[[], Awaitable[None]],
+    sync: Callable[[], Awaitable[None]],
     failure_check: Callable[[V, float], FailureCheck[V]],
     timeout: float | None,
     timeout_message: Callable[[V, float, bool], str],
@@ -65,7 +65,7 @@ async def wait_for(
         hub: reports the states of key.
         key: a name.
         level: what is waited for.
-        refresh: returns when the hub shows everything that this client wrote.
+        sync: returns when the hub shows everything that this client wrote.
         failure_check: gets the first view and the time at which the wait began; returns the check of every view in
             which the level does not hold.
         timeout: seconds; None waits without an end, 0 or less checks once.
@@ -79,7 +79,7 @@ async def wait_for(
     deadline = Deadline(timeout)
     checked = False
     with anyio.move_on_after(deadline.for_one_check):
-        await refresh()
+        await sync()
         checked = True
         first = hub.view(key)
         wait = Wait(level, failure_check(first, began))

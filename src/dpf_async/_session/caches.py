@@ -101,18 +101,18 @@ class Caches:
             await reflector.synced()
             yield reflector
 
-    async def refresh(self, reflector: Reflector[Any]) -> None:  # Any: of any kind
+    async def sync(self, reflector: Reflector[Any]) -> None:  # Any: of any kind
         """Wait until the objects of a whole kind were read and include everything that this client wrote.
 
         Raises:
             Unauthorized, Forbidden, KindNotServed: the kind cannot be listed until an administrator changes that.
         """
-        await self.reflectors.fresh(reflector, self.namespace)
+        await self.reflectors.sync(reflector, self.namespace)
 
-    async def refresh_site(self) -> None:
+    async def sync_site(self) -> None:
         """The same, for each kind of the joined cache."""
         for reflector in self._site_reflectors:
-            await self.refresh(reflector)
+            await self.sync(reflector)
 
 
 def _state(state: Any) -> Any:  # Any: the ObjectState of any kind is its own view

@@ -49,7 +49,7 @@ class DPUHandle(ObjectHandle[DPUView]):
         @asynccontextmanager
         async def enter() -> AsyncIterator[Hub[DPUView | None]]:
             hub = await self._source.hub()
-            await self._source.refresh()
+            await self._source.sync()
             yield hub
 
         return TransitionStream(

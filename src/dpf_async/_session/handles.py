@@ -6,7 +6,7 @@ A wait binds to the object that it sees first: a level that holds for another ob
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -76,7 +76,7 @@ class Handle(Generic[View, Cached]):
         @asynccontextmanager
         async def enter() -> AsyncIterator[Hub[Cached]]:
             hub = await self._source.hub()
-            await self._source.refresh()
+            await self._source.sync()
             yield hub
 
         return ViewStream(enter, self.name)
@@ -100,7 +100,7 @@ class Handle(Generic[View, Cached]):
     async def _read(self) -> Cached:
         """What the cache has, including everything that this client wrote."""
         hub = await self._source.hub()
-        await self._source.refresh()
+        await self._source.sync()
         if (undecodable := self._source.undecodable(self.name)) is not None:
             raise DecodeError(
                 f"{self.kind} {self.name} cannot be decoded: {undecodable.error}",
@@ -130,7 +130,7 @@ class Handle(Generic[View, Cached]):
             await self._source.hub(),
             self.name,
             level,
-            refresh=self._source.refresh,
+            sync=self._source.sync,
             failure_check=lambda first, began: (
                 _BoundCheck(self.name, self._source, level, first, began) if bound else lambda _: None
             ),
@@ -183,60 +183,36 @@ class ObjectHandle(Handle[View, View | None]):
         """
         return await self._read()
 
-    async def until_gone(
-        self,
-        *,
-        uid: str | None = None,
-        timeout: float | None = None,
-        tell: Callable[[str], object] | None = None,  # temporary: for callers that do not follow views() yet
-    ) -> None:
+    async def until_gone(self, *, uid: str | None = None, timeout: float | None = None) -> None:
         """Wait until there is no object of this name, or none with this uid.
 
         Args:
             uid: wait only for this object; another one of its name may exist afterwards.
             timeout: as for `until`.
-            tell: temporary; receives a description of every state in which it still exists.
 
         Raises:
             WaitTimeout: it still exists; the message says what holds it.
         """
-
-        def gone(view: View | None) -> bool:
-            if view is None or (uid is not None and view.uid != uid):
-                return True
-            if tell is not None:
-                tell(self.describe(view))
-            return False
-
-        level: Level[View | None] = Level("gone", gone, survives_failure=True)
+        level: Level[View | None] = Level(
+            "gone",
+            lambda view: view is None or (uid is not None and view.uid != uid),
+            survives_failure=True,
+        )
         await self._wait(level, timeout=timeout, bound=False)
 
-    async def until_replaced(
-        self,
-        uid: str,
-        *,
-        timeout: float | None = None,
-        seen: Callable[[View | None], object] | None = None,  # temporary: as for `until_gone`
-    ) -> View:
+    async def until_replaced(self, uid: str, *, timeout: float | None = None) -> View:
         """Wait until an object with another uid has the name.
 
         Args:
             uid: of the object that is replaced.
             timeout: as for `until`.
-            seen: temporary; receives every state in which the old object still has the name.
 
         Raises:
             WaitTimeout: the old object still exists, or there is no new one yet.
         """
-
-        def replaced(view: View | None) -> bool:
-            if view is not None and view.uid != uid:
-                return True
-            if seen is not None:
-                seen(view)
-            return False
-
-        level: Level[View | None] = Level("replaced", replaced, survives_failure=True)
+        level: Level[View | None] = Level(
+            "replaced", lambda view: view is not None and view.uid != uid, survives_failure=True
+        )
         view = await self._wait(level, timeout=timeout, bound=False)
         assert view is not None, "the level holds for no absent object"  # noqa: S101
         return view

@@ -50,7 +50,7 @@ class Hosts:
     async def enter(self) -> AsyncIterator[Hub[NodeView]]:
         """The hub that reports changes of hosts, synced, for as long as the stream is entered."""
         self._site = await self._caches.site()
-        await self._caches.refresh_site()
+        await self._caches.sync_site()
         yield self._site.hub
 
     def existing(self) -> Iterable[str]:

@@ -33,7 +33,7 @@ _Scope = tuple[type[Resource], str]
 _Selection = tuple[type[Resource], str, str, str]
 
 
-class _Kept:
+class _Shared:
     """A running reflector and the number of its users."""
 
     def __init__(self, reflector: Reflector[Any]) -> None:  # Any: of the kind in the key
@@ -52,7 +52,7 @@ class SharedReflectors:
         self._tasks = tasks
         self._policy = policy
         self._linger = linger
-        self._kept: dict[_Selection, _Kept] = {}
+        self._shared: dict[_Selection, _Shared] = {}
         self._written: dict[_Scope, str] = {}
         """The newest resourceVersion that this client wrote."""
         self._deleted: dict[_Scope, dict[str, str]] = {}
@@ -64,8 +64,8 @@ class SharedReflectors:
     ) -> AsyncIterator[Reflector[T]]:
         """Use the reflector of a selection while the block runs. It may not have listed yet: see `synced`."""
         key = (kind, namespace, label_selector, field_selector)
-        kept = self._kept.get(key)
-        if kept is None:
+        shared = self._shared.get(key)
+        if shared is None:
             feed = Feed(
                 self._transport,
                 kind,
@@ -76,15 +76,15 @@ class SharedReflectors:
             reflector = Reflector(
                 feed, self._policy, on_rewind=lambda: self._discard_writes((kind, namespace))
             )
-            kept = self._kept[key] = _Kept(reflector)
-            self._tasks.start_soon(self._keep, key, kept)
-        kept.users += 1
+            shared = self._shared[key] = _Shared(reflector)
+            self._tasks.start_soon(self._run, key, shared)
+        shared.users += 1
         try:
-            yield kept.reflector
+            yield shared.reflector
         finally:
-            kept.users -= 1
-            if kept.users == 0:
-                kept.unused.set()
+            shared.users -= 1
+            if shared.users == 0:
+                shared.unused.set()
 
     def note_write(self, kind: type[Resource], namespace: str, resource_version: str) -> None:
         """This client wrote an object of this kind, which has this resourceVersion now."""
@@ -97,10 +97,10 @@ class SharedReflectors:
         noted = self._deleted.setdefault(scope, {})
         noted[uid] = name
         for known, of in list(noted.items()):
-            if not any(kept.reflector.may_contain(of, known) for kept in self._of_scope(scope)):
+            if not any(shared.reflector.may_contain(of, known) for shared in self._of_scope(scope)):
                 del noted[known]
 
-    async def fresh(self, reflector: Reflector[Any], namespace: str) -> None:  # Any: of any kind
+    async def sync(self, reflector: Reflector[Any], namespace: str) -> None:  # Any: of any kind
         """Wait until a whole kind was listed and its cache shows everything that this client wrote.
 
         Not for a label or field selection: it never shows a write to an object outside of it.
@@ -118,25 +118,27 @@ class SharedReflectors:
     @property
     def health(self) -> Mapping[str, CacheHealth]:
         """The health of each cache, by a description of its selection."""
-        return {kept.reflector.feed.words: kept.reflector.health for kept in self._kept.values()}
+        return {
+            shared.reflector.feed.description: shared.reflector.health for shared in self._shared.values()
+        }
 
-    def _of_scope(self, scope: _Scope) -> Iterator[_Kept]:
-        return (kept for key, kept in self._kept.items() if key[:2] == scope)
+    def _of_scope(self, scope: _Scope) -> Iterator[_Shared]:
+        return (shared for key, shared in self._shared.items() if key[:2] == scope)
 
     def _discard_writes(self, scope: _Scope) -> None:
         """The server's history was rewound to before these writes."""
         self._written.pop(scope, None)
         self._deleted.pop(scope, None)
 
-    async def _keep(self, key: _Selection, kept: _Kept) -> None:
+    async def _run(self, key: _Selection, shared: _Shared) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(kept.reflector.run)
+            tasks.start_soon(shared.reflector.run)
             while True:
-                await kept.unused.wait()
+                await shared.unused.wait()
                 await anyio.sleep(self._linger)
-                if kept.users == 0:
+                if shared.users == 0:
                     break
-                kept.unused = anyio.Event()
+                shared.unused = anyio.Event()
             # No await between the count and this line: there is no new user.
-            del self._kept[key]
+            del self._shared[key]
             tasks.cancel_scope.cancel()

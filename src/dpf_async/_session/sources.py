@@ -41,7 +41,7 @@ class Source(ABC, Generic[View, Cached]):
         """The hub that reports changes; it starts the cache and does not wait for it."""
 
     @abstractmethod
-    async def refresh(self) -> None:
+    async def sync(self) -> None:
         """Wait until the cache was read and shows everything that this client wrote."""
 
     @abstractmethod
@@ -94,9 +94,9 @@ class ObjectSource(Source[View, View | None]):
         self._reflector = cache.reflector
         return cache.hub
 
-    async def refresh(self) -> None:
+    async def sync(self) -> None:
         for reflector in self.reflectors():
-            await self._caches.refresh(reflector)
+            await self._caches.sync(reflector)
 
     def existing(self, cached: View | None) -> View | None:
         return cached
@@ -127,8 +127,8 @@ class NodeSource(Source[NodeView, NodeView]):
     async def hub(self) -> Hub[NodeView]:
         return (await self._caches.site()).hub
 
-    async def refresh(self) -> None:
-        await self._caches.refresh_site()
+    async def sync(self) -> None:
+        await self._caches.sync_site()
 
     def existing(self, cached: NodeView) -> NodeView:
         return cached

@@ -168,7 +168,9 @@ class HealthUnknown(DPUProblem):
         return self.about
 
     def _describe(self) -> str:
-        return "cannot be read" if self.about == READABLE else f"does not report the status of {self.about}"
+        return (
+            "cannot be decoded" if self.about == READABLE else f"does not report the status of {self.about}"
+        )
 
 
 HealthProblem = (

@@ -279,7 +279,7 @@ class Reflector(Generic[T]):
             case ApplyList(connection, origin, rewound):
                 self._apply_list(connection, origin, rewound=rewound)
             case Interrupted(fault):
-                log.info("watch_interrupted", feed=self.feed.words, reason=fault.description)
+                log.info("watch_interrupted", feed=self.feed.description, reason=fault.description)
                 self.store.interrupt(fault.description)
             case GiveUp(fault):
                 if self._synced:
@@ -311,9 +311,13 @@ class Reflector(Generic[T]):
             origin = "initial"
         self.store.replace(items, undecodable, resource_version, origin=origin, rewound=rewound)
         if self.store.repairs > repairs:
-            log.warning("lost_events_repaired", feed=self.feed.words, changes=self.store.repairs - repairs)
+            log.warning(
+                "lost_events_repaired", feed=self.feed.description, changes=self.store.repairs - repairs
+            )
         if rewound:
-            log.warning("server_history_rewound", feed=self.feed.words, resource_version=resource_version)
+            log.warning(
+                "server_history_rewound", feed=self.feed.description, resource_version=resource_version
+            )
             self._rewinds += 1
             if self._on_rewind is not None:
                 self._on_rewind()
@@ -420,11 +424,14 @@ class Reflector(Generic[T]):
                 return Fault(FaultKind.MALFORMED, f"{type_} without an object that has a uid")
             case Envelope(type=type_):
                 self._unknown += 1
-                log.warning("unknown_event_skipped", feed=self.feed.words, type=printable(type_, 40))
+                log.warning("unknown_event_skipped", feed=self.feed.description, type=printable(type_, 40))
                 return None
             case Undecodable() as obj if obj.uid:
                 log.warning(
-                    "undecodable_object", feed=self.feed.words, name=obj.name, error=printable(obj.error, 300)
+                    "undecodable_object",
+                    feed=self.feed.description,
+                    name=obj.name,
+                    error=printable(obj.error, 300),
                 )
                 self.store.put_undecodable(obj)
                 self._machine.resume = newest(self._machine.resume, obj.resource_version)
@@ -458,7 +465,7 @@ class Reflector(Generic[T]):
                 self._forbidden_since = None
             elif self._forbidden_since is None:
                 self._forbidden_since = anyio.current_time()
-            log.info("watch_failed", feed=self.feed.words, reason=fault.description)
+            log.info("watch_failed", feed=self.feed.description, reason=fault.description)
             self._step(Failed(connection, fault))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from dpf_async import Claims, DPFClient
-from dpf_async._client import FORCE_GRACE_PERIOD
+from dpf_async._client.hosts import FORCE_GRACE_PERIOD
 from dpf_async._hosts.fault_grace import GRACE
 from dpf_async.models import known
 

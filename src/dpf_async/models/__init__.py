@@ -1,6 +1,6 @@
-"""What the API server can say: typed models of the DPF kinds and of the core kinds used beside them.
+"""Typed models of the DPF kinds and of the core kinds that the library uses.
 
-Reading is open, writing is strict; see `Wire`. A new kind is a class like its neighbours here, and an entry
+Reading is lenient, writing is strict; see `Wire`. To add a kind, add a class like the existing ones and an entry
 in KINDS. Constants for annotations, labels, conditions and reasons are in `known`.
 """
 

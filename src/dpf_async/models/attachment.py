@@ -1,4 +1,4 @@
-"""DPUServiceNAD and DPUServiceIPAM: what interface a service gets, and what addresses.
+"""DPUServiceNAD and DPUServiceIPAM: the networks and the addresses of the interfaces of services.
 
 Source of the schemas: DPF v26.4 dpuservicenads and dpuserviceipams CRDs.
 """
@@ -40,7 +40,7 @@ class ChainedCNI(Wire):
 
 
 class DPUServiceNADSpec(Wire):
-    """What kind of interface a service gets."""
+    """The type of interface that a service gets."""
 
     resource_type: Annotated[str, one_of("vf", "sf", "veth")]
     bridge: str | None = None
@@ -52,7 +52,7 @@ class DPUServiceNADSpec(Wire):
 
 
 class DPUServiceNADStatus(Wire):
-    """Whether it is in place."""
+    """Whether the operator has created the network."""
 
     conditions: ListOf[Condition] = ()
 
@@ -70,25 +70,25 @@ class DPUServiceNAD(Resource):
 
 
 class IPRange(Wire):
-    """Addresses from the first to the last, both included."""
+    """A range of addresses, first and last included."""
 
     start_ip: Annotated[str, Field(alias="startIP")]
     end_ip: Annotated[str, Field(alias="endIP")]
 
 
 class Route(Wire):
-    """A route that pods get, through the gateway."""
+    """A route of the pods through the gateway."""
 
     dst: str
 
 
 class IPv4Network(Wire):
-    """A network that is cut into one subnet per DPU."""
+    """A network that is divided into one subnet per DPU."""
 
     network: str
     prefix_size: Int32
     allocations: StringMap = Field(default_factory=dict)
-    """Subnets that are fixed, by DPU."""
+    """Fixed subnets, by DPU."""
     default_gateway: Bool | None = None
     exclude_ranges: ListOf[IPRange] = ()
     exclusions: ListOf[str] = ()
@@ -98,7 +98,7 @@ class IPv4Network(Wire):
 
 
 class IPv4Subnet(Wire):
-    """A subnet of which each DPU gets some addresses."""
+    """A subnet of which each DPU gets a number of addresses."""
 
     subnet: str
     gateway: str
@@ -109,7 +109,7 @@ class IPv4Subnet(Wire):
 
 
 class DPUServiceIPAMSpec(ClusterSelecting):
-    """Where addresses come from, and for which DPUs."""
+    """The addresses, and the DPUs that they are for."""
 
     metadata: TemplateMeta | None = None
     ipv4_network: IPv4Network | None = None

@@ -1,4 +1,4 @@
-"""BFB: the image that DPUs are installed from, and whether it has been downloaded.
+"""BFB: the image that DPUs are installed with, and the state of its download.
 
 Source of the schema: DPF v26.4 bfbs CRD.
 """
@@ -13,7 +13,7 @@ from dpf_async.models.constraints import REQUIRED, Int64, pattern, server_defaul
 from dpf_async.models.meta import AGE, Condition, PrinterColumn, Resource
 from dpf_async.models.names import PROVISIONING_GROUP
 from dpf_async.models.phases import BFBPhase
-from dpf_async.models.rules import Rule, Rules, Transition, has, immutable, name_at_most
+from dpf_async.models.rules import Rule, Rules, TransitionRule, has, immutable, name_at_most
 from dpf_async.models.wire import ListOf, Wire
 
 __all__ = ["BFB", "BFBSpec", "BFBStatus", "BFBVersions", "BFBVersionsFound"]
@@ -22,7 +22,7 @@ _VERSIONS = ("bsp", "doca", "uefi", "atf")
 
 
 class BFBVersionsFound(Wire):
-    """The versions the operator read from the downloaded image."""
+    """The versions that the operator read from the downloaded image."""
 
     bsp: Annotated[str, immutable("the BSP version")] | None = None
     doca: Annotated[str, immutable("the DOCA version")] | None = None
@@ -31,7 +31,7 @@ class BFBVersionsFound(Wire):
 
 
 class BFBVersions(BFBVersionsFound):
-    """The versions the user says the image has; all four, or none."""
+    """The versions of the image according to the user; all four, or none."""
 
     RULES: ClassVar[Rules] = (
         Rule(
@@ -43,12 +43,12 @@ class BFBVersions(BFBVersionsFound):
 
 
 class BFBSpec(Wire):
-    """Where the image is."""
+    """The URL of the image."""
 
     RULES: ClassVar[Rules] = (
-        Transition(
+        TransitionRule(
             cel="has(self.versions) || !has(oldSelf.versions)",
-            message="versions cannot be taken away once they are set",
+            message="versions cannot be removed after they were set",
             allows=lambda old, new: has(new, "versions") or not has(old, "versions"),
         ),
     )
@@ -61,18 +61,18 @@ class BFBSpec(Wire):
 
 
 class BFBStatus(Wire):
-    """How far the download is, and what the image turned out to be."""
+    """The phase of the download, and the versions of the image."""
 
     phase: Annotated[BFBPhase, REQUIRED] = BFBPhase.INITIALIZING
     file_name: str | None = None
-    """File of the image: `<namespace>-<name>.bfb` unless spec.fileName says otherwise (dpf-facts 7.3)."""
+    """File of the image: `<namespace>-<name>.bfb` unless spec.fileName is set (dpf-facts 7.3)."""
     versions: BFBVersionsFound | None = None
     conditions: ListOf[Condition] = ()
     observed_generation: Int64 | None = None
 
 
 class BFB(Resource):
-    """An image for DPUs; nothing is provisioned from it before its phase is Ready."""
+    """An image for DPUs; DPUs are provisioned with it only after its phase is Ready."""
 
     GROUP: ClassVar[str] = PROVISIONING_GROUP
     KIND: ClassVar[str] = "BFB"

@@ -1,4 +1,4 @@
-"""DPUServiceChain: how interfaces of DPUs are connected.
+"""DPUServiceChain: the connections between interfaces of DPUs.
 
 Source of the schema: DPF v26.4 dpuservicechains CRD.
 """
@@ -30,13 +30,13 @@ __all__ = [
 
 
 class ChainPort(Wire):
-    """One end of a switch."""
+    """A port of a switch."""
 
     service_interface: ChainInterfaceRef
 
 
 class ChainSwitch(Wire):
-    """Ports that are connected with each other."""
+    """A set of ports that are connected with each other."""
 
     ports: Annotated[ListOf[ChainPort], min_items(1), max_items(50)]
     service_mtu: Annotated[ServiceMTU, Field(alias="serviceMTU")] = 1500
@@ -50,34 +50,34 @@ class ServiceChainSpec(Wire):
 
 
 class ServiceChainTemplate(Wire):
-    """What the chain on each DPU is made from."""
+    """The template of the chain on each DPU."""
 
     metadata: TemplateMeta | None = None
     spec: ServiceChainSpec
 
 
 class ServiceChainSet(Wire):
-    """Which DPUs of a cluster get the chain."""
+    """The chain on the selected DPUs of a cluster."""
 
     node_selector: LabelSelector | None = None
     template: ServiceChainTemplate
 
 
 class ServiceChainSetTemplate(Wire):
-    """What each DPUCluster gets."""
+    """The template of the object in each DPUCluster."""
 
     metadata: TemplateMeta | None = None
     spec: ServiceChainSet
 
 
 class DPUServiceChainSpec(ClusterSelecting):
-    """A chain on many DPUs: clusters, then DPUs, then the chain."""
+    """A chain on the selected DPUs of the selected DPUClusters."""
 
     template: ServiceChainSetTemplate
 
 
 class DPUServiceChain(Resource):
-    """How interfaces of DPUs are connected; itself made by a DPUDeployment."""
+    """The connections between interfaces of DPUs, created from a DPUDeployment."""
 
     GROUP: ClassVar[str] = SVC_GROUP
     KIND: ClassVar[str] = "DPUServiceChain"

@@ -1,4 +1,4 @@
-"""DPUCluster: the Kubernetes cluster that the DPUs' own operating systems join.
+"""DPUCluster: the Kubernetes cluster that DPUs join as nodes.
 
 Source of the schema: DPF v26.4 dpuclusters CRD.
 """
@@ -13,7 +13,7 @@ from dpf_async.models.constraints import REQUIRED, Int, at_least, at_most, min_l
 from dpf_async.models.meta import AGE, READY, Condition, PrinterColumn, Resource
 from dpf_async.models.names import PROVISIONING_GROUP
 from dpf_async.models.phases import DPUClusterPhase
-from dpf_async.models.rules import Rules, Transition, name_at_most
+from dpf_async.models.rules import Rules, TransitionRule, name_at_most
 from dpf_async.models.wire import ListOf, StringMap, Wire
 
 __all__ = [
@@ -24,9 +24,9 @@ __all__ = [
     "Keepalived",
 ]
 
-_SET_ONCE = Transition(
+_SET_ONCE = TransitionRule(
     cel="size(oldSelf) == 0 || self == oldSelf",
-    message="the kubeconfig of a DPUCluster cannot be changed once it is set",
+    message="the kubeconfig of a DPUCluster cannot be changed after it was set",
     allows=lambda old, new: old in ("", new),
 )
 
@@ -41,16 +41,16 @@ class Keepalived(Wire):
 
 
 class ClusterEndpoint(Wire):
-    """How the cluster's API server is reached."""
+    """The address of the cluster's API server."""
 
     keepalived: Keepalived | None = None
 
 
 class DPUClusterSpec(Wire):
-    """The cluster asked for."""
+    """The desired cluster."""
 
     type: Annotated[str, pattern("kamaji|static|[^/]+/.*")]
-    """Who manages it: kamaji, static, or another manager as domain/name."""
+    """The manager of the cluster: kamaji, static, or another one as domain/name."""
     kubeconfig: Annotated[str, _SET_ONCE] | None = None
     """Name of the Secret with the cluster's kubeconfig."""
     max_nodes: Annotated[Int, at_least(1), at_most(1000)] = 1000
@@ -58,18 +58,18 @@ class DPUClusterSpec(Wire):
 
 
 class DPUClusterStatus(Wire):
-    """What became of it."""
+    """The observed cluster."""
 
     phase: Annotated[DPUClusterPhase, REQUIRED] = DPUClusterPhase.PENDING
     version: str | None = None
     """Version of Kubernetes."""
     nodes_count: Annotated[Int, at_least(0)] | None = None
-    """DPUs that were given to this cluster."""
+    """Number of DPUs assigned to this cluster."""
     conditions: ListOf[Condition] = ()
 
 
 class DPUCluster(Resource):
-    """A Kubernetes cluster for DPUs; a DPU is given one while it is Initializing."""
+    """A Kubernetes cluster for DPUs; the operator assigns one to a DPU in phase Initializing."""
 
     GROUP: ClassVar[str] = PROVISIONING_GROUP
     KIND: ClassVar[str] = "DPUCluster"

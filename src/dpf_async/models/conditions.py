@@ -1,8 +1,8 @@
-"""Condition types and reasons that DPF writes, by kind, with what they mean.
+"""Condition types and reasons that DPF writes, by kind, with their meaning.
 
-Conditions are hints for people and for finer steps; decisions about a DPU go by its phase, uid and
-deletionTimestamp (dpf-facts 2.3). All of them are open: other releases write others. Where nothing is said,
-a type is True when what it names has happened, and its reason then is the type itself.
+Conditions show users the details of a phase; decisions about a DPU depend on its phase, uid and deletionTimestamp
+(dpf-facts 2.3). The lists are open: other releases write other values. Unless the text of a type says otherwise, its
+status is True after the step that it names has completed, and its reason is then the type itself.
 """
 
 from __future__ import annotations
@@ -29,64 +29,64 @@ __all__ = [
 ]
 
 READY: Final = "Ready"
-"""The summary that most kinds have."""
+"""The summary condition of most kinds."""
 
 
 class CommonReason:
-    """Reasons of the kinds that do not have their own (dpf-facts 7.3)."""
+    """Reasons of the kinds without reasons of their own (dpf-facts 7.3)."""
 
     SUCCESS: Final = "Success"
-    """True: it is so."""
+    """True."""
     PENDING: Final = "Pending"
-    """False: it is on its way."""
+    """False: in progress."""
     ERROR: Final = "Error"
-    """False: it failed, and is tried again."""
+    """False: it failed, and the operator retries it."""
     FAILURE: Final = "Failure"
-    """False: it failed, and a user must do something."""
+    """False: it failed, and a user must correct the cause."""
     AWAITING_DELETION: Final = "AwaitingDeletion"
-    """False: something must be gone before this can go on."""
+    """False: waits for the deletion of another object."""
 
 
 class DPUCondition:
     """`status.conditions` of a DPU, in the order of progression (dpf-facts 2.3)."""
 
     INITIALIZED: Final = "Initialized"
-    """Its DPUNode and DPUDevice are found, and it has a DPUCluster."""
+    """Its DPUNode and DPUDevice exist, and a DPUCluster is assigned."""
     BFB_READY: Final = "BFBReady"
-    """The BFB it is installed from is downloaded."""
+    """The BFB is downloaded."""
     BLUE_FIELD_SOFTWARE_READY: Final = "BlueFieldSoftwareReady"
     """The same for BlueField-4, in later releases."""
     DPU_FLAVOR_EXISTS: Final = "DPUFlavorExists"
     PENDING: Final = "Pending"
-    """True once it has a place among the parallel installations."""
+    """True when the limit of parallel installations permits the installation."""
     NODE_EFFECT_READY: Final = "NodeEffectReady"
-    """The host may be disturbed."""
+    """Disruption of the host is permitted."""
     INTERFACE_INITIALIZED: Final = "InterfaceInitialized"
-    """The way of installing is ready. True with other reasons, too, before it is: see DPUReason."""
+    """The install interface is ready. Also True with other reasons before that: see DPUReason."""
     HOST_POWER_CYCLE: Final = "HostPowerCycle"
-    """A DPU in NIC mode changes its mode, for which the host must be power-cycled."""
+    """A DPU in NIC mode changes its mode, which takes a power cycle of the host."""
     ARM_FORCE_RESTARTED: Final = "ArmForceRestarted"
     FW_CONFIGURED: Final = "FWConfigured"
     BFB_PREPARED: Final = "BFBPrepared"
-    """bf.cfg is made. Its transition starts the time limit of the installation."""
+    """bf.cfg was generated. Its transition starts the timeout of the installation."""
     BFB_TRANSFERRED: Final = "BFBTransferred"
-    """The BMC has the image; False with the progress in its message until then."""
+    """The BMC has the image; before that False, with the progress in its message."""
     OS_INSTALLED: Final = "OSInstalled"
-    """Written True while the OS still boots: done only with reason BFBInstalled."""
+    """Also True while the OS boots: completed only with reason BFBInstalled."""
     DPU_CONFIG: Final = "DPUConfig"
     REBOOTED: Final = "Rebooted"
-    """False while a reboot of the host is due; removed whenever another becomes due."""
+    """False while a reboot of the host is required; removed when another one becomes required."""
     HOST_NETWORK_READY: Final = "HostNetworkReady"
     DPU_CLUSTER_READY: Final = "DPUClusterReady"
     """It is a ready Node of its DPUCluster."""
     NODE_EFFECT_REMOVED: Final = "NodeEffectRemoved"
-    """The host is given back."""
+    """The node effect of the host has ended."""
     READY: Final = READY
-    """Stays True in later phases; False, with phase Ready kept, when its Node is not ready."""
+    """Remains True in later phases; False, in phase Ready, while its Node is not ready."""
     DELETING: Final = "Deleting"
-    """False with what stands in the way of deletion."""
+    """False with the reason for which deletion is not complete."""
     ERROR: Final = "Error"
-    """Not the cause of phase Error, which is in the condition of the phase that failed."""
+    """The cause of phase Error is not here but in the condition of the phase that failed."""
     DMS_RUNNING: Final = "DMSRunning"
     """Releases v24.10 and v25.1."""
 
@@ -94,7 +94,7 @@ class DPUCondition:
 class DPUReason:
     """Reasons in `status.conditions` of a DPU, by the phase that writes them (dpf-facts 2.3).
 
-    Where the status is not said, it is False, and the phase waits or tries again.
+    Unless the text says otherwise, the status is False, and the phase waits or retries.
     """
 
     # Several phases
@@ -111,15 +111,15 @@ class DPUReason:
     """Its Node in the DPUCluster is not ready; in phase Ready, the phase stays."""
     GET_NODE_FROM_DPU_CLUSTER_ERROR: Final = "GetNodeFromDPUClusterError"
     INVALID_DPU_INSTALL_INTERFACE: Final = "InvalidDPUInstallInterface"
-    """Initializing: leads to phase Error."""
+    """Initializing: results in phase Error."""
     REMOVE_REQUESTOR_ERROR: Final = "RemoveRequestorFromDPUNodeMaintenanceError"
-    """Error and Deleting: the DPUNodeMaintenance could not be left."""
+    """Error and Deleting: the DPU could not be removed from the requestors of the DPUNodeMaintenance."""
 
     # Initializing
     INITIALIZED: Final = "Initialized"
     """True."""
     SKIPPED: Final = "Skipped"
-    """True: the DPUDevice is labelled to be left alone, and the DPU is Ready at once."""
+    """True: the DPUDevice has the label to skip provisioning, and the DPU is Ready at once."""
     GET_DPU_DEVICE_ERROR: Final = "GetDPUDeviceError"
     DPU_OOB_BRIDGE_NOT_CONFIGURED: Final = "DPUOOBBridgeNotConfigured"
     """Not with Redfish."""
@@ -127,7 +127,7 @@ class DPUReason:
     PCI_ADDRESS_NOT_PROVIDED: Final = "PCIAddressNotProvided"
     """Host agent only."""
     BMC_IP_NOT_VALID: Final = "BMCIPNotValid"
-    """Leads to phase Error."""
+    """Results in phase Error."""
     DPU_CLUSTER_NOT_ALLOCATED: Final = "DPUClusterNotAllocated"
     DPU_CLUSTER_DELETING: Final = "DPUClusterDeleting"
 
@@ -138,38 +138,38 @@ class DPUReason:
     DPU_FLAVOR_NOT_SPECIFIED: Final = "DPUFlavorNotSpecified"
     GET_DPU_FLAVOR_ERROR: Final = "GetDPUFlavorError"
     CANNOT_PROCEED: Final = "CannotProceed"
-    """Too many DPUs are being installed."""
+    """The limit of parallel installations is reached."""
 
     # Node Effect
     NODE_EFFECT_COMPLETED: Final = "NodeEffectCompleted"
     """True."""
     NODE_EFFECT_IN_PROGRESS: Final = "NodeEffectInProgress"
-    """The DPUNodeMaintenance is there, and its node effect is not applied: a hold is waited for."""
+    """The DPUNodeMaintenance exists, and its node effect is not applied: a hold is set."""
     CREATED_DPU_NODE_MAINTENANCE: Final = "CreatedDPUNodeMaintenance"
     INVALID_NODE_EFFECT: Final = "InvalidNodeEffect"
-    """taint, drain or customLabel for a host that is no Kubernetes node."""
+    """taint, drain or customLabel for a host that is not a Kubernetes node."""
     FAILED_CREATE_DPU_NODE_MAINTENANCE: Final = "FailedCreateDPUNodeMaintenance"
     FAILED_GET_DPU_NODE_MAINTENANCE: Final = "FailedGetDPUNodeMaintenance"
     DPU_NODE_MAINTENANCE_DELETING: Final = "DPUNodeMaintenanceDeleting"
-    """An earlier one must be gone first."""
+    """Waits until the previous one is deleted."""
     FAILED_ADD_REQUESTOR: Final = "FailedAddRequestor"
 
     # Initialize Interface
     DPU_DEVICE_NOT_READY: Final = "DPUDeviceNotReady"
     SECURE_BOOT_CONFIGURATION_STAGED: Final = "SecureBootConfigurationStaged"
-    """True, though the phase is not done."""
+    """True, although the phase is not complete."""
     UNABLE_TO_CHECK_RESOURCES: Final = "UnableToCheckResources"
     """True."""
     FAILED_TO_REQUEST_MODE_CHANGE: Final = "FailedToRequestModeChange"
     FAILED_TO_GET_SECURE_BOOT_STATUS: Final = "FailedToGetSecureBootStatus"
     FAILED_TO_STAGE_SECURE_BOOT: Final = "FailedToStageSecureBoot"
     SECURE_BOOT_CONFIGURATION_FAILED: Final = "SecureBootConfigurationFailed"
-    """Leads to phase Error."""
+    """Results in phase Error."""
     FAILED_TO_GET_CHASSIS_INFO: Final = "FailedToGetChassisInfo"
     FAILED_TO_GET_DPU_TYPE: Final = "FailedToGetDPUType"
     FAILED_TO_CHECK_CAPACITY: Final = "FailedToCheckCapacity"
     FAILED_TO_CHECK_RESOURCES: Final = "FailedToCheckResources"
-    """Leads to phase Error."""
+    """Results in phase Error."""
 
     # Perform ARM Force Restart
     IN_PROGRESS: Final = "InProgress"
@@ -177,7 +177,7 @@ class DPUReason:
     FAILED_TO_CREATE_REDFISH_CLIENT: Final = "FailedToCreateRedfishClient"
     FAILED_TO_REBOOT_DPU_ARM: Final = "FailedToRebootDPUArm"
     MAX_SAFETY_LIMIT_EXCEEDED: Final = "MaxSafetyLimitExceeded"
-    """After ten restarts; leads to phase Error."""
+    """After ten restarts; results in phase Error."""
 
     # Config FW Parameters
     FAILED_TO_GET_DPU_FLAVOR: Final = "FailedToGetDpuFlavor"
@@ -188,7 +188,7 @@ class DPUReason:
     WAITING_FOR_DPU_ARM_POWER_ON: Final = "WaitingForDPUArmPowerOn"
     """Later releases."""
     DPU_ARM_POWER_ON_TIMEOUT: Final = "DPUArmPowerOnTimeout"
-    """Later releases; leads to phase Error."""
+    """Later releases; results in phase Error."""
 
     # Prepare BFB
     FAILED_TO_GET_FLAVOR: Final = "FailedToGetFlavor"
@@ -202,21 +202,21 @@ class DPUReason:
 
     # OS Installing
     TASK_PROGRESS: Final = "TaskProgress"
-    """The image is on its way; the message has the percentage."""
+    """The image is being transferred; the message has the percentage."""
     FAIL_TO_INSTALL: Final = "FailToInstall"
-    """Leads to phase Error."""
+    """Results in phase Error."""
     FAIL_TO_GET_BFB_REGISTRY_ADDRESS: Final = "FailToGetBFBRegistryAddress"
     FAIL_TO_CHECK_PROGRESS: Final = "FailToCheckProgress"
     OEM_LAST_STATE: Final = "OemLastState"
-    """True, though the OS still boots; the message is the BMC's boot state."""
+    """True, although the OS is booting; the message is the boot state of the BMC."""
     BFB_INSTALLED: Final = "BFBInstalled"
-    """True: the OS runs."""
+    """True: the OS is running."""
     CANNOT_DELETE_WHILE_INSTALLING: Final = "CannotDeleteWhileInstalling"
-    """True: deletion was asked for, and waits until the installation is over."""
+    """True: deletion was requested, and waits until the installation ends."""
     INSTALLATION_TIMEOUT: Final = "InstallationTimeout"
-    """Leads to phase Error."""
+    """Results in phase Error."""
     DPU_AGENT_NOT_STARTED: Final = "DPUAgentNotStarted"
-    """Leads to phase Error, 20 minutes after the OS was installed."""
+    """Results in phase Error, 20 minutes after the OS was installed."""
     FAILED_TO_CREATE_CLIENT: Final = "FailedToCreateClient"
     FAIL_TO_GET_SYSTEM: Final = "FailToGetSystem"
 
@@ -224,13 +224,13 @@ class DPUReason:
     REBOOTED: Final = "Rebooted"
     """True."""
     WAITING_FOR_MANUAL_POWER_CYCLE_OR_REBOOT: Final = "WaitingForManualPowerCycleOrReboot"
-    """Someone outside must reboot the host."""
+    """An external reboot of the host is required."""
     FAILED_TO_PROCESS_EXTERNAL_REBOOT: Final = "FailedToProcessExternalReboot"
     WAITING_FOR_SCRIPT_TO_REBOOT_NODE: Final = "WaitingForScriptToRebootNode"
     JOB_NOT_FOUND: Final = "JobNotFound"
     FAILED_TO_FETCH_JOB: Final = "FailedToFetchJob"
     REBOOT_FAILED: Final = "RebootFailed"
-    """The script's job failed; the v26.4 documentation has RebootScriptFailed."""
+    """The Job of the script failed; the documentation of v26.4 names it RebootScriptFailed."""
     REBOOT_SCRIPT_FAILED: Final = "RebootScriptFailed"
     FAILED_TO_CREATE_SCRIPT_JOB: Final = "FailedToCreateScriptJob"
     INVALID_STATE: Final = "InvalidState"
@@ -240,7 +240,7 @@ class DPUReason:
     DPU_CLUSTER_READY: Final = "DPUClusterReady"
     """True."""
     CHECK_FW_VERSION_ERROR: Final = "CheckFwVersionError"
-    """The versions on the DPU are not those of the BFB."""
+    """The versions on the DPU differ from those of the BFB."""
     NEW_CONFIG_ERROR: Final = "NewConfigError"
     ADD_LABELS_TO_OBJECT_ERROR: Final = "AddLabelsToObjectError"
 
@@ -248,9 +248,9 @@ class DPUReason:
     NODE_EFFECT_REMOVED: Final = "NodeEffectRemoved"
     """True."""
     NODE_EFFECT_REMOVAL_IN_PROGRESS: Final = "NodeEffectRemovalInProgress"
-    """The DPUNodeMaintenance is still there: siblings or services are not done."""
+    """The DPUNodeMaintenance exists: sibling DPUs or services have not released it."""
     NODE_EFFECT_REMOVAL_TIMEOUT: Final = "NodeEffectRemovalTimeout"
-    """Leads to phase Error; the time limit is off by default."""
+    """Results in phase Error; the timeout is disabled by default."""
     UPDATE_LABELS_ON_NODE_ERROR: Final = "UpdateLabelsOnNodeInDPUClusterError"
     FAILED_GET_DPU_NODE_MAINTENANCE_OBJECT: Final = "FailedGetDPUNodeMaintenanceObject"
     FAILED_REMOVE_REQUESTOR: Final = "FailedRemoveRequestor"
@@ -266,15 +266,15 @@ class DPUReason:
     DELETE_OBJECTS_ERROR: Final = "DeleteObjectsError"
     DELETE_BOOTSTRAP_TOKENS_ERROR: Final = "DeleteBootstrapTokensError"
     DELETE_NODE_ERROR: Final = "DeleteNodeError"
-    """The DPUCluster could not be reached to take the Node away."""
+    """The DPUCluster could not be reached to delete the Node."""
     UPDATE_ERROR: Final = "UpdateError"
 
 
 class AgentCondition:
-    """`status.agentStatus.conditions` of a DPU: what its agent reports (dpf-facts 2.3, 10)."""
+    """`status.agentStatus.conditions` of a DPU: the report of its agent (dpf-facts 2.3, 10)."""
 
     REBOOT_METHOD_DISCOVERY: Final = "RebootMethodDiscovery"
-    """True: the agent finds out which reboot is needed; the reason is the RebootMethod."""
+    """True: the agent determines which reboot is required; the reason is the RebootMethod."""
 
 
 class RebootMethod:
@@ -290,13 +290,13 @@ class RebootMethod:
     SYSTEM_LEVEL_RESET: Final = "SystemLevelReset"
     """The host must reboot."""
     FIRMWARE_RESET: Final = "FirmwareReset"
-    """The DPU sees to it itself."""
+    """The DPU performs it itself."""
     DPU_WARM_REBOOT: Final = "DPUWarmReboot"
-    """The DPU sees to it itself."""
+    """The DPU performs it itself."""
 
 
 class OperationalCondition:
-    """`status.operationalConditions` of a DPU: health, whatever the phase (dpf-facts 2.3, 11)."""
+    """`status.operationalConditions` of a DPU: health, independent of the phase (dpf-facts 2.3, 11)."""
 
     OPERATIONAL_READY: Final = "OperationalReady"
     """The summary of the others."""
@@ -333,32 +333,32 @@ class DPUNodeCondition:
     """`status.conditions` of a DPUNode (dpf-facts 3.1)."""
 
     READY: Final = READY
-    """Neither disturbed nor rebooting; it says nothing of the DPUs. False has reason Ready, too."""
+    """No node effect and no reboot is in progress; independent of the DPUs. The reason is also Ready if False."""
     REBOOT_IN_PROGRESS: Final = "DPUNodeRebootInProgress"
-    """True while an external or scripted reboot is due; absent while the host has no DPUs."""
+    """True while an external or scripted reboot is required; absent while the host has no DPUs."""
     NODE_EFFECT_IN_PROGRESS: Final = "DPUNodeNodeEffectInProgress"
     """True from the start of a node effect, hold included; removed with the last DPUNodeMaintenance."""
     NEED_HOST_AGENT_UPGRADE: Final = "NeedHostAgentUpgrade"
-    """True: a person must upgrade the host agent. Never with Redfish."""
+    """True: an administrator must upgrade the host agent. Never with Redfish."""
     OOB_BRIDGE_CONFIGURED: Final = "OOBBridgeConfigured"
     """Host agent only."""
     RSHIM_AVAILABLE: Final = "RshimAvailable"
     """Host agent only."""
     INVALID_DPU_DETAILS: Final = "InvalidDPUDetails"
-    """Has a name in DPF, and no known writer."""
+    """Defined by DPF; no writer is known."""
     DPU_UPDATE_IN_PROGRESS: Final = "DPUUpdateInProgress"
-    """Has a name in DPF, and no known writer."""
+    """Defined by DPF; no writer is known."""
 
 
 class DPUNodeReason:
     """Reasons in `status.conditions` of a DPUNode (dpf-facts 3.1)."""
 
     READY: Final = READY
-    """Of Ready, True and False."""
+    """Of Ready, for True and False."""
     WAIT_FOR_EXTERNAL_REBOOT: Final = "WaitForExternalReboot"
-    """DPUNodeRebootInProgress True: someone outside must reboot the host, then remove the annotation."""
+    """DPUNodeRebootInProgress True: an external reboot of the host is required, then removal of the annotation."""
     REBOOT_IN_PROGRESS: Final = "DPUNodeRebootInProgress"
-    """DPUNodeRebootInProgress True, for a moment at the start; False, when the reboot is over."""
+    """DPUNodeRebootInProgress True at the start; False when the reboot has completed."""
     NODE_EFFECT_IN_PROGRESS: Final = "NodeEffectInProgress"
     """DPUNodeNodeEffectInProgress True."""
 
@@ -367,20 +367,20 @@ class DPUDeviceCondition:
     """`status.conditions` of a DPUDevice, in the order of progression (dpf-facts 4)."""
 
     NODE_ATTACHED: Final = "NodeAttached"
-    """A DPUNode names it; never taken back."""
+    """A DPUNode lists it; never reset."""
     INITIALIZED: Final = "Initialized"
-    """The BMC takes our credentials, and its firmware is new enough."""
+    """The BMC accepts the credentials, and its firmware is new enough."""
     RESETTING_BMC: Final = "ResettingBMC"
     """True while the BMC is reset to its factory state."""
     DISCOVERED: Final = "Discovered"
-    """The hardware is the one the spec speaks of: the serial number is the same."""
+    """The serial number of the hardware matches the spec."""
     READY: Final = READY
     ERROR: Final = "Error"
-    """True: its spec lacks something, such as the address of the BMC."""
+    """True: its spec is incomplete, for instance without the address of the BMC."""
 
 
 class DPUDeviceReason:
-    """Reasons of Initialized of a DPUDevice; most are overwritten with Error at once (dpf-facts 4)."""
+    """Reasons of Initialized of a DPUDevice; most are replaced by Error at once (dpf-facts 4)."""
 
     MISSING_BMC_IP: Final = "MissingBMCIP"
     FAILED_TO_INITIALIZE_PASSWORD: Final = "FailedToInitializePassword"  # noqa: S105  a reason
@@ -391,16 +391,16 @@ class DPUDeviceReason:
     FAIL_TO_UPDATE_BMC_FW: Final = "FailToUpdateBMCFW"
     FAILED_TO_SET_UP_MTLS: Final = "FailedToSetUpMTLS"
     FAIL_TO_INSTALL: Final = "FailToInstall"
-    """Written with status True, though the update of the BMC's firmware failed."""
+    """Written with status True, although the update of the firmware of the BMC failed."""
 
 
 class DPUNodeMaintenanceCondition:
     """`status.conditions` of a DPUNodeMaintenance (dpf-facts 5)."""
 
     NODE_EFFECT_APPLIED: Final = "NodeEffectApplied"
-    """True once and for all: a hold that was let go cannot be armed again."""
+    """Never reset after it was True: a released hold cannot be set again."""
     NODE_EFFECT_REMOVED: Final = "NodeEffectRemoved"
-    """Has a name in DPF, and no known writer."""
+    """Defined by DPF; no writer is known."""
 
 
 class DPUNodeMaintenanceReason:
@@ -409,13 +409,13 @@ class DPUNodeMaintenanceReason:
     SUCCESS: Final = CommonReason.SUCCESS
     """True."""
     PENDING: Final = CommonReason.PENDING
-    """Too many hosts are being disturbed."""
+    """The limit of unavailable hosts is reached."""
     NODE_EFFECT_SYNC_IN_PROGRESS: Final = "NodeEffectSyncInProgress"
-    """Sibling DPUs are given time to join."""
+    """Waits for sibling DPUs to join."""
     NODE_EFFECT_IS_PROCESSING: Final = "NodeEffectIsProcessing"
-    """The effect is being applied; for a hold, someone outside is waited for."""
+    """The node effect is being applied; a hold waits for its release."""
     ERROR: Final = CommonReason.ERROR
-    """Such as an annotation that is no truth value."""
+    """For instance an annotation whose value is not a truth value."""
 
 
 class DPUSetCondition:
@@ -423,27 +423,27 @@ class DPUSetCondition:
 
     READY: Final = READY
     PREREQS_RECONCILED: Final = "DPUSetPrereqsReconciled"
-    """False with reason Error for a node effect that the way of installing does not allow (dpf-facts 6)."""
+    """False with reason Error for a node effect that the install interface does not support (dpf-facts 6)."""
 
 
 class DPUDeploymentCondition:
     """`status.conditions` of a DPUDeployment; reasons are CommonReason's (dpf-facts 7.3).
 
-    Each says of which generation it speaks: it counts only if that is the object's own.
+    Each has an observedGeneration, and is outdated while that is lower than the generation of the object.
     """
 
     READY: Final = READY
     """The summary of the others."""
     PREREQUISITES_READY: Final = "PrerequisitesReady"
-    """The BFB is Ready, and flavor, templates and configurations are there and fit together."""
+    """The BFB is Ready, and flavor, templates and configurations exist and are consistent."""
     RESOURCE_FITTING_READY: Final = "ResourceFittingReady"
     """The services fit on the DPUs."""
     VERSION_MATCHING_READY: Final = "VersionMatchingReady"
-    """The services suit the versions on the DPUs."""
+    """The services support the versions on the DPUs."""
     DPU_SETS_RECONCILED: Final = "DPUSetsReconciled"
-    """The DPUSets are made as they should be."""
+    """The DPUSets are created and up to date."""
     DPU_SETS_READY: Final = "DPUSetsReady"
-    """Their DPUs are Ready; so if there are none."""
+    """Their DPUs are Ready; also True if there are none."""
     DPU_SERVICES_RECONCILED: Final = "DPUServicesReconciled"
     DPU_SERVICES_READY: Final = "DPUServicesReady"
     DPU_SERVICE_CHAINS_RECONCILED: Final = "DPUServiceChainsReconciled"

@@ -1,8 +1,8 @@
-"""What a field may hold: markers for `Annotated[…]` that the models check and the CRD manifests repeat.
+"""Constraints of a field: markers for `Annotated[…]`, which models validate and CRD manifests contain.
 
-Reading is open, writing is strict. A marker checks values given from Python (a constructor, `model_validate`
-of a dict) and lets JSON pass, because JSON comes from a server that may be newer than this library and has
-validated already. Wrong *types* are refused both ways; that is pydantic's own part and needs no marker.
+Reading is lenient, writing is strict. A marker validates values from Python (a constructor, `model_validate` of a
+dict) and accepts any JSON, because JSON comes from a server that may be newer than this library and has validated
+it already. Values of a wrong *type* are rejected in both cases, by pydantic itself, without a marker.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ JSONSchema = Mapping[str, Any]  # Any: the values of a JSON schema's keywords
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """Something a field's OpenAPI schema says.
+    """Keywords in the OpenAPI schema of a field.
 
     Attributes:
-        keywords: what it adds to the schema.
+        keywords: to add to the schema.
     """
 
     keywords: JSONSchema = field(hash=False)
@@ -64,15 +64,15 @@ class Marker:
 
 @dataclass(frozen=True, slots=True)
 class Constraint(Marker):
-    """A marker that also refuses values given from Python.
+    """A marker that also validates values from Python.
 
     Attributes:
-        message: what the value must be. It does not repeat the value, which may be a secret.
-        holds: whether the value is that.
+        message: the requirement. It does not repeat the value, which may be a secret.
+        holds: whether a value satisfies the requirement.
     """
 
     message: str
-    holds: Callable[[Any], bool]  # Any: whatever the field's own type lets through
+    holds: Callable[[Any], bool]  # Any: a value of the field's type
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: GetCoreSchemaHandler
@@ -86,9 +86,9 @@ class Constraint(Marker):
 
 
 def when_built(schema: core_schema.CoreSchema, check: Callable[[Any], Any]) -> core_schema.JsonOrPythonSchema:
-    """The same schema, with check called after it for values given from Python, and only for those.
+    """The same schema with a validator function for values from Python only.
 
-    Reading thus stays inside pydantic's Rust core: no Python function is called for it.
+    JSON is decoded in pydantic's Rust core without a call of a Python function.
     """
     if schema["type"] == "json-or-python":
         read, build = schema["json_schema"], schema["python_schema"]
@@ -101,23 +101,23 @@ def when_built(schema: core_schema.CoreSchema, check: Callable[[Any], Any]) -> c
 
 
 def pattern(regex: str) -> Constraint:
-    """Text in which this regular expression is found. The syntax is RE2's, since the API server is Go."""
+    """Text that contains a match of this regular expression, in the syntax of RE2, which the API server uses."""
     return Constraint(
         keywords={"pattern": regex},
         message=f"must match {regex}",
-        # Where the schema says int-or-string, a pattern speaks of the strings only.
+        # In an int-or-string schema, a pattern applies to strings only.
         holds=lambda value: not isinstance(value, str) or bool(_compiled(regex).search(value)),
     )
 
 
 @cache
 def _compiled(regex: str) -> re.Pattern[str]:
-    # In Go `$` is the end of the text, and \d, \s, \w are ASCII. Python's `$` lets a last newline pass.
+    # In Go `$` is the end of the text, and \d, \s, \w are ASCII. Python's `$` also matches before a last newline.
     return re.compile(re.sub(r"(?<!\\)\$", r"\\Z", regex), re.ASCII)
 
 
 def one_of(*values: str) -> Constraint:
-    """One of these texts. A server may answer with others; we do not write others."""
+    """One of these texts, for writes; a server may return others."""
     return Constraint(
         keywords={"enum": list(values)},
         message=f"must be one of {', '.join(values)}",
@@ -136,32 +136,32 @@ def at_most(bound: int) -> Constraint:
 
 
 def min_length(bound: int) -> Constraint:
-    """Text of at least so many characters."""
+    """Text with at least this number of characters."""
     return _not_shorter("minLength", bound, "characters")
 
 
 def max_length(bound: int) -> Constraint:
-    """Text of at most so many characters: code points, not bytes."""
+    """Text with at most this number of characters: code points, not bytes."""
     return _not_longer("maxLength", bound, "characters")
 
 
 def min_items(bound: int) -> Constraint:
-    """A list of at least so many items."""
+    """A list with at least this number of items."""
     return _not_shorter("minItems", bound, "items")
 
 
 def max_items(bound: int) -> Constraint:
-    """A list of at most so many items."""
+    """A list with at most this number of items."""
     return _not_longer("maxItems", bound, "items")
 
 
 def min_properties(bound: int) -> Constraint:
-    """A map of at least so many entries."""
+    """A map with at least this number of entries."""
     return _not_shorter("minProperties", bound, "entries")
 
 
 def max_properties(bound: int) -> Constraint:
-    """A map of at most so many entries."""
+    """A map with at most this number of entries."""
     return _not_longer("maxProperties", bound, "entries")
 
 
@@ -201,10 +201,10 @@ class Required:
 
 
 REQUIRED = Required()
-"""The schema requires this field, yet an object without it can be read: some release leaves it out.
+"""The schema requires this field, but an object without it can be read: some release omits it.
 
-Give the field a Python default that reads well where it is absent. Building without it is refused.
-A field that no release leaves out needs no marker: without a Python default it is required both ways.
+The field needs a Python default for such objects. An object cannot be built without the field.
+A field that every release has needs no marker: without a Python default it is required in both cases.
 """
 
 INT_OR_STRING = Marker(
@@ -213,21 +213,21 @@ INT_OR_STRING = Marker(
 """An integer or a text: Kubernetes' IntOrString and Quantity."""
 
 PRESERVE_UNKNOWN = Marker({"x-kubernetes-preserve-unknown-fields": True})
-"""A free-form object: the API server keeps whatever is in it."""
+"""A free-form object: the API server keeps all fields in it."""
 
 ATOMIC_LIST = Marker({"x-kubernetes-list-type": "atomic"})
-"""A list that one field manager owns as a whole (server-side apply)."""
+"""A list that one field manager owns completely (server-side apply)."""
 
 
 def map_list(*keys: str) -> Marker:
-    """A list whose items are told apart by these keys, each owned for itself (server-side apply)."""
+    """A list whose items are identified by these keys, and have separate owners (server-side apply)."""
     return Marker({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)})
 
 
 def server_default(value: Mapping[str, Any]) -> Marker:  # Any: JSON
-    """The API server's default for an object-valued field, as it stands on the wire.
+    """The API server's default of an object-valued field, as JSON.
 
-    Scalars need no marker: there, the Python default is the API server's (see `dpf_async.models.meta`).
+    Scalars need no marker: their Python default is that of the API server (see `dpf_async.models.wire`).
     """
     return Marker({"default": value})
 

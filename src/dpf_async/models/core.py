@@ -1,4 +1,4 @@
-"""Kubernetes' own kinds, as far as this library uses them: Secret, ConfigMap, Lease.
+"""Kubernetes' own kinds that this library uses: Secret, ConfigMap, Lease.
 
 Source of the schemas: Kubernetes core/v1 and coordination.k8s.io/v1.
 """
@@ -47,7 +47,7 @@ class Secret(Resource):
     """Values as text; the server moves them into data and never sends them."""
 
     def value(self, key: str) -> bytes | None:
-        """The bytes under a key of data; None if it is not there or not base64."""
+        """The decoded value of a key of data; None if the key is absent or the value is not base64."""
         encoded = self.data.get(key)
         if encoded is None or not _is_base64(encoded):
             return None
@@ -55,12 +55,12 @@ class Secret(Resource):
 
     @staticmethod
     def encoded(value: bytes) -> str:
-        """A value as data holds it."""
+        """A value in the encoding of data."""
         return b64encode(value).decode("ascii")
 
 
 class ConfigMap(Resource):
-    """A ConfigMap. Its values appear in no repr: templates of bf.cfg have passwords in them."""
+    """A ConfigMap. Its values appear in no repr: templates of bf.cfg contain passwords."""
 
     GROUP: ClassVar[str] = ""
     VERSION: ClassVar[str] = "v1"
@@ -74,18 +74,18 @@ class ConfigMap(Resource):
 
 
 class LeaseSpec(Wire):
-    """Who holds the lease, and since when."""
+    """The holder of the lease, and its times."""
 
     holder_identity: str | None = None
     lease_duration_seconds: Annotated[Int32, at_least(1)] | None = None
     acquire_time: _MicroTime | None = None
     renew_time: _MicroTime | None = None
     lease_transitions: Annotated[Int32, at_least(0)] | None = None
-    """How often it changed hands."""
+    """Number of changes of the holder."""
 
 
 class Lease(Resource):
-    """A lease: one holder at a time, as long as it renews."""
+    """A lease: has one holder at a time, until the holder stops renewing it."""
 
     GROUP: ClassVar[str] = "coordination.k8s.io"
     VERSION: ClassVar[str] = "v1"

@@ -1,6 +1,6 @@
-"""DPUDeployment: DPUs and the services on them, said as one object.
+"""DPUDeployment: a group of DPUs and the services on them.
 
-Source of the schema: DPF v26.4 dpudeployments CRD; what the operator makes of it: dpf-facts 7.
+Source of the schema: DPF v26.4 dpudeployments CRD; the objects that the operator creates from it: dpf-facts 7.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ __all__ = [
 ServiceMTU = Annotated[Int, at_least(1280), at_most(9216)]
 _Selecting = Annotated[StringMap, min_properties(1), max_properties(50)]
 
-# The keys DPF keeps for itself, in CEL and in Python.
+# The keys that are reserved for DPF, in CEL and in Python.
 _BELONGS_TO_DPF = "(key.contains('dpu.nvidia.com/') || key.endsWith('dpu.nvidia.com'))"
 
 
 def belongs_to_dpf(key: str) -> bool:
-    """Whether a label or annotation key is one that DPF keeps for itself."""
+    """Whether a label or annotation key is reserved for DPF."""
     return "dpu.nvidia.com/" in key or key.endswith("dpu.nvidia.com")
 
 
@@ -69,14 +69,14 @@ def _has_no_key_of_dpf(dpu_set: DPUSetTemplate) -> bool:
 
 
 class UpgradePolicy(Wire):
-    """What a change of a service or a chain does to DPUs that run it."""
+    """The effect of a change of a service or a chain on the DPUs that run it."""
 
     apply_node_effect: Bool = True
     """The change is disruptive: Ready DPUs go through the node effect for it (dpf-facts 11)."""
 
 
 class DPUSetTemplate(Wire):
-    """A group of DPUs; one DPUSet is made from it, named `<deployment>-<nameSuffix>`."""
+    """A selection of DPUs; the operator creates one DPUSet from it, named `<deployment>-<nameSuffix>`."""
 
     RULES: ClassVar[Rules] = (
         Rule(
@@ -104,16 +104,16 @@ class DPUSetTemplate(Wire):
 
 _SUFFIXES_DIFFER = Rule(
     cel="self.all(one, self.filter(other, other.nameSuffix == one.nameSuffix).size() == 1)",
-    message="each nameSuffix may be used once",
+    message="nameSuffix must be unique",
     holds=lambda dpu_sets: len({dpu_set.name_suffix for dpu_set in dpu_sets}) == len(dpu_sets),
 )
 
 
 class DPUsTemplate(Wire):
-    """What the DPUs are installed with, and which DPUs."""
+    """The image, the flavor and the selection of the DPUs."""
 
     bfb: Annotated[str | None, REQUIRED] = None
-    """Name of the BFB. Releases after v26.4 may have another image in its place (dpf-facts 1.3)."""
+    """Name of the BFB. Releases after v26.4 may have another image instead (dpf-facts 1.3)."""
     flavor: str
     """Name of the DPUFlavor."""
     dpu_set_strategy: Annotated[DPUSetStrategy | None, REQUIRED] = None
@@ -131,7 +131,7 @@ class ServiceDependency(Wire):
 
 
 class ServiceRefs(Wire):
-    """A service: the names of its DPUServiceTemplate and its DPUServiceConfiguration."""
+    """A service: the names of its DPUServiceTemplate and DPUServiceConfiguration."""
 
     service_template: str
     service_configuration: str
@@ -139,7 +139,7 @@ class ServiceRefs(Wire):
 
 
 class ChainIPAM(Wire):
-    """The DPUServiceIPAM that addresses come from."""
+    """The DPUServiceIPAM that allocates the addresses."""
 
     match_labels: _Selecting
     default_gateway: Bool | None = None
@@ -163,7 +163,7 @@ class ChainInterfaceRef(Wire):
 
 
 class DeploymentPort(Wire):
-    """One end of a switch: an interface of a service, or another interface."""
+    """A port of a switch: an interface of a service, or another interface."""
 
     RULES: ClassVar[Rules] = (exactly_one_of("service", "serviceInterface"),)
 
@@ -172,14 +172,14 @@ class DeploymentPort(Wire):
 
 
 class DeploymentSwitch(Wire):
-    """Ports that are connected with each other."""
+    """A set of ports that are connected with each other."""
 
     ports: Annotated[ListOf[DeploymentPort], min_items(1), max_items(50)]
     service_mtu: Annotated[ServiceMTU, Field(alias="serviceMTU")] = 1500
 
 
 class DeploymentServiceChains(Wire):
-    """How the services are connected; one DPUServiceChain is made from it."""
+    """The connections between services; the operator creates one DPUServiceChain from it."""
 
     switches: Annotated[ListOf[DeploymentSwitch], min_items(1), max_items(50)]
     upgrade_policy: Annotated[UpgradePolicy, REQUIRED, server_default({})] = Field(
@@ -199,25 +199,25 @@ _SHORT_NAMES = Rule(
 
 
 class DPUDeploymentSpec(Wire):
-    """The DPUs, the services, and how those are connected."""
+    """The DPUs, the services, and the connections between services."""
 
     dpus: DPUsTemplate
     services: Annotated[MapOf[ServiceRefs], min_properties(1), max_properties(50), _SHORT_NAMES]
-    """By name; the deploymentServiceName of template and configuration must be that name."""
+    """By name; the deploymentServiceName of template and configuration must be this name."""
     service_chains: DeploymentServiceChains | None = None
     revision_history_limit: Annotated[Int32, at_least(1)] = 10
-    """Revisions of a disruptive service that may exist side by side."""
+    """Maximum number of revisions of a disruptive service that exist at the same time."""
 
 
 class DPUDeploymentStatus(Wire):
-    """How far the operator is with making it so (dpf-facts 7.3)."""
+    """The progress of the operator (dpf-facts 7.3)."""
 
     conditions: ListOf[Condition] = ()
     observed_generation: Int64 | None = None
 
 
 class DPUDeployment(Resource):
-    """The one object that a site's DPUs and services come from."""
+    """The object from which the operator creates the DPUs and services of one group."""
 
     GROUP: ClassVar[str] = SVC_GROUP
     KIND: ClassVar[str] = "DPUDeployment"

@@ -1,6 +1,6 @@
-"""Two OpenAPI schemas held against each other, field by field in both directions.
+"""Comparison of two OpenAPI schemas, field by field in both directions.
 
-Descriptions and CEL rules do not count: what a rule accepts cannot be read off its text.
+Descriptions and CEL rules are ignored: the text of a rule does not show which values it accepts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["Difference", "compared", "normal_schema", "schema_differences"]
 JSON = Any  # a piece of a schema
 
 FIELD = "field"
-"""The keyword of a difference that is a whole field: one side has it, the other has not."""
+"""The keyword of a difference in which only one schema has the field."""
 
 _IGNORED = frozenset({"description", "x-kubernetes-validations"})
 _NESTED = frozenset({"properties", "items", "additionalProperties"})
@@ -23,11 +23,11 @@ _CONTAINERS = (("items", "[]"), ("additionalProperties", "{}"))
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A keyword that two schemas do not agree on; None where it is absent.
+    """A keyword in which two schemas differ; its value is None where it is absent.
 
     Attributes:
-        path: of the field, such as ".spec.dpus[].name"; {} stands for the values of a map.
-        keyword: of the schema there, or "field" where only one side has the field.
+        path: of the field, such as ".spec.dpus[].name"; {} means the values of a map.
+        keyword: of the schema there, or "field" if only one schema has the field.
     """
 
     path: str
@@ -40,12 +40,12 @@ class Difference:
 
 
 def normal_schema(schema: Mapping[str, JSON]) -> dict[str, JSON]:
-    """The schema without what does not count, and with what says the same said the same way."""
+    """The schema without ignored keywords, and with equivalent keywords in one form."""
     normal = {keyword: value for keyword, value in schema.items() if keyword not in _IGNORED}
     if "required" in normal:
         normal["required"] = sorted(normal["required"])
     if any("enum" in part for part in normal.get("allOf", ())):
-        # Several enumerations that must all hold are their intersection.
+        # Several enumerations in allOf are equivalent to their intersection.
         first, *others = (part["enum"] for part in normal.pop("allOf"))
         normal["enum"] = [value for value in first if all(value in other for other in others)]
     if "properties" in normal:
@@ -59,7 +59,7 @@ def normal_schema(schema: Mapping[str, JSON]) -> dict[str, JSON]:
 def schema_differences(
     ours: Mapping[str, JSON], theirs: Mapping[str, JSON], path: str = ""
 ) -> Iterator[Difference]:
-    """Everything in which two normal schemas differ."""
+    """All differences between two normalized schemas."""
     yield from compared(
         {keyword: value for keyword, value in ours.items() if keyword not in _NESTED},
         {keyword: value for keyword, value in theirs.items() if keyword not in _NESTED},
@@ -81,7 +81,7 @@ def schema_differences(
 
 
 def compared(ours: Mapping[str, JSON], theirs: Mapping[str, JSON], path: str = "") -> Iterator[Difference]:
-    """The keys that two mappings do not agree on."""
+    """The keys in which two mappings differ."""
     for keyword in sorted(ours.keys() | theirs.keys()):
         if ours.get(keyword) != theirs.get(keyword):
             yield Difference(path, keyword, ours.get(keyword), theirs.get(keyword))

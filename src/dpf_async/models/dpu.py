@@ -1,4 +1,4 @@
-"""DPU and DPUSet: the provisioning of one DPU, and the controller object that makes DPUs from a template.
+"""DPU and DPUSet: the installation of one DPU, and the object from which the operator creates DPUs.
 
 Source of the schemas: DPF v26.4 dpus and dpusets CRDs.
 """
@@ -64,38 +64,38 @@ __all__ = [
 ]
 
 MaxUnavailable = Annotated[Int | str, INT_OR_STRING]
-"""How many at a time: a number, or a percentage as text."""
+"""A number, or a percentage as text."""
 
 
 class ClusterTemplate(Wire):
-    """Which DPUCluster a DPU may join, and the labels it gets there as a Node."""
+    """The selection of the DPUCluster of a DPU, and the labels of its Node there."""
 
     selector: LabelSelector | None = None
     node_labels: StringMap = Field(default_factory=dict)
 
 
 class ClusterRef(ClusterTemplate):
-    """The DPUCluster of a DPU: chosen by the operator while the DPU is Initializing."""
+    """The DPUCluster of a DPU, selected by the operator in phase Initializing."""
 
     name: Annotated[str, immutable("the DPUCluster of a DPU")] | None = None
     namespace: Annotated[str, immutable("the DPUCluster of a DPU")] | None = None
 
 
 class DPUSpec(Wire):
-    """Which DPU is installed, with what. Written by the DPUSet controller."""
+    """The DPU, and its image and configuration. Written by the DPUSet controller."""
 
     dpu_node_name: Annotated[NodeName, immutable("the DPUNode of a DPU")]
     dpu_device_name: Annotated[DeviceName, min_length(1), immutable("the DPUDevice of a DPU")]
     serial_number: Annotated[str, min_length(1), immutable("the serial number")]
     dpu_flavor: Annotated[str, min_length(1), immutable("the DPUFlavor of a DPU")]
     bfb: Annotated[str | None, REQUIRED] = None
-    """Name of the BFB. Releases after v26.4 may have blueFieldSoftware in its place (dpf-facts 1.3)."""
+    """Name of the BFB. Releases after v26.4 may have blueFieldSoftware instead (dpf-facts 1.3)."""
     blue_field_software: str | None = None
     node_effect: Annotated[NodeEffect | None, REQUIRED] = None
     """Required since v26.4 (dpf-facts 1.3)."""
     cluster: ClusterRef | None = None
     bmc_ip: Annotated[str | None, Field(alias="bmcIP")] = None
-    """Deprecated, and not filled by the operator: the BMC is the DPUDevice's (dpf-facts 7.1)."""
+    """Deprecated, and not set by the operator: the address is in the DPUDevice (dpf-facts 7.1)."""
     pci_address: Annotated[str, pattern("^([0-9a-fA-F]{4}[-])?[0-9a-fA-F]{2}[-][0-9a-fA-F]{2}$")] | None = (
         None
     )
@@ -134,14 +134,14 @@ class PendingNVConfigDevice(Wire):
 
 
 class PendingNVConfig(Wire):
-    """The firmware parameters pending when the agent last looked; the agent's own memory."""
+    """The pending firmware parameters at the last check of the agent, for its own use."""
 
     boot_id: Annotated[str | None, Field(alias="bootID")] = None
     devices: ListOf[PendingNVConfigDevice] = ()
 
 
 class AgentStatus(Wire):
-    """What the agent inside the DPU reports."""
+    """The report of the agent on the DPU."""
 
     conditions: ListOf[Condition] = ()
     initial_boot_id: Annotated[str | None, Field(alias="initialBootID")] = None
@@ -163,23 +163,23 @@ class AgentStatus(Wire):
         ]
         | None
     ) = None
-    """The reboot this DPU needs; absent until the agent has looked (dpf-facts 10)."""
+    """The reboot that this DPU needs; absent before the first check of the agent (dpf-facts 10)."""
     reboot_sequence_count: Annotated[Int32, at_least(0)] | None = None
-    """Rounds in a row in which the agent asked for a reboot."""
+    """Number of consecutive requests of the agent for a reboot."""
 
 
 class DPUStatus(Wire):
-    """How far the provisioning is. Decide by phase, uid and deletionTimestamp (dpf-facts 2.3)."""
+    """The progress of the installation. Base decisions on phase, uid and deletionTimestamp (dpf-facts 2.3)."""
 
     phase: Annotated[DPUPhase, REQUIRED] = DPUPhase.INITIALIZING
     previous_phase: DPUPhase | None = None
     conditions: ListOf[Condition] = ()
-    """What each phase did. Entries of earlier rounds stay, Ready among them."""
+    """The result of each phase. Conditions of earlier passes through a phase remain, Ready among them."""
     operational_conditions: Annotated[ListOf[Condition], map_list("type")] = ()
-    """Health of the services and of the Node, whatever the phase."""
+    """Health of the services and of the Node, independent of the phase."""
     observed_generation: Int64 | None = None
     post_provisioning_node_effect: Bool | None = None
-    """This Node Effect came from a change of services; no installation follows it (dpf-facts 11)."""
+    """The phase Node Effect was entered for a change of services; no installation follows (dpf-facts 11)."""
     addresses: ListOf[DPUAddress] = ()
     agent_last_startup_time: Annotated[str, format_of("date-time")] | None = None
     agent_status: AgentStatus | None = None
@@ -198,7 +198,7 @@ class DPUStatus(Wire):
 
 
 class DPU(Resource):
-    """One round of provisioning a DPU. Deleted, it is made anew with the same name and another uid."""
+    """One installation of a DPU. After its deletion the operator creates another with the same name and a new uid."""
 
     GROUP: ClassVar[str] = PROVISIONING_GROUP
     KIND: ClassVar[str] = "DPU"
@@ -219,21 +219,21 @@ class DPU(Resource):
         return DPUName(self.metadata.name)
 
     def operational_condition(self, type: str) -> Condition | None:  # noqa: A002  Kubernetes' word
-        """The condition of that type in status.operationalConditions, if a controller has written it."""
+        """The condition of this type in status.operationalConditions; None if no controller has written it."""
         return find_condition(self.status.operational_conditions, type)
 
 
 class RollingUpdate(Wire):
-    """How fast a rolling update goes."""
+    """Limits of a rolling update."""
 
     max_unavailable: MaxUnavailable | None = None
 
 
 class DPUSetStrategy(Wire):
-    """What happens to existing DPUs when the template changes (dpf-facts 7.2)."""
+    """The effect of a change of the template on existing DPUs (dpf-facts 7.2)."""
 
     type: Annotated[str, one_of("OnDelete", "RollingUpdate")]
-    """OnDelete: nothing, until someone deletes them."""
+    """OnDelete: existing DPUs are unchanged until they are deleted."""
     rolling_update: RollingUpdate | None = None
 
 
@@ -244,7 +244,7 @@ class BFBRef(Wire):
 
 
 class DPUTemplateSpec(Wire):
-    """The part of a DPU's spec that all DPUs of the set share."""
+    """The part of the spec that all DPUs of the set share."""
 
     bfb: BFBRef | None = None
     dpu_flavor: Annotated[str, min_length(1)]
@@ -255,14 +255,14 @@ class DPUTemplateSpec(Wire):
 
 
 class DPUTemplate(Wire):
-    """What the DPUs of a set are made from."""
+    """The template of the DPUs of a set."""
 
     annotations: StringMap = Field(default_factory=dict)
     spec: DPUTemplateSpec | None = None
 
 
 class DPUSetSpec(Wire):
-    """Which DPUs are made, from what."""
+    """The selection of DPUNodes and DPUDevices, and the template of their DPUs."""
 
     RULES: ClassVar[Rules] = (not_both("dpuSelector", "dpuDeviceSelector"),)
 
@@ -276,7 +276,7 @@ class DPUSetSpec(Wire):
 
 
 class DPUSetStatus(Wire):
-    """How many DPUs there are."""
+    """The number of DPUs."""
 
     conditions: ListOf[Condition] = ()
     dpu_statistics: MapOf[Int] = Field(default_factory=dict)
@@ -285,7 +285,7 @@ class DPUSetStatus(Wire):
 
 
 class DPUSet(Resource):
-    """Makes one DPU for each pair of DPUNode and DPUDevice it selects; itself made by a DPUDeployment."""
+    """The operator creates one DPU for each selected DPUDevice of a selected DPUNode."""
 
     GROUP: ClassVar[str] = PROVISIONING_GROUP
     KIND: ClassVar[str] = "DPUSet"

@@ -1,4 +1,4 @@
-"""DPUFlavor: what is written into a DPU when it is installed.
+"""DPUFlavor: the configuration that is written to a DPU during its installation.
 
 Source of the schema: DPF v26.4 dpuflavors CRD.
 """
@@ -81,7 +81,7 @@ class ConfigFile(Wire):
     path: str | None = None
     operation: Annotated[str, one_of("override", "append")] | None = None
     raw: str | None = Field(default=None, repr=False)
-    """Content, put there as it is."""
+    """Content of the file."""
     permissions: str | None = None
 
 
@@ -110,7 +110,7 @@ class ContainerdConfig(Wire):
 
 
 class HostNetworkInterfaceConfig(Wire):
-    """A port as the host sees it."""
+    """A port of the DPU on the host."""
 
     port_number: Annotated[Int32, at_least(0), at_most(1)]
     dhcp: Bool | None = None
@@ -119,11 +119,11 @@ class HostNetworkInterfaceConfig(Wire):
 
 
 class DPUFlavorSpec(Wire):
-    """What is written into a DPU. It never changes: another flavor is another object."""
+    """The configuration of a DPU. It is immutable: create another DPUFlavor for another configuration."""
 
     dpu_mode: Annotated[str, one_of("dpu", "zero-trust", "nic")] | None = None
     bfcfg_parameters: ListOf[str] = Field(default=(), repr=False)
-    """Lines of bf.cfg, NAME=VALUE; passwords are among them."""
+    """Lines of bf.cfg, NAME=VALUE; may contain passwords."""
     config_files: ListOf[ConfigFile] = ()
     grub: Grub | None = None
     sysctl: Sysctl | None = None
@@ -139,13 +139,13 @@ class DPUFlavorSpec(Wire):
     ] = ()
     host_network_interface_configs: ListOf[HostNetworkInterfaceConfig] = ()
     dpu_resources: MapOf[Quantity] = Field(default_factory=dict)
-    """What the DPU has, by resource name; services are fitted into it."""
+    """Resources of the DPU, by name; the services of a DPU must not need more."""
     system_reserved_resources: MapOf[Quantity] = Field(default_factory=dict)
-    """What of it services may not use."""
+    """The part of them that services cannot use."""
 
 
 class DPUFlavor(Resource):
-    """Settings for DPUs; has no status, and no controller of its own."""
+    """A configuration for DPUs; has no status and no controller."""
 
     GROUP: ClassVar[str] = PROVISIONING_GROUP
     KIND: ClassVar[str] = "DPUFlavor"

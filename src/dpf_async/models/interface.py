@@ -1,4 +1,4 @@
-"""DPUServiceInterface: an interface of DPUs, and what it shares with the chains made of interfaces.
+"""DPUServiceInterface: an interface of DPUs, and models that it shares with DPUServiceChain.
 
 Source of the schema: DPF v26.4 dpuserviceinterfaces CRD.
 """
@@ -12,7 +12,7 @@ from pydantic import Field
 from dpf_async.models.constraints import Int, Int64, max_length, min_length, one_of
 from dpf_async.models.meta import AGE, READY, Condition, LabelSelector, PrinterColumn, Resource, ready_reason
 from dpf_async.models.names import SVC_GROUP
-from dpf_async.models.rules import Rule, Rules, Transition, has, name_at_most
+from dpf_async.models.rules import Rule, Rules, TransitionRule, has, name_at_most
 from dpf_async.models.wire import ListOf, StringMap, Wire
 
 __all__ = [
@@ -36,33 +36,33 @@ __all__ = [
 
 
 class TemplateMeta(Wire):
-    """Labels and annotations for what is made from a template."""
+    """Labels and annotations of the objects that are created from a template."""
 
     labels: StringMap = Field(default_factory=dict)
     annotations: StringMap = Field(default_factory=dict)
 
 
 class NetworkStatus(Wire):
-    """Whether it is in place on the DPUs that should have it."""
+    """Whether it was created on the selected DPUs."""
 
     conditions: ListOf[Condition] = ()
     observed_generation: Int64 | None = None
 
 
 class ClusterSelecting(Wire):
-    """Which DPUClusters get it."""
+    """The selection of DPUClusters."""
 
     dpu_cluster_selector: LabelSelector | None = None
     cluster_selector: LabelSelector | None = None
     """Deprecated: use dpuClusterSelector."""
 
 
-_VIRTUAL_NETWORK_STAYS = Transition(
+_VIRTUAL_NETWORK_STAYS = TransitionRule(
     cel=(
         "has(self.virtualNetwork) == has(oldSelf.virtualNetwork)"
         " && (!has(self.virtualNetwork) || self.virtualNetwork == oldSelf.virtualNetwork)"
     ),
-    message="virtualNetwork cannot be changed, added or taken away",
+    message="virtualNetwork cannot be changed, added or removed",
     allows=lambda old, new: old.virtual_network == new.virtual_network,
 )
 
@@ -128,11 +128,11 @@ class InterfaceService(Wire):
 
 
 _TYPES = ("vlan", "physical", "pf", "vf", "ovn", "patch", "service")
-_TYPES_WITH_A_FIELD = tuple(kind for kind in _TYPES if kind != "ovn")  # ovn may be left out
+_TYPES_WITH_A_FIELD = tuple(kind for kind in _TYPES if kind != "ovn")  # ovn is optional
 
 
 class ServiceInterfaceSpec(Wire):
-    """One interface on one DPU: its type, and the field that is named like the type."""
+    """One interface on one DPU: its type, and the field with the name of the type."""
 
     RULES: ClassVar[Rules] = (
         Rule(
@@ -140,7 +140,7 @@ class ServiceInterfaceSpec(Wire):
                 f"self.interfaceType == '{kind}' ? has(self.{kind}) : " for kind in _TYPES_WITH_A_FIELD
             )
             + "self.interfaceType == 'ovn'",
-            message="the field that is named like interfaceType must be set",
+            message="the field with the name of interfaceType must be set",
             holds=lambda spec: (
                 spec.interface_type == "ovn"
                 or (spec.interface_type in _TYPES_WITH_A_FIELD and has(spec, spec.interface_type))
@@ -160,34 +160,34 @@ class ServiceInterfaceSpec(Wire):
 
 
 class ServiceInterfaceTemplate(Wire):
-    """What the interface on each DPU is made from."""
+    """The template of the interface on each DPU."""
 
     metadata: TemplateMeta | None = None
     spec: ServiceInterfaceSpec
 
 
 class ServiceInterfaceSet(Wire):
-    """Which DPUs of a cluster get the interface."""
+    """The interface on the selected DPUs of a cluster."""
 
     node_selector: LabelSelector | None = None
     template: ServiceInterfaceTemplate
 
 
 class ServiceInterfaceSetTemplate(Wire):
-    """What each DPUCluster gets."""
+    """The template of the object in each DPUCluster."""
 
     metadata: TemplateMeta | None = None
     spec: ServiceInterfaceSet
 
 
 class DPUServiceInterfaceSpec(ClusterSelecting):
-    """An interface on many DPUs: clusters, then DPUs, then the interface."""
+    """An interface on the selected DPUs of the selected DPUClusters."""
 
     template: ServiceInterfaceSetTemplate
 
 
 class DPUServiceInterface(Resource):
-    """An interface of DPUs that chains can be made of."""
+    """An interface of DPUs that chains can connect."""
 
     GROUP: ClassVar[str] = SVC_GROUP
     KIND: ClassVar[str] = "DPUServiceInterface"

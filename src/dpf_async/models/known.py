@@ -1,7 +1,7 @@
-"""The strings that DPF gives a meaning: annotations, labels, finalizers, and names of objects.
+"""Well-known strings of DPF: annotations, labels, finalizers, and names of objects.
 
-Condition types and reasons, by kind, are in `conditions` and can be had from here as well. Below each key it is
-said where it stands, who writes it, and whether its value counts or only its presence.
+Condition types and reasons, by kind, are defined in `conditions` and exported here as well. The text below each key
+says which objects have it, which component writes it, and whether its value or only its presence matters.
 """
 
 from __future__ import annotations
@@ -89,32 +89,32 @@ __all__ = [
     "RebootMethod",
 ]
 
-# --- The two questions DPF asks, and the annotations they are answered with.
+# --- The annotations of the two handshakes.
 
 EXTERNAL_REBOOT_REQUIRED: Final = "provisioning.dpu.nvidia.com/dpunode-external-reboot-required"
-"""DPUNode annotation: the host must be rebooted by someone outside.
+"""DPUNode annotation: an external reboot of the host is requested.
 
-The operator adds it, and takes the host for rebooted when the key is gone. Only presence counts: setting it to
-"false" answers nothing (dpf-facts 3.3).
+The operator adds it, and treats the host as rebooted when the key is removed. Only its presence matters: the value
+"false" has no effect (dpf-facts 3.3).
 """
 
 WAIT_FOR_EXTERNAL_NODE_EFFECT: Final = "provisioning.dpu.nvidia.com/wait-for-external-nodeeffect"
-"""DPUNodeMaintenance annotation: may the host be disturbed?
+"""DPUNodeMaintenance annotation: whether the hold is set.
 
-The operator adds it with "true"; "false" is the permission. Any other truth value of Go's counts as well, and
-an absent key is added again: removing it answers nothing (dpf-facts 3.3).
+The operator adds it with "true"; "false" releases the hold and permits disruption of the host. Go's other truth
+values are valid as well. A removed key is added again: removal does not release the hold (dpf-facts 3.3).
 """
 
 HOLD_SUFFIX: Final = "-hold"
-"""The DPUNodeMaintenance of a hold is named like its DPUNode, with this at the end (dpf-facts 5)."""
+"""The name of the DPUNodeMaintenance of a hold is that of its DPUNode with this suffix (dpf-facts 5)."""
 
 # --- Other annotations.
 
 HOST_POWER_CYCLE_REQUIRED: Final = "provisioning.dpu.nvidia.com/host-power-cycle-required"
-"""DPU annotation, by the user through the DPUSet's template: makes the host agent power-cycle (dpf-facts 3.3)."""
+"""DPU annotation, by the user through the DPUSet's template: the host agent power-cycles the host (dpf-facts 3.3)."""
 
 LAST_APPLIED_REQUESTORS_PREFIX: Final = "provisioning.dpu.nvidia.com/last-applied-additional-requestors-on-"
-"""DPUNodeMaintenance annotation, by the operator: the services that asked on behalf of one DPU, as a JSON list.
+"""DPUNodeMaintenance annotation, by the operator: the services that requested it for one DPU, as a JSON list.
 
 The key ends with 16 hex digits: the first 8 bytes of the SHA-256 of the DPU's name (dpf-facts 3.3).
 """
@@ -123,18 +123,18 @@ LAST_APPLIED_LABELS: Final = "provisioning.dpu.nvidia.com/last-applied-labels-on
 """Annotation of a DPUSet and of a Node in the DPUCluster, by the operator: labels as JSON (dpf-facts 3.3)."""
 
 ARM_RESTART_TRACKER: Final = "provisioning.dpu.nvidia.com/arm-restart-tracker"
-"""DPU annotation, by the operator: its own count of restarts for Secure Boot (dpf-facts 2.3)."""
+"""DPU annotation, by the operator: its counter of restarts for Secure Boot (dpf-facts 2.3)."""
 
 SCRIPT_CONFIGMAP_VERSION: Final = "provisioning.dpu.nvidia.com/dpunode-script-configmap-version"
-"""Annotation, by the operator: version of the ConfigMap that a failed reboot script had (dpf-facts 3.2)."""
+"""Annotation, by the operator: version of the ConfigMap of a failed reboot script (dpf-facts 3.2)."""
 
 SKIP_CHAIN_REQUESTOR: Final = "svc.dpu.nvidia.com/dpudeployment-skip-chain-requestor"
 """DPUDeployment annotation, by Carbide, with value "".
 
-By its name it keeps service chains from holding up a host; no operator source read here has it (dpf-facts 3.3).
+By its name it excludes service chains from the requestors; it was not found in any operator source (dpf-facts 3.3).
 """
 
-# --- Labels that join objects.
+# --- Labels with references between objects.
 
 DPUNODE_NAME_LABEL: Final = "provisioning.dpu.nvidia.com/dpunode-name"
 """Label of DPUDevice, DPU, DPUNodeMaintenance, and Node in the DPUCluster: name of the DPUNode (dpf-facts 3.3)."""
@@ -143,21 +143,21 @@ DPUDEVICE_NAME_LABEL: Final = "provisioning.dpu.nvidia.com/dpudevice-name"
 """DPU label: name of the DPUDevice (dpf-facts 3.3)."""
 
 DPUSET_NAME_LABEL: Final = "provisioning.dpu.nvidia.com/dpuset-name"
-"""DPU label: name of the DPUSet it was made from (dpf-facts 3.3)."""
+"""DPU label: name of the DPUSet that it was created from (dpf-facts 3.3)."""
 
 DPUSET_NAMESPACE_LABEL: Final = "provisioning.dpu.nvidia.com/dpuset-namespace"
-"""DPU label: namespace of that DPUSet (dpf-facts 3.3)."""
+"""DPU label: namespace of the DPUSet (dpf-facts 3.3)."""
 
 DPUSET_TEMPLATE_HASH_LABEL: Final = "provisioning.dpu.nvidia.com/dpuset-dpu-template-spec-hash"
 """Label of DPU and DPUSet: ten hex digits that change with the template (dpf-facts 3.3)."""
 
 OWNED_BY_DPUDEPLOYMENT_LABEL: Final = "svc.dpu.nvidia.com/owned-by-dpudeployment"
-"""Label of all that a DPUDeployment makes, DPUs and their Nodes included: `<namespace>_<name>` (dpf-facts 3.3)."""
+"""Label of all objects of a DPUDeployment, DPUs and their Nodes included: `<namespace>_<name>` (dpf-facts 3.3)."""
 
 CONSUMED_BY_LABEL_PREFIX: Final = "svc.dpu.nvidia.com/consumed-by-dpudeployment-"
-"""Label of what a DPUDeployment depends on, with value ""; the key ends with ten hex digits (dpf-facts 3.3)."""
+"""Label of dependencies of a DPUDeployment, with value ""; the key ends with ten hex digits (dpf-facts 3.3)."""
 
-# --- Labels about hardware, by the operator: on DPUDevice, and copied to its DPU (dpf-facts 3.3).
+# --- Labels with hardware properties, by the operator: on DPUDevice, and copied to its DPU (dpf-facts 3.3).
 
 BMC_IP_LABEL: Final = "provisioning.dpu.nvidia.com/dpudevice-bmc-ip"
 """Address of the DPU's BMC."""
@@ -180,19 +180,19 @@ PF0_NAME_LABEL: Final = "provisioning.dpu.nvidia.com/dpudevice-pf0-name"
 # --- Labels by users.
 
 SKIP_PROVISIONING_LABEL: Final = "provisioning.dpu.nvidia.com/skip-dpu-provisioning"
-"""DPUDevice label, whatever its value: the DPU goes to Ready without being installed (dpf-facts 2.2)."""
+"""DPUDevice label, any value: the DPU becomes Ready without an installation (dpf-facts 2.2)."""
 
 DPU_ENABLED_LABEL: Final = "feature.node.kubernetes.io/dpu-enabled"
-"""DPUNode label with value "true": the host has DPUs; deployments select by it (dpf-facts 3.3)."""
+"""DPUNode label with value "true": the host has DPUs; deployments select hosts by it (dpf-facts 3.3)."""
 
 CRITICAL_SERVICE_LABEL: Final = "svc.dpu.nvidia.com/critical"
-"""DPUService label, whatever its value: the service counts as critical (dpf-facts 3.3, 11)."""
+"""DPUService label, any value: the service is critical (dpf-facts 3.3, 11)."""
 
 CARBIDE_CONTROLLED_NODE_LABEL: Final = "carbide.nvidia.com/controlled.node.v2"
-"""DPUNode label with value "true", by Carbide: the host is Carbide's (dpf-facts 3.3)."""
+"""DPUNode label with value "true", by Carbide: Carbide manages the host (dpf-facts 3.3)."""
 
 CARBIDE_CONTROLLED_DEVICE_LABEL: Final = "carbide.nvidia.com/controlled.device"
-"""Label of DPUDevice and DPU with value "true", by Carbide: the DPU is Carbide's (dpf-facts 3.3)."""
+"""Label of DPUDevice and DPU with value "true", by Carbide: Carbide manages the DPU (dpf-facts 3.3)."""
 
 CARBIDE_HOST_BMC_IP_LABEL: Final = "carbide.nvidia.com/host-bmc-ip"
 """Label of DPUNode, DPUDevice and DPU, by Carbide: address of the host's BMC (dpf-facts 3.3)."""
@@ -201,47 +201,47 @@ CARBIDE_IS_PRIMARY_DPU_LABEL: Final = "carbide.nvidia.com/is-primary-dpu"
 """Label of DPUDevice and DPU, by Carbide (dpf-facts 3.3)."""
 
 CARBIDE_DPU_MACHINE_ID_LABEL: Final = "carbide.nvidia.com/dpu-machine-id"
-"""Label of DPUDevice and DPU, by Carbide: Carbide's own name of the DPU (dpf-facts 3.3)."""
+"""Label of DPUDevice and DPU, by Carbide: Carbide's identifier of the DPU (dpf-facts 3.3)."""
 
 # --- Finalizers (dpf-facts 5, 8).
 
 BFB_FINALIZER: Final = "provisioning.dpu.nvidia.com/bfb-protection"
-"""Until the image is deleted."""
+"""Removed when the image file is deleted."""
 
 DPU_FINALIZER: Final = "provisioning.dpu.nvidia.com/dpu-protection"
-"""Until nothing of the DPU is left in the DPUCluster."""
+"""Removed when the objects of the DPU in the DPUCluster are deleted."""
 
 DPUDEVICE_FINALIZER: Final = "provisioning.dpu.nvidia.com/dpudevice-protection"
-"""Put there by the DPU's controller for as long as the DPU lives; a device without a DPU has none."""
+"""Set by the controller of the DPU while the DPU exists; a device without a DPU has none."""
 
 DPUNODE_FINALIZER: Final = "provisioning.dpu.nvidia.com/dpunode-protection"
-"""Until the host's DPUs and DPUDevices, which go with it, are gone."""
+"""Removed when the DPUs and DPUDevices of the host, which the operator deletes as well, are gone."""
 
 DPUNODEMAINTENANCE_FINALIZER: Final = "provisioning.dpu.nvidia.com/dpunodemaintenance-protection"
-"""Until the last requestor has left; removing it takes a DPUNode that exists."""
+"""Removed after the last requestor; its removal needs an existing DPUNode."""
 
 DPUSET_FINALIZER: Final = "provisioning.dpu.nvidia.com/dpuset-protection"
-"""Until its DPUs, which go with it, are gone."""
+"""Removed when its DPUs, which the operator deletes as well, are gone."""
 
 DPUDEPLOYMENT_FINALIZER: Final = "dpu.nvidia.com/dpudeployment"
-"""On a DPUDeployment until what it made is gone; on what it depends on, for as long as it does."""
+"""On a DPUDeployment until the objects created from it are gone; on its dependencies while it depends on them."""
 
-# --- Names of objects, and what else is agreed on.
+# --- Names of objects, and other conventions.
 
 DPF_NAMESPACE: Final = "dpf-operator-system"
-"""Namespace of DPF, and of all its objects unless someone chose another (dpf-facts 9, 12.1)."""
+"""Default namespace of DPF and of all its objects (dpf-facts 9, 12.1)."""
 
 OPERATOR_CONFIG_NAME: Final = "dpfoperatorconfig"
 """Name of the DPFOperatorConfig (dpf-facts 12.1)."""
 
 BMC_PASSWORD_SECRET: Final = "bmc-shared-password"  # noqa: S105  a name
-"""Name of the Secret with the one password of all DPU BMCs (dpf-facts 9)."""
+"""Name of the Secret with the password of all DPU BMCs (dpf-facts 9)."""
 
 BMC_PASSWORD_KEY: Final = "password"  # noqa: S105  a name
 """Key of the password in that Secret (dpf-facts 9)."""
 
 REDFISH_CLIENT_SECRET: Final = "dpf-provisioning-redfish-client-secret"  # noqa: S105  a name
-"""Name of the Secret with the certificate that the operator shows to BMCs (dpf-facts 9)."""
+"""Name of the Secret with the client certificate of the operator for BMCs (dpf-facts 9)."""
 
 DPU_READY_TAINT: Final = "dpu.nvidia.com/dpu-ready"
 """Taint, effect NoSchedule, of a host that is a Kubernetes node while a DPU is not operational (dpf-facts 11)."""

@@ -1,6 +1,6 @@
-"""What all kinds have in common: metadata, conditions, selectors, and `Resource`, the base of the kinds.
+"""Models common to all kinds: metadata, conditions, selectors, and `Resource`, the base of the kinds.
 
-Source: Kubernetes API conventions, where nothing else is said.
+Source: Kubernetes API conventions, unless another source is given.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _LABEL_VALUES = Constraint({}, "must have values that are valid label values", _
 
 
 class OwnerReference(Wire):
-    """The object that this one belongs to, and is collected with."""
+    """The owner of an object; garbage collection deletes the object after its owner."""
 
     api_version: str
     kind: str
@@ -75,7 +75,7 @@ class OwnerReference(Wire):
 
 
 class ObjectMeta(Wire):
-    """Metadata of an object. What only the server writes is empty until it has."""
+    """Metadata of an object. Fields that only the server writes are empty in an object that is not stored yet."""
 
     name: Annotated[str, max_length(253), pattern(f"^{_DNS_SUBDOMAIN}$"), REQUIRED] = ""
     namespace: Annotated[str, max_length(63), pattern(f"^({_DNS_LABEL})?$")] = ""
@@ -85,7 +85,7 @@ class ObjectMeta(Wire):
     """Counts changes of spec; changes of status or metadata do not count."""
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
-    """Set once deletion was asked for; the object stays until its finalizers are gone."""
+    """Set when deletion was requested; the object exists until its finalizers are removed."""
     deletion_grace_period_seconds: Int64 | None = None
     labels: Annotated[StringMap, _KEYS, _LABEL_VALUES] = Field(default_factory=dict)
     annotations: Annotated[StringMap, _KEYS] = Field(default_factory=dict)
@@ -111,9 +111,9 @@ class Condition(Wire):
     ] = ""
     message: Annotated[str, max_length(32768), REQUIRED] = ""
     last_transition_time: Annotated[str, format_of("date-time"), REQUIRED] = ""
-    """When status last changed; a change of reason or message alone leaves it."""
+    """Time of the last change of status; a change of only reason or message does not update it."""
     observed_generation: Annotated[Int64, at_least(0)] | None = None
-    """The metadata.generation it speaks of. Conditions of DPU and DPUNode do not say (dpf-facts 2.3, 7.3)."""
+    """The generation that it was computed from. Absent in conditions of DPU and DPUNode (dpf-facts 2.3, 7.3)."""
 
     @property
     def is_true(self) -> bool:
@@ -125,7 +125,7 @@ def find_condition(
     conditions: Iterable[Condition],
     type: str,  # noqa: A002  Kubernetes' word
 ) -> Condition | None:
-    """The condition of that type, if it is among them."""
+    """The condition of this type; None if there is none."""
     return next((condition for condition in conditions if condition.type == type), None)
 
 
@@ -138,7 +138,7 @@ class LabelSelectorRequirement(Wire):
 
 
 class LabelSelector(Wire):
-    """Objects whose labels meet every one of these; an empty selector selects all."""
+    """Selects objects whose labels meet all requirements; an empty selector selects all objects."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -159,14 +159,14 @@ READY = PrinterColumn("Ready", ".status.conditions[?(@.type=='Ready')].status")
 
 
 def ready_reason(name: str) -> PrinterColumn:
-    """The column of that name that shows why an object is Ready or is not."""
+    """A column with the reason of the condition Ready."""
     return PrinterColumn(name, ".status.conditions[?(@.type=='Ready')].reason")
 
 
 class Resource(Wire):
-    """Base of the kinds: objects with a name, kept by the API server.
+    """Base of the kinds: objects that the API server stores.
 
-    A kind says GROUP, KIND and PLURAL, and whatever else its CRD says beside the schema.
+    A kind defines GROUP, KIND and PLURAL, and the other properties of its CRD outside the schema.
     """
 
     GROUP: ClassVar[str]
@@ -176,11 +176,11 @@ class Resource(Wire):
     SINGULAR: ClassVar[str]
     SHORT_NAMES: ClassVar[tuple[str, ...]] = ()
     API_VERSION: ClassVar[str]
-    """What stands in the field apiVersion."""
+    """The value of the field apiVersion."""
     HAS_STATUS: ClassVar[bool] = True
-    """Status is a subresource: writing the object leaves it, writing it leaves the object."""
+    """Status is a subresource: a write of the object does not change it, and the reverse."""
     SPEC_REQUIRED: ClassVar[bool] = False
-    """The schema requires spec. Where it does not, an object without spec still cannot be read here."""
+    """The schema requires spec. If False, an object without spec still cannot be read here."""
     PRINTER_COLUMNS: ClassVar[tuple[PrinterColumn, ...]] = ()
 
     api_version: str = ""
@@ -189,23 +189,23 @@ class Resource(Wire):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:  # Any: pydantic's signature
-        """Fill in what follows from the rest."""
+        """Set SINGULAR and API_VERSION."""
         super().__pydantic_init_subclass__(**kwargs)
         cls.SINGULAR = cls.KIND.lower()
         cls.API_VERSION = f"{cls.GROUP}/{cls.VERSION}" if cls.GROUP else cls.VERSION
 
     def to_wire(self) -> dict[str, Any]:  # Any: JSON
-        """The JSON object under wire names: what was set, or read, with apiVersion and kind."""
+        """The JSON object: the fields that were set or read, apiVersion and kind."""
         return {"apiVersion": self.API_VERSION, "kind": self.KIND, **super().to_wire()}
 
     @property
     def name(self) -> str:
-        """metadata.name. A label rather than an identity: see `uid`."""
+        """metadata.name. Not the identity of the object: see `uid`."""
         return self.metadata.name
 
     @property
     def namespace(self) -> str:
-        """metadata.namespace; empty if it is not said."""
+        """metadata.namespace; empty if it is not set."""
         return self.metadata.namespace
 
     @property
@@ -215,7 +215,7 @@ class Resource(Wire):
 
     @property
     def terminating(self) -> bool:
-        """Deletion was asked for, and finalizers keep the object until those who set them are done."""
+        """Deletion was requested, and finalizers remain."""
         return self.metadata.deletion_timestamp is not None
 
     @property
@@ -225,7 +225,7 @@ class Resource(Wire):
         return conditions
 
     def condition(self, type: str) -> Condition | None:  # noqa: A002  Kubernetes' word
-        """The condition of that type in status.conditions, if its controller has written it."""
+        """The condition of this type in status.conditions; None if its controller has not written it."""
         return find_condition(self.conditions, type)
 
     def _mistakes(self) -> list[InitErrorDetails]:

@@ -1,4 +1,4 @@
-"""Strings that name something, each a type of its own, so that swapped arguments do not type-check."""
+"""Types of names: one NewType for each kind of name, so that swapped arguments do not type-check."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = [
 ]
 
 PROVISIONING_GROUP: Final = "provisioning.dpu.nvidia.com"
-"""API group of what is about hosts and DPUs."""
+"""API group of the kinds for hosts and DPUs."""
 
 SVC_GROUP: Final = "svc.dpu.nvidia.com"
-"""API group of what is about deployments and services."""
+"""API group of the kinds for deployments and services."""
 
 OPERATOR_GROUP: Final = "operator.dpu.nvidia.com"
 """API group of the operator's settings."""
@@ -42,7 +42,7 @@ DeploymentName = NewType("DeploymentName", str)
 """Name of a DPUDeployment."""
 
 UID = NewType("UID", str)
-"""Identity of an object: never used twice, while a name can be."""
+"""Identity of an object: never reused, unlike a name."""
 
 ResourceVersion = NewType("ResourceVersion", str)
 """Version of an object or of a list; compared for equality only."""

@@ -1,4 +1,4 @@
-"""DPUNode, DPUDevice and DPUNodeMaintenance: a host, the DPUs in it, and its being disturbed.
+"""DPUNode, DPUDevice and DPUNodeMaintenance: a host, its DPUs, and a node effect on it.
 
 Source of the schemas: DPF v26.4 dpunodes, dpudevices and dpunodemaintenances CRDs.
 """
@@ -48,14 +48,14 @@ __all__ = [
 ]
 
 InstallInterfaceName = Annotated[str, one_of("gNOI", "hostAgent", "redfish")]
-"""How DPUs of a node are installed; an operator-wide setting."""
+"""The install interface of the DPUs of a node; a setting of the operator."""
 DPUType = Annotated[str, one_of("Unknown", "BlueField2", "BlueField3", "BlueField4")]
 DPUMode = Annotated[str, one_of("dpu", "nic")]
 _PSID = pattern("^MT_?[A-Z0-9]+$")
 
 
 class RebootByExternal(Wire):
-    """Someone outside reboots the host, after DPF asked for it by an annotation (dpf-facts 3.4)."""
+    """An external component reboots the host when DPF requests it by an annotation (dpf-facts 3.4)."""
 
 
 class RebootByHostAgent(Wire):
@@ -70,11 +70,11 @@ class RebootByScript(Wire):
     """A Job reboots the host."""
 
     name: Annotated[str, min_length(1)]
-    """ConfigMap whose key pod-template the Job is made from."""
+    """ConfigMap with the template of the Job in key pod-template."""
 
 
 class NodeRebootMethod(Wire):
-    """Who reboots the host."""
+    """The component that reboots the host."""
 
     RULES: ClassVar[Rules] = (exactly_one_of(("hostAgent", "gNOI"), "external", "script"),)
 
@@ -85,12 +85,12 @@ class NodeRebootMethod(Wire):
 
     @classmethod
     def by_host_agent(cls) -> NodeRebootMethod:
-        """What a DPUNode has that says nothing."""
+        """The default of a DPUNode."""
         return cls(host_agent=RebootByHostAgent())
 
     @classmethod
     def by_external(cls) -> NodeRebootMethod:
-        """Rebooting is ours: DPF asks, by an annotation on the DPUNode."""
+        """DPF requests reboots by an annotation on the DPUNode, and an external component performs them."""
         return cls(external=RebootByExternal())
 
 
@@ -108,7 +108,7 @@ class NodeDMSAddress(Wire):
 
 
 class DPUNodeSpec(Wire):
-    """The host: which DPUs it has, and who reboots it."""
+    """The DPUs of the host, and its reboot method."""
 
     dpus: ListOf[DPURef] = ()
     node_reboot_method: Annotated[NodeRebootMethod, server_default({"hostAgent": {}})] = Field(
@@ -118,18 +118,18 @@ class DPUNodeSpec(Wire):
 
 
 class DPUNodeStatus(Wire):
-    """What the operator found; says nothing about the health of the DPUs (dpf-facts 3.1)."""
+    """The observed host; independent of the health of the DPUs (dpf-facts 3.1)."""
 
     conditions: ListOf[Condition] = ()
     dpu_install_interface: InstallInterfaceName | None = None
     kube_node_ref: Annotated[str, immutable("the Kubernetes node of a DPUNode")] | None = None
     """Name of the host's Kubernetes node, if it is one."""
     reboot_in_progress: Bool | None = None
-    """No controller was found to write it; read the condition DPUNodeRebootInProgress (dpf-facts 3.1)."""
+    """No writer is known; read the condition DPUNodeRebootInProgress instead (dpf-facts 3.1)."""
 
 
 class DPUNode(Resource):
-    """A host with DPUs. Creating it is what starts their provisioning; deleting it deletes them."""
+    """A host with DPUs. Its creation starts their provisioning; its deletion deletes them."""
 
     GROUP: ClassVar[str] = PROVISIONING_GROUP
     KIND: ClassVar[str] = "DPUNode"
@@ -152,25 +152,25 @@ class SecureBoot(Wire):
 
 
 class DPUDeviceSpec(Wire):
-    """The DPU as hardware, and how its BMC is reached."""
+    """The serial number of the DPU, and the address of its BMC."""
 
     serial_number: Annotated[str, min_length(1), immutable("the serial number")]
-    """Compared with what the BMC reports; a mismatch keeps the device from becoming Ready (dpf-facts 4)."""
+    """Compared with that of the BMC; after a mismatch the device does not become Ready (dpf-facts 4)."""
     bmc_ip: Annotated[str, format_of("ipv4")] | None = None
     bmc_port: Annotated[Int32, at_least(1), immutable("the BMC port")] = 443
     number_of_pfs: Annotated[Int, at_least(1), immutable("the number of PFs"), Field(alias="numberOfPFs")] = 1
     psid: Annotated[str, _PSID, immutable("the PSID")] | None = None
-    """Deprecated: the operator finds it, see status."""
+    """Deprecated: the operator writes it to status."""
     opn: (
         Annotated[str, pattern(r"^\d{3}-[A-Z0-9]{5}-[A-Z0-9]{4}-[A-Z0-9]{3}$"), immutable("the OPN")] | None
     ) = None
-    """Deprecated: the operator finds it, see status."""
+    """Deprecated: the operator writes it to status."""
     pf0_name: Annotated[str, immutable("the name of PF0")] | None = None
-    """Deprecated: the operator finds it, see status."""
+    """Deprecated: the operator writes it to status."""
 
 
 class DPUDeviceStatus(Wire):
-    """What the operator found, and how far it got with the BMC."""
+    """The observed DPU, and the progress of the operator with its BMC."""
 
     conditions: ListOf[Condition] = ()
     bmc_ip: Annotated[str, format_of("ipv4")] | None = None
@@ -182,18 +182,18 @@ class DPUDeviceStatus(Wire):
     pf0_mac: Annotated[str, pattern("^([0-9A-Fa-f]{2}[:-]){5}([0-9A-Fa-f]{2})$")] | None = None
     pf0_name: str | None = None
     psid: Annotated[str, _PSID] | None = None
-    """Holds the serial number with some operators (dpf-facts 4)."""
+    """Some operator releases write the serial number here (dpf-facts 4)."""
     secure_boot: SecureBoot | None = None
     serial_number: str | None = None
 
 
 class DPUDevice(Resource):
-    """A DPU as a piece of hardware. It does nothing until a DPUNode names it."""
+    """One physical DPU. The operator ignores it until a DPUNode lists it."""
 
     GROUP: ClassVar[str] = PROVISIONING_GROUP
     KIND: ClassVar[str] = "DPUDevice"
     PLURAL: ClassVar[str] = "dpudevices"
-    # No controller writes that type, so the column stays empty; it is DPF's own (dpf-facts 1.3).
+    # No controller writes this type, so the column is empty; it is the same in DPF's CRD (dpf-facts 1.3).
     PRINTER_COLUMNS: ClassVar[tuple[PrinterColumn, ...]] = (
         PrinterColumn("Ready", ".status.conditions[?(@.type=='ConditionDpuDeviceReady')].status"),
     )
@@ -209,31 +209,31 @@ class DPUDevice(Resource):
 
 
 class DPUNodeMaintenanceSpec(Wire):
-    """Which host is being disturbed, how, and for whom."""
+    """The host, its node effect, and the requestors."""
 
     dpu_node_name: NodeName
     node_effect: NodeEffect | None = None
     requestor: ListOf[str] = ()
-    """DPUs and services that still need the host disturbed; the object goes when the last one has left."""
+    """DPUs and services that still need the node effect; the object is deleted after the last one released it."""
 
 
 class DPUNodeMaintenanceStatus(Wire):
-    """Whether the node effect is in force."""
+    """Whether the node effect is applied."""
 
     conditions: ListOf[Condition] = ()
     node_effect_sync_start_time: Annotated[str, format_of("date-time")] | None = None
-    """Since when sibling DPUs are waited for."""
+    """Start of the wait for sibling DPUs."""
     multi_dpu_operations_sync_wait_time: Annotated[
         str | None, Field(alias="multiDPUOperationsSyncWaitTime")
     ] = None
-    """For how long, as a Go duration."""
+    """Duration of the wait for sibling DPUs, as a Go duration."""
     max_unavailable_dpu_nodes: Annotated[
         Annotated[Int32, at_least(1)] | None, Field(alias="maxUnavailableDPUNodes")
     ] = None
 
 
 class DPUNodeMaintenance(Resource):
-    """A host being disturbed for the sake of its DPUs; made and removed by the operator (dpf-facts 5)."""
+    """One node effect on a host; created and deleted by the operator (dpf-facts 5)."""
 
     GROUP: ClassVar[str] = PROVISIONING_GROUP
     KIND: ClassVar[str] = "DPUNodeMaintenance"

@@ -1,6 +1,6 @@
-"""The node effect: how DPF makes sure that a host may be disturbed. Shared by four kinds.
+"""The node effect: what DPF does to a host before it disrupts the host. Used by four kinds.
 
-Source of the schema: DPF v26.4 CRDs; what each effect does: dpf-facts 6.
+Source of the schema: DPF v26.4 CRDs; behavior of each effect: dpf-facts 6.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ class Taint(Wire):
 
 
 class DeploymentNodeEffect(Wire):
-    """The node effect as a DPUDeployment has it.
+    """The node effect in a DPUDeployment.
 
-    One of taint, noEffect, customLabel, drain, customAction and hold. A wrong combination is accepted here,
-    and refused later, when the DPUSet is made from it (dpf-facts 1.3).
+    One of taint, noEffect, customLabel, drain, customAction and hold. An invalid combination is accepted in the
+    DPUDeployment, and rejected when the operator creates the DPUSet (dpf-facts 1.3).
     """
 
     hold: Bool | None = None
-    """Wait until someone outside says that the host may be disturbed. It counts as chosen even if false."""
+    """Wait until an external component releases the hold. The field counts as set even if it is false."""
     no_effect: Bool | None = None
-    """Go on at once."""
+    """Continue without an effect."""
     custom_action: str | None = None
     """Name of a ConfigMap with a Pod to run."""
     drain: Bool | None = None
@@ -46,17 +46,17 @@ class DeploymentNodeEffect(Wire):
     custom_label: StringMap = Field(default_factory=dict)
     """Label the host's Kubernetes node. Not with Redfish."""
     force: Bool = False
-    """Neither wait for sibling DPUs nor count unavailable nodes."""
+    """Do not wait for sibling DPUs, and ignore the limit of unavailable nodes."""
 
 
 class NodeEffect(DeploymentNodeEffect):
-    """The node effect as a DPU, a DPUSet and a DPUNodeMaintenance have it: exactly one of the six ways."""
+    """The node effect in a DPU, a DPUSet and a DPUNodeMaintenance: exactly one of the six effects."""
 
     RULES: ClassVar[Rules] = (
         exactly_one_of("taint", "noEffect", "customLabel", "drain", "customAction", "hold"),
     )
 
     apply_on_label_change: Bool = False
-    """Go through the node effect again when labels of a Ready DPU change (dpf-facts 11)."""
+    """Apply the node effect again when labels of a Ready DPU change (dpf-facts 11)."""
     node_maintenance_additional_requestors: ListOf[str] = ()
-    """Services that must be done, too, before the host is given back (dpf-facts 5)."""
+    """Services that have to release the DPUNodeMaintenance as well (dpf-facts 5)."""

@@ -1,6 +1,6 @@
-"""DPFOperatorConfig: the operator's settings, as far as the flows and the simulated operator read them.
+"""DPFOperatorConfig: the settings of the operator that the flows and the simulated operator read.
 
-Source of the schema: DPF v26.4 dpfoperatorconfigs CRD. Narrow on purpose: what is not modelled is kept as it is.
+Source of the schema: DPF v26.4 dpfoperatorconfigs CRD. Fields that are not modeled are kept unchanged.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ class InstallViaGNOI(Wire):
 
 
 class BFBRegistry(Wire):
-    """The server on the cluster's nodes that BMCs fetch the image from."""
+    """The server on the cluster's nodes from which BMCs download the image."""
 
     disable: Bool | None = None
     port: Int | None = None
 
 
 class InstallViaRedfish(Wire):
-    """DPUs are installed through their BMCs: zero trust."""
+    """DPUs are installed through their BMCs (zero trust)."""
 
     bfb_registry: BFBRegistry | None = None
     bfb_registry_address: Annotated[str, min_length(1)] | None = None
@@ -66,7 +66,7 @@ class InstallViaRedfish(Wire):
 
 
 class InstallInterface(Wire):
-    """How DPUs are installed."""
+    """The install interface of DPUs."""
 
     RULES: ClassVar[Rules] = (exactly_one_of(("installViaHostAgent", "installViaGNOI"), "installViaRedfish"),)
 
@@ -93,11 +93,11 @@ class ProvisioningController(Wire):
     )
 
     bf_cfg_template_config_map: Annotated[str | None, Field(alias="bfCFGTemplateConfigMap")] = None
-    """ConfigMap with the template of bf.cfg. Carbide takes it away, so that flavors decide (dpf-facts 12.1)."""
+    """ConfigMap with the template of bf.cfg. Carbide removes it, so that flavors apply (dpf-facts 12.1)."""
     enable_dynamic_bf_cfg_templates: Annotated[Bool | None, Field(alias="enableDynamicBFCFGTemplates")] = None
     install_interface: InstallInterface | None = None
     bfb_pvc_name: Annotated[str | None, Field(alias="bfbPVCName")] = None
-    """Volume that images are kept in."""
+    """Volume for images."""
     custom_ca_secret_name: Annotated[str | None, Field(alias="customCASecretName")] = None
     disable: Bool | None = None
     dms_timeout: Annotated[Int, at_least(1)] | None = None
@@ -117,9 +117,9 @@ class ProvisioningController(Wire):
     ] = "30s"
     """How long the node effect of a host waits for sibling DPUs to join."""
     node_effect_removal_timeout: Duration = "0s"
-    """After this a DPU in Node Effect Removal goes to Error; "0s" means never."""
+    """After this time a DPU in Node Effect Removal enters Error; "0s" means never."""
     os_install_timeout: Duration = "45m"
-    """After this a DPU in OS Installing goes to Error."""
+    """After this time a DPU in OS Installing enters Error."""
     replicas: Annotated[Int32, at_least(1), at_most(3)] = 2
 
 
@@ -132,7 +132,7 @@ class DPFOperatorConfigSpec(Wire):
 
 
 class DPFOperatorConfigStatus(Wire):
-    """Whether the operator's parts are in place."""
+    """Whether the components of the operator are installed."""
 
     conditions: ListOf[Condition] = ()
     observed_generation: Int64 | None = None
@@ -140,7 +140,7 @@ class DPFOperatorConfigStatus(Wire):
 
 
 class DPFOperatorConfig(Resource):
-    """The operator's settings; one object, which the operator's namespace has."""
+    """The settings of the operator; one object in its namespace."""
 
     GROUP: ClassVar[str] = OPERATOR_GROUP
     KIND: ClassVar[str] = "DPFOperatorConfig"

@@ -1,6 +1,6 @@
-"""The phases DPF writes, as open enumerations: a phase from another release is a value like any other.
+"""The phases of DPF, as open enumerations: a phase of another release is a valid value.
 
-A phase is a `str`: it equals its text, hashes like it, and works in `case DPUPhase.READY:`.
+A phase is a `str`: it equals its text, has the same hash, and works in `case DPUPhase.READY:`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _EnumT = TypeVar("_EnumT")
 
 
 class _Value:
-    """Names a value in the body of an OpenEnum; the class attribute becomes an instance of that class.
+    """Declares a named value in the body of an OpenEnum; the class attribute becomes an instance of that class.
 
     Args:
         text: the value on the wire.
@@ -28,20 +28,20 @@ class _Value:
         self.releases = releases
 
     if TYPE_CHECKING:
-        # What a type checker sees: DPUPhase.READY is a DPUPhase.
+        # For type checkers: DPUPhase.READY is a DPUPhase.
         def __get__(self, instance: object, owner: type[_EnumT]) -> _EnumT: ...
 
 
 class OpenEnum(str):
-    """Text of which some values have names. Any text can be an instance; `known` says if it has one."""
+    """Text with named values. Any text can be an instance; `known` is True for values of a known release."""
 
     __slots__ = ()
 
     VALUES: ClassVar[tuple[str, ...]] = ()
-    """What DPF v26.4 can write, in its schema's order."""
+    """The values of DPF v26.4, in the order of its schema."""
 
     OTHER_RELEASES: ClassVar[dict[str, str]] = {}
-    """What other releases write: the value, and which releases."""
+    """The values of other releases: value to releases."""
 
     def __init_subclass__(cls) -> None:
         values = {name: value for name, value in vars(cls).items() if isinstance(value, _Value)}
@@ -52,7 +52,7 @@ class OpenEnum(str):
 
     @property
     def known(self) -> bool:
-        """Whether any release this library knows of writes this value."""
+        """Whether this is a value of any release that this library supports."""
         return self in self.VALUES or self in self.OTHER_RELEASES
 
     @classmethod
@@ -68,45 +68,45 @@ class OpenEnum(str):
 
 
 class DPUPhase(OpenEnum):
-    """`status.phase` of a DPU. What each phase does, and how it ends: dpf-facts 2.3.
+    """`status.phase` of a DPU. The actions and the end of each phase: dpf-facts 2.3.
 
     The values are in the order of the schema, which is not the order of progression (dpf-facts 2.2).
     """
 
     INITIALIZING = _Value("Initializing")
-    """Finding its DPUNode and DPUDevice, being given a DPUCluster. The CRD's default, before any controller."""
+    """Reads its DPUNode and DPUDevice, and assigns a DPUCluster. The default of the CRD."""
     NODE_EFFECT = _Value("Node Effect")
-    """Waiting until the host may be disturbed: a hold, a drain, or whatever the node effect says."""
+    """Waits until the node effect permits disruption of the host: a hold, a drain or another effect."""
     PENDING = _Value("Pending")
-    """Waiting for the BFB, the DPUFlavor and a place among the parallel installations."""
+    """Waits for the BFB, the DPUFlavor, and the limit of parallel installations."""
     CONFIG_FW_PARAMETERS = _Value("Config FW Parameters")
-    """Setting the firmware parameters of the DPUFlavor."""
+    """Sets the firmware parameters of the DPUFlavor."""
     PREPARE_BFB = _Value("Prepare BFB")
-    """Writing the configuration that is installed together with the BFB."""
+    """Writes the configuration that is installed together with the BFB."""
     OS_INSTALLING = _Value("OS Installing")
-    """Sending the BFB and booting it. Refuses deletion until it is done or has timed out."""
+    """Transfers the BFB and boots it. DPF ignores deletion until it has succeeded or timed out."""
     DPU_CONFIG = _Value("DPU Config")
-    """Waiting for the agent on the DPU to say which reboot it needs. New in v26.4."""
+    """Waits until the agent on the DPU reports which reboot is required. New in v26.4."""
     DPU_CLUSTER_CONFIG = _Value("DPU Cluster Config")
-    """Waiting for the DPU to be a ready Node of its DPUCluster."""
+    """Waits until the DPU is a ready Node of its DPUCluster."""
     HOST_NETWORK_CONFIGURATION = _Value("Host Network Configuration")
-    """Setting up the host's network. Never entered when installing by Redfish."""
+    """Configures the network of the host. Not entered when installing by Redfish."""
     READY = _Value("Ready")
-    """Provisioned. Stays so when services or the Node fail; that shows in the conditions (dpf-facts 11)."""
+    """Provisioned. Remains when services or the Node fail; the conditions show such failures (dpf-facts 11)."""
     ERROR = _Value("Error")
-    """Failed for good: only deletion leads out. The cause is in the condition of the phase before."""
+    """Failed; only deletion ends this phase. The cause is in the condition of the previous phase."""
     DELETING = _Value("Deleting")
-    """Being taken apart."""
+    """Deletes the objects of the DPU."""
     REBOOTING = _Value("Rebooting")
-    """Waiting for a reboot of the host; whose, depends on the DPUNode's reboot method."""
+    """Waits for a reboot of the host, by the reboot method of the DPUNode."""
     PERFORM_ARM_FORCE_RESTART = _Value("Perform ARM Force Restart")
-    """Restarting the DPU's own cores to set Secure Boot. Only when installing by Redfish."""
+    """Restarts the cores of the DPU to set Secure Boot. Only when installing by Redfish."""
     INITIALIZE_INTERFACE = _Value("Initialize Interface")
-    """Making the way of installing ready: DPU mode, Secure Boot, capacity."""
+    """Prepares the installation: DPU mode, Secure Boot, capacity."""
     NODE_EFFECT_REMOVAL = _Value("Node Effect Removal")
-    """Waiting until the DPUNodeMaintenance is gone: every sibling and every service must be done."""
+    """Waits until the DPUNodeMaintenance is deleted: every sibling DPU and service has to release it."""
     CHECKING_HOST_REBOOT_REQUIRED = _Value("Checking Host Reboot Required")
-    """In v26.4's enumeration, but no v26.4 controller writes it (dpf-facts 2.1)."""
+    """In the enumeration of v26.4, but no controller of v26.4 writes it (dpf-facts 2.1)."""
 
     DMS_DEPLOYMENT = _Value("DMS Deployment", releases="v24.10, v25.1")
     UPDATE_FIRMWARE = _Value("Update Firmware", releases="after v26.4")
@@ -118,10 +118,10 @@ class BFBPhase(OpenEnum):
     """`status.phase` of a BFB (dpf-facts 7.3)."""
 
     INITIALIZING = _Value("Initializing")
-    """The CRD's default, before any controller."""
+    """The default of the CRD."""
     DOWNLOADING = _Value("Downloading")
     READY = _Value("Ready")
-    """Downloaded: DPUs can be installed from it."""
+    """Downloaded: DPUs can be installed with it."""
     DELETING = _Value("Deleting")
     ERROR = _Value("Error")
 
@@ -130,7 +130,7 @@ class DPUClusterPhase(OpenEnum):
     """`status.phase` of a DPUCluster. Source: DPF v26.4 dpuclusters CRD."""
 
     PENDING = _Value("Pending")
-    """The CRD's default, before any controller."""
+    """The default of the CRD."""
     CREATING = _Value("Creating")
     READY = _Value("Ready")
     NOT_READY = _Value("NotReady")

@@ -1,8 +1,8 @@
-"""What must hold between fields, and between an object and its next version: the CEL rules, said once.
+"""CEL rules: constraints between fields, and between an object and its previous version.
 
-A `Rule` carries the CEL text that goes into the CRD manifests, and the same sentence in Python, which is
-asked when an object is built. A `Transition` compares a value with what it was; `changes` asks it.
-The wording is this project's own; a test holds each against the DPF v26.4 CRDs by what it accepts.
+A `Rule` has the CEL expression for the CRD manifests and an equivalent predicate in Python, which is evaluated when an
+object is built. A `TransitionRule` compares a value with its previous one; `changes` evaluates it.
+The expressions are this project's own; a test compares with the DPF v26.4 CRDs which values they accept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dpf_async.models.constraints import when_built
 __all__ = [
     "Rule",
     "Rules",
-    "Transition",
+    "TransitionRule",
     "exactly_one_of",
     "has",
     "immutable",
@@ -32,12 +32,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A sentence that every value must satisfy: in a model's RULES, or as a marker on a list or a map.
+    """A constraint of a value: in the RULES of a model, or as a marker of a list or a map.
 
     Attributes:
-        cel: the sentence for the API server; `self` is the value.
-        message: what the one who broke it is told.
-        holds: the sentence in Python, asked of the model, tuple or mapping.
+        cel: the expression for the API server; `self` is the value.
+        message: of the error for a value that violates it.
+        holds: the predicate in Python, on the model, tuple or mapping.
     """
 
     cel: str
@@ -56,14 +56,14 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Transition:
-    """A sentence that every change of a value must satisfy. It is asked only where there was a value before.
+class TransitionRule:
+    """A constraint of a change of a value; evaluated only if there was a previous value.
 
     Attributes:
-        cel: the sentence for the API server; `self` is the value, `oldSelf` what it was.
-        message: what the one who broke it is told.
-        allows: the sentence in Python, allows(old, new): of models where it stands in RULES, of JSON as the
-            server stores it where it is a field's marker.
+        cel: the expression for the API server; `self` is the value, `oldSelf` the previous one.
+        message: of the error for a change that violates it.
+        allows: the predicate in Python, allows(old, new): on models for a rule in RULES, on JSON as the server
+            stores it for a marker of a field.
     """
 
     cel: str
@@ -71,21 +71,21 @@ class Transition:
     allows: Callable[[Any, Any], bool]  # Any: the type of the value it is attached to
 
 
-Rules = tuple[Rule | Transition, ...]
+Rules = tuple[Rule | TransitionRule, ...]
 """The rules of one model."""
 
 
-def immutable(what: str) -> Transition:
-    """A value that never changes once it is there. It may appear later, and it may go.
+def immutable(what: str) -> TransitionRule:
+    """The value cannot be changed; it can be added later, and removed.
 
     Args:
-        what: the field as a person calls it, for the message.
+        what: the name of the field in the message.
     """
-    return Transition("self == oldSelf", f"{what} cannot be changed", operator.eq)
+    return TransitionRule("self == oldSelf", f"{what} cannot be changed", operator.eq)
 
 
 def has(value: BaseModel, wire_name: str) -> bool:
-    """Whether the field of that wire name is set: CEL's `has(self.field)`."""
+    """Whether the field with this JSON name is set: CEL's `has(self.field)`."""
     name = _attributes(type(value))[wire_name]
     return name in value.model_fields_set and getattr(value, name) is not None
 
@@ -96,7 +96,7 @@ def _attributes(model: type[BaseModel]) -> dict[str, str]:
 
 
 def name_at_most(characters: int) -> Rule:
-    """The object's name has a limit below Kubernetes' own 253, because other names are made from it."""
+    """The name of the object has a limit below Kubernetes' own 253, because other names contain it."""
     return Rule(
         cel=f"size(self.metadata.name) <= {characters}",
         message=f"metadata.name must have at most {characters} characters",
@@ -105,7 +105,7 @@ def name_at_most(characters: int) -> Rule:
 
 
 def not_both(one: str, other: str) -> Rule:
-    """At most one of two fields is set; wire names."""
+    """At most one of two fields is set; JSON names."""
     return Rule(
         cel=f"!has(self.{one}) || !has(self.{other})",
         message=f"set {one} or {other}, not both",
@@ -113,13 +113,13 @@ def not_both(one: str, other: str) -> Rule:
     )
 
 
-def exactly_one_of(*ways: str | tuple[str, ...]) -> Rule:
-    """Exactly one way is chosen. A way is a field, or several fields that may be set together; wire names."""
-    choices = tuple((way,) if isinstance(way, str) else way for way in ways)
-    chosen = ", ".join(" || ".join(f"has(self.{field})" for field in way) for way in choices)
-    names = ", ".join("/".join(way) for way in choices)
+def exactly_one_of(*choices: str | tuple[str, ...]) -> Rule:
+    """Exactly one choice is set. A choice is a field, or several fields that may be set together; JSON names."""
+    groups = tuple((choice,) if isinstance(choice, str) else choice for choice in choices)
+    chosen = ", ".join(" || ".join(f"has(self.{field})" for field in group) for group in groups)
+    names = ", ".join("/".join(group) for group in groups)
     return Rule(
         cel=f"[{chosen}].exists_one(chosen, chosen)",
         message=f"set exactly one of {names}",
-        holds=lambda value: sum(any(has(value, field) for field in way) for way in choices) == 1,
+        holds=lambda value: sum(any(has(value, field) for field in group) for group in groups) == 1,
     )

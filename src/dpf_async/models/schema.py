@@ -1,4 +1,4 @@
-"""The OpenAPI schema of a model, as a CRD has it: structural, with defaults and CEL rules.
+"""The OpenAPI schema of a model for its CRD: structural, with defaults and CEL rules.
 
 Source: Kubernetes' "Extend the Kubernetes API with CustomResourceDefinitions".
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 from dpf_async.models.meta import Resource
 from dpf_async.models.phases import OpenEnum
-from dpf_async.models.rules import Rule, Transition
+from dpf_async.models.rules import Rule, TransitionRule
 from dpf_async.models.shape import ABSENT, FieldShape, Shape, fields_of
 from dpf_async.models.wire import Wire
 
@@ -31,7 +31,9 @@ def schema_of(kind: type[Resource]) -> JSONSchema:
     schema["properties"] |= {
         "apiVersion": {"type": "string"},
         "kind": {"type": "string"},
-        "metadata": {"type": "object"},  # the API server has its own schema for it, and allows no other
+        "metadata": {
+            "type": "object"
+        },  # the API server has its own schema for metadata, and permits no other
     }
     schema["required"] = ["spec"] if kind.SPEC_REQUIRED else []
     return _without_empty(schema)
@@ -39,11 +41,11 @@ def schema_of(kind: type[Resource]) -> JSONSchema:
 
 def _object(model: type[Wire]) -> JSONSchema:
     fields = fields_of(model)
-    about = _field_docs(model)
+    descriptions = _field_docs(model)
     schema: JSONSchema = {
         "type": "object",
         "description": _description(model.__doc__),
-        "properties": {field.wire_name: _field(field, about.get(field.name, "")) for field in fields},
+        "properties": {field.wire_name: _field(field, descriptions.get(field.name, "")) for field in fields},
         "required": [field.wire_name for field in fields if field.required],
         "x-kubernetes-validations": _validations(model.RULES),
     }
@@ -54,19 +56,19 @@ def _object(model: type[Wire]) -> JSONSchema:
     return _without_empty(schema)
 
 
-def _field(field: FieldShape, about: str) -> JSONSchema:
+def _field(field: FieldShape, description: str) -> JSONSchema:
     schema = _value(field.shape)
     if field.default is not ABSENT:
         schema["default"] = field.default
-    if about:
-        schema["description"] = about
+    if description:
+        schema["description"] = description
     return schema
 
 
 def _value(shape: Shape) -> JSONSchema:
     schema = _bare(shape)
     for marker in shape.markers:
-        if isinstance(marker, Rule | Transition):
+        if isinstance(marker, Rule | TransitionRule):
             schema["x-kubernetes-validations"] = [
                 *schema.get("x-kubernetes-validations", ()),
                 *_validations((marker,)),
@@ -84,7 +86,7 @@ def _bare(shape: Shape) -> JSONSchema:
         keyword, container = ("items", "array") if kind is tuple else ("additionalProperties", "object")
         return {"type": container, keyword: _value(shape.items)} if shape.items else {"type": container}
     if kind is Any or not isinstance(kind, type):
-        return {}  # in a free-form object; or a union, int-or-string, which its marker says
+        return {}  # a value of a free-form object; or int-or-string, whose keywords are in its marker
     if issubclass(kind, Wire):
         return _object(kind)
     if issubclass(kind, OpenEnum):
@@ -92,7 +94,7 @@ def _bare(shape: Shape) -> JSONSchema:
     return {"type": {str: "string", bool: "boolean", int: "integer"}[kind]}
 
 
-def _validations(rules: tuple[Rule | Transition, ...]) -> list[dict[str, str]]:
+def _validations(rules: tuple[Rule | TransitionRule, ...]) -> list[dict[str, str]]:
     return [{"rule": rule.cel, "message": rule.message} for rule in rules]
 
 
@@ -101,7 +103,7 @@ def _without_empty(schema: JSONSchema) -> JSONSchema:
 
 
 def _field_docs(model: type[Wire]) -> dict[str, str]:
-    """What the sources say below each field, by attribute; `kubectl explain` shows it."""
+    """The docstring below each field, by attribute; `kubectl explain` shows it."""
     docs: dict[str, str] = {}
     for base in reversed(model.__mro__):
         if issubclass(base, Wire):
@@ -123,6 +125,6 @@ def _docs_in_class(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
 
 
 def _description(doc: str | None) -> str:
-    """The first paragraph of a docstring, without its references to the collection of DPF facts."""
+    """The first paragraph of a docstring, without its citations."""
     paragraph = " ".join(inspect.cleandoc(doc or "").split("\n\n")[0].split())
     return re.sub(r" \(dpf-facts [^)]*\)", "", paragraph)

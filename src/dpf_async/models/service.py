@@ -1,4 +1,4 @@
-"""DPUServiceTemplate, DPUServiceConfiguration and DPUService: what runs on DPUs.
+"""DPUServiceTemplate, DPUServiceConfiguration and DPUService: the services on DPUs.
 
 Source of the schemas: DPF v26.4 dpuservicetemplates, dpuserviceconfigurations and dpuservices CRDs.
 """
@@ -68,12 +68,12 @@ __all__ = [
     "ServiceDaemonSet",
 ]
 
-FreeForm = Annotated[MapOf[Any], PRESERVE_UNKNOWN]  # Any: JSON of someone else's schema
+FreeForm = Annotated[MapOf[Any], PRESERVE_UNKNOWN]  # Any: JSON of another schema
 _ServiceName = Annotated[str, min_length(1), max_length(28)]
 
 
 class HelmSource(Wire):
-    """Where a helm chart is."""
+    """The location of a Helm chart."""
 
     repo_url: Annotated[str, pattern("^(oci://|https://).+$"), Field(alias="repoURL")]
     version: Annotated[str, min_length(1)]
@@ -83,14 +83,14 @@ class HelmSource(Wire):
 
 
 class HelmChart(Wire):
-    """A helm chart and the values for it."""
+    """A Helm chart and its values."""
 
     source: HelmSource
     values: FreeForm = Field(default_factory=dict, repr=False)
 
 
 class DPUServiceTemplateSpec(Wire):
-    """The chart of a service, and what it needs of a DPU."""
+    """The chart of a service, and the resources that it needs."""
 
     deployment_service_name: _ServiceName
     helm_chart: HelmChart
@@ -98,16 +98,16 @@ class DPUServiceTemplateSpec(Wire):
 
 
 class DPUServiceTemplateStatus(Wire):
-    """Whether the chart was found and understood."""
+    """Whether the operator could load the chart."""
 
     conditions: ListOf[Condition] = ()
     observed_generation: Int64 | None = None
     versions: StringMap = Field(default_factory=dict)
-    """Versions that the chart asks for, by what is versioned."""
+    """Versions that the chart requires, by component."""
 
 
 class DPUServiceTemplate(Resource):
-    """How a service is installed. By convention it does not change: a change is another template."""
+    """The installation of a service. By convention it is not changed: create another template instead."""
 
     GROUP: ClassVar[str] = SVC_GROUP
     KIND: ClassVar[str] = "DPUServiceTemplate"
@@ -118,7 +118,7 @@ class DPUServiceTemplate(Resource):
 
 
 class ConfigPort(Wire):
-    """A port that a service is configured through."""
+    """A port for the configuration of a service."""
 
     name: Annotated[str, min_length(1), pattern("^[a-z0-9-]+$")]
     port: Int
@@ -127,7 +127,7 @@ class ConfigPort(Wire):
 
 
 class ConfigPorts(Wire):
-    """The ports, and how they are reached from outside the DPU's cluster."""
+    """The ports, and the type of the Kubernetes Service for them."""
 
     RULES: ClassVar[Rules] = (
         Rule(
@@ -146,38 +146,38 @@ class ConfigPorts(Wire):
 
 
 class DaemonSetRollingUpdate(Wire):
-    """How fast a rolling update goes: numbers, or percentages as text."""
+    """Limits of a rolling update: numbers, or percentages as text."""
 
     max_surge: Annotated[Int | str, INT_OR_STRING] | None = None
     max_unavailable: Annotated[Int | str, INT_OR_STRING] | None = None
 
 
 class DaemonSetUpdateStrategy(Wire):
-    """How a service's pods are replaced: OnDelete or RollingUpdate."""
+    """The update strategy of the pods of a service: OnDelete or RollingUpdate."""
 
     type: str | None = None
     rolling_update: DaemonSetRollingUpdate | None = None
 
 
 class _DaemonSet(Wire):
-    """What both kinds of service have."""
+    """Fields of both DaemonSet models."""
 
     resources: MapOf[Quantity] = Field(default_factory=dict)
     update_strategy: DaemonSetUpdateStrategy | None = None
 
 
-def _labels_are_ours(daemon_set: ConfiguredDaemonSet) -> bool:
-    # A search, not a match, and with dots that match anything: that is what CEL's `matches` does here.
+def _has_no_labels_of_dpf(daemon_set: ConfiguredDaemonSet) -> bool:
+    # A search, in which dots match any character, as CEL's `matches` does.
     custom_flows = re.compile("svc.dpu.nvidia.com/custom-flows")
     return all(not belongs_to_dpf(key) or custom_flows.search(key) for key in daemon_set.labels)
 
 
-def _annotations_are_ours(daemon_set: ConfiguredDaemonSet) -> bool:
+def _has_no_annotations_of_dpf(daemon_set: ConfiguredDaemonSet) -> bool:
     return not any(belongs_to_dpf(key) for key in daemon_set.annotations)
 
 
 class ConfiguredDaemonSet(_DaemonSet):
-    """The DaemonSet of a service, as a user may configure it."""
+    """The settings of the DaemonSet of a service by the user."""
 
     RULES: ClassVar[Rules] = (
         Rule(
@@ -186,7 +186,7 @@ class ConfiguredDaemonSet(_DaemonSet):
                 " || !(key.contains('dpu.nvidia.com/') || key.endsWith('dpu.nvidia.com')))"
             ),
             message="labels must not have keys of dpu.nvidia.com",
-            holds=_labels_are_ours,
+            holds=_has_no_labels_of_dpf,
         ),
         Rule(
             cel=(
@@ -194,7 +194,7 @@ class ConfiguredDaemonSet(_DaemonSet):
                 "!(key.contains('dpu.nvidia.com/') || key.endsWith('dpu.nvidia.com')))"
             ),
             message="annotations must not have keys of dpu.nvidia.com",
-            holds=_annotations_are_ours,
+            holds=_has_no_annotations_of_dpf,
         ),
     )
 
@@ -203,13 +203,13 @@ class ConfiguredDaemonSet(_DaemonSet):
 
 
 class HelmValues(Wire):
-    """Values for a helm chart; they win over those of the template."""
+    """Values for a Helm chart; they override those of the template."""
 
     values: FreeForm = Field(default_factory=dict, repr=False)
 
 
 class ServiceConfiguration(Wire):
-    """Where and how a service runs."""
+    """The settings of a service."""
 
     RULES: ClassVar[Rules] = (
         Rule(
@@ -220,14 +220,14 @@ class ServiceConfiguration(Wire):
     )
 
     deploy_in_cluster: Bool | None = None
-    """Run on the cluster that DPF runs on, not on DPUs."""
+    """Run in the cluster of DPF instead of on DPUs."""
     helm_chart: HelmValues | None = None
     config_ports: ConfigPorts | None = None
     service_daemon_set: ConfiguredDaemonSet | None = None
 
 
 class ConfiguredInterface(Wire):
-    """An interface of a service; a DPUServiceInterface is made from it."""
+    """An interface of a service; the operator creates a DPUServiceInterface from it."""
 
     name: Annotated[str, min_length(1), max_length(15)]
     network: str
@@ -241,7 +241,7 @@ def _has_interfaces_on_dpus_only(spec: DPUServiceConfigurationSpec) -> bool:
 
 
 class DPUServiceConfigurationSpec(Wire):
-    """What a user chooses about a service."""
+    """The settings of a service, its interfaces and its upgrade policy."""
 
     RULES: ClassVar[Rules] = (
         Rule(
@@ -264,11 +264,11 @@ class DPUServiceConfigurationSpec(Wire):
 
 
 class DPUServiceConfigurationStatus(Wire):
-    """Empty: the schema has nothing in it."""
+    """Empty: the schema has no fields."""
 
 
 class DPUServiceConfiguration(Resource):
-    """A user's choices about a service, beside its DPUServiceTemplate."""
+    """The settings of a service in addition to its DPUServiceTemplate."""
 
     GROUP: ClassVar[str] = SVC_GROUP
     KIND: ClassVar[str] = "DPUServiceConfiguration"
@@ -279,7 +279,7 @@ class DPUServiceConfiguration(Resource):
 
 
 class NodeSelectorTerm(Wire):
-    """Nodes that meet every one of these, by label and by field."""
+    """Selects Nodes that meet all requirements, by label and by field."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -288,7 +288,7 @@ class NodeSelectorTerm(Wire):
 
 
 class NodeSelector(Wire):
-    """Nodes that meet one of these. Source: Kubernetes' core/v1 NodeSelector."""
+    """Selects Nodes that meet at least one term. Source: Kubernetes' core/v1 NodeSelector."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -296,7 +296,7 @@ class NodeSelector(Wire):
 
 
 class ServiceDaemonSet(_DaemonSet):
-    """The DaemonSet of a service, as the operator makes it."""
+    """The settings of the DaemonSet of a service by the operator."""
 
     labels: StringMap = Field(default_factory=dict)
     annotations: StringMap = Field(default_factory=dict)
@@ -312,7 +312,7 @@ def _unless_in_cluster(wire_name: str) -> Rule:
 
 
 class DPUServiceSpec(Wire):
-    """A service as it is deployed; made from template and configuration."""
+    """A deployed service, created from template and configuration."""
 
     RULES: ClassVar[Rules] = (
         Rule(
@@ -329,26 +329,26 @@ class DPUServiceSpec(Wire):
     interfaces: Annotated[ListOf[str], min_items(1), max_items(50)] = ()
     """Names of DPUServiceInterfaces."""
     deploy_in_cluster: Bool | None = None
-    """Run on the cluster that DPF runs on, not on DPUs."""
+    """Run in the cluster of DPF instead of on DPUs."""
     dpu_cluster_selector: LabelSelector | None = None
     config_ports: ConfigPorts | None = None
     service_daemon_set: ServiceDaemonSet | None = None
     paused: Bool | None = None
-    """The operator leaves it alone."""
+    """The operator does not reconcile it."""
 
 
 class DPUServiceStatus(Wire):
-    """Whether it runs where it should."""
+    """Whether the service runs on the selected DPUs."""
 
     conditions: ListOf[Condition] = ()
     observed_generation: Int64 | None = None
     service_id: Annotated[str | None, Field(alias="serviceID")] = None
     config_ports: MapOf[ListOf[ConfigPort]] = Field(default_factory=dict)
-    """The ports as they became, by DPUCluster."""
+    """The assigned ports, by DPUCluster."""
 
 
 class DPUService(Resource):
-    """A service on DPUs, or beside DPF; itself made by a DPUDeployment."""
+    """A service on DPUs or in the cluster of DPF, created from a DPUDeployment."""
 
     GROUP: ClassVar[str] = SVC_GROUP
     KIND: ClassVar[str] = "DPUService"

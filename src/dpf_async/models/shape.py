@@ -1,6 +1,6 @@
-"""The shape of a field: what its annotation says, taken apart once for all who walk the models.
+"""Field types: the annotations of model fields, parsed for schemas and comparisons.
 
-It may assume the conventions of `wire`.
+Assumes the conventions of `wire`.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from pydantic_core import PydanticUndefined
 
 from dpf_async.models.constraints import Marker, Required
 from dpf_async.models.phases import OpenEnum
-from dpf_async.models.rules import Rule, Transition
+from dpf_async.models.rules import Rule, TransitionRule
 from dpf_async.models.wire import Wire
 
 __all__ = ["ABSENT", "FieldShape", "Shape", "fields_of"]
 
-ABSENT: Any = PydanticUndefined  # Any: stands in the place of a JSON value
-"""There is no value; null would be one."""
+ABSENT: Any = PydanticUndefined  # Any: used instead of a JSON value
+"""There is no value; null is a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One value: its Python type, what marks it, and for a list or a map the shape of what is in it."""
+    """The type of a value: its Python type, its markers, and the type of the items of a list or a map."""
 
     type: Any  # Any: a type, or a union of types
-    markers: tuple[Marker | Rule | Transition, ...] = ()
+    markers: tuple[Marker | Rule | TransitionRule, ...] = ()
     items: Shape | None = None
 
 
@@ -41,10 +41,10 @@ class FieldShape:
 
     Attributes:
         name: the Python attribute.
-        wire_name: the key on the wire.
+        wire_name: the key in JSON.
         required: the schema lists it as required.
-        default: what the API server puts in its place, as on the wire; ABSENT if nothing.
-        shape: of its value.
+        default: of the API server, as JSON; ABSENT if there is none.
+        shape: type of its value.
     """
 
     name: str
@@ -56,20 +56,20 @@ class FieldShape:
 
 @cache
 def fields_of(model: type[Wire]) -> tuple[FieldShape, ...]:
-    """The fields of a model in their order."""
+    """The fields of a model, in order."""
     return tuple(_field(name, info) for name, info in model.model_fields.items())
 
 
 def _field(name: str, info: FieldInfo) -> FieldShape:
     shape = _shape(info.annotation)
-    markers = (*shape.markers, *_ours(info.metadata))
+    markers = (*shape.markers, *_markers(info.metadata))
     absent = info.default is None or info.default in ("", ())
     default = ABSENT if absent else info.default
     for marker in markers:
         if isinstance(marker, Marker):
             default = marker.keywords.get("default", default)
     if isinstance(default, OpenEnum):
-        default = str(default)  # as on the wire: encoders of JSON need not know our subclasses of str
+        default = str(default)  # as JSON: encoders do not support subclasses of str
     return FieldShape(
         name=name,
         wire_name=info.alias or name,
@@ -79,13 +79,13 @@ def _field(name: str, info: FieldInfo) -> FieldShape:
     )
 
 
-def _shape(annotation: Any) -> Shape:  # Any: whatever may stand in an annotation
+def _shape(annotation: Any) -> Shape:  # Any: any annotation
     if hasattr(annotation, "__supertype__"):  # a NewType
         return _shape(annotation.__supertype__)
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         inner = _shape(arguments[0])
-        return replace(inner, markers=(*inner.markers, *_ours(arguments[1:])))
+        return replace(inner, markers=(*inner.markers, *_markers(arguments[1:])))
     if origin in (Union, types.UnionType):
         present = [argument for argument in arguments if argument is not types.NoneType]
         return _shape(present[0]) if len(present) == 1 else Shape(annotation)
@@ -96,5 +96,5 @@ def _shape(annotation: Any) -> Shape:  # Any: whatever may stand in an annotatio
     return Shape(annotation)
 
 
-def _ours(metadata: Any) -> tuple[Marker | Rule | Transition, ...]:
-    return tuple(marker for marker in metadata if isinstance(marker, Marker | Rule | Transition))
+def _markers(metadata: Any) -> tuple[Marker | Rule | TransitionRule, ...]:
+    return tuple(marker for marker in metadata if isinstance(marker, Marker | Rule | TransitionRule))

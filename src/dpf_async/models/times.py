@@ -1,6 +1,6 @@
-"""Kubernetes' texts for points in time and spans of time, read without ever raising.
+"""Parsing and formatting of Kubernetes' timestamps and durations; parsing never raises.
 
-Timestamps and durations stay text in the models: what the server sent is what goes back.
+Models keep timestamps and durations as text, so that a write returns them unchanged.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ _UNIT_SECONDS = {
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """The aware datetime an RFC 3339 text names, to the microsecond; None for anything else."""
+    """The aware datetime of an RFC 3339 text, to the microsecond; None for any other text."""
     if not text or not _RFC3339.fullmatch(text):
         return None
     try:
         return datetime.fromisoformat(text.upper())
-    except ValueError:  # well-formed, but no such day or hour
+    except ValueError:  # well-formed, but not a valid date or time
         return None
 
 
 def format_time(moment: datetime, *, microseconds: bool = False) -> str:
-    """The RFC 3339 text in UTC for an aware datetime, as Kubernetes writes it.
+    """The RFC 3339 text in UTC of an aware datetime, in the format of Kubernetes.
 
     Args:
         moment: an aware datetime.
-        microseconds: six digits of them, as a Lease's MicroTime has; else whole seconds.
+        microseconds: with six digits, as in MicroTime of a Lease; else without a fraction.
     """
     text = moment.astimezone(UTC).isoformat(timespec="microseconds" if microseconds else "seconds")
     return text.removesuffix("+00:00") + "Z"
 
 
 def duration_seconds(text: str | None) -> float | None:
-    """The seconds a Go duration such as "1h30m" or "45m" means; None for anything else."""
+    """The seconds of a Go duration such as "1h30m" or "45m"; None for any other text."""
     if not text:
         return None
     if text == "0":

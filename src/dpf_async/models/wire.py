@@ -1,9 +1,9 @@
-"""Base of everything that travels: how a model reads, how it writes, and what lists and maps are.
+"""Base of all models: reading and writing of JSON, and the types of lists and maps.
 
-A field is named in snake_case; its wire name is the camelCase of that, or `Field(alias=…)` where DPF spells
-it otherwise (`bmcIP`). What it may hold stands in `Annotated` (`constraints`), what must hold between fields in
-the class's RULES (`rules`). A Python default of None, "" or an empty list says that the field may be absent;
-any other is also the API server's default.
+A field is named in snake_case; its name in JSON is the camelCase of that, or `Field(alias=…)` where DPF spells it
+differently (`bmcIP`). Its constraints are in `Annotated` (`constraints`), constraints between fields in the RULES of
+the class (`rules`). A Python default of None, "" or an empty list means that the field may be absent; any other
+default is also that of the API server.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ T = TypeVar("T")
 class _NullIsEmpty:
     """Reads null as an empty list or map: Go's encoding/json writes null for either."""
 
-    def __init__(self, empty: type[tuple[Any, ...]] | type[dict[str, Any]]) -> None:  # Any: whatever is in it
+    def __init__(self, empty: type[tuple[Any, ...]] | type[dict[str, Any]]) -> None:  # Any: items of any type
         self.empty = empty
 
     def __get_pydantic_core_schema__(
@@ -37,7 +37,7 @@ class _NullIsEmpty:
         if empty is tuple:
             inner = handler(source)
         else:
-            # Spelled out, since pydantic's own schema for Mapping calls Python for each map it reads.
+            # Built here, since pydantic's own schema for Mapping calls a Python function for each map.
             keys, values = source.__args__
             inner = core_schema.dict_schema(handler.generate_schema(keys), handler.generate_schema(values))
         return core_schema.no_info_after_validator_function(
@@ -54,15 +54,15 @@ StringMap = MapOf[str]
 
 
 class Wire(BaseModel):
-    """Base of everything that travels. Reading is open, writing is strict.
+    """Base of all models. Reading is lenient, writing is strict.
 
-    Read with `model_validate_json` or `from_wire`: unknown fields are kept, values that break a rule are let
-    through (the server that sent them has its own rules), wrong types are refused. Build with the constructor
-    or `model_validate`: everything the schema knows is checked. None for a field means that it is not set.
+    Read with `model_validate_json` or `from_wire`: unknown fields are kept, values that violate a rule are accepted
+    (the server that sent them has its own rules), wrong types are rejected. Build with the constructor or
+    `model_validate`: all rules of the schema are checked. None for a field means that it is not set.
 
     Raises:
-        pydantic.ValidationError: every mistake with its path, `loc`, in the names the fields were given by, and
-            without the value.
+        pydantic.ValidationError: every mistake with its path, `loc`, in the names that the caller used, and without
+            the value.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
@@ -70,24 +70,24 @@ class Wire(BaseModel):
         extra="allow",
         populate_by_name=True,
         alias_generator=to_camel,
-        defer_build=True,  # building all would take as long as half the import; most programs use few kinds
-        hide_input_in_errors=True,  # DPUFlavors and Secrets hold passwords
+        defer_build=True,  # building all takes half the time of the import, and most programs use few kinds
+        hide_input_in_errors=True,  # DPUFlavors and Secrets contain passwords
     )
 
     RULES: ClassVar[Rules] = ()
-    """What must hold between fields, and between this object and its next version."""
+    """Constraints between fields, and between this object and its previous version."""
     ATOMIC: ClassVar[bool] = False
-    """One field manager owns the object as a whole (server-side apply)."""
+    """One field manager owns the complete object (server-side apply)."""
     OPEN: ClassVar[bool] = False
-    """Only a part of the schema is modelled: the API server keeps fields that are not said here."""
+    """Only a part of the schema is modeled: the API server keeps other fields."""
 
     def to_wire(self) -> dict[str, Any]:  # Any: JSON
-        """The JSON object under wire names: what was set, or read, and nothing else."""
+        """The JSON object: the fields that were set or read."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Self:  # Any: JSON
-        """Read a JSON object that is a dict already, as openly as bytes from a server."""
+        """Read a JSON object from a dict, as leniently as bytes from a server."""
         return cls.model_validate_json(to_json(wire))
 
     @classmethod
@@ -96,8 +96,8 @@ class Wire(BaseModel):
     ) -> core_schema.CoreSchema:
         schema = handler(source)
         if schema["type"] != "model":
-            return schema  # built before, and wrapped then
-        # The reference moves to the outer schema, so that all fields of this type share that one.
+            return schema  # already built and wrapped
+        # The reference moves to the outer schema, so that all fields of this type share it.
         inner = cast("core_schema.ModelSchema", schema)
         reference = inner.pop("ref")
         outer = when_built(inner, _checked)
@@ -105,7 +105,7 @@ class Wire(BaseModel):
         return outer
 
     def _mistakes(self) -> list[InitErrorDetails]:
-        """What is wrong with this object as a whole; its fields have been checked each for itself."""
+        """Violations of rules between fields; the fields themselves were validated before."""
         missing = [
             InitErrorDetails(type="missing", loc=(wire_name,), input=None)
             for name, wire_name in _required(type(self))
@@ -118,7 +118,7 @@ class Wire(BaseModel):
 
 
 def mistake(message: str, *loc: str) -> InitErrorDetails:
-    """A broken rule, for pydantic's error; loc is the path from the object on."""
+    """A violated rule, for pydantic's error; loc is the path relative to the object."""
     error = PydanticCustomError("rule", "{message}", {"message": message})
     return InitErrorDetails(type=error, loc=loc, input=None)
 
@@ -134,7 +134,7 @@ def _checked(model: Wire) -> Wire:
 
 @cache
 def _required(model: type[Wire]) -> tuple[tuple[str, str], ...]:
-    """Attribute and wire name of the fields marked REQUIRED that no default of the API server fills."""
+    """Attribute and JSON name of the fields marked REQUIRED that have no default of the API server."""
     return tuple(
         (name, field.alias or name)
         for name, field in model.model_fields.items()

@@ -1,6 +1,6 @@
-"""A simulated DPF site: an embedded Kubernetes API server, and a simulated DPF operator with its hardware.
+"""A simulated DPF site: an embedded Kubernetes API server and a simulated DPF operator with its hardware.
 
-`Simulator` runs both in one event loop. The operator also runs as a process of its own:
+`Simulator` runs both in one event loop. The operator also runs as a separate process:
 `python -m dpf_async.sim.operator`.
 """
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["Profile", "Simulator"]
 
 
-def __getattr__(name: str) -> Any:  # Any: what the module holds
-    # Loaded when asked for: the operator does without the server's libraries, and the server without the client.
+def __getattr__(name: str) -> Any:  # Any: an attribute of this module
+    # Imported on first use: the operator does not need the libraries of the server, nor the server those of the client.
     if name == "Simulator":
         from dpf_async.sim.simulator import Simulator  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""An API server under a simulated site that somebody else runs, known by a kubeconfig."""
+"""ExternalServer: an API server outside of the simulated site, described by a kubeconfig."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 __all__ = ["ExternalServer"]
 
 _FILES: Final = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
-"""What in a kubeconfig may be a path relative to the kubeconfig's own folder."""
+"""Fields of a kubeconfig that may be paths relative to its folder."""
 
 
 class ExternalServer:
-    """What a kubeconfig tells of one API server.
+    """One API server of a kubeconfig.
 
     Args:
         source: path or content of the kubeconfig.
-        context: of it; None means its current one.
-        namespace: of the kubeconfigs made from it.
+        context: of the kubeconfig; None means its current one.
+        namespace: of the kubeconfigs created from it.
     """
 
     def __init__(self, source: Kubeconfig, context: str | None, *, namespace: str) -> None:
@@ -37,31 +37,31 @@ class ExternalServer:
 
     @property
     def url(self) -> str:
-        """Where the API is.
+        """The URL of the API server.
 
         Raises:
-            UsageError: the kubeconfig does not say.
+            UsageError: the kubeconfig cannot be read or has no such server.
         """
         (cluster,) = self.kubeconfig(namespace=self._namespace)["clusters"]
         return str(cluster["cluster"]["server"])
 
     def kubeconfig(self, *, token: str | None = None, namespace: str) -> dict[str, Any]:  # Any: it is YAML
-        """A kubeconfig with nothing but the way to this server, which works in any folder.
+        """A kubeconfig with only this server, in which all paths are absolute.
 
         Args:
-            token: of the user to be; None means the user of the one given.
+            token: bearer token of the user; None means the user of the source.
             namespace: of its context.
 
         Raises:
-            UsageError: the one given cannot be read, or lacks its context, cluster or user.
+            UsageError: the source cannot be read, or has no such context, cluster or user.
         """
         content, folder = self._read()
         name = self.context or content.get("current-context") or ""
-        context = _named(content, "context", name)
-        cluster = _absolute(_named(content, "cluster", str(context.get("cluster"))), folder)
+        context = _entry(content, "context", name)
+        cluster = _absolute(_entry(content, "cluster", str(context.get("cluster"))), folder)
         user = {"token": token}
         if token is None:
-            user = _absolute(_named(content, "user", str(context.get("user"))), folder)
+            user = _absolute(_entry(content, "user", str(context.get("user"))), folder)
         return {
             "apiVersion": "v1",
             "kind": "Config",
@@ -74,7 +74,7 @@ class ExternalServer:
     def write_kubeconfig(
         self, path: str | os.PathLike[str], *, token: str | None = None, namespace: str
     ) -> None:
-        """Write such a kubeconfig to a file that only its owner can read."""
+        """Write that kubeconfig to a file that only its owner can read."""
         file = Path(path)
         file.touch(mode=0o600)
         content = yaml.safe_dump(self.kubeconfig(token=token, namespace=namespace))
@@ -87,17 +87,17 @@ class ExternalServer:
         try:
             content = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            # Without the error's own text: YAML errors quote what they could not read, and there may be secrets in it.
+            # Without the text of the error: YAML errors quote the content, which may contain secrets.
             raise UsageError(f"kubeconfig {file} cannot be read: {type(error).__name__}") from None
         return content if isinstance(content, dict) else {}, file.absolute().parent
 
 
-def _named(content: Mapping[str, Any], what: str, name: str) -> dict[str, Any]:
-    for one in content.get(f"{what}s") or ():
+def _entry(content: Mapping[str, Any], kind: str, name: str) -> dict[str, Any]:
+    for one in content.get(f"{kind}s") or ():
         if one.get("name") == name:
-            found: dict[str, Any] = one.get(what) or {}
+            found: dict[str, Any] = one.get(kind) or {}
             return found
-    raise UsageError(f"the kubeconfig given has no {what} {name!r}")
+    raise UsageError(f"the kubeconfig has no {kind} {name!r}")
 
 
 def _absolute(part: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Simulator: a whole DPF site without hardware, for tests and for whoever has no DPUs."""
+"""Simulator: a complete DPF site without hardware, for tests and for development without DPUs."""
 
 from __future__ import annotations
 
@@ -42,44 +42,44 @@ from dpf_async.sim.apiserver import EmbeddedServer
 from dpf_async.sim.external_server import ExternalServer
 from dpf_async.sim.operator import Operator, OperatorProcess, Profile, Trouble, Troubles
 from dpf_async.sim.operator.hardware.profiles import profile_of
-from dpf_async.sim.operator.hardware.troubles import OF_THE_SERVER
+from dpf_async.sim.operator.hardware.troubles import SERVER_TROUBLE
 from dpf_async.sim.operator.process.bootstrap import install
 
 GROUP: Final = "compute"
-"""The one group of the minimal site."""
+"""The group of the minimal site."""
 
-PASSWORD: Final = "correct horse battery staple"  # noqa: S105  of BMCs that do not exist
+PASSWORD: Final = "correct horse battery staple"  # noqa: S105  of simulated BMCs
 
 _NODE_LABELS: Final = {known.DPU_ENABLED_LABEL: "true", known.CARBIDE_CONTROLLED_NODE_LABEL: "true"}
-_NEWER: Final = "newer_phase"
+_NEWER_PHASE: Final = "newer_phase"
 
 
 class Simulator(anyio.AsyncContextManagerMixin):
-    """async with Simulator() as sim, sim.client() as dpf: a DPF site, with its API server at sim.url.
+    """async with Simulator() as sim, sim.client() as dpf: runs a DPF site with an API server at sim.url.
 
     Args:
-        profile: how long things take: "instant", "demo", "realistic", or a Profile.
-        troubles: what goes wrong from the beginning: "bmc_password_wrong", "reboots=3@node-1"; see `trouble`.
-        watch_lag: seconds by which every watch event is late.
-        tokens: bearer tokens and their users; None lets everybody in.
-        namespace: where DPF is.
+        profile: the durations: "instant", "demo", "realistic", or a Profile.
+        troubles: troubles from the start: "bmc_password_wrong", "reboots=3@node-1"; see `trouble`.
+        watch_lag: seconds by which every watch event is delayed.
+        tokens: bearer tokens and their users; None disables authentication.
+        namespace: of DPF.
         port: of the API server; 0 chooses a free one.
-        operator: True runs it in this event loop, "process" in a process of its own; False leaves it out: objects stay
-            as they are written.
+        operator: True runs it in this event loop, "process" in a separate process; with False there is no operator, and
+            objects stay as they are written.
         crds: CustomResourceDefinition manifests to serve; by default those of `python -m dpf_async.crds`.
         kubeconfig: path or content, of an API server to use in place of the embedded one.
-        context: context of that kubeconfig; None means its current one.
+        context: of that kubeconfig; None means its current one.
 
-    It has what an installation of DPF has: CRDs, namespace, DPFOperatorConfig `dpfoperatorconfig`, and a DPUCluster.
-    Entered in the body of a test, any bug in it ends the test at once.
+    The site has the objects of a DPF installation: CRDs, the namespace, the DPFOperatorConfig `dpfoperatorconfig`, and
+    a DPUCluster. An exception in the operator ends the block, and so the test that entered it.
 
-    With a kubeconfig, the CRDs (`python -m dpf_async.crds | kubectl apply -f -`) and the namespace must be there
-    already, and no other operator for it; for the trouble "newer_phase" its CRD of DPU must know that phase. All that
-    is written there stays when the block is left. What the embedded server alone can do (crds, watch_lag, tokens, port,
-    the trouble "watch_lag") is then a UsageError.
+    With a kubeconfig, the CRDs (`python -m dpf_async.crds | kubectl apply -f -`) and the namespace must exist, and no
+    other operator may run in it; for the trouble "newer_phase" the CRD of DPU must allow that phase. Objects remain
+    after the block. Options of the embedded server (crds, watch_lag, tokens, port, the trouble "watch_lag") are then a
+    UsageError.
 
     Attributes:
-        operator: the operator, with its hardware, as far as it runs in this event loop; otherwise None.
+        operator: the operator with its hardware if it runs in this event loop; otherwise None.
     """
 
     def __init__(
@@ -99,12 +99,12 @@ class Simulator(anyio.AsyncContextManagerMixin):
         self.namespace = namespace
         self.operator: Operator | None = None
         self._troubles = Troubles(troubles)
-        self._newer = self._troubles.anywhere(_NEWER)
+        self._has_newer_phase = self._troubles.anywhere(_NEWER_PHASE)
         self._token = secrets.token_urlsafe() if tokens is not None else None
         self._server: EmbeddedServer | ExternalServer
         if kubeconfig is None:
             self._server = EmbeddedServer(
-                crds=_manifests(crds, newer=self._newer),
+                crds=_manifests(crds, newer=self._has_newer_phase),
                 namespaces=dict.fromkeys(("default", namespace)),
                 port=port,
                 tokens=None
@@ -112,19 +112,19 @@ class Simulator(anyio.AsyncContextManagerMixin):
                 else {**tokens, self._token: "dpf-operator"},
             )
         else:
-            unable = {
+            unsupported = {
                 "watch_lag": watch_lag,
                 "tokens": tokens is not None,
                 "port": port,
                 "crds": crds is not None,
-                f"the trouble {OF_THE_SERVER}": self._troubles.anywhere(OF_THE_SERVER),
+                f"the trouble {SERVER_TROUBLE}": self._troubles.anywhere(SERVER_TROUBLE),
             }
-            for option in (option for option, wanted in unable.items() if wanted):
+            for option in (option for option, wanted in unsupported.items() if wanted):
                 raise _only_embedded(option)
             self._server = ExternalServer(kubeconfig, context, namespace=namespace)
         self._watch_lag = watch_lag
-        self._troubles.listen(self._lag)
-        self._lag()
+        self._troubles.listen(self._update_watch_lag)
+        self._update_watch_lag()
         self._with_operator = operator
         self._running: Operator | OperatorProcess | None = None
         self._profile = profile_of(profile)
@@ -141,10 +141,10 @@ class Simulator(anyio.AsyncContextManagerMixin):
             await install(self._dpf, now=datetime.now(UTC))
             match self._with_operator:
                 case "process":
-                    process = OperatorProcess(**self._access(self._token), **self._conduct)
+                    process = OperatorProcess(**self._access(self._token), **self._operator_options)
                     self._running = await stack.enter_async_context(process)
                 case True:
-                    operator = Operator(**self._access(self._token), **self._conduct)
+                    operator = Operator(**self._access(self._token), **self._operator_options)
                     self._running = self.operator = await stack.enter_async_context(operator)
                     await self.operator.idle()
             try:
@@ -157,7 +157,7 @@ class Simulator(anyio.AsyncContextManagerMixin):
         """The embedded API server, with its faults.
 
         Raises:
-            UsageError: the site is on another one.
+            UsageError: the site uses another API server.
         """
         if not isinstance(self._server, EmbeddedServer):
             raise _only_embedded("the attribute server")
@@ -165,11 +165,11 @@ class Simulator(anyio.AsyncContextManagerMixin):
 
     @property
     def url(self) -> str:
-        """Where the API server is, once entered."""
+        """The URL of the API server, after entering."""
         return self._server.url
 
     def kubeconfig(self, *, token: str | None = None) -> dict[str, Any]:
-        """A kubeconfig for the site; token: of the user to be, by default the first one given."""
+        """A kubeconfig for the site; token: of the user, by default the first of `tokens`."""
         return self._server.kubeconfig(token=token, namespace=self.namespace)
 
     def write_kubeconfig(self, path: str | os.PathLike[str], *, token: str | None = None) -> None:
@@ -177,22 +177,21 @@ class Simulator(anyio.AsyncContextManagerMixin):
         self._server.write_kubeconfig(path, token=token, namespace=self.namespace)
 
     def client(self, *, token: str | None = None, **options: Any) -> DPFClient:
-        """A client of the site, not entered yet; options are those of DPFClient."""
+        """A client of the site, not entered; options are those of DPFClient."""
         return self._client(token, **options)
 
     async def settled(self, timeout: float | None = 60.0) -> None:
-        """Wait until the site has nothing left to do for now.
+        """Wait until the site has nothing left to do.
 
-        True when it returns: the operator has seen all that was written and done what it does about it, and nothing
-        will happen by itself. What waits for an answer from outside (a hold, a reboot) counts as done, and so does a
-        bound that has not run out. Watches of clients may still be on their way. Without an operator, only the embedded
-        server has anything to do.
+        After it returns: the operator has received and handled everything that was written, and will not write without
+        an event. A pending request (hold, reboot) and a timeout that has not expired do not count as work. Clients may
+        not have received all watch events. Without an operator, only the embedded server is waited for.
 
         Args:
             timeout: seconds; None leaves it to the caller's cancel scope.
 
         Raises:
-            TimeoutError: it goes on; the message says what with.
+            TimeoutError: work remains; the message describes it.
         """
         if self._running is not None:
             await self._running.settled(timeout)
@@ -210,42 +209,42 @@ class Simulator(anyio.AsyncContextManagerMixin):
         node: str | None = None,
         value: float | None = None,
     ) -> Trouble:
-        """Have something go wrong from now on.
+        """Switch a trouble on.
 
         Args:
-            name: of the trouble, also as "name=value@target".
+            name: of the trouble, or "name=value@target".
             device: only for this DPUDevice.
             node: only for this DPUNode.
             value: of a trouble that has one.
 
         Raises:
-            UsageError: there is no such trouble, or it cannot be switched on now.
+            UsageError: no trouble has this name, or it cannot be switched on now.
         """
-        said = name if value is None else f"{name}={value:g}"
+        setting = name if value is None else f"{name}={value:g}"
         target = device or node
-        trouble = Trouble.parse(said if target is None else f"{said}@{target}")
-        if isinstance(self._server, ExternalServer) and trouble.name == OF_THE_SERVER:
+        trouble = Trouble.parse(setting if target is None else f"{setting}@{target}")
+        if isinstance(self._server, ExternalServer) and trouble.name == SERVER_TROUBLE:
             raise _only_embedded(f"the trouble {trouble.name}")
-        if trouble.name == _NEWER and not self._newer:
+        if trouble.name == _NEWER_PHASE and not self._has_newer_phase:
             raise UsageError(
-                "newer_phase needs the CRDs of a newer release: give it to Simulator(troubles=…) at the start"
+                "newer_phase requires the CRDs of a newer release: pass it to Simulator(troubles=…)"
             )
         return self._troubles.add(trouble)
 
-    def heal(self, name: str | None = None, *, device: str | None = None, node: str | None = None) -> None:
-        """Have it go right again: this trouble, or all of them; of this device or node, or wherever it is.
+    def repair(self, name: str | None = None, *, device: str | None = None, node: str | None = None) -> None:
+        """Switch a trouble off, or all of them; for this device or node, or for any target.
 
         Raises:
-            UsageError: there is no such trouble.
+            UsageError: no trouble has this name.
         """
         self._troubles.remove(name, device or node)
 
-    # States to begin a test with.
+    # Initial states of tests.
 
     async def define_site(self) -> SiteSpec:
-        """Create the smallest site there is, and wait until the operator has accepted it.
+        """Create the minimal site and wait until the operator has accepted it.
 
-        One group "compute", with one BFB, one flavor, and one service "dts", which is labelled critical.
+        It has one group "compute" with one BFB, one DPUFlavor, and one service "dts", which is labelled as critical.
         """
         dpf, site = self._entered, minimal_site()
         await dpf.create_initialization_objects(site, bmc_password=PASSWORD)
@@ -258,7 +257,7 @@ class Simulator(anyio.AsyncContextManagerMixin):
         return site
 
     def host(self, name: str | None = None, devices: int = 1) -> HostSpec:
-        """A host that belongs to the minimal site, another one with each call. Nothing is sent."""
+        """A host of the minimal site, a different one for each call. Nothing is sent."""
         self._hosts += 1
         number = self._hosts
         return HostSpec(
@@ -268,7 +267,7 @@ class Simulator(anyio.AsyncContextManagerMixin):
         )
 
     async def register_host(self, name: str | None = None, devices: int = 1) -> HostSpec:
-        """Tell DPF of a host. Does not wait for anything to come of it."""
+        """Register a host. Does not wait for the operator."""
         host = self.host(name, devices)
         await self._entered.create_dpu_node(host.name, host.devices, labels=host.labels)
         return host
@@ -314,7 +313,7 @@ class Simulator(anyio.AsyncContextManagerMixin):
         return host.name
 
     async def _settled_view(self, name: str, timeout: float) -> NodeView:
-        """The view of a node once nothing happens any more, as new as the server's own state."""
+        """The view of a node after the site has settled, current with the server."""
         await self.settled(timeout)
         dpf = self._entered
         node = await dpf.resource(DPUNode).get(name)
@@ -328,7 +327,7 @@ class Simulator(anyio.AsyncContextManagerMixin):
         shown: Level[NodeView] = Level("shown", is_shown, survives_failure=True)
         return await dpf.node(name).until(shown, timeout=timeout)
 
-    # Inside.
+    # Internals.
 
     @property
     def _entered(self) -> DPFClient:
@@ -337,30 +336,30 @@ class Simulator(anyio.AsyncContextManagerMixin):
         return self._dpf
 
     def _access(self, token: str | None) -> dict[str, Any]:  # Any: arguments by name
-        """How a client gets to the API server."""
+        """Arguments of a client for access to the API server."""
         if isinstance(self._server, ExternalServer) and token is None:
-            # As it was given: a client renews what it has from a file or a plugin.
+            # Passed unchanged: a client renews credentials from a file or a plugin.
             return {"kubeconfig": self._server.source, "context": self._server.context}
         return {"kubeconfig": self.kubeconfig(token=token)}
 
     @property
-    def _conduct(self) -> dict[str, Any]:  # Any: arguments by name
-        """What an operator is told to do."""
+    def _operator_options(self) -> dict[str, Any]:  # Any: arguments by name
+        """Arguments of the operator."""
         return {"namespace": self.namespace, "profile": self._profile, "troubles": self._troubles}
 
     def _client(self, token: str | None, **options: Any) -> DPFClient:
         options.setdefault("namespace", self.namespace)
         return DPFClient(**self._access(token), **options)
 
-    def _lag(self) -> None:
+    def _update_watch_lag(self) -> None:
         if isinstance(self._server, EmbeddedServer):
-            trouble = self._troubles.find(OF_THE_SERVER)
+            trouble = self._troubles.find(SERVER_TROUBLE)
             lag = self._watch_lag if trouble is None or trouble.value is None else trouble.value
             self._server.faults.watch_lag = lag
 
 
 def minimal_site() -> SiteSpec:
-    """The smallest site that the operator accepts."""
+    """The minimal site that the operator accepts."""
     chart = HelmChart(
         source=HelmSource(repo_url="https://helm.example.com/dts", version="1.22.1", chart="dts")
     )
@@ -376,9 +375,9 @@ def minimal_site() -> SiteSpec:
     )
 
 
-def _only_embedded(what: str) -> UsageError:
+def _only_embedded(option: str) -> UsageError:
     return UsageError(
-        f"{what} is only for the embedded API server, and this Simulator was given the kubeconfig of another one"
+        f"{option} requires the embedded API server: remove it, or the kubeconfig of another API server"
     )
 
 
@@ -401,10 +400,10 @@ def _generated_manifests() -> str:
     return json.dumps(crds.manifests())
 
 
-def _manifests(given: Iterable[Mapping[str, Any]] | None, *, newer: bool) -> list[dict[str, Any]]:
-    """The CRDs, as plain JSON; with newer, the one of DPU knows a phase of a later release."""
+def _manifests(crd_manifests: Iterable[Mapping[str, Any]] | None, *, newer: bool) -> list[dict[str, Any]]:
+    """The CRDs as plain JSON; with newer, the CRD of DPU allows a phase of a later release."""
     manifests: list[dict[str, Any]] = json.loads(
-        _generated_manifests() if given is None else json.dumps(list(given))
+        _generated_manifests() if crd_manifests is None else json.dumps(list(crd_manifests))
     )
     if newer:
         for manifest in manifests:

@@ -65,7 +65,7 @@ async def test_the_caller_decides_what_happens_to_a_hold_that_was_released_too_e
     assert "nothing was deleted" in refused.err
     assert between.uid == dpu.uid
     assert accepted.status == 0, accepted.err
-    assert "will pass on it" in accepted.err
+    assert "are provisioned on it" in accepted.err
 
 
 async def test_status_shows_the_problems_of_each_dpu_and_fails_unless_all_are_ready(

@@ -1,4 +1,4 @@
-"""kr8s. Argument: a kubeconfig. Prints the name it listed and the events it saw."""
+"""kr8s. Argument: a kubeconfig. Prints the name it listed and the events it received."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ async def main() -> None:
     (dpu,) = [one async for one in api.get(DPU, namespace="dpf-operator-system")]
     seen = []
     async for kind, obj in api.watch(DPU, namespace="dpf-operator-system"):
-        news = [kind, obj.labels.get("by")]
-        if kind == "MODIFIED" and (news[1] is None or news in seen):
-            continue  # the operator's doing
-        seen.append(news)
+        event_type = [kind, obj.labels.get("by")]
+        if kind == "MODIFIED" and (event_type[1] is None or event_type in seen):
+            continue  # written by the operator
+        seen.append(event_type)
         if kind == "ADDED":
             await dpu.patch({"metadata": {"labels": {"by": "them"}}})
         elif kind == "MODIFIED":

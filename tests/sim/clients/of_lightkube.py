@@ -1,4 +1,4 @@
-"""lightkube. Argument: a kubeconfig. Prints the name it listed and the events it saw."""
+"""lightkube. Argument: a kubeconfig. Prints the name it listed and the events it received."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ client = Client(KubeConfig.from_file(sys.argv[1]), namespace="dpf-operator-syste
 name = listed.metadata.name
 seen = []
 for kind, obj in client.watch(DPU):
-    news = [kind, (obj.metadata.labels or {}).get("by")]
-    if kind == "MODIFIED" and (news[1] is None or news in seen):
-        continue  # the operator's doing
-    seen.append(news)
+    event_type = [kind, (obj.metadata.labels or {}).get("by")]
+    if kind == "MODIFIED" and (event_type[1] is None or event_type in seen):
+        continue  # written by the operator
+    seen.append(event_type)
     if kind == "ADDED":
         client.patch(DPU, name, {"metadata": {"labels": {"by": "them"}}}, patch_type=PatchType.MERGE)
     elif kind == "MODIFIED":

@@ -1,4 +1,4 @@
-"""The official client. Argument: a kubeconfig. Prints the name it listed and the events it saw."""
+"""The official client. Argument: a kubeconfig. Prints the name it listed and the events it received."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ name = listed["metadata"]["name"]
 seen: list[list[Any]] = []
 stream: Any = watch.Watch()  # type: ignore[no-untyped-call]
 for event in stream.stream(api.list_namespaced_custom_object, *DPUS):
-    news = [event["type"], event["object"]["metadata"].get("labels", {}).get("by")]
-    if news[0] == "MODIFIED" and (news[1] is None or news in seen):
-        continue  # the operator's doing
-    seen.append(news)
+    event_type = [event["type"], event["object"]["metadata"].get("labels", {}).get("by")]
+    if event_type[0] == "MODIFIED" and (event_type[1] is None or event_type in seen):
+        continue  # written by the operator
+    seen.append(event_type)
     if event["type"] == "ADDED":
         api.patch_namespaced_custom_object(*DPUS, name, {"metadata": {"labels": {"by": "them"}}})
     elif event["type"] == "MODIFIED":

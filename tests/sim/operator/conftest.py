@@ -1,4 +1,4 @@
-"""Stories: whole roads of hosts, told once and looked at by many tests."""
+"""RecordedHost: every write during the provisioning of one host, recorded once per session for many tests."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _KINDS = (BFB, DPU, DPUDeployment, DPUDevice, DPUNode, DPUNodeMaintenance, DPUSe
 
 
 @dataclass(frozen=True)
-class Story:
-    """Everything that was written while one host went from unknown to Ready, by kind."""
+class RecordedHost:
+    """Every write from the registration of one host until it is Ready, by kind."""
 
     changes: dict[type[Resource], list[Change]]
 
@@ -39,22 +39,22 @@ class Story:
         return sorted({change.name for change in self.changes[kind]})
 
 
-def _tell(devices: int) -> Story:
-    async def tell() -> Story:
+def _record(devices: int) -> RecordedHost:
+    async def record() -> RecordedHost:
         async with Simulator() as sim:
             await sim.ready_node(devices)
-            return Story({kind: history(sim, kind) for kind in _KINDS})
+            return RecordedHost({kind: history(sim, kind) for kind in _KINDS})
 
-    return anyio.run(tell)
+    return anyio.run(record)
 
 
 @pytest.fixture(scope="session")
-def one_dpu() -> Story:
+def one_dpu() -> RecordedHost:
     """A host with one DPU and one reboot."""
-    return _tell(1)
+    return _record(1)
 
 
 @pytest.fixture(scope="session")
-def two_dpus() -> Story:
+def two_dpus() -> RecordedHost:
     """A host with two DPUs and one reboot."""
-    return _tell(2)
+    return _record(2)

@@ -1,4 +1,4 @@
-"""Words for tests of the simulated operator: what is there, what has happened, and how hosts are led on."""
+"""Helpers for tests of the simulated operator: read objects, read the history of writes, and advance hosts."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ PHASES = [
     "Node Effect Removal",
     "Ready",
 ]
-"""The road of a DPU that needs one reboot (dpf-facts 2.2)."""
+"""The phases of a DPU that requires one reboot (dpf-facts 2.2)."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One write, as the server's history has it."""
+    """One write in the history of the server."""
 
     type: str
     version: int
@@ -64,7 +64,7 @@ class Change:
         finalizers: list[str] = self.obj["metadata"].get("finalizers", [])
         return finalizers
 
-    def said(self, type_: str) -> tuple[str, str] | None:
+    def condition(self, type_: str) -> tuple[str, str] | None:
         """Status and reason of a condition."""
         for condition in self.status.get("conditions", []):
             if condition["type"] == type_:
@@ -73,7 +73,7 @@ class Change:
 
 
 def history(sim: Simulator, kind: type[Resource], name: str = "") -> list[Change]:
-    """Every write of the objects of a kind, in order. A watch may skip states for a slow reader; this does not."""
+    """Every write of the objects of a kind, in order. Unlike a watch, it never skips states."""
     for resource, collection in sim.server._cluster.store.collections.items():
         if (resource.group, resource.resource) == (kind.GROUP, kind.PLURAL):
             changes = [Change(event.type, event.version, event.obj, event.old) for event in collection.events]
@@ -82,7 +82,7 @@ def history(sim: Simulator, kind: type[Resource], name: str = "") -> list[Change
 
 
 def phases(changes: Iterable[Change]) -> list[str]:
-    """The phases an object went through, each once per stay."""
+    """The sequence of phases of an object."""
     found: list[str] = []
     for change in changes:
         if change.type != "DELETED" and found[-1:] != [change.phase]:
@@ -90,13 +90,13 @@ def phases(changes: Iterable[Change]) -> list[str]:
     return found
 
 
-def saying(changes: Iterable[Change], type_: str) -> list[tuple[str, str]]:
-    """What a condition said, one after the other."""
+def condition_changes(changes: Iterable[Change], type_: str) -> list[tuple[str, str]]:
+    """The sequence of status and reason of a condition."""
     found: list[tuple[str, str]] = []
     for change in changes:
-        said = change.said(type_)
-        if said is not None and found[-1:] != [said]:
-            found.append(said)
+        current = change.condition(type_)
+        if current is not None and found[-1:] != [current]:
+            found.append(current)
     return found
 
 
@@ -118,59 +118,59 @@ async def dpus(dpf: DPFClient, node: str) -> list[DPU]:
     return sorted((dpu for dpu in listed if dpu.spec.dpu_node_name == node), key=lambda dpu: dpu.name)
 
 
-async def the_dpu(dpf: DPFClient, node: str) -> DPU:
+async def only_dpu(dpf: DPFClient, node: str) -> DPU:
     """The only DPU of a node."""
     (dpu,) = await dpus(dpf, node)
     return dpu
 
 
 async def exists(dpf: DPFClient, kind: type[Resource], name: str) -> bool:
-    """Whether there is such an object."""
+    """Whether the object exists."""
     return any(obj.name == name for obj in (await dpf.resource(kind).list()).items)
 
 
-async def hold_of(dpf: DPFClient, node: str) -> DPUNodeMaintenance:
+async def get_hold(dpf: DPFClient, node: str) -> DPUNodeMaintenance:
     """The hold of a node."""
     return await dpf.resource(DPUNodeMaintenance).get(f"{node}{known.HOLD_SUFFIX}")
 
 
 async def annotate(dpf: DPFClient, kind: type[Resource], name: str, key: str, value: str | None) -> None:
-    """Write an annotation, or take it away."""
+    """Set an annotation; None removes it."""
     await dpf.resource(kind).patch(name, {"metadata": {"annotations": {key: value}}})
 
 
 async def answer_reboots(dpf: DPFClient, node: str) -> int:
-    """Confirm reboots until the node is Ready; how many there were."""
+    """Confirm reboots until the node is Ready; return their number."""
     count = 0
     while True:
-        view = await dpf.node(node).until(ready | external_reboot_required, timeout=10)
+        view = await dpf.node(node).until(ready | external_reboot_required, timeout=60)
         if view.ready:
             return count
         count += await dpf.mark_dpu_node_rebooted(node)
 
 
 async def configure(dpf: DPFClient, **settings: Any) -> None:
-    """Change the operator's settings, in wire names."""
+    """Change the operator's settings, given as in JSON."""
     patch = {"spec": {"provisioningController": settings}}
     await dpf.resource(DPFOperatorConfig).patch(known.OPERATOR_CONFIG_NAME, patch)
 
 
 @asynccontextmanager
-async def a_site(**options: Any) -> AsyncIterator[tuple[Simulator, DPFClient]]:
-    """A simulator with the minimal site, and a client."""
+async def site_with_client(**options: Any) -> AsyncIterator[tuple[Simulator, DPFClient]]:
+    """A Simulator with the minimal site, and a client."""
     async with Simulator(**options) as sim, sim.client() as dpf:
         await sim.define_site()
         yield sim, dpf
 
 
-async def registered(sim: Simulator, devices: int = 1) -> HostSpec:
-    """A host that was told of, and everything that comes of that by itself."""
+async def register(sim: Simulator, devices: int = 1) -> HostSpec:
+    """Register a host and wait until the operator has handled it."""
     host = await sim.register_host(devices=devices)
     await sim.settled()
     return host
 
 
-async def released(sim: Simulator, dpf: DPFClient, node: str) -> None:
-    """Let a node be disturbed, and wait for what comes of that by itself."""
+async def release_hold(sim: Simulator, dpf: DPFClient, node: str) -> None:
+    """Release the hold of a node and wait until the operator has handled it."""
     await dpf.mark_dpu_node_ready_for_maintenance(node)
     await sim.settled()

@@ -41,7 +41,8 @@ def describe(view: NodeView | DPUView) -> str:
         return f"there is no DPUNode {view.name}"
     phases = ", ".join(f"{dpu.name} {_describe_dpu(dpu)}" for dpu in view.dpus) or "no DPUs yet"
     details = [
-        f"{obj.kind.KIND} {obj.name} cannot be read: {printable(obj.error, 200)}" for obj in view.unreadable
+        f"{obj.kind.KIND} {obj.name} cannot be decoded: {printable(obj.error, 200)}"
+        for obj in view.unreadable
     ]
     details += _describe_devices(view)
     details += _describe_requestors(view)

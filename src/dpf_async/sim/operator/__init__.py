@@ -1,18 +1,16 @@
-"""The simulated DPF operator: controllers that do what DPF v26.4 does, and see the cluster through HTTP alone.
+"""The simulated DPF operator: controllers that behave like those of DPF v26.4 and access the cluster only by HTTP.
 
-    Operator   operator.py     clients, pictures and queues put together; `settled`
-               process.py      the same as a process of its own, steered as steering.py says
-               queue.py        one look per name at a time, later, again after errors
-               cluster.py      pictures of all kinds, and writes           cache.py     one picture
-    deciding   phases.py       a DPU's road, with installing.py and finishing.py; world.py: what it is decided from
-               hold.py · reboot.py · discovery.py · rollout.py · children.py · fitting.py · operational.py · agent.py
-    doing      controllers/    read the pictures, have it decided by those pure functions, write
-    world      hardware.py     BMCs, images, agents, Nodes, pods           board.py     what can be seen of them
-               troubles.py     what goes wrong with them                   profiles.py  how long it takes
+    runtime/       caches, queues, writes, conditions, names
+    hardware/      simulated BMCs, images, agents, Nodes and pods; durations (profiles) and troubles
+    deployment/    the objects of a DPUDeployment, and the rollout of a DPUSet; pure
+    provisioning/  the state machine of a DPU, node effects, reboots, discovery; pure
+    controllers/   read the caches, compute a decision with the pure functions, write it
+    operator.py    Operator: clients, caches and queues
+    process/       OperatorProcess: the same as a separate process
 
-It knows nothing of the embedded API server and runs against any that has DPF's CRDs. Not simulated: installing by host
-agent, hosts that are Kubernetes nodes, Kubernetes Events, the Jobs of scripts and custom actions, and everything inside
-a DPU.
+It does not use the embedded API server and runs against any API server with DPF's CRDs. Not simulated: installation by
+host agent, hosts that are Kubernetes nodes, Kubernetes Events, the Jobs of scripts and custom actions, and everything
+inside a DPU.
 """
 
 from dpf_async.sim.operator.hardware.profiles import DEMO, INSTANT, PROFILES, REALISTIC, Profile

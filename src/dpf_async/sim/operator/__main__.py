@@ -14,47 +14,53 @@ from dpf_async import DPFClient
 from dpf_async.errors import DPFError
 from dpf_async.models import known
 from dpf_async.sim.operator import PROFILES, Operator, Profile, Troubles
-from dpf_async.sim.operator.hardware.troubles import KNOWN, OF_THE_SERVER
+from dpf_async.sim.operator.hardware.troubles import KNOWN, SERVER_TROUBLE
 from dpf_async.sim.operator.process.bootstrap import install
-from dpf_async.sim.operator.process.control_protocol import obey
+from dpf_async.sim.operator.process.control_protocol import serve_stdin
 
 
 def main(arguments: Sequence[str] | None = None, *, name: str = "python -m dpf_async.sim.operator") -> int:
-    """Simulate until SIGINT or SIGTERM; the exit code is 1 if that could not begin, or a watch was refused.
+    """Simulate until SIGINT or SIGTERM; the exit code is 1 if that cannot start or a watch is forbidden.
 
-    `name` is what usage messages call the program.
+    `name` is the name of the program in usage messages.
     """
     parser = argparse.ArgumentParser(
         prog=name,
-        description="Simulate the DPF operator, and the hardware it manages, against an API server with DPF's CRDs.",
+        description="Simulate the DPF operator and its hardware against an API server with DPF's CRDs.",
         epilog="troubles: "
         + "; ".join(f"{name}{text}" if text[0] == "=" else f"{name}: {text}" for name, text in KNOWN.items()),
     )
     parser.add_argument("--kubeconfig", metavar="FILE", help="default: $KUBECONFIG, else ~/.kube/config")
-    parser.add_argument("--context", help="of the kubeconfig; default: its current one")
-    parser.add_argument("--namespace", default=known.DPF_NAMESPACE, help="default: %(default)s")
-    parser.add_argument("--profile", choices=sorted(PROFILES), default="demo", help="default: %(default)s")
-    parser.add_argument("--speed", type=float, default=1.0, metavar="X", help="times as fast; default: 1")
+    parser.add_argument("--context", help="context of the kubeconfig; default: its current context")
+    parser.add_argument(
+        "--namespace", default=known.DPF_NAMESPACE, help="namespace of DPF; default: %(default)s"
+    )
+    parser.add_argument(
+        "--profile", choices=sorted(PROFILES), default="demo", help="durations; default: %(default)s"
+    )
+    parser.add_argument(
+        "--speed", type=float, default=1.0, metavar="X", help="divide durations by this; default: 1"
+    )
     parser.add_argument(
         "--trouble",
         action="append",
         default=[],
         metavar="NAME[=VALUE][@TARGET]",
-        help="what goes wrong; may be repeated",
+        help="a simulated trouble; may be repeated",
     )
     parser.add_argument(
-        "--steered",
+        "--stdin-control",
         action="store_true",
-        help="take everything from JSON documents on stdin, and end with it: for programs, see OperatorProcess",
+        help="read all settings as JSON documents from stdin, and end with stdin; used by OperatorProcess",
     )
     chosen = parser.parse_args(arguments)
     try:
-        if chosen.steered:
-            anyio.run(obey)
+        if chosen.stdin_control:
+            anyio.run(serve_stdin)
             return 0
         troubles = Troubles(chosen.trouble)
-        if troubles.has(OF_THE_SERVER):
-            parser.error(f"{OF_THE_SERVER} is a trouble of the API server, not of the operator")
+        if troubles.has(SERVER_TROUBLE):
+            parser.error(f"{SERVER_TROUBLE} applies to the API server, not to the operator")
         profile = PROFILES[chosen.profile].at_speed(chosen.speed)
         anyio.run(_simulate, chosen.kubeconfig, chosen.context, chosen.namespace, profile, troubles)
     except DPFError as error:

@@ -1,4 +1,4 @@
-"""The simulated DPF operator: controllers over one namespace of any API server, seen through HTTP alone."""
+"""Operator: the simulated DPF operator for one namespace of any API server, accessed only by HTTP."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dpf_async._log import log
 from dpf_async.errors import ConnectionFailed, ServerError, TooManyRequests, UsageError
 from dpf_async.models import Resource, known
 from dpf_async.sim.operator.controllers.agents import AgentController
-from dpf_async.sim.operator.controllers.base import Base, Site
+from dpf_async.sim.operator.controllers.base import BaseController, Context
 from dpf_async.sim.operator.controllers.clusters import DPUClusterController
 from dpf_async.sim.operator.controllers.deployments import DPUDeploymentController
 from dpf_async.sim.operator.controllers.devices import DPUDeviceController
@@ -38,11 +38,11 @@ from dpf_async.sim.operator.runtime.queue import Mapper, Queue
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-_PATIENCE = WatchPolicy(backoff_base=0.05, backoff_cap=5.0)
-"""Back at once after a watch was cut: a simulated site has a server to itself."""
+_WATCH_POLICY = WatchPolicy(backoff_base=0.05, backoff_cap=5.0)
+"""Short backoff after a watch ended: a simulated site does not share its API server."""
 
-_SECOND_LOOK = 0.02
-"""Seconds between two comparisons with a server that has something the operator has not seen yet."""
+_RECHECK_SECONDS = 0.02
+"""Seconds between two comparisons of the caches with the server."""
 
 
 def _utc_now() -> datetime:
@@ -50,20 +50,19 @@ def _utc_now() -> datetime:
 
 
 class Operator(anyio.AsyncContextManagerMixin):
-    """async with Operator(kubeconfig=…): DPF's controllers, simulated, until the block is left.
+    """async with Operator(kubeconfig=…): runs the simulated controllers of DPF until the block is left.
 
-    It finds what it manages by watching, and keeps nothing that the objects do not say: stopped and started again, it
-    goes on where things stand.
+    All state is in the objects of the API server: after a restart it continues from there.
 
     Args:
         kubeconfig, context: as for DPFClient.
-        namespace: the one it cares for.
-        profile: how long things take: "instant", "demo", "realistic", or a Profile.
-        troubles: what goes wrong, see `troubles`; they can be switched later.
-        policy: how patient its watches are.
-        clock: wall clock of the times it writes; an aware datetime.
+        namespace: the namespace that it manages.
+        profile: the durations: "instant", "demo", "realistic", or a Profile.
+        troubles: the simulated troubles, see `troubles`; they can be switched later.
+        policy: backoff and timeouts of its watches.
+        clock: returns the current time, which it writes to the objects; an aware datetime.
 
-    A bug in a controller ends the block with that exception.
+    An exception in a controller that is not a DPFError, which is a bug, ends the block.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class Operator(anyio.AsyncContextManagerMixin):
         namespace: str = known.DPF_NAMESPACE,
         profile: str | Profile = INSTANT,
         troubles: Troubles | Iterable[str] = (),
-        policy: WatchPolicy = _PATIENCE,
+        policy: WatchPolicy = _WATCH_POLICY,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.profile: Profile = profile_of(profile)
@@ -93,7 +92,7 @@ class Operator(anyio.AsyncContextManagerMixin):
         ]
         self._cluster: Cluster | None = None
         self._queues: list[Queue] = []
-        self._moved = anyio.Event()
+        self._progress = anyio.Event()
         self._last_work = 0.0
 
     @asynccontextmanager
@@ -101,16 +100,16 @@ class Operator(anyio.AsyncContextManagerMixin):
         dpf, applier = self._clients
         async with dpf, applier, background_tasks() as tasks:
             cluster = self._cluster = Cluster(dpf, applier)
-            site = Site(cluster, self.hardware, self.profile, self.troubles, self._clock)
-            self._queues = [self._queue(controller) for controller in _controllers(site)]
+            context = Context(cluster, self.hardware, self.profile, self.troubles, self._clock)
+            self._queues = [self._queue(controller) for controller in _controllers(context)]
             for queue in self._queues:
                 for kind, mapper in queue.controller.watches.items():
-                    cluster.all(kind).listen(_feeding(queue, kind, mapper))
+                    cluster.all(kind).listen(_enqueue_changes(queue, kind, mapper))
             for kind in cluster.kinds:
-                cluster.all(kind).listen(self._forget)
-            self.troubles.listen(self.look_again)
+                cluster.all(kind).listen(self._discard_hardware)
+            self.troubles.listen(self.reconcile_all)
             await cluster.start_versions()
-            await self._follow_all(cluster, tasks)
+            await self._watch_all(cluster, tasks)
             for queue in self._queues:
                 tasks.start_soon(queue.run)
             log.info("operator_started", namespace=cluster.namespace, profile=self.profile.name)
@@ -119,53 +118,53 @@ class Operator(anyio.AsyncContextManagerMixin):
             finally:
                 self._cluster, self._queues = None, []
 
-    def look_again(self) -> None:
-        """Have everything looked at: something outside of the cluster has changed."""
+    def reconcile_all(self) -> None:
+        """Reconcile all objects, because something outside of the cluster has changed."""
         for queue in self._queues:
             for name in queue.controller.names():
                 queue.add(name)
 
     async def settled(self, timeout: float | None = None) -> None:
-        """Wait until there is nothing left to do for now.
+        """Wait until there is nothing left to do.
 
-        True when it returns: everything the server had was seen and acted upon, nothing failed last time, and nothing
-        will happen by itself, apart from second looks and from bounds that may run out.
+        After it returns: the operator has received and handled every state of the server, no reconcile has failed, and
+        none is expected, apart from periodic ones and timeouts.
 
         Args:
             timeout: seconds; None leaves it to the caller's cancel scope.
 
         Raises:
-            TimeoutError: it goes on; the message says what with.
+            TimeoutError: work remains; the message describes it.
         """
         cluster = self._cluster
         if cluster is None:
-            raise UsageError("this operator is not entered: use it with `async with`")
+            raise UsageError("this Operator is not entered: use it with `async with`")
         with anyio.move_on_after(timeout):
             while True:
                 await self.idle()
-                if not await self._lags(cluster) and self._is_idle:
+                if not await self._is_behind(cluster) and self._is_idle:
                     return
-                with anyio.move_on_after(_SECOND_LOOK):
-                    await self._moved.wait()
-        raise TimeoutError(f"not settled after {timeout or 0:g} s: {self.business}")
+                with anyio.move_on_after(_RECHECK_SECONDS):
+                    await self._progress.wait()
+        raise TimeoutError(f"not settled after {timeout or 0:g} s: {self.activity}")
 
     async def idle(self) -> None:
-        """Wait until what was seen so far has been dealt with. More may have happened than was seen."""
+        """Wait until all events received so far are handled. The server may have newer states."""
         while not self._is_idle:
             if not any(queue.busy for queue in self._queues):
                 # The caller waits for the summaries: do not wait for a quiet moment.
                 for queue in self._queues:
                     queue.add_deferred()
-            await self._moved.wait()
+            await self._progress.wait()
 
     @property
-    def business(self) -> str:
-        """What the operator is busy with, in words."""
-        words = [queue.business for queue in self._queues if queue.business]
-        return "; ".join(words) or "waiting for the watches to catch up with the server"
+    def activity(self) -> str:
+        """Description of the pending work."""
+        parts = [queue.activity for queue in self._queues if queue.activity]
+        return "; ".join(parts) or "waiting for the watches to catch up with the server"
 
-    async def _follow_all(self, cluster: Cluster, tasks: TaskGroup) -> None:
-        """Start watching every kind, and wait until all are there: nobody must act on half a picture."""
+    async def _watch_all(self, cluster: Cluster, tasks: TaskGroup) -> None:
+        """Start the watch of every kind, and wait until all caches are complete, before any controller runs."""
         missing = set(cluster.kinds)
         complete = anyio.Event()
 
@@ -175,26 +174,26 @@ class Operator(anyio.AsyncContextManagerMixin):
                 complete.set()
 
         for kind in cluster.kinds:
-            tasks.start_soon(cluster.follow, kind, partial(synced, kind))
+            tasks.start_soon(cluster.watch, kind, partial(synced, kind))
         await complete.wait()
 
-    async def _lags(self, cluster: Cluster) -> bool:
+    async def _is_behind(self, cluster: Cluster) -> bool:
         try:
-            return await cluster.lags()
+            return await cluster.is_behind()
         except (ConnectionFailed, ServerError, TooManyRequests):
-            # A server that does not answer may have anything.
+            # The state of a server that does not respond is unknown.
             return True
 
-    def _forget(self, before: Resource | None, after: Resource | None) -> None:
+    def _discard_hardware(self, before: Resource | None, after: Resource | None) -> None:
         if before is not None and after is None:
-            self.hardware.forget(before.uid)
+            self.hardware.discard(before.uid)
 
-    def _queue(self, controller: Base) -> Queue:
+    def _queue(self, controller: BaseController) -> Queue:
         return Queue(
             controller,
             retry_base=self.profile.retry_base,
             retry_cap=self.profile.retry_cap,
-            on_change=self._has_moved,
+            on_change=self._on_progress,
             quiet_seconds=self._quiet_seconds,
         )
 
@@ -203,33 +202,33 @@ class Operator(anyio.AsyncContextManagerMixin):
         return all(queue.idle for queue in self._queues)
 
     def _quiet_seconds(self) -> float:
-        """Seconds for which no controller was busy."""
+        """Seconds since the last reconcile ended; 0 while one runs or is pending."""
         busy = any(queue.busy for queue in self._queues)
         return 0.0 if busy else anyio.current_time() - self._last_work
 
-    def _has_moved(self) -> None:
+    def _on_progress(self) -> None:
         self._last_work = anyio.current_time()
-        self._moved.set()
-        self._moved = anyio.Event()
+        self._progress.set()
+        self._progress = anyio.Event()
 
 
-def _controllers(site: Site) -> list[Base]:
+def _controllers(context: Context) -> list[BaseController]:
     return [
-        BFBController(site),
-        DPUClusterController(site),
-        *service_controllers(site),
-        DPUDeploymentController(site),
-        DPUSetController(site),
-        DPUNodeController(site),
-        DPUDeviceController(site),
-        DPUNodeMaintenanceController(site),
-        DPUController(site),
-        AgentController(site),
-        DPUReadyController(site),
+        BFBController(context),
+        DPUClusterController(context),
+        *service_controllers(context),
+        DPUDeploymentController(context),
+        DPUSetController(context),
+        DPUNodeController(context),
+        DPUDeviceController(context),
+        DPUNodeMaintenanceController(context),
+        DPUController(context),
+        AgentController(context),
+        DPUReadyController(context),
     ]
 
 
-def _feeding(queue: Queue, kind: type[Resource], mapper: Mapper) -> Listener:
+def _enqueue_changes(queue: Queue, kind: type[Resource], mapper: Mapper) -> Listener:
     summarizes = kind in queue.controller.summarizes
 
     def changed(before: Any, after: Any) -> None:  # Any: a Resource, or None

@@ -1,1 +1,1 @@
-"""The controllers: each reads the cluster's picture, lets a pure function decide, and writes what it decided."""
+"""The controllers: each reads the caches, computes a decision in a pure function, and writes the result."""

@@ -1,4 +1,4 @@
-"""What all controllers have: the site they work in, and the usual reasons to look again."""
+"""BaseController, the context that all controllers share, and predicates that filter watch events."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from dpf_async.sim.operator.hardware.profiles import Profile
 from dpf_async.sim.operator.hardware.settings import Settings, settings_of
 from dpf_async.sim.operator.hardware.troubles import Troubles
 from dpf_async.sim.operator.runtime.cluster import Cluster
-from dpf_async.sim.operator.runtime.queue import Later, Mapper
+from dpf_async.sim.operator.runtime.queue import Mapper, Requeue
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """What the controllers share.
+class Context:
+    """The state and the functions that all controllers share.
 
     Attributes:
-        cluster: objects, and the way to write them.
-        hardware: everything else.
-        clock: wall clock, in UTC.
+        cluster: caches of all kinds, and writes.
+        hardware: the simulated DPUs and BMCs.
+        profile: durations.
+        troubles: the simulated troubles.
+        clock: returns the current time in UTC.
     """
 
     cluster: Cluster
@@ -35,32 +37,32 @@ class Site:
 
     @property
     def now(self) -> str:
-        """RFC 3339."""
+        """The current time in RFC 3339."""
         return format_time(self.clock())
 
     @property
     def settings(self) -> Settings | None:
-        """Of the operator; None while there is no DPFOperatorConfig."""
+        """The settings of the operator; None while no DPFOperatorConfig exists."""
         config = self.cluster.get(DPFOperatorConfig, known.OPERATOR_CONFIG_NAME)
         return settings_of(config, self.profile)
 
 
-class Base(ABC):
+class BaseController(ABC):
     """A controller of one kind."""
 
     name: ClassVar[str]
     kind: ClassVar[type[Resource]]
 
-    def __init__(self, site: Site) -> None:
-        self.site = site
-        self.cluster: Cluster = site.cluster
-        self.hardware: Hardware = site.hardware
-        self.profile: Profile = site.profile
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.cluster: Cluster = context.cluster
+        self.hardware: Hardware = context.hardware
+        self.profile: Profile = context.profile
 
     @property
     @abstractmethod
     def watches(self) -> Mapping[type[Resource], Mapper]:
-        """What it wants to know of."""
+        """The watched kinds, each with the function that maps an event to names to reconcile."""
 
     @property
     def summarizes(self) -> Collection[type[Resource]]:
@@ -68,25 +70,25 @@ class Base(ABC):
         return ()
 
     @abstractmethod
-    async def reconcile(self, name: str) -> Later | None:
-        """Bring one object closer to what it should be."""
+    async def reconcile(self, name: str) -> Requeue | None:
+        """Move one object closer to its desired state."""
 
     def names(self) -> Iterable[str]:
-        """Every object of the kind."""
+        """The names of all objects of the kind."""
         return [obj.name for obj in self.cluster.all(self.kind)]
 
-    def everything(self, _before: Any, _after: Any) -> Iterable[str]:  # Any: a Resource, or None
-        """The same, as what to look at when something changes that concerns them all."""
+    def map_to_all(self, _before: Any, _after: Any) -> Iterable[str]:  # Any: a Resource, or None
+        """Map an event that concerns every object of the kind to all names."""
         return self.names()
 
 
-def itself(before: Any, after: Any) -> list[str]:  # Any: a Resource, or None
-    """The object that changed."""
+def map_to_self(before: Any, after: Any) -> list[str]:  # Any: a Resource, or None
+    """Map an event to the name of the changed object."""
     return [(after or before).name]
 
 
 def spec_changed(before: Any, after: Any) -> bool:  # Any: a Resource, or None
-    """It came, went, is being deleted, or has another spec or other labels; its status does not count."""
+    """Whether the object was created or deleted, or its generation, labels or deletionTimestamp changed."""
     if before is None or after is None:
         return True
     old, new = before.metadata, after.metadata
@@ -98,12 +100,12 @@ def spec_changed(before: Any, after: Any) -> bool:  # Any: a Resource, or None
 
 
 def readiness_changed(before: Any, after: Any) -> bool:  # Any: a Resource, or None
-    """The same, or it says another thing about being ready."""
+    """As spec_changed; a change of the condition Ready counts as well."""
     return spec_changed(before, after) or before.condition("Ready") != after.condition("Ready")
 
 
-def dpu_moved(before: DPU | None, after: DPU | None) -> bool:
-    """The same for a DPU, or its phase is another."""
+def phase_changed(before: DPU | None, after: DPU | None) -> bool:
+    """As spec_changed; a change of the phase counts as well."""
     return spec_changed(before, after) or (
         before is not None and after is not None and before.status.phase != after.status.phase
     )

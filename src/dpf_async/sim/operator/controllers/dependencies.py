@@ -1,4 +1,4 @@
-"""What DPUDeployments depend on: found, marked so that it cannot go, and let go of."""
+"""DependencyMarker: resolves the objects that a DPUDeployment references, and protects them against deletion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dpf_async.models import (
     Resource,
     known,
 )
-from dpf_async.sim.operator.deployment.children import Parts
+from dpf_async.sim.operator.deployment.children import ServiceParts
 from dpf_async.sim.operator.runtime import conditions, naming
 from dpf_async.sim.operator.runtime.cluster import Cluster
 
@@ -26,17 +26,17 @@ DEPENDENCIES: Final[tuple[type[Resource], ...]] = (
     DPUServiceTemplate,
     DPUServiceConfiguration,
 )
-"""The kinds a deployment names."""
+"""The kinds that a DPUDeployment references."""
 
 _FINALIZER: Final = known.DPUDEPLOYMENT_FINALIZER
 
 
-class Missing(Exception):
-    """A dependency is not as it must be: the deployment waits for it.
+class DependencyNotReady(Exception):
+    """A dependency does not exist, is not ready or does not match; the deployment waits for it.
 
     Attributes:
-        reason: of the condition that says so.
-        message: in words.
+        reason: of the condition PrerequisitesReady.
+        message: of that condition.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -47,57 +47,62 @@ class Missing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """Everything a deployment names; `parts` are its services."""
+    """The objects that a DPUDeployment references; `parts` are its services by name."""
 
     bfb: BFB
     flavor: DPUFlavor
-    parts: Mapping[str, Parts]
+    parts: Mapping[str, ServiceParts]
 
     @property
     def objects(self) -> list[Resource]:
-        """All of it."""
+        """All referenced objects."""
         parts = [one for part in self.parts.values() for one in (part.template, part.configuration)]
         return [self.bfb, self.flavor, *parts]
 
 
-class DependencyKeeper:
-    """Finds, marks and releases dependencies. A marked one has a label for each deployment, and a finalizer."""
+class DependencyMarker:
+    """Resolves, marks and releases dependencies.
+
+    A marked object has one label for each DPUDeployment that references it, and a finalizer.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
     def find(self, deployment: DPUDeployment) -> Dependencies:
-        """What a deployment depends on (dpf-facts 7.1).
+        """Resolve the dependencies of a DPUDeployment (dpf-facts 7.1).
 
         Raises:
-            Missing: something is not there, not ready, or for another service.
+            DependencyNotReady: an object does not exist, is not ready, or belongs to another service.
         """
         dpus = deployment.spec.dpus
-        bfb = self._needed(BFB, dpus.bfb or "")
+        bfb = self._required(BFB, dpus.bfb or "")
         if bfb.status.phase != BFBPhase.READY:
-            raise Missing(conditions.PENDING, "BFB is not ready yet")
-        flavor = self._needed(DPUFlavor, dpus.flavor)
-        parts: dict[str, Parts] = {}
+            raise DependencyNotReady(conditions.PENDING, "BFB is not ready yet")
+        flavor = self._required(DPUFlavor, dpus.flavor)
+        parts: dict[str, ServiceParts] = {}
         for name, refs in sorted(deployment.spec.services.items()):
-            template = self._needed(DPUServiceTemplate, refs.service_template)
+            template = self._required(DPUServiceTemplate, refs.service_template)
             ready = template.condition(known.DPUServiceCondition.READY)
             if (
                 ready is None
                 or not ready.is_true
                 or ready.observed_generation != template.metadata.generation
             ):
-                raise Missing(conditions.PENDING, f"DPUServiceTemplate {template.name} is not ready yet")
-            configuration = self._needed(DPUServiceConfiguration, refs.service_configuration)
+                raise DependencyNotReady(
+                    conditions.PENDING, f"DPUServiceTemplate {template.name} is not ready yet"
+                )
+            configuration = self._required(DPUServiceConfiguration, refs.service_configuration)
             for obj in (template, configuration):
                 if obj.spec.deployment_service_name != name:
                     other = obj.spec.deployment_service_name
                     message = f"{obj.KIND} {obj.name} is for service {other}, not {name}"
-                    raise Missing(known.CommonReason.ERROR, message)
-            parts[name] = Parts(template, configuration)
+                    raise DependencyNotReady(known.CommonReason.ERROR, message)
+            parts[name] = ServiceParts(template, configuration)
         return Dependencies(bfb, flavor, parts)
 
     async def mark(self, deployment: DPUDeployment, dependencies: Dependencies) -> None:
-        """Keep what a deployment depends on from going, and let go of what it does not depend on any more."""
+        """Protect the dependencies of a DPUDeployment, and release objects that it does not reference any more."""
         label = naming.consumer_label(deployment)
         depended_on = {(type(obj), obj.name) for obj in dependencies.objects}
         for obj in dependencies.objects:
@@ -107,27 +112,27 @@ class DependencyKeeper:
             await self._cluster.add_finalizer(marked, _FINALIZER)
         for obj in self._marked(label):
             if (type(obj), obj.name) not in depended_on:
-                await self._let_go(obj, label)
+                await self._unmark(obj, label)
 
     async def release(self, deployment: DPUDeployment) -> None:
-        """Let go of everything a deployment depends on."""
+        """Release all dependencies of a DPUDeployment."""
         label = naming.consumer_label(deployment)
         for obj in self._marked(label):
-            await self._let_go(obj, label)
+            await self._unmark(obj, label)
 
     def _marked(self, label: str) -> list[Resource]:
         return [
             obj for kind in DEPENDENCIES for obj in self._cluster.all(kind) if label in obj.metadata.labels
         ]
 
-    async def _let_go(self, obj: Resource, label: str) -> None:
+    async def _unmark(self, obj: Resource, label: str) -> None:
         obj = await self._cluster.patch(obj, {"metadata": {"labels": {label: None}}})
         if not any(key.startswith(known.CONSUMED_BY_LABEL_PREFIX) for key in obj.metadata.labels):
             await self._cluster.remove_finalizer(obj, _FINALIZER)
 
-    def _needed(self, kind: type[Any], name: str) -> Any:  # Any: an object of that kind
+    def _required(self, kind: type[Any], name: str) -> Any:  # Any: an object of that kind
         obj = self._cluster.get(kind, name)
         if obj is None:
             message = f"{kind.KIND} {self._cluster.namespace}/{name} not found"
-            raise Missing(known.CommonReason.ERROR, message)
+            raise DependencyNotReady(known.CommonReason.ERROR, message)
         return obj

@@ -1,4 +1,4 @@
-"""Services on hosts: what DPUs say about their health, and when services are done with a host."""
+"""DPUReadyController: reports the health of DPUs, and removes services from the requestors of maintenances."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dpf_async.models import (
     Resource,
     known,
 )
-from dpf_async.sim.operator.controllers.base import Base, dpu_moved, spec_changed
+from dpf_async.sim.operator.controllers.base import BaseController, phase_changed, spec_changed
 from dpf_async.sim.operator.provisioning import hold, operational
 from dpf_async.sim.operator.runtime.cluster import of_deployment, of_node
 from dpf_async.sim.operator.runtime.patches import changed
-from dpf_async.sim.operator.runtime.queue import Later, Mapper, after
+from dpf_async.sim.operator.runtime.queue import Mapper, Requeue, requeue_after
 from dpf_async.sim.operator.runtime.selectors import matches
 
 
@@ -27,24 +27,24 @@ def _owner(obj: Resource) -> str:
     return obj.metadata.labels.get(known.OWNED_BY_DPUDEPLOYMENT_LABEL, "")
 
 
-class DPUReadyController(Base):
-    """Per host: operational conditions whatever the phase, and the removal of service requestors (dpf-facts 5, 11)."""
+class DPUReadyController(BaseController):
+    """Per host: writes operational conditions in every phase, and removes requestors of services (dpf-facts 5, 11)."""
 
     name: ClassVar[str] = "dpuready"
     kind: ClassVar[type[Resource]] = DPUNode
 
     @property
     def watches(self) -> Mapping[type[Resource], Mapper]:
-        """DPUs, services and chains by the node they are on, and the maintenances."""
+        """DPUs, services, chains and maintenances, each mapped to the DPUNode."""
         return {
-            DPU: self._of_dpu,
-            DPUNodeMaintenance: lambda before, after_: [(after_ or before).spec.dpu_node_name],
-            DPUService: self._of_owned,
-            DPUServiceChain: self._of_owned,
+            DPU: self._map_dpu,
+            DPUNodeMaintenance: lambda before, after: [(after or before).spec.dpu_node_name],
+            DPUService: self._map_owned,
+            DPUServiceChain: self._map_owned,
         }
 
-    async def reconcile(self, name: str) -> Later | None:
-        """Look at all DPUs of a host."""
+    async def reconcile(self, name: str) -> Requeue | None:
+        """Report the health of all DPUs of a host and update its maintenances."""
         dpus = self.cluster.all(DPU).select(of_node(name))
         left = math.inf
         for dpu in dpus:
@@ -52,33 +52,35 @@ class DPUReadyController(Base):
         for maintenance in self.cluster.all(DPUNodeMaintenance).select(of_node(name)):
             if hold.applied(maintenance) and dpus:
                 await self._release(maintenance, dpus)
-        return after(left)
+        return requeue_after(left)
 
     async def _report(self, dpu: DPU) -> float:
-        """Write the operational conditions of a DPU; return the seconds until they may change by themselves."""
+        """Write the operational conditions of a DPU; return the seconds until a pod becomes ready."""
         node = self.hardware.node(dpu)
         if dpu.terminating or node is None or not node.labels:
-            # Without labels nothing is meant for it yet, and "all of 0 pods are ready" would be taken for an answer.
+            # Without labels no service selects the Node yet, and "all of 0 pods are ready" would be reported.
             return math.inf
         services = self.cluster.select_owned(DPUService, dpu)
-        said = operational.health(
+        updated = operational.health(
             dpu.status.operational_conditions,
             None if self.hardware.health_unknown(dpu) else self.hardware.pods(dpu, services),
             {one.name: known.CRITICAL_SERVICE_LABEL in one.metadata.labels for one in services},
-            now=self.site.now,
+            now=self.context.now,
         )
-        await self.cluster.write_status(dpu, changed(dpu.status, operational_conditions=said))
+        await self.cluster.write_status(dpu, changed(dpu.status, operational_conditions=updated))
         return self.hardware.pods_left(dpu, services)
 
     async def _release(self, maintenance: DPUNodeMaintenance, dpus: Sequence[DPU]) -> None:
-        """Take the services that are done with the host off its maintenance."""
+        """Remove the services that are rolled out on the host from the requestors of its maintenance."""
         names = {dpu.name for dpu in dpus}
-        left = [one for one in maintenance.spec.requestor if one in names or not self._is_done(one, dpus)]
+        left = [
+            one for one in maintenance.spec.requestor if one in names or not self._is_rolled_out(one, dpus)
+        ]
         if len(left) < len(maintenance.spec.requestor):
             await self.cluster.patch(maintenance, {"spec": {"requestor": left}})
 
-    def _is_done(self, requestor: str, dpus: Sequence[DPU]) -> bool:
-        """A service or chain runs on every DPU of the host that should run it, or does not exist any more."""
+    def _is_rolled_out(self, requestor: str, dpus: Sequence[DPU]) -> bool:
+        """Whether the service or chain runs on every DPU of the host that selects it, or does not exist any more."""
         for dpu in dpus:
             owner = _owner(dpu)
             if not requestor.startswith(f"{owner}_"):
@@ -103,13 +105,13 @@ class DPUReadyController(Base):
         selector: Any = chain.spec.template.spec.node_selector
         return node is not None and matches(selector, node.labels)
 
-    def _of_dpu(self, before: DPU | None, after_: DPU | None) -> Iterable[str]:
-        if not dpu_moved(before, after_):
+    def _map_dpu(self, before: DPU | None, after: DPU | None) -> Iterable[str]:
+        if not phase_changed(before, after):
             return ()
-        return {dpu.spec.dpu_node_name for dpu in (before, after_) if dpu is not None}
+        return {dpu.spec.dpu_node_name for dpu in (before, after) if dpu is not None}
 
-    def _of_owned(self, before: Any, after_: Any) -> Iterable[str]:  # Any: a service or a chain, or None
-        if not spec_changed(before, after_):
+    def _map_owned(self, before: Any, after: Any) -> Iterable[str]:  # Any: a service or a chain, or None
+        if not spec_changed(before, after):
             return ()
-        dpus = self.cluster.all(DPU).select(of_deployment(_owner(after_ or before)))
+        dpus = self.cluster.all(DPU).select(of_deployment(_owner(after or before)))
         return {dpu.spec.dpu_node_name for dpu in dpus}

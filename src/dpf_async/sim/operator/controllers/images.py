@@ -1,4 +1,4 @@
-"""BFBs are downloaded."""
+"""BFBController: downloads BFBs."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from typing import ClassVar
 
 from dpf_async._log import log
 from dpf_async.models import BFB, BFBPhase, BFBStatus, BFBVersionsFound, Resource, known
-from dpf_async.sim.operator.controllers.base import Base, itself
+from dpf_async.sim.operator.controllers.base import BaseController, map_to_self
 from dpf_async.sim.operator.runtime import naming
 from dpf_async.sim.operator.runtime.patches import changed
-from dpf_async.sim.operator.runtime.queue import Later, Mapper, after
+from dpf_async.sim.operator.runtime.queue import Mapper, Requeue, requeue_after
 
 _VERSIONS = {"bsp": "4.13.0", "doca": "3.2.0", "uefi": "4.13.0", "atf": "v2.2"}
-"""What every image turns out to have, unless its BFB says otherwise (dpf-facts 14.1)."""
+"""The versions found in every image, unless the BFB specifies others (dpf-facts 14.1)."""
 
 
-class BFBController(Base):
-    """Initializing, Downloading, Ready or Error (dpf-facts 7.3)."""
+class BFBController(BaseController):
+    """Moves BFBs through Initializing and Downloading to Ready or Error (dpf-facts 7.3)."""
 
     name: ClassVar[str] = "bfb"
     kind: ClassVar[type[Resource]] = BFB
 
     @property
     def watches(self) -> Mapping[type[Resource], Mapper]:
-        """Its own kind."""
-        return {BFB: itself}
+        """Only its own kind."""
+        return {BFB: map_to_self}
 
-    async def reconcile(self, name: str) -> Later | None:
-        """Take the next step of a download, or of a deletion."""
+    async def reconcile(self, name: str) -> Requeue | None:
+        """Apply the next step of the download or of the deletion."""
         bfb = self.cluster.get(BFB, name)
         if bfb is None:
             return None
@@ -44,17 +44,17 @@ class BFBController(Base):
             return await self._download(bfb, status)
         return None
 
-    async def _download(self, bfb: BFB, status: BFBStatus) -> Later | None:
+    async def _download(self, bfb: BFB, status: BFBStatus) -> Requeue | None:
         work = self.hardware.download(bfb)
         if work.failure:
             log.warning("bfb_download_failed", bfb=bfb.name, reason=work.failure)
             await self.cluster.write_status(bfb, changed(status, phase=BFBPhase.ERROR))
         elif not work.done:
-            return after(work.left)
+            return requeue_after(work.left)
         else:
-            said = bfb.spec.versions
+            specified = bfb.spec.versions
             versions = BFBVersionsFound(
-                **(_VERSIONS if said is None else said.model_dump(exclude_unset=True))
+                **(_VERSIONS if specified is None else specified.model_dump(exclude_unset=True))
             )
             file_name = naming.bfb_file(bfb.namespace, bfb.name, bfb.spec.file_name)
             done = changed(status, phase=BFBPhase.READY, file_name=file_name, versions=versions)

@@ -1,4 +1,4 @@
-"""DPUNodeMaintenances: the effect is applied once, and removed with the last requestor."""
+"""DPUNodeMaintenanceController: applies each node effect once, and removes it after the last requestor left."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ import anyio
 
 from dpf_async._log import log
 from dpf_async.models import DPFOperatorConfig, DPUNode, DPUNodeMaintenance, Resource, known
-from dpf_async.sim.operator.controllers.base import Base, Site, itself
+from dpf_async.sim.operator.controllers.base import BaseController, Context, map_to_self
 from dpf_async.sim.operator.provisioning import hold
 from dpf_async.sim.operator.provisioning.node_conditions import effect_in_progress
 from dpf_async.sim.operator.runtime import conditions
 from dpf_async.sim.operator.runtime.cluster import of_node
-from dpf_async.sim.operator.runtime.queue import Later, Mapper, after, poll
+from dpf_async.sim.operator.runtime.queue import Mapper, Requeue, poll, requeue_after
 
 _NodeCondition = known.DPUNodeCondition
 
 
-class DPUNodeMaintenanceController(Base):
-    """Node effects, holds above all (dpf-facts 5)."""
+class DPUNodeMaintenanceController(BaseController):
+    """Applies node effects, in particular holds (dpf-facts 5)."""
 
     name: ClassVar[str] = "dpunodemaintenance"
     kind: ClassVar[type[Resource]] = DPUNodeMaintenance
 
-    def __init__(self, site: Site) -> None:
-        super().__init__(site)
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
         self._queued: set[str] = set()
-        self._counting = anyio.Lock()
+        self._limit_lock = anyio.Lock()
 
     @property
     def watches(self) -> Mapping[type[Resource], Mapper]:
-        """Its own kind, the nodes, and the settings."""
-        return {DPUNodeMaintenance: itself, DPUNode: self._of_node, DPFOperatorConfig: self.everything}
+        """DPUNodeMaintenances, DPUNodes, and the DPFOperatorConfig."""
+        return {DPUNodeMaintenance: map_to_self, DPUNode: self._map_node, DPFOperatorConfig: self.map_to_all}
 
-    async def reconcile(self, name: str) -> Later | None:
-        """Take the next step of an effect, or of its end."""
+    async def reconcile(self, name: str) -> Requeue | None:
+        """Apply the next step of a node effect or of its removal."""
         self._queued.discard(name)
         maintenance = self.cluster.get(DPUNodeMaintenance, name)
         if maintenance is None:
@@ -48,22 +48,22 @@ class DPUNodeMaintenanceController(Base):
             await self.cluster.delete(maintenance)
             return None
         if hold.applied(maintenance):
-            # For ever: a hold that was let go cannot be armed again.
+            # Final: a released hold cannot be requested again.
             await self._protect(maintenance, {})
             return None
         if node is None:
             await self._protect(maintenance, {})
-            return self._misses_node(maintenance)
+            return self._without_node(maintenance)
         return await self._apply(maintenance, node)
 
-    async def _apply(self, maintenance: DPUNodeMaintenance, node: DPUNode) -> Later | None:
-        settings = self.site.settings
+    async def _apply(self, maintenance: DPUNodeMaintenance, node: DPUNode) -> Requeue | None:
+        settings = self.context.settings
         if settings is None:
             await self._protect(maintenance, {})
             return poll(self.profile.requeue)
         action = maintenance.spec.node_effect.custom_action if maintenance.spec.node_effect else None
-        # Two that count at once would both find the same last host that may be disturbed.
-        async with self._counting:
+        # Two concurrent reconciles must not both use the last slot of maxUnavailableDPUNodes.
+        async with self._limit_lock:
             effect = hold.step(
                 maintenance,
                 devices=len(node.spec.dpus),
@@ -74,14 +74,14 @@ class DPUNodeMaintenanceController(Base):
                     else 0.0
                 ),
                 settings=settings,
-                now=self.site.clock(),
+                now=self.context.clock(),
             )
             if effect.started:
-                status = effect_in_progress(node.status, now=self.site.now)
+                status = effect_in_progress(node.status, now=self.context.now)
                 await self.cluster.write_status(node, status)
-        annotations = {known.WAIT_FOR_EXTERNAL_NODE_EFFECT: "true"} if effect.ask else {}
+        annotations = {known.WAIT_FOR_EXTERNAL_NODE_EFFECT: "true"} if effect.annotate else {}
         maintenance = await self._protect(maintenance, annotations)
-        if effect.ask:
+        if effect.annotate:
             log.info("node_effect_held", node=node.name, maintenance=maintenance.name)
         written = await self.cluster.write_status(maintenance, effect.status)
         if hold.applied(written):
@@ -89,7 +89,7 @@ class DPUNodeMaintenanceController(Base):
             return None
         if not effect.started:
             self._queued.add(maintenance.name)
-        return after(effect.left) or poll(self.profile.hold_requeue)
+        return requeue_after(effect.left) or poll(self.profile.hold_requeue)
 
     async def _protect(
         self, maintenance: DPUNodeMaintenance, annotations: Mapping[str, str]
@@ -101,17 +101,19 @@ class DPUNodeMaintenanceController(Base):
             metadata["finalizers"] = [*present, finalizer]
         return await self.cluster.patch(maintenance, {"metadata": metadata}) if metadata else maintenance
 
-    async def _remove(self, maintenance: DPUNodeMaintenance, node: DPUNode | None) -> Later | None:
+    async def _remove(self, maintenance: DPUNodeMaintenance, node: DPUNode | None) -> Requeue | None:
         if maintenance.spec.requestor:
             return None
         if node is None:
-            return self._misses_node(maintenance)
+            return self._without_node(maintenance)
         await self.cluster.remove_finalizer(maintenance, known.DPUNODEMAINTENANCE_FINALIZER)
         return None
 
-    def _misses_node(self, maintenance: DPUNodeMaintenance) -> Later | None:
-        """Without its node nothing can be done, removal included, until one of that name exists (dpf-facts 5)."""
-        log.warning("maintenance_stranded", maintenance=maintenance.name, node=maintenance.spec.dpu_node_name)
+    def _without_node(self, maintenance: DPUNodeMaintenance) -> Requeue | None:
+        """Wait for a DPUNode of this name: without one even the removal is blocked (dpf-facts 5)."""
+        log.warning(
+            "maintenance_without_node", maintenance=maintenance.name, node=maintenance.spec.dpu_node_name
+        )
         return poll(self.profile.requeue)
 
     def _unavailable(self, name: str) -> int:
@@ -120,8 +122,8 @@ class DPUNodeMaintenanceController(Base):
             for node in self.cluster.all(DPUNode)
         )
 
-    def _of_node(self, before: DPUNode | None, after_: DPUNode | None) -> Iterable[str]:
-        node = after_ or before
+    def _map_node(self, before: DPUNode | None, after: DPUNode | None) -> Iterable[str]:
+        node = after or before
         maintenances = self.cluster.all(DPUNodeMaintenance)
-        mine = [one.name for one in maintenances.select(of_node(node.name if node is not None else ""))]
-        return {*mine, *self._queued}
+        names = [one.name for one in maintenances.select(of_node(node.name if node is not None else ""))]
+        return {*names, *self._queued}

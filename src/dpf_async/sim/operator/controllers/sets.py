@@ -1,4 +1,4 @@
-"""DPUSets make DPUs, and take them away."""
+"""DPUSetController: creates, updates and deletes the DPUs of DPUSets."""
 
 from __future__ import annotations
 
@@ -16,57 +16,61 @@ from dpf_async.models import (
     Resource,
     known,
 )
-from dpf_async.sim.operator.controllers.base import Base, dpu_moved, itself, spec_changed
+from dpf_async.sim.operator.controllers.base import BaseController, map_to_self, phase_changed, spec_changed
 from dpf_async.sim.operator.deployment import rollout
 from dpf_async.sim.operator.hardware.settings import REDFISH
 from dpf_async.sim.operator.provisioning import phases
 from dpf_async.sim.operator.runtime import conditions, naming
 from dpf_async.sim.operator.runtime.cluster import of_node, of_set
 from dpf_async.sim.operator.runtime.patches import changed
-from dpf_async.sim.operator.runtime.queue import Later, Mapper
+from dpf_async.sim.operator.runtime.queue import Mapper, Requeue
 
 _Condition = known.DPUSetCondition
 
 
-def _of_set(before: DPUSet | None, after_: DPUSet | None) -> Iterable[str]:
-    return itself(before, after_) if spec_changed(before, after_) else ()
+def _map_set(before: DPUSet | None, after: DPUSet | None) -> Iterable[str]:
+    return map_to_self(before, after) if spec_changed(before, after) else ()
 
 
-def _of_dpu(before: DPU | None, after_: DPU | None) -> Iterable[str]:
-    if not (dpu_moved(before, after_) or _caught_up(before, after_) or _is_available_or_not(before, after_)):
+def _map_dpu(before: DPU | None, after: DPU | None) -> Iterable[str]:
+    if not (
+        phase_changed(before, after)
+        or _generation_observed(before, after)
+        or _availability_changed(before, after)
+    ):
         return ()
-    dpu = after_ or before
+    dpu = after or before
     name = dpu.metadata.labels.get(known.DPUSET_NAME_LABEL) if dpu is not None else None
     return [name] if name else []
 
 
-def _caught_up(before: DPU | None, after_: DPU | None) -> bool:
-    """The DPU's status speaks of another generation."""
-    if before is None or after_ is None:
+def _generation_observed(before: DPU | None, after: DPU | None) -> bool:
+    """Whether status.observedGeneration of the DPU changed."""
+    if before is None or after is None:
         return False
-    return before.status.observed_generation != after_.status.observed_generation
+    return before.status.observed_generation != after.status.observed_generation
 
 
-def _is_available_or_not(before: DPU | None, after_: DPU | None) -> bool:
-    """The condition Ready came or went: it may come a write later than the phase, and a rolling update waits for it."""
-    about = known.DPUCondition.READY
-    if before is None or after_ is None:
+def _availability_changed(before: DPU | None, after: DPU | None) -> bool:
+    """Whether the condition Ready changed, which is written after the phase; a rolling update waits for it."""
+    type_ = known.DPUCondition.READY
+    if before is None or after is None:
         return False
-    return conditions.is_true(before.conditions, about) != conditions.is_true(after_.conditions, about)
+    return conditions.is_true(before.conditions, type_) != conditions.is_true(after.conditions, type_)
 
 
-class DPUSetController(Base):
-    """One DPU for each device that is selected (dpf-facts 7)."""
+class DPUSetController(BaseController):
+    """Creates one DPU for each selected device (dpf-facts 7)."""
 
     name: ClassVar[str] = "dpuset"
     kind: ClassVar[type[Resource]] = DPUSet
 
     @property
     def watches(self) -> Mapping[type[Resource], Mapper]:
-        """Its own kind, its DPUs, and what it selects."""
+        """DPUSets, their DPUs, and the objects that they select or depend on."""
         return {
-            DPUSet: _of_set,
-            DPU: _of_dpu,
+            DPUSet: _map_set,
+            DPU: _map_dpu,
             DPUNode: self._all_if_changed,
             DPUDevice: self._all_if_changed,
             DPUCluster: self._all_if_changed,
@@ -75,11 +79,11 @@ class DPUSetController(Base):
 
     @property
     def summarizes(self) -> Collection[type[Resource]]:
-        """Its DPUs, which it counts by phase."""
+        """DPUs, which the status counts by phase."""
         return (DPU,)
 
-    async def reconcile(self, name: str) -> Later | None:
-        """Bring the DPUs of a set closer to what they should be."""
+    async def reconcile(self, name: str) -> Requeue | None:
+        """Move the DPUs of a DPUSet closer to its template."""
         dpu_set = self.cluster.get(DPUSet, name)
         if dpu_set is None:
             return None
@@ -91,15 +95,15 @@ class DPUSetController(Base):
         if template is None:
             return None
         dpu_set = await self._mark(dpu_set, template)
-        if (mistake := self._mistake(template)) is not None:
-            await self._write(dpu_set, dpus, reconciled=True, mistake=mistake)
+        if (problem := self._problem(template)) is not None:
+            await self._write(dpu_set, dpus, reconciled=True, problem=problem)
             return None
         clusters = {cluster.name: cluster for cluster in self.cluster.all(DPUCluster)}
         plan = rollout.plan(dpu_set, template, self._pairs(dpu_set), dpus, clusters)
         await self._roll(plan)
-        # Of what there is by now, so that what was just made and changed counts.
+        # Read again, so that the DPUs created and changed just now are counted.
         dpus = self.cluster.all(DPU).select(of_set(name))
-        await self._write(dpu_set, dpus, reconciled=not (plan.create or plan.update), mistake=None)
+        await self._write(dpu_set, dpus, reconciled=not (plan.create or plan.update), problem=None)
         return None
 
     async def _roll(self, plan: rollout.Rollout) -> None:
@@ -131,8 +135,8 @@ class DPUSetController(Base):
             dpu_set, nodes, {node.name: devices.select(of_node(node.name)) for node in nodes}
         )
 
-    def _mistake(self, template: DPUTemplateSpec) -> str | None:
-        settings, effect = self.site.settings, template.node_effect
+    def _problem(self, template: DPUTemplateSpec) -> str | None:
+        settings, effect = self.context.settings, template.node_effect
         if settings is None or settings.install_interface != REDFISH or effect is None:
             return None
         if phases.needs_kubernetes_node(effect):
@@ -140,34 +144,38 @@ class DPUSetController(Base):
         return None
 
     async def _write(
-        self, dpu_set: DPUSet, dpus: Sequence[DPU], *, reconciled: bool, mistake: str | None
+        self, dpu_set: DPUSet, dpus: Sequence[DPU], *, reconciled: bool, problem: str | None
     ) -> None:
-        now, generation = self.site.now, dpu_set.metadata.generation or 0
-        prereqs, about = _Condition.PREREQS_RECONCILED, _Condition.READY
-        said = conditions.ensured(dpu_set.conditions, (about, prereqs), now=now, generation=generation)
-        if mistake is not None:
+        now, generation = self.context.now, dpu_set.metadata.generation or 0
+        prereqs, ready = _Condition.PREREQS_RECONCILED, _Condition.READY
+        updated = conditions.with_missing(
+            dpu_set.conditions, (ready, prereqs), now=now, generation=generation
+        )
+        if problem is not None:
             error = known.CommonReason.ERROR
-            said = conditions.said(
-                said, prereqs, conditions.FALSE, error, mistake, now=now, generation=generation
+            updated = conditions.with_condition(
+                updated, prereqs, conditions.FALSE, error, problem, now=now, generation=generation
             )
-        elif conditions.status_of(said, prereqs) == conditions.FALSE:
-            # Only ever written to say that something is wrong, and that it is no longer (dpf-facts 14.3).
-            said = conditions.said(
-                said, prereqs, conditions.TRUE, conditions.SUCCESS, now=now, generation=generation
+        elif conditions.status_of(updated, prereqs) == conditions.FALSE:
+            # Written only when there is a problem, and when it is solved (dpf-facts 14.3).
+            updated = conditions.with_condition(
+                updated, prereqs, conditions.TRUE, conditions.SUCCESS, now=now, generation=generation
             )
-        if mistake is None and reconciled and rollout.is_done(dpu_set, dpus):
+        if problem is None and reconciled and rollout.is_done(dpu_set, dpus):
             value, reason, message = conditions.TRUE, conditions.SUCCESS, ""
         else:
             value, reason = conditions.FALSE, conditions.PENDING
             message = "Some DPUs are not ready" if reconciled else "DPUs are being reconciled"
-        said = conditions.said(said, about, value, reason, message, now=now, generation=generation)
+        updated = conditions.with_condition(
+            updated, ready, value, reason, message, now=now, generation=generation
+        )
         status = changed(
             dpu_set.status,
-            conditions=said,
+            conditions=updated,
             dpu_statistics=rollout.statistics(dpus),
             observed_generation=generation,
         )
         await self.cluster.write_conditions_first(dpu_set, status)
 
-    def _all_if_changed(self, before: Resource | None, after_: Resource | None) -> Iterable[str]:
-        return self.names() if spec_changed(before, after_) else ()
+    def _all_if_changed(self, before: Resource | None, after: Resource | None) -> Iterable[str]:
+        return self.names() if spec_changed(before, after) else ()

@@ -1,7 +1,7 @@
-"""What a DPUDeployment consists of: services, interfaces, a chain, and DPUSets. Pure.
+"""The objects of a DPUDeployment: services, interfaces, a chain, and DPUSets. Pure.
 
-A service whose change is disruptive gets another object with each change, and a label on the Nodes that says which one
-they run; any other service keeps its object. Source: dpf-facts 5, 7.1, 7.2, 11.
+Each change of a disruptive service creates another object, and a label of the Nodes names the one that they run; any
+other service keeps its object. Source: dpf-facts 5, 7.1, 7.2, 11.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SERVICE_LABEL: Final = "svc.dpu.nvidia.com/service"
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class ServiceParts:
     """A service of a deployment: its template and its configuration."""
 
     template: DPUServiceTemplate
@@ -42,13 +42,13 @@ class Parts:
 
     @property
     def disruptive(self) -> bool:
-        """A change of it disturbs the hosts."""
+        """Whether a change goes through Node Effect."""
         return self.configuration.spec.upgrade_policy.apply_node_effect
 
 
 @dataclass(frozen=True, slots=True)
 class Children:
-    """Everything that is applied for a deployment."""
+    """The objects that are applied for a DPUDeployment."""
 
     services: tuple[DPUService, ...]
     interfaces: tuple[DPUServiceInterface, ...]
@@ -56,24 +56,24 @@ class Children:
     sets: tuple[DPUSet, ...]
 
 
-def children(deployment: DPUDeployment, parts: Mapping[str, Parts]) -> Children:
-    """The objects of a deployment.
+def children(deployment: DPUDeployment, parts: Mapping[str, ServiceParts]) -> Children:
+    """Compute the objects of a DPUDeployment.
 
     Args:
         deployment: with a uid.
         parts: its services by name.
     """
-    named = {name: _service_name(deployment, name, part) for name, part in parts.items()}
+    names = {name: _service_name(deployment, name, part) for name, part in parts.items()}
     services, interfaces = [], []
     for name, part in parts.items():
         attached = [
-            _interface(deployment, name, one, named[name]) for one in part.configuration.spec.interfaces
+            _interface(deployment, name, one, names[name]) for one in part.configuration.spec.interfaces
         ]
         interfaces += attached
-        services.append(_service(deployment, name, part, named[name], [one.name for one in attached]))
+        services.append(_service(deployment, name, part, names[name], [one.name for one in attached]))
     chain = _chain(deployment)
     chains = () if chain is None else (chain,)
-    labels = _version_labels(deployment, parts, named, chain)
+    labels = _version_labels(deployment, parts, names, chain)
     requestors = [naming.requestor(deployment, one.name) for one in services]
     if known.SKIP_CHAIN_REQUESTOR not in deployment.metadata.annotations:
         requestors += [naming.requestor(deployment, one.name) for one in chains]
@@ -86,19 +86,19 @@ def children(deployment: DPUDeployment, parts: Mapping[str, Parts]) -> Children:
 
 
 def service_id(deployment: DPUDeployment, service: str) -> str:
-    """What all revisions of a service have in common."""
+    """The serviceID, which all revisions of a service share."""
     return f"dpudeployment_{deployment.name}_{service}"
 
 
 def version_label(service: str) -> str:
-    """Label of Nodes with the revision of a disruptive service they run."""
+    """Label of Nodes with the revision of a disruptive service that they run."""
     return f"svc.dpu.nvidia.com/dpuservice-{service}-version"
 
 
 CHAIN_VERSION_LABEL: Final = "svc.dpu.nvidia.com/dpuservicechain-version"
 
 
-def _service_name(deployment: DPUDeployment, service: str, part: Parts) -> str:
+def _service_name(deployment: DPUDeployment, service: str, part: ServiceParts) -> str:
     seed: list[Any] = [deployment.uid, service]
     if part.disruptive:
         seed += [_spec(part.template), _spec(part.configuration)]
@@ -107,7 +107,7 @@ def _service_name(deployment: DPUDeployment, service: str, part: Parts) -> str:
 
 def _chain_name(deployment: DPUDeployment) -> str:
     chains = deployment.spec.service_chains
-    assert chains is not None, "asked only where there are chains"  # noqa: S101
+    assert chains is not None, "called only for deployments with chains"  # noqa: S101
     seed: list[Any] = [deployment.uid, "chain"]
     if chains.upgrade_policy.apply_node_effect:
         seed.append(as_stored(chains))
@@ -116,11 +116,11 @@ def _chain_name(deployment: DPUDeployment) -> str:
 
 def _version_labels(
     deployment: DPUDeployment,
-    parts: Mapping[str, Parts],
-    named: Mapping[str, str],
+    parts: Mapping[str, ServiceParts],
+    names: Mapping[str, str],
     chain: DPUServiceChain | None,
 ) -> dict[str, str]:
-    labels = {version_label(name): named[name] for name, part in parts.items() if part.disruptive}
+    labels = {version_label(name): names[name] for name, part in parts.items() if part.disruptive}
     chains = deployment.spec.service_chains
     if chain is not None and chains is not None and chains.upgrade_policy.apply_node_effect:
         labels[CHAIN_VERSION_LABEL] = chain.name
@@ -128,11 +128,11 @@ def _version_labels(
 
 
 def _service(
-    deployment: DPUDeployment, service: str, part: Parts, name: str, interfaces: list[str]
+    deployment: DPUDeployment, service: str, part: ServiceParts, name: str, interfaces: list[str]
 ) -> DPUService:
-    template, chosen = _spec(part.template), _spec(part.configuration).get("serviceConfiguration", {})
-    in_cluster = bool(chosen.get("deployInCluster"))
-    spec: JSON = {"helmChart": _merged(template["helmChart"], chosen.get("helmChart", {}))}
+    template, configured = _spec(part.template), _spec(part.configuration).get("serviceConfiguration", {})
+    in_cluster = bool(configured.get("deployInCluster"))
+    spec: JSON = {"helmChart": _merged(template["helmChart"], configured.get("helmChart", {}))}
     spec["serviceID"] = service_id(deployment, service)
     if interfaces:
         spec["interfaces"] = interfaces
@@ -140,13 +140,13 @@ def _service(
         spec["deployInCluster"] = True
     else:
         spec["serviceDaemonSet"] = {
-            **chosen.get("serviceDaemonSet", {}),
+            **configured.get("serviceDaemonSet", {}),
             "nodeSelector": _node_selector(
                 deployment, version_label(service), name if part.disruptive else ""
             ),
         }
-    if "configPorts" in chosen:
-        spec["configPorts"] = chosen["configPorts"]
+    if "configPorts" in configured:
+        spec["configPorts"] = configured["configPorts"]
     return DPUService.from_wire(_owned(deployment, DPUService, name, spec))
 
 
@@ -202,7 +202,7 @@ def _end(deployment: DPUDeployment, port: DeploymentPort) -> JSON:
 def _dpu_set(
     deployment: DPUDeployment, group: DPUSetTemplate, labels: Mapping[str, str], requestors: list[str]
 ) -> DPUSet:
-    dpus, chosen = deployment.spec.dpus, as_stored(group)
+    dpus, configured = deployment.spec.dpus, as_stored(group)
     effect = as_stored(dpus.node_effect) if dpus.node_effect is not None else {}
     template: JSON = {
         "bfb": {"name": dpus.bfb},
@@ -229,13 +229,13 @@ def _dpu_set(
         ("dpuDeviceSelector", "dpuDeviceSelector"),
         ("dpuSelector", "dpuSelector"),
     ):
-        if source in chosen:
-            spec[target] = chosen[source]
+        if source in configured:
+            spec[target] = configured[source]
     return DPUSet.from_wire(_owned(deployment, DPUSet, f"{deployment.name}-{group.name_suffix}", spec))
 
 
 def _on_every_dpu(deployment: DPUDeployment, template: JSON, version: str = "", value: str = "") -> JSON:
-    """The spec of an interface or a chain: clusters, then Nodes, then the thing itself."""
+    """The spec of an interface or a chain: templates for clusters, for Nodes, and for the object."""
     return {
         "template": {
             "spec": {
@@ -275,10 +275,10 @@ def _spec(obj: Resource) -> JSON:
     return spec
 
 
-def _merged(under: JSON, over: JSON) -> JSON:
-    """Values of the configuration over those of the template, key by key."""
-    merged = dict(under)
-    for key, value in over.items():
+def _merged(template: JSON, configuration: JSON) -> JSON:
+    """Merge the values of the configuration into those of the template; the configuration takes precedence."""
+    merged = dict(template)
+    for key, value in configuration.items():
         present = merged.get(key)
         both = isinstance(present, dict) and isinstance(value, dict)
         merged[key] = _merged(present, value) if both and present is not None else value

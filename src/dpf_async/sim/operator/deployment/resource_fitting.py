@@ -23,7 +23,7 @@ _SUFFIXES: Final[Mapping[str, Decimal]] = {
 
 
 def misfit(flavor: DPUFlavor, templates: Iterable[DPUServiceTemplate]) -> str | None:
-    """Why the services do not fit, in words; None if they do, or if the flavor does not say what a DPU has."""
+    """Why the services do not fit; None if they do, or if the flavor has no dpuResources."""
     has = flavor.spec.dpu_resources
     if not has:
         return None
@@ -35,12 +35,14 @@ def misfit(flavor: DPUFlavor, templates: Iterable[DPUServiceTemplate]) -> str | 
     for resource, wanted in sorted(needed.items()):
         free = quantity(has.get(resource, 0)) - quantity(reserved.get(resource, 0))
         if wanted > free:
-            return f"services need {wanted:f} of {resource}, and a DPU of flavor {flavor.name} has {free:f}"
+            return (
+                f"services require {wanted:f} of {resource}, and a DPU of flavor {flavor.name} has {free:f}"
+            )
     return None
 
 
 def quantity(text: str | float) -> Decimal:
-    """The number a quantity such as "500m" or "2Gi" means; 0 for what is none."""
+    """The number of a quantity such as "500m" or "2Gi"; 0 if the text is not a quantity."""
     found = _QUANTITY.fullmatch(str(text))
     if found is None:
         return Decimal(0)

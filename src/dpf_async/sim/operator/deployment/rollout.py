@@ -1,4 +1,4 @@
-"""What a DPUSet does to its DPUs: which are made, which go, which are changed. Pure.
+"""The rollout of a DPUSet: which DPUs it creates, deletes and updates. Pure.
 
 Source: dpf-facts 7.1, 7.2.
 """
@@ -36,7 +36,7 @@ ROLLING: Final = "RollingUpdate"
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A device, and the node it is in."""
+    """A device and its node."""
 
     node: DPUNode
     device: DPUDevice
@@ -44,12 +44,12 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """What is to be done.
+    """The changes of one reconcile.
 
     Attributes:
-        create: DPUs that are missing.
-        delete: DPUs that must go: stale, on the wrong cluster, or made from another template.
-        update: patches of DPUs that stay.
+        create: missing DPUs.
+        delete: DPUs that are not selected any more, in the wrong cluster, or created from another template.
+        update: patches of the other DPUs.
     """
 
     create: tuple[DPU, ...]
@@ -60,12 +60,12 @@ class Rollout:
 def selected(
     dpu_set: DPUSet, nodes: Iterable[DPUNode], devices_of: Mapping[str, Sequence[DPUDevice]]
 ) -> list[Pair]:
-    """The devices a DPUSet is for. A node that is being deleted has none; a device that is being deleted counts.
+    """The devices that a DPUSet selects: none of a node that is being deleted; a device that is being deleted counts.
 
     Args:
         dpu_set: the set.
-        nodes: all of them.
-        devices_of: the devices that are labelled with the name of a node, by that name.
+        nodes: all DPUNodes.
+        devices_of: by name of a node, the devices with the label of that node.
     """
     spec = dpu_set.spec
     of_devices = spec.dpu_device_selector or LabelSelector(match_labels=spec.dpu_selector)
@@ -85,36 +85,38 @@ def plan(
     dpus: Sequence[DPU],
     clusters: Mapping[str, DPUCluster],
 ) -> Rollout:
-    """What brings the DPUs of a set closer to its template.
+    """Compute the changes that bring the DPUs of a DPUSet closer to its template.
 
     Args:
         dpu_set: the set.
         template: its template.
-        pairs: the devices it is for.
-        dpus: the ones there are, those being deleted included.
+        pairs: the selected devices.
+        dpus: the existing DPUs, including those that are being deleted.
         clusters: DPUClusters by name.
     """
     wanted = {naming.dpu(pair.node.name, pair.device.name): pair for pair in pairs}
     present = {dpu.name: dpu for dpu in dpus}
     create = tuple(_dpu(dpu_set, template, pair) for name, pair in wanted.items() if name not in present)
     live = [dpu for dpu in dpus if not dpu.terminating]
-    gone = {dpu.name: dpu for dpu in live if dpu.name not in wanted or _misplaced(template, dpu, clusters)}
+    delete = {
+        dpu.name: dpu for dpu in live if dpu.name not in wanted or _in_wrong_cluster(template, dpu, clusters)
+    }
     if dpu_set.spec.strategy is not None and dpu_set.spec.strategy.type == ROLLING:
         missing = len(create) + len(dpus) - len(live)
-        staying = [dpu for dpu in live if dpu.name not in gone]
-        gone |= {dpu.name: dpu for dpu in _outdated(dpu_set, template, staying, missing, len(wanted))}
+        remaining = [dpu for dpu in live if dpu.name not in delete]
+        delete |= {dpu.name: dpu for dpu in _outdated(dpu_set, template, remaining, missing, len(wanted))}
     update = tuple(
-        (dpu, _current(template) | {"spec": patch})
+        (dpu, _current_hash(template) | {"spec": patch})
         for dpu in live
-        if dpu.name not in gone and (patch := _changes(template, dpu))
+        if dpu.name not in delete and (patch := _changes(template, dpu))
     )
-    return Rollout(create, tuple(gone.values()), update)
+    return Rollout(create, tuple(delete.values()), update)
 
 
 def is_done(dpu_set: DPUSet, dpus: Iterable[DPU]) -> bool:
-    """Whether all DPUs are Ready and bear the hash of the set's template, if any. Those being deleted do not count.
+    """Whether all DPUs are Ready and have the hash of the template; those that are being deleted do not count.
 
-    So a set is not Ready as long as a DPU waits for somebody to delete it, either.
+    With OnDelete, a DPUSet is not Ready until outdated DPUs are deleted.
     Source: doca-platform, DPUSet controller.
     """
     key = known.DPUSET_TEMPLATE_HASH_LABEL
@@ -129,12 +131,12 @@ def is_done(dpu_set: DPUSet, dpus: Iterable[DPU]) -> bool:
 
 
 def statistics(dpus: Iterable[DPU]) -> dict[str, int]:
-    """Number of DPUs by phase; those being deleted do not count."""
+    """Number of DPUs by phase, without those that are being deleted."""
     return dict(sorted(Counter(str(dpu.status.phase) for dpu in dpus if not dpu.terminating).items()))
 
 
 def _dpu(dpu_set: DPUSet, template: DPUTemplateSpec, pair: Pair) -> DPU:
-    """The DPU of a device. Labels of the node are not copied, and spec.bmcIP is not filled (dpf-facts 7.1)."""
+    """The DPU of a device, without labels of the node and without spec.bmcIP (dpf-facts 7.1)."""
     node, device = pair.node, pair.device
     labels = {
         known.DPUSET_NAME_LABEL: dpu_set.name,
@@ -175,20 +177,20 @@ def _node_labels(template: DPUTemplateSpec, node: str) -> dict[str, str]:
     return {**labels, known.DPUNODE_NAME_LABEL: node}
 
 
-def _misplaced(template: DPUTemplateSpec, dpu: DPU, clusters: Mapping[str, DPUCluster]) -> bool:
-    """It is in a DPUCluster that the template does not select any more: it goes, whatever the strategy."""
+def _in_wrong_cluster(template: DPUTemplateSpec, dpu: DPU, clusters: Mapping[str, DPUCluster]) -> bool:
+    """Whether its DPUCluster is not selected any more: such a DPU is deleted with every strategy."""
     selector = template.cluster.selector if template.cluster is not None else None
-    given = dpu.spec.cluster
-    cluster = clusters.get(given.name or "") if given is not None else None
+    assigned = dpu.spec.cluster
+    cluster = clusters.get(assigned.name or "") if assigned is not None else None
     return cluster is not None and not matches(selector, cluster.metadata.labels)
 
 
 def _outdated(
     dpu_set: DPUSet, template: DPUTemplateSpec, dpus: Sequence[DPU], missing: int, total: int
 ) -> list[DPU]:
-    """Those made from another template: all that are not Ready, and of the Ready ones as many as may be missing.
+    """Outdated DPUs to delete: all that are not Ready, and of the Ready ones as many as may be unavailable.
 
-    Ready is what the condition says, not the phase. Source: doca-platform, DPUSet controller.
+    Ready is the condition, not the phase. Source: doca-platform, DPUSet controller.
     """
     ready = {dpu.name for dpu in dpus if is_true(dpu.conditions, known.DPUCondition.READY)}
     differing = [dpu for dpu in dpus if _differs(template, dpu)]
@@ -199,29 +201,29 @@ def _outdated(
 
 def _differs(template: DPUTemplateSpec, dpu: DPU) -> bool:
     bfb = template.bfb.name if template.bfb is not None else None
-    made = (dpu.spec.bfb, dpu.spec.dpu_flavor, dpu.spec.secure_boot)
-    return made != (bfb, template.dpu_flavor, template.secure_boot)
+    installed = (dpu.spec.bfb, dpu.spec.dpu_flavor, dpu.spec.secure_boot)
+    return installed != (bfb, template.dpu_flavor, template.secure_boot)
 
 
 def _max_unavailable(dpu_set: DPUSet, total: int) -> int:
-    """At least one; a percentage is rounded up. Source: doca-platform, DPUSet controller."""
+    """maxUnavailable, at least 1; a percentage is rounded up. Source: doca-platform, DPUSet controller."""
     strategy = dpu_set.spec.strategy
     rolling = strategy.rolling_update if strategy is not None else None
-    said = rolling.max_unavailable if rolling is not None else None
-    if isinstance(said, str) and said.endswith("%") and said[:-1].isdigit():
-        said = math.ceil(total * int(said[:-1]) / 100)
-    return max(1, said) if isinstance(said, int) else 1
+    limit = rolling.max_unavailable if rolling is not None else None
+    if isinstance(limit, str) and limit.endswith("%") and limit[:-1].isdigit():
+        limit = math.ceil(total * int(limit[:-1]) / 100)
+    return max(1, limit) if isinstance(limit, int) else 1
 
 
-def _current(template: DPUTemplateSpec) -> dict[str, Any]:
-    """What says that a DPU was brought up to date, as far as that goes without making it anew."""
+def _current_hash(template: DPUTemplateSpec) -> dict[str, Any]:
+    """The patch of the label that marks a DPU as current without reprovisioning."""
     return {
         "metadata": {"labels": {known.DPUSET_TEMPLATE_HASH_LABEL: naming.template_hash(template.to_wire())}}
     }
 
 
 def _changes(template: DPUTemplateSpec, dpu: DPU) -> dict[str, Any]:
-    """What of the template reaches a DPU that stays: labels, requestors, and the effect itself if it is Ready."""
+    """The patch of an existing DPU: labels, requestors, and the node effect if it is Ready."""
     spec = dpu.spec
     cluster = spec.cluster or ClusterRef()
     labels = _node_labels(template, spec.dpu_node_name)

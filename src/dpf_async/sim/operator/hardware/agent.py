@@ -1,7 +1,7 @@
 """The agent on a DPU: what it reports next, and when. Pure.
 
-It reports its start once the OS is there, then which reboot is needed, and both again after each reboot, until none is
-needed any more. Source: dpf-facts 2.3 (DPU Config), 10, 14.7g.
+It reports its start after the OS booted, then the required reboot, and both again after each reboot, until none is
+required. Source: dpf-facts 2.3 (DPU Config), 10, 14.7g.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dpf_async.sim.operator.runtime.patches import changed
 
 KUBELET: Final = "v1.34.0"
 
-_BEFORE_REBOOT_IS_DONE: Final = frozenset(
+_BEFORE_REBOOT: Final = frozenset(
     (
         DPUPhase.INITIALIZING,
         DPUPhase.PENDING,
@@ -37,7 +37,7 @@ _BEFORE_REBOOT_IS_DONE: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an agent says once `left` seconds have passed."""
+    """The agent status to write after `left` seconds."""
 
     left: float
     status: AgentStatus
@@ -46,14 +46,14 @@ class Report:
 def next_report(
     dpu: DPU, *, worked: float, reboots: int, method: str, profile: Profile, now: datetime
 ) -> Report | None:
-    """The next report of a DPU's agent; None if it has nothing to say until something happens.
+    """The next report of the agent of a DPU; None if there is none until the DPU changes.
 
     Args:
         dpu: in its present state.
         worked: seconds it has been in its present phase.
-        reboots: that it needs in all.
-        method: how the host must be rebooted each time.
-        profile: how long things take.
+        reboots: how many the DPU needs in all.
+        method: the reboot method that it reports each time.
+        profile: durations.
         now: wall clock.
     """
     status = dpu.status
@@ -73,22 +73,22 @@ def next_report(
     if status.phase != DPUPhase.DPU_CONFIG or agent.last_startup_time is None:
         return None
     if agent.last_startup_time == status.agent_last_startup_time:
-        # What it said last has been acted upon: this is another boot.
-        again = changed(agent, last_startup_time=_start(agent, now))
-        return Report(profile.boot_again - worked, _discovered(again, reboots, method, now))
+        # The operator has handled the last report: this is another boot.
+        restarted = changed(agent, last_startup_time=_start(agent, now))
+        return Report(profile.boot_again - worked, _discovered(restarted, reboots, method, now))
     if agent.reboot_method in (None, known.RebootMethod.UNKNOWN):
         return Report(profile.discover_reboot - worked, _discovered(agent, reboots, method, now))
     return None
 
 
 def waits_for_sibling(siblings: list[DPU]) -> bool:
-    """Whether a late sibling still holds its report back: another DPU of the host has its first reboot before it.
+    """Whether a late DPU delays its report: another DPU of the host has not had its first reboot.
 
     Args:
         siblings: the other DPUs of the host.
     """
     return any(
-        sibling.status.phase in _BEFORE_REBOOT_IS_DONE
+        sibling.status.phase in _BEFORE_REBOOT
         and not conditions.is_true(sibling.status.conditions, known.DPUCondition.REBOOTED)
         for sibling in siblings
     )
@@ -99,24 +99,24 @@ def _is_transferred(dpu: DPU) -> bool:
 
 
 def _start(agent: AgentStatus, now: datetime) -> str:
-    """A time of start that differs from the one before, though Kubernetes' times are whole seconds only."""
+    """A start time that differs from the previous one, although Kubernetes times have whole seconds."""
     before = parse_time(agent.last_startup_time) or datetime.min.replace(tzinfo=UTC)
     return format_time(max(now, before + timedelta(seconds=1)))
 
 
 def _discovered(agent: AgentStatus, reboots: int, method: str, now: datetime) -> AgentStatus:
-    """It knows which reboot is needed. It counts the rounds in a row in which one was."""
+    """The status with the required reboot, and the count of consecutive reboots."""
     done = agent.reboot_sequence_count or 0
     needed = done < reboots
     found = method if needed else known.RebootMethod.NO_ACTION
     about = known.AgentCondition.REBOOT_METHOD_DISCOVERY
-    # Written anew with each boot, so its time is that of the boot, as in dpf-facts 14.7g and 14.7j.
+    # Replaced with each boot, so its transition time is that of the boot (dpf-facts 14.7g, 14.7j).
     fresh = conditions.without(agent.conditions, about)
     return changed(
         agent,
         reboot_method=found,
         reboot_sequence_count=done + 1 if needed else 0,
-        conditions=conditions.said(
+        conditions=conditions.with_condition(
             fresh, about, conditions.TRUE, found, now=agent.last_startup_time or format_time(now)
         ),
     )

@@ -1,8 +1,8 @@
-"""The hardware of a simulated site, as far as the operator can see it: BMCs, images, DPUs, their Nodes and pods.
+"""The simulated hardware: BMCs, images, DPUs, their Nodes and pods.
 
-Lives in the operator's process and knows nothing of the API server. It works on what it is asked for: an activity
-begins when it is first asked about, takes what the profile says, and is over then, unless a trouble says otherwise.
-What it has forgotten with a restart of the operator it takes for done, where the objects say so.
+It runs in the process of the operator and does not use the API server. An activity starts when the operator first reads
+it, and completes after the duration of the profile unless a trouble prevents it. After a restart of the operator, an
+activity counts as completed where the objects show that it was.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from dpf_async.sim.operator.hardware.hardware_view import (
     DPU_MODE,
     NEVER,
     NIC_MODE,
-    Board,
     ClusterNode,
     Found,
+    HardwareView,
     Pod,
     Work,
 )
@@ -33,15 +33,17 @@ if TYPE_CHECKING:
     from dpf_async.sim.operator.hardware.profiles import Profile
     from dpf_async.sim.operator.hardware.troubles import Troubles
 
-_ADDRESSES_OF_DPUS: Final = 256
-"""How far the address of a DPU's Node is from its BMC's: 10.0.0.11 and 10.0.1.11 (dpf-facts 14.5, 14.7)."""
+_ADDRESS_OFFSET: Final = 256
+"""Offset of the address of a Node from that of its BMC: 10.0.0.11 and 10.0.1.11 (dpf-facts 14.5, 14.7)."""
 
-_OS_THERE: Final = frozenset((DPUPhase.DPU_CLUSTER_CONFIG, DPUPhase.NODE_EFFECT_REMOVAL, DPUPhase.READY))
+_PHASES_OF_NODES: Final = frozenset(
+    (DPUPhase.DPU_CLUSTER_CONFIG, DPUPhase.NODE_EFFECT_REMOVAL, DPUPhase.READY)
+)
 
 
 @dataclass(slots=True)
 class _State:
-    """What is remembered of one DPU object."""
+    """The state of one DPU object."""
 
     phase: str = ""
     since: float = 0.0
@@ -56,12 +58,12 @@ class _Device:
 
 @dataclass(slots=True)
 class Hardware:
-    """All hardware of the site.
+    """All hardware of the simulated site.
 
     Args:
-        profile: how long things take.
-        troubles: what goes wrong.
-        clock: seconds that only go forward.
+        profile: durations.
+        troubles: the simulated troubles.
+        clock: a monotonic clock, in seconds.
     """
 
     profile: Profile
@@ -73,12 +75,12 @@ class Hardware:
     _nodes: dict[str, ClusterNode] = field(default_factory=dict)
 
     def left(self, uid: str, activity: str, seconds: float) -> float:
-        """Seconds that are left of something that takes so many, begun when it was first asked about."""
+        """Seconds left of an activity of that duration, which starts with the first call."""
         begun = self._begun.setdefault(uid, {}).setdefault(activity, self.clock())
         return max(0.0, begun + seconds - self.clock())
 
-    def forget(self, uid: str) -> None:
-        """An object is gone."""
+    def discard(self, uid: str) -> None:
+        """Discard the state of a deleted object."""
         self._begun.pop(uid, None)
         self._states.pop(uid, None)
         self._devices.pop(uid, None)
@@ -89,69 +91,69 @@ class Hardware:
         """The download of an image."""
         left = self.left(bfb.uid, "download", self.profile.bfb_download)
         failed = left <= 0 and self.troubles.has("bfb_download_failed", bfb.name)
-        return Work(left, "the server answered 404" if failed else "")
+        return Work(left, "the server responded with 404" if failed else "")
 
     def fetch(self, template: DPUServiceTemplate) -> Work:
-        """The chart of a service; a changed template means another chart."""
+        """The download of the Helm chart of a service, again for each generation of the template."""
         activity = f"fetch {template.metadata.generation}"
         return Work(self.left(template.uid, activity, self.profile.chart_fetch))
 
     # BMCs.
 
     def prepare(self, device: DPUDevice, *, password: bool) -> Work:
-        """Logging in to a BMC, making it ready, and reading what it knows.
+        """The login to a BMC, its initialization, and reading its data.
 
         Args:
-            device: whose BMC.
-            password: somebody said what the password is.
+            device: the device of the BMC.
+            password: whether the Secret with the password exists.
         """
         if not password:
             return Work(
                 NEVER, f'failed to initialize password: secrets "{known.BMC_PASSWORD_SECRET}" not found'
             )
-        if self._suffers(device, "bmc_password_wrong"):
-            return Work(NEVER, "failed to initialize password: the BMC answered 401 Unauthorized")
+        if self._device_has_trouble(device, "bmc_password_wrong"):
+            return Work(NEVER, "failed to initialize password: the BMC responded with 401 Unauthorized")
         takes = self.profile.bmc_initialise + self.profile.bmc_discover
         return Work(self.left(device.uid, "prepare", takes))
 
     def found(self, device: DPUDevice) -> Found:
-        """What the BMC says."""
+        """The data that the BMC reports."""
         serial = device.spec.serial_number
-        here = self._device(device)
+        state_of_device = self._device(device)
         mac = digest(device.name, 6)
         return Found(
-            serial_number=f"{serial}X" if self._suffers(device, "serial_mismatch") else serial,
+            serial_number=f"{serial}X" if self._device_has_trouble(device, "serial_mismatch") else serial,
             opn=device.spec.opn or "900-9D3B6-00CV-AA0",
             pf0_mac=f"02:00:00:{mac[:2]}:{mac[2:4]}:{mac[4:]}",
             dpu_type="BlueField3",
-            mode=here.mode,
-            secure_boot=here.secure_boot,
+            mode=state_of_device.mode,
+            secure_boot=state_of_device.secure_boot,
         )
 
     def change_mode(self, device: DPUDevice, mode: str) -> None:
-        """The mode that was asked for has come into force, with a power cycle of the host."""
+        """Apply the requested mode, as a power cycle of the host does."""
         self._device(device).mode = mode
 
     def change_secure_boot(self, device: DPUDevice, *, enabled: bool) -> None:
-        """The setting that was staged has come into force, with restarts of the DPU."""
+        """Apply the staged setting of Secure Boot, as restarts of the DPU do."""
         self._device(device).secure_boot = enabled
 
     # DPUs.
 
-    def board(self, dpu: DPU, device: DPUDevice | None) -> Board:
-        """What can be seen of a DPU, which works on what its phase asks for."""
-        state = self._attend(dpu)
+    def view(self, dpu: DPU, device: DPUDevice | None) -> HardwareView:
+        """The state of the hardware of a DPU, which works on its present phase."""
+        state = self._state_of(dpu)
         worked = self.clock() - state.since
-        here = self._device(device) if device is not None else _Device(DPU_MODE)
+        state_of_device = self._device(device) if device is not None else _Device(DPU_MODE)
         transferring = self.profile.transfer
-        broken = self._dpu_suffers(dpu, "install_timeout")
-        failed = self._dpu_suffers(dpu, "install_failed")
+        broken = self._dpu_has_trouble(dpu, "install_timeout")
+        failed = self._dpu_has_trouble(dpu, "install_failed")
         running = transferring + self.profile.boot_os
         percent = 100 if transferring <= 0 else min(100, int(100 * worked / transferring))
         node = self.node(dpu)
         if node is not None:
-            node.ready = not self._dpu_suffers(dpu, "dpu_node_not_ready")
-        return Board(
+            node.ready = not self._dpu_has_trouble(dpu, "dpu_node_not_ready")
+        return HardwareView(
             worked=worked,
             percent=0 if broken else min(percent, 99),
             transferred=not broken and worked >= transferring,
@@ -159,78 +161,78 @@ class Hardware:
             os_running=not broken and worked >= running,
             os_reported=not broken and worked >= running and self._is_reported(dpu),
             next_step=NEVER if broken else self._next_step(worked, running),
-            mode=here.mode,
-            secure_boot=here.secure_boot,
+            mode=state_of_device.mode,
+            secure_boot=state_of_device.secure_boot,
             node=node,
             address=_address(device),
             remains=state.remains,
-            unreachable=self._dpu_suffers(dpu, "stuck_finalizer"),
-            newer=self._dpu_suffers(dpu, "newer_phase"),
+            unreachable=self._dpu_has_trouble(dpu, "stuck_finalizer"),
+            newer=self._dpu_has_trouble(dpu, "newer_phase"),
         )
 
     def worked(self, dpu: DPU) -> float:
-        """Seconds for which a DPU has worked on its present phase."""
+        """Seconds since a DPU entered its present phase."""
         # First the state: when a phase begins now, the time since then must not be negative.
-        state = self._attend(dpu)
+        state = self._state_of(dpu)
         return self.clock() - state.since
 
     def reboots(self, dpu: DPU) -> int:
-        """How many reboots a DPU needs before it is done."""
-        if self._dpu_suffers(dpu, "no_reboot"):
+        """How many reboots a DPU needs."""
+        if self._dpu_has_trouble(dpu, "no_reboot"):
             return 0
         trouble = self.troubles.find("reboots", *_targets(dpu))
         return 1 if trouble is None or trouble.value is None else int(trouble.value)
 
     def agent_silent(self, dpu: DPU) -> bool:
-        """The DPU's agent never says anything."""
-        return self._dpu_suffers(dpu, "agent_silent")
+        """Whether the agent of a DPU never reports."""
+        return self._dpu_has_trouble(dpu, "agent_silent")
 
     def node(self, dpu: DPU) -> ClusterNode | None:
-        """The Node that this very DPU is in its DPUCluster."""
+        """The Node of the DPU with this uid in its DPUCluster."""
         node = self._nodes.get(dpu.name)
         return node if node is not None and node.uid == dpu.uid else None
 
     def label(self, dpu: DPU, labels: Mapping[str, str]) -> None:
-        """Put labels on the Node that a DPU is."""
+        """Set the labels of the Node of a DPU."""
         node = self.node(dpu)
         if node is not None:
             node.labels = dict(labels)
 
     def clean_up(self, dpu: DPU) -> None:
-        """Take away what a DPU left in its DPUCluster."""
+        """Delete what remains of a DPU in its DPUCluster."""
         if self.node(dpu) is not None:
             del self._nodes[dpu.name]
         if (state := self._states.get(dpu.uid)) is not None:
-            # Otherwise it was forgotten meanwhile: somebody took its finalizers off by hand.
+            # No state: a user removed the finalizers, and the DPU is deleted.
             state.remains = False
 
     # Pods.
 
     def runs(self, service: DPUService, node: ClusterNode) -> bool:
-        """Whether a service is meant for a Node."""
+        """Whether a service selects a Node."""
         if service.spec.deploy_in_cluster:
             return False
         daemon_set = service.spec.service_daemon_set
         return matches_node(daemon_set.node_selector if daemon_set is not None else None, node.labels)
 
     def pods(self, dpu: DPU, services: Iterable[DPUService]) -> list[Pod]:
-        """The pods of these services on a DPU; none as long as it is no Node."""
+        """The pods of these services on a DPU; none before it is a Node."""
         node = self.node(dpu)
         if node is None:
             return []
-        meant = [service for service in services if self.runs(service, node)]
-        dead = self._dead(dpu, meant)
+        selected = [service for service in services if self.runs(service, node)]
+        down = self._down(dpu, selected)
         return [
             Pod(
                 name=f"{service.name}-{digest(dpu.uid + service.uid, 5)}",
                 service=service.name,
-                ready=service.name not in dead and self._pod_left(dpu, service) <= 0,
+                ready=service.name not in down and self._pod_left(dpu, service) <= 0,
             )
-            for service in meant
+            for service in selected
         ]
 
     def pods_left(self, dpu: DPU, services: Iterable[DPUService]) -> float:
-        """Seconds until the next pod of a DPU will be ready; NEVER if none is on its way."""
+        """Seconds until the next pod of a DPU becomes ready; NEVER if none is starting."""
         node = self.node(dpu)
         if node is None:
             return NEVER
@@ -238,31 +240,31 @@ class Hardware:
         return min((one for one in left if one > 0), default=NEVER)
 
     def health_unknown(self, dpu: DPU) -> bool:
-        """Nobody can look at the pods of a DPU."""
-        return self._dpu_suffers(dpu, "service_health_unknown")
+        """Whether the pods of a DPU cannot be listed."""
+        return self._dpu_has_trouble(dpu, "service_health_unknown")
 
-    def _dead(self, dpu: DPU, services: list[DPUService]) -> set[str]:
-        """The services that are down: critical ones, others, or both."""
+    def _down(self, dpu: DPU, services: list[DPUService]) -> set[str]:
+        """The services that are down because of a trouble."""
         critical = {
             service.name for service in services if known.CRITICAL_SERVICE_LABEL in service.metadata.labels
         }
-        dead: set[str] = set()
-        if self._dpu_suffers(dpu, "critical_service_down"):
-            # Where nobody labelled any, the first one.
-            dead |= critical or {service.name for service in services[:1]}
-        if self._dpu_suffers(dpu, "other_service_down"):
-            dead |= {service.name for service in services} - critical
-        return dead
+        down: set[str] = set()
+        if self._dpu_has_trouble(dpu, "critical_service_down"):
+            # If no service is labelled as critical, the first one.
+            down |= critical or {service.name for service in services[:1]}
+        if self._dpu_has_trouble(dpu, "other_service_down"):
+            down |= {service.name for service in services} - critical
+        return down
 
     def _pod_left(self, dpu: DPU, service: DPUService) -> float:
         return self.left(dpu.uid, f"pod {service.uid}", self.profile.start_pods)
 
-    # Memory.
+    # State.
 
     def _is_reported(self, dpu: DPU) -> bool:
         return self.profile.start_agent > 0 or self.agent_silent(dpu)
 
-    def _attend(self, dpu: DPU) -> _State:
+    def _state_of(self, dpu: DPU) -> _State:
         state = self._states.get(dpu.uid)
         if state is None:
             state = self._states[dpu.uid] = _State(since=self.clock())
@@ -274,7 +276,7 @@ class Hardware:
         if joining and self.clock() - state.since >= self.profile.join_cluster:
             self._nodes[dpu.name] = ClusterNode(dpu.uid, {})
         elif dpu.status.phase == DPUPhase.READY and self.node(dpu) is None:
-            # Its DPUDevice says that it is not to be provisioned: somebody else has made it a Node.
+            # Its DPUDevice has the label that skips provisioning: the DPU is a Node already.
             self._nodes[dpu.name] = ClusterNode(dpu.uid, dict(node_labels(dpu)))
         return state
 
@@ -286,26 +288,26 @@ class Hardware:
         return min((moment - worked for moment in moments if moment > worked), default=NEVER)
 
     def _device(self, device: DPUDevice) -> _Device:
-        mode = NIC_MODE if self._suffers(device, "nic_mode") else DPU_MODE
+        mode = NIC_MODE if self._device_has_trouble(device, "nic_mode") else DPU_MODE
         return self._devices.setdefault(device.uid, _Device(mode))
 
-    def _suffers(self, device: DPUDevice, trouble: str) -> bool:
+    def _device_has_trouble(self, device: DPUDevice, trouble: str) -> bool:
         node = device.metadata.labels.get(known.DPUNODE_NAME_LABEL, "")
         return self.troubles.has(trouble, device.name, *((node,) if node else ()))
 
-    def _dpu_suffers(self, dpu: DPU, trouble: str) -> bool:
+    def _dpu_has_trouble(self, dpu: DPU, trouble: str) -> bool:
         return self.troubles.has(trouble, *_targets(dpu))
 
 
 def node_labels(dpu: DPU) -> Mapping[str, str]:
-    """The labels a DPU's Node is to have."""
+    """The labels that the Node of a DPU must have."""
     return dpu.spec.cluster.node_labels if dpu.spec.cluster is not None else {}
 
 
 def _address(device: DPUDevice | None) -> str:
     if device is None or device.spec.bmc_ip is None:
         return ""
-    return str(IPv4Address((int(IPv4Address(device.spec.bmc_ip)) + _ADDRESSES_OF_DPUS) % 2**32))
+    return str(IPv4Address((int(IPv4Address(device.spec.bmc_ip)) + _ADDRESS_OFFSET) % 2**32))
 
 
 def _targets(dpu: DPU) -> tuple[str, str, str]:
@@ -313,8 +315,8 @@ def _targets(dpu: DPU) -> tuple[str, str, str]:
 
 
 def _was_a_node(dpu: DPU) -> bool:
-    """The objects say that it is a Node already: it went on to a phase that only Nodes reach."""
+    """Whether the phase shows that the DPU is a Node already."""
     status = dpu.status
     if status.phase == DPUPhase.DPU_CLUSTER_CONFIG:
         return status.previous_phase == DPUPhase.READY
-    return status.phase in _OS_THERE or bool(status.post_provisioning_node_effect)
+    return status.phase in _PHASES_OF_NODES or bool(status.post_provisioning_node_effect)

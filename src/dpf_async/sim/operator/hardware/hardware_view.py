@@ -1,4 +1,4 @@
-"""What the operator can see of hardware: values, each as it is at one moment. Where they come from: `hardware`."""
+"""Values that describe the hardware at one moment, as the operator reads them; `hardware` computes them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 NEVER: Final = math.inf
-"""Seconds until something that will not happen by itself."""
+"""Seconds until something that will not happen without an action."""
 
 DPU_MODE: Final = "dpu"
 NIC_MODE: Final = "nic"
@@ -15,11 +15,11 @@ NIC_MODE: Final = "nic"
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Something that takes time.
+    """The state of an activity that takes time.
 
     Attributes:
-        left: seconds until it is done; NEVER if it will not be by itself.
-        failure: what went wrong, in words; empty if nothing did.
+        left: seconds until it is done; NEVER if it cannot complete.
+        failure: why it failed; empty if it did not.
     """
 
     left: float = 0.0
@@ -27,13 +27,13 @@ class Work:
 
     @property
     def done(self) -> bool:
-        """It is over, and went well."""
+        """Whether it completed without a failure."""
         return self.left <= 0 and not self.failure
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a BMC says about its DPU."""
+    """The data that a BMC reports about its DPU."""
 
     serial_number: str
     opn: str
@@ -48,8 +48,9 @@ class ClusterNode:
     """A DPU as a Node of its DPUCluster.
 
     Attributes:
-        uid: of the DPU it was made by; another DPU of that name joins anew.
-        labels: as they were last put on.
+        uid: of the DPU that created it; another DPU of that name joins again.
+        labels: as last written.
+        ready: condition Ready of the Node.
     """
 
     uid: str
@@ -58,20 +59,24 @@ class ClusterNode:
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
-    """What can be seen of one DPU's hardware.
+class HardwareView:
+    """The state of the hardware of one DPU.
 
     Attributes:
-        worked: seconds for which it has worked on the DPU's present phase.
-        percent: of the image that has arrived.
-        os_running: the OS is up.
-        os_reported: the BMC says so. It never does before an agent that reports at once.
-        next_step: seconds until something about the installation changes.
+        worked: seconds since the DPU entered its present phase.
+        percent: of the image transferred.
+        transferred: the image is transferred.
+        install_failure: why the installation failed; empty if it did not.
+        os_running: the OS runs.
+        os_reported: the BMC reports that the OS runs; never where the agent reports without delay.
+        next_step: seconds until the next change of the installation.
+        mode: DPU_MODE or NIC_MODE.
+        secure_boot: whether Secure Boot is enabled.
         node: its Node in the DPUCluster.
         address: of that Node.
-        remains: something of it is left in the DPUCluster.
-        unreachable: the DPUCluster does not answer.
-        newer: it takes a road that only later releases know.
+        remains: objects of the DPU remain in the DPUCluster.
+        unreachable: the DPUCluster does not respond.
+        newer: the DPU goes through a phase of a later release.
     """
 
     worked: float = 0.0

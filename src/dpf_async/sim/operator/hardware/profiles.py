@@ -1,7 +1,7 @@
-"""How long things take in a simulated site.
+"""Profiles: the durations of a simulated site.
 
-Where DPF itself has a number (a requeue, a bound), it is the one of dpf-facts. What hardware takes is read off the
-timeline of the example objects (dpf-facts 14), a host on its way from 10:05 to 10:58, or chosen where they say nothing.
+Requeues and timeouts are those of DPF. Durations of hardware come from the timeline of the example objects
+(dpf-facts 14), a host that is provisioned from 10:05 to 10:58, or are chosen where the examples have none.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ _NOT_DURATIONS: Final = frozenset(("name", "bound_scale"))
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Durations in seconds. 0 means at once; a requeue of 0 means never, since everything is watched anyway.
+    """Durations in seconds. 0 means without delay; a requeue of 0 means never, since all kinds are watched.
 
     Attributes:
         name: of the profile.
         bfb_download: a BFB, until it is Ready.
         chart_fetch: the chart of a DPUServiceTemplate, until that is Ready.
         bmc_initialise: logging in, checking firmware, setting up mTLS with a DPU's BMC.
-        bmc_discover: reading type, mode, serial number and addresses from it.
-        mode_change: a request to leave NIC mode.
-        arm_restart: one forced restart of a DPU's own cores; two are 90 s apart at least (dpf-facts 2.3).
-        configure_firmware: firmware parameters.
-        prepare_bfb: bf.cfg.
-        transfer: the image, to the DPU.
+        bmc_discover: reading type, mode, serial number and addresses from the BMC.
+        mode_change: the request to leave NIC mode.
+        arm_restart: one forced restart of the processors of a DPU; two are at least 90 s apart (dpf-facts 2.3).
+        configure_firmware: setting firmware parameters.
+        prepare_bfb: generating bf.cfg.
+        transfer: transferring the image to the DPU.
         progress_step: between two messages about the transfer.
         boot_os: from the end of the transfer until the OS runs.
-        start_agent: from then until the agent on it reports for the first time.
-        discover_reboot: from an agent's start until it knows which reboot is needed.
-        boot_again: from the end of a host's reboot until the agent reports again.
-        host_reboot: a reboot that is not ours, by host agent or script.
+        start_agent: from then until the first report of the agent.
+        discover_reboot: from the start of an agent until it reports the required reboot.
+        boot_again: from the end of a reboot until the agent reports again.
+        host_reboot: a reboot by host agent or script.
         custom_action: the Job of a customAction.
-        join_cluster: until the DPU is a Node of its DPUCluster, and ready.
+        join_cluster: until the DPU is a ready Node of its DPUCluster.
         start_pods: of a service on a DPU.
-        clean_up: what a deleted DPU leaves in its DPUCluster.
+        clean_up: deleting what remains of a DPU in its DPUCluster.
         dpu_requeue: of every DPU (dpf-facts 2.2).
-        hold_requeue: of a hold that waits (dpf-facts 5).
+        hold_requeue: of a pending hold (dpf-facts 5).
         requeue: of devices, nodes, deployments and deferred reboots (dpf-facts 3.4, 4, 8).
-        retry_base, retry_cap: of failed looks. controller-runtime: 5 ms, doubled up to 1000 s.
-        bound_scale: what the durations in the DPFOperatorConfig, and bounds like them, are multiplied with.
+        retry_base, retry_cap: of failed reconciles. controller-runtime: 5 ms, doubled up to 1000 s.
+        bound_scale: factor for the timeouts of the DPFOperatorConfig and similar ones.
     """
 
     name: str
@@ -74,13 +74,13 @@ class Profile:
     bound_scale: float = 0.0
 
     def at_speed(self, factor: float) -> Self:
-        """The same site on a clock that runs `factor` times as fast. Retries after errors keep their pace.
+        """The profile with durations divided by `factor`; retries after errors keep their delays.
 
         Raises:
-            UsageError: the factor is not positive.
+            UsageError: factor is not positive.
         """
         if not factor > 0:
-            raise UsageError(f"speed {factor:g}: a clock needs a positive speed")
+            raise UsageError(f"speed {factor:g}: must be greater than 0")
         durations = {
             field.name: getattr(self, field.name) / factor
             for field in fields(self)
@@ -91,7 +91,7 @@ class Profile:
 
 
 INSTANT: Final = Profile("instant")
-"""For tests: nothing takes time, and every bound is over once it begins. Every phase is still written by itself."""
+"""For tests: no duration, and every timeout expires at once. Each phase is still written separately."""
 
 DEMO: Final = Profile(
     "demo",
@@ -120,7 +120,7 @@ DEMO: Final = Profile(
     retry_cap=5.0,
     bound_scale=1 / 30,
 )
-"""To look at: all numbers chosen so that each step can be seen, and a host with two DPUs takes about ten seconds."""
+"""For demonstrations: chosen so that each step is visible and a host with two DPUs takes about ten seconds."""
 
 REALISTIC: Final = Profile(
     "realistic",
@@ -133,7 +133,7 @@ REALISTIC: Final = Profile(
     configure_firmware=60.0,  # 14.7: 10:12 to 10:13
     prepare_bfb=60.0,  # 10:13 to 10:14
     transfer=300.0,  # 10:15 to 10:20
-    progress_step=5.0,  # a look of the DPU controller
+    progress_step=5.0,  # requeue of the DPU controller
     boot_os=840.0,  # 10:20, and the agent at 10:35
     start_agent=60.0,
     discover_reboot=300.0,  # 10:35 to 10:40
@@ -149,16 +149,16 @@ REALISTIC: Final = Profile(
     retry_cap=1000.0,
     bound_scale=1.0,
 )
-"""The pace of real hardware; see the module."""
+"""The durations of real hardware; see the module."""
 
 PROFILES: Final = {profile.name: profile for profile in (INSTANT, DEMO, REALISTIC)}
 
 
 def profile_of(name: str | Profile) -> Profile:
-    """The profile of this name; a Profile is itself.
+    """The profile of this name; a Profile is returned unchanged.
 
     Raises:
-        UsageError: there is none of this name.
+        UsageError: no profile has this name.
     """
     if isinstance(name, Profile):
         return name

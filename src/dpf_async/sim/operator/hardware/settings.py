@@ -1,4 +1,4 @@
-"""What the DPFOperatorConfig says, on the clock of the profile. Pure."""
+"""The settings of the DPFOperatorConfig, scaled by the profile. Pure."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from dpf_async.models import DPFOperatorConfig, ProvisioningController, duration
 from dpf_async.sim.operator.hardware.profiles import Profile
 
 AGENT_START_SECONDS: Final = 20 * 60
-"""Bound of an agent's first report after the OS was booted; not configurable (dpf-facts 2.3)."""
+"""Timeout of the first report of an agent after the OS booted; not configurable (dpf-facts 2.3)."""
 
 REDFISH: Final = "redfish"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings the controllers go by, in seconds where they are durations.
+    """The settings that the controllers use; durations in seconds.
 
     Attributes:
-        install_interface: how DPUs are installed; None if the config does not say.
-        sync_wait: how long a node effect waits for sibling DPUs.
-        sync_wait_text: the same as the config has it.
+        install_interface: how DPUs are installed; None if the config does not specify it.
         node_effect_removal_timeout: None is off.
+        sync_wait: how long a node effect waits for the other DPUs of the host.
+        sync_wait_text: the same value as written in the config.
     """
 
     install_interface: str | None
@@ -36,7 +36,7 @@ class Settings:
 
 
 def settings_of(config: DPFOperatorConfig | None, profile: Profile) -> Settings | None:
-    """The settings; None if there is no config, in which case nothing can be done."""
+    """The settings; None if there is no config."""
     if config is None:
         return None
     controller = config.spec.provisioning_controller

@@ -1,4 +1,4 @@
-"""What can go wrong in a simulated site, by name; switched on and off while it runs.
+"""Simulated troubles, which are switched on and off by name while the site runs.
 
 Written "name", "name=value", "name@target" or "name=value@target". A target is the name of a DPUDevice, a DPUNode or
 a DPU (or of a BFB); without one, everything is affected.
@@ -16,24 +16,24 @@ KNOWN: Final = {
     "agent_silent": "the agent on the DPU never reports: OS Installing ends in Error",
     "bfb_download_failed": "a BFB cannot be downloaded: phase Error",
     "bmc_password_wrong": "the BMC refuses the password: the DPUDevice is never Initialized",
-    "critical_service_down": "the critical services of a DPU die: operationalConditions, the phase stays",
+    "critical_service_down": "the critical services of a DPU fail: operationalConditions, the phase stays",
     "dpu_node_not_ready": "the DPU's Node fails: condition Ready False, the phase stays",
     "install_failed": "the BMC cannot install the image: phase Error",
-    "install_timeout": "the image never arrives: phase Error after the install timeout",
-    "late_sibling": "one DPU of a host asks for its reboot only after the others had theirs",
-    "newer_phase": "the DPU goes through a phase that DPF v26.4 does not know",
-    "nic_mode": "the DPU is found in NIC mode: a reboot of the host comes first",
-    "no_reboot": "the DPU needs no reboot",
-    "other_service_down": "the services of a DPU that are not critical die: operationalConditions, the phase stays",
-    "reboots": "=N: the DPU asks for N reboots, one after the other",
+    "install_timeout": "the image is never transferred: phase Error after the install timeout",
+    "late_sibling": "one DPU of a host requires its reboot only after the others were rebooted",
+    "newer_phase": "the DPU goes through a phase that DPF v26.4 does not have",
+    "nic_mode": "the DPU is in NIC mode: it requires a reboot of the host first",
+    "no_reboot": "the DPU requires no reboot",
+    "other_service_down": "the non-critical services of a DPU fail: operationalConditions, the phase stays",
+    "reboots": "=N: the DPU requires N reboots, one after the other",
     "serial_mismatch": "the BMC reports another serial number: the DPUDevice is never Discovered",
-    "service_health_unknown": "the operator cannot look at the pods of a DPU: operationalConditions Unknown",
+    "service_health_unknown": "the operator cannot list the pods of a DPU: operationalConditions Unknown",
     "stuck_finalizer": "the DPUCluster cannot be reached: a deleted DPU stays Deleting",
-    "watch_lag": "=SECONDS: every watch event is that late; a trouble of the API server",
+    "watch_lag": "=SECONDS: the API server delays every watch event by that",
 }
-"""Every trouble, and what comes of it."""
+"""Every trouble and its effect."""
 
-OF_THE_SERVER: Final = "watch_lag"
+SERVER_TROUBLE: Final = "watch_lag"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +49,18 @@ class Trouble:
         """Read "name=value@target".
 
         Raises:
-            UsageError: it is not a trouble.
+            UsageError: the text is not a trouble.
         """
-        said, _, target = text.strip().partition("@")
-        name, equals, value = said.partition("=")
+        setting, _, target = text.strip().partition("@")
+        name, equals, value = setting.partition("=")
         if name not in KNOWN:
             raise UsageError(f"there is no trouble {name!r}; known are: {', '.join(KNOWN)}")
         takes_value = KNOWN[name].startswith("=")
         if takes_value != bool(equals):
             form = KNOWN[name].partition(":")[0] if takes_value else ""
             raise UsageError(f"trouble {text!r}: write {name}{form}{f'@{target}' if target else ''}")
-        if name == OF_THE_SERVER and target:
-            raise UsageError(f"trouble {text!r}: {name} is about every watch, so it has no target")
+        if name == SERVER_TROUBLE and target:
+            raise UsageError(f"trouble {text!r}: {name} applies to every watch and has no target")
         number = _number(name, value) if takes_value else None
         return cls(name, number, target)
 
@@ -81,7 +81,7 @@ def _number(name: str, text: str) -> float:
 
 
 class Troubles:
-    """The troubles that are on."""
+    """The troubles that are switched on."""
 
     def __init__(self, troubles: Iterable[str | Trouble] = ()) -> None:
         self._on: dict[tuple[str, str], Trouble] = {}
@@ -90,45 +90,45 @@ class Troubles:
             self.add(trouble)
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Tell listener when something is switched."""
+        """Call listener when a trouble is switched."""
         self._listeners.append(listener)
 
     def add(self, trouble: str | Trouble) -> Trouble:
-        """Switch one on; with the same target again, its value is changed.
+        """Switch a trouble on; with the same target again, change its value.
 
         Raises:
-            UsageError: it is not a trouble.
+            UsageError: the text is not a trouble.
         """
         one = Trouble.parse(trouble) if isinstance(trouble, str) else trouble
         self._on[one.name, one.target] = one
-        self._tell()
+        self._notify()
         return one
 
     def remove(self, name: str | None = None, target: str | None = None) -> None:
         """Switch off the troubles of this name and this target; None means any.
 
         Raises:
-            UsageError: there is no trouble of this name.
+            UsageError: no trouble has this name.
         """
         if name is not None and name not in KNOWN:
             raise UsageError(f"there is no trouble {name!r}; known are: {', '.join(KNOWN)}")
         for key in list(self._on):
             if name in (None, key[0]) and target in (None, key[1]):
                 del self._on[key]
-        self._tell()
+        self._notify()
 
     def replace(self, troubles: Iterable[str | Trouble]) -> None:
-        """Switch these on, and all others off.
+        """Switch these troubles on and all others off.
 
         Raises:
-            UsageError: one is not a trouble; nothing was switched.
+            UsageError: one is not a trouble; nothing was changed.
         """
         ones = [Trouble.parse(one) if isinstance(one, str) else one for one in troubles]
         self._on = {(one.name, one.target): one for one in ones}
-        self._tell()
+        self._notify()
 
     def find(self, name: str, *targets: str) -> Trouble | None:
-        """The trouble of this name that affects any of the targets; one with a target goes before a general one."""
+        """The trouble of this name that affects any of the targets; one with a target takes precedence."""
         for target in (*targets, ""):
             if (trouble := self._on.get((name, target))) is not None:
                 return trouble
@@ -139,12 +139,12 @@ class Troubles:
         return self.find(name, *targets) is not None
 
     def anywhere(self, name: str) -> bool:
-        """Whether a trouble of this name is on, whatever its target."""
+        """Whether a trouble of this name is on for any target."""
         return any(one.name == name for one in self._on.values())
 
     def __iter__(self) -> Iterator[Trouble]:
         return iter(tuple(self._on.values()))
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for listener in self._listeners:
             listener()

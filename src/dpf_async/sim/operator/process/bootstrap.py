@@ -1,4 +1,4 @@
-"""What an installation of DPF has before anybody defines a site: its settings, and a cluster for DPUs to join."""
+"""Creates the objects of a DPF installation: the DPFOperatorConfig and a DPUCluster."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ DPU_CLUSTER: Final = "carbide-dpf-cluster"
 
 
 async def install(dpf: DPFClient, *, now: datetime) -> None:
-    """Create the DPFOperatorConfig and a DPUCluster; what is there already is left alone.
+    """Create the DPFOperatorConfig and a DPUCluster; existing objects are not changed.
 
     Args:
         dpf: an entered client.
-        now: wall clock.
+        now: current time.
     """
     await _install_config(dpf, format_time(now))
     try:

@@ -1,8 +1,8 @@
-"""What a steered operator process and its parent say to each other: one JSON document a line, on stdin and stdout.
+"""The messages between an operator process and its parent: one JSON document per line, on stdin and stdout.
 
-The parent's first line says what to simulate, each later one which troubles are on by now, or asks to be told when the
-operator has nothing left to do. What the parent has written before it touches the cluster, the process knows before it
-acts upon the touch: it reads its stdin as soon as its watches. The end of stdin is the end of the process.
+The first line of the parent configures the simulation; each later one sets the troubles or requests a wait. The process
+reads stdin as soon as its watches, so a message sent before a write to the cluster takes effect before that write is
+handled. The process ends with stdin.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from dpf_async.errors import UsageError
 from dpf_async.sim.operator.hardware.profiles import Profile
 from dpf_async.sim.operator.operator import Operator
 
-__all__ = ["Answer", "Ask", "Begin", "Switch", "obey"]
+__all__ = ["Configure", "SetTroubles", "WaitFor", "WaitResult", "serve_stdin"]
 
 _CHUNK: Final = 64 * 1024
 
 
-class Begin(msgspec.Struct, frozen=True, tag="begin", tag_field="do"):
-    """The parent's first word: what to simulate."""
+class Configure(msgspec.Struct, frozen=True, tag="configure", tag_field="do"):
+    """First message of the parent: the arguments of Operator."""
 
     kubeconfig: str | dict[str, Any] | None  # Any: it is the user's YAML
     context: str | None
@@ -38,53 +38,55 @@ class Begin(msgspec.Struct, frozen=True, tag="begin", tag_field="do"):
     troubles: tuple[str, ...]
 
 
-class Switch(msgspec.Struct, frozen=True, tag="switch", tag_field="do"):
-    """These troubles are on from now on, and no others."""
+class SetTroubles(msgspec.Struct, frozen=True, tag="set_troubles", tag_field="do"):
+    """Switch these troubles on and all others off."""
 
     troubles: tuple[str, ...]
 
 
-class Ask(msgspec.Struct, frozen=True, tag="ask", tag_field="do"):
-    """Answer when that is so. The timeout is in seconds; None means however long it takes."""
+class WaitFor(msgspec.Struct, frozen=True, tag="wait_for", tag_field="do"):
+    """Request a WaitResult when the operator is in this state. timeout in seconds; None means no limit."""
 
     number: int
     state: Literal["idle", "settled"]
     timeout: float | None = None
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """It is so; or the time is over, and this is why."""
+class WaitResult(msgspec.Struct, frozen=True):
+    """The state is reached; or the timeout expired, and late describes the remaining work."""
 
     number: int
     late: str | None = None
 
 
-_TO_PROCESS: Final = msgspec.json.Decoder(Begin | Switch | Ask)
+_TO_PROCESS: Final = msgspec.json.Decoder(Configure | SetTroubles | WaitFor)
 
 
-async def obey() -> None:
-    """Simulate what stdin says until it ends; answer on stdout. All that others print goes to stderr instead.
+async def serve_stdin() -> None:
+    """Simulate as configured by stdin until stdin ends; write results to stdout.
+
+    Other output to stdout is redirected to stderr.
 
     Raises:
-        UsageError: stdin is no pipe, or what comes from it is not what this module describes.
-        DPFError: a watch was refused, or there is no way to the cluster.
+        UsageError: stdin is not a pipe, or a line is not a message of this module.
+        DPFError: a watch is forbidden, or the cluster cannot be reached.
     """
-    # Ctrl-C is told to the whole group of processes; the parent decides what comes of it, and closes stdin.
+    # Ctrl-C sends SIGINT to the whole process group; the parent handles it and closes stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    answers = os.dup(sys.stdout.fileno())
+    results = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     documents = _documents(sys.stdin.fileno())
-    begin = await anext(documents, None)
-    if begin is None:
+    configuration = await anext(documents, None)
+    if configuration is None:
         return
-    if not isinstance(begin, Begin):
-        raise UsageError('the first line on stdin must be {"do": "begin", …}')
+    if not isinstance(configuration, Configure):
+        raise UsageError('the first line on stdin must be {"do": "configure", …}')
     operator = Operator(
-        kubeconfig=begin.kubeconfig,
-        context=begin.context,
-        namespace=begin.namespace,
-        profile=begin.profile,
-        troubles=begin.troubles,
+        kubeconfig=configuration.kubeconfig,
+        context=configuration.context,
+        namespace=configuration.namespace,
+        profile=configuration.profile,
+        troubles=configuration.troubles,
     )
     started = anyio.Event()
 
@@ -93,30 +95,30 @@ async def obey() -> None:
             started.set()
             await anyio.sleep_forever()
 
-    async def answer(ask: Ask) -> None:
+    async def wait(request: WaitFor) -> None:
         await started.wait()
         late = None
         try:
-            await (operator.idle() if ask.state == "idle" else operator.settled(ask.timeout))
+            await (operator.idle() if request.state == "idle" else operator.settled(request.timeout))
         except TimeoutError as error:
             late = str(error)
-        os.write(answers, msgspec.json.encode(Answer(ask.number, late)) + b"\n")
+        os.write(results, msgspec.json.encode(WaitResult(request.number, late)) + b"\n")
 
     async with background_tasks() as tasks:
         tasks.start_soon(simulate)
         async for document in documents:
             match document:
-                case Switch(troubles):
+                case SetTroubles(troubles):
                     operator.troubles.replace(troubles)
-                case Ask():
-                    tasks.start_soon(answer, document)
-                case Begin():
-                    raise UsageError("it has begun already")
+                case WaitFor():
+                    tasks.start_soon(wait, document)
+                case Configure():
+                    raise UsageError("the simulation is configured already")
 
 
-async def _documents(stdin: int) -> AsyncIterator[Begin | Switch | Ask]:
+async def _documents(stdin: int) -> AsyncIterator[Configure | SetTroubles | WaitFor]:
     if stat.S_ISREG(os.fstat(stdin).st_mode):
-        raise UsageError("stdin must be a pipe: a file cannot be waited for")
+        raise UsageError("stdin must be a pipe: the process cannot wait for input from a file")
     splitter = LineSplitter()
     while True:
         await anyio.wait_readable(stdin)
@@ -127,5 +129,5 @@ async def _documents(stdin: int) -> AsyncIterator[Begin | Switch | Ask]:
             try:
                 yield _TO_PROCESS.decode(line)
             except msgspec.DecodeError as error:
-                # Without the line: a kubeconfig may be in it.
+                # Without the line, which may contain a kubeconfig.
                 raise UsageError(f"stdin: {error}") from None

@@ -1,7 +1,7 @@
-"""OperatorProcess: the simulated operator as a process of its own, steered from here and ended with the block.
+"""OperatorProcess: runs the simulated operator as a separate process, which ends with the block.
 
-It is the same code as `Operator`, started as `python -m dpf_async.sim.operator --steered`; see `steering` for what the
-two say to each other.
+It runs the code of `Operator` as `python -m dpf_async.sim.operator --stdin-control`; see `control_protocol` for the
+messages.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ from dpf_async.errors import DPFError, UsageError
 from dpf_async.models import known
 from dpf_async.sim.operator.hardware.profiles import INSTANT, Profile, profile_of
 from dpf_async.sim.operator.hardware.troubles import Troubles
-from dpf_async.sim.operator.process.control_protocol import Answer, Ask, Begin, Switch
+from dpf_async.sim.operator.process.control_protocol import Configure, SetTroubles, WaitFor, WaitResult
 
 if TYPE_CHECKING:
     from anyio.abc import ByteReceiveStream, Process
 
 __all__ = ["OperatorEnded", "OperatorProcess"]
 
-_COMMAND: Final = (sys.executable, "-m", "dpf_async.sim.operator", "--steered")
+_COMMAND: Final = (sys.executable, "-m", "dpf_async.sim.operator", "--stdin-control")
 _GRACE_SECONDS: Final = 5.0
-"""What a process whose stdin was closed may take to end; then it is killed (chosen: it needs some milliseconds)."""
-_TOLD_LINES: Final = 50
+"""Seconds that the process may take to end after its stdin is closed; then it is killed (chosen: it takes 10 ms)."""
+_STDERR_LINES: Final = 50
 
-_FROM_PROCESS: Final = msgspec.json.Decoder(Answer)
+_FROM_PROCESS: Final = msgspec.json.Decoder(WaitResult)
 
 
 class OperatorEnded(DPFError):
-    """The operator process ended by itself; the text ends with the last lines of what it wrote to stderr."""
+    """The operator process ended before the block; the message ends with the last lines of its stderr."""
 
 
 class OperatorProcess(anyio.AsyncContextManagerMixin):
-    """async with OperatorProcess(kubeconfig=…): DPF's controllers, simulated by another process while the block lasts.
+    """async with OperatorProcess(kubeconfig=…): runs the simulated controllers of DPF in a process during the block.
 
     Args:
         kubeconfig, context, namespace, profile, troubles: as for Operator. Troubles may be switched later; the process
-            knows of it before it sees anything that is written to the cluster after that.
+            receives the change before any state that is written to the cluster afterwards.
 
-    The process ends with the block, and also when this process is killed. If it ends before, the block ends with
-    OperatorEnded. Entering it takes about a second: it is a Python of its own.
+    The process ends with the block, and also when the parent process is killed. If it ends earlier, the block raises
+    OperatorEnded. Entering takes about a second, because a Python process is started.
     """
 
     def __init__(
@@ -64,42 +64,42 @@ class OperatorProcess(anyio.AsyncContextManagerMixin):
         troubles: Troubles | Iterable[str] = (),
     ) -> None:
         self.troubles: Troubles = troubles if isinstance(troubles, Troubles) else Troubles(troubles)
-        self.troubles.listen(self._switch)
+        self.troubles.listen(self._send_troubles)
         self._kubeconfig = kubeconfig
         self._context = context
         self._namespace = namespace
         self._profile = profile_of(profile)
         self._stdin: int | None = None
-        self._asked = 0
+        self._requests = 0
         self._waiting: dict[int, _Reply] = {}
-        self._stderr: deque[str] = deque(maxlen=_TOLD_LINES)
+        self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
         reading, self._stdin = os.pipe()
         try:
             async with self._running(reading) as process, background_tasks() as tasks:
-                tasks.start_soon(self._follow, process)
-                self._say(self._begin())
+                tasks.start_soon(self._monitor, process)
+                self._send(self._configuration())
                 await self.idle()
                 yield self
         finally:
             self._close()
 
     async def settled(self, timeout: float | None = None) -> None:
-        """Wait until there is nothing left to do for now, as Operator.settled.
+        """Wait until there is nothing left to do, as Operator.settled.
 
         Args:
             timeout: seconds; None leaves it to the caller's cancel scope.
 
         Raises:
-            TimeoutError: it goes on; the message says what with.
+            TimeoutError: work remains; the message describes it.
         """
-        await self._ask("settled", timeout)
+        await self._wait_for("settled", timeout)
 
     async def idle(self) -> None:
-        """Wait until what was seen so far has been dealt with. More may have happened than was seen."""
-        await self._ask("idle")
+        """Wait until all events received so far are handled. The server may have newer states."""
+        await self._wait_for("idle")
 
     @asynccontextmanager
     async def _running(self, stdin: int) -> AsyncGenerator[Process]:
@@ -118,49 +118,48 @@ class OperatorProcess(anyio.AsyncContextManagerMixin):
                     process.kill()
                 await process.aclose()
 
-    async def _follow(self, process: Process) -> None:
+    async def _monitor(self, process: Process) -> None:
         if process.stdout is not None and process.stderr is not None:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._hear_answers, process.stdout)
-                tasks.start_soon(self._hear_words, process.stderr)
+                tasks.start_soon(self._read_results, process.stdout)
+                tasks.start_soon(self._forward_stderr, process.stderr)
         code = await process.wait()
-        said = "\n".join(self._stderr) or "nothing"
-        raise OperatorEnded(f"the operator process ended with {code}; it said:\n{said}")
+        stderr = "\n".join(self._stderr) or "(empty)"
+        raise OperatorEnded(f"the operator process ended with {code}; its stderr:\n{stderr}")
 
-    async def _hear_answers(self, stdout: ByteReceiveStream) -> None:
+    async def _read_results(self, stdout: ByteReceiveStream) -> None:
         splitter = LineSplitter()
         async for chunk in stdout:
             for line in splitter.feed(chunk):
-                answer = _FROM_PROCESS.decode(line)
-                reply = self._waiting.pop(answer.number, None)
+                result = _FROM_PROCESS.decode(line)
+                reply = self._waiting.pop(result.number, None)
                 if reply is not None:
-                    reply.late = answer.late
-                    reply.come.set()
+                    reply.late = result.late
+                    reply.received.set()
 
-    async def _hear_words(self, stderr: ByteReceiveStream) -> None:
+    async def _forward_stderr(self, stderr: ByteReceiveStream) -> None:
         splitter = LineSplitter()
         async for chunk in stderr:
             for line in splitter.feed(chunk):
-                words = line.decode(errors="replace").rstrip()
-                self._stderr.append(words)
-                # What it has to say is not lost when it goes on, either.
-                sys.stderr.write(f"{words}\n")
+                text = line.decode(errors="replace").rstrip()
+                self._stderr.append(text)
+                sys.stderr.write(f"{text}\n")
 
-    async def _ask(self, state: Literal["idle", "settled"], timeout: float | None = None) -> None:
-        self._asked += 1
-        number, reply = self._asked, _Reply()
+    async def _wait_for(self, state: Literal["idle", "settled"], timeout: float | None = None) -> None:
+        self._requests += 1
+        number, reply = self._requests, _Reply()
         self._waiting[number] = reply
         try:
-            self._say(Ask(number, state, timeout))
-            await reply.come.wait()
+            self._send(WaitFor(number, state, timeout))
+            await reply.received.wait()
         finally:
             self._waiting.pop(number, None)
         if reply.late is not None:
             raise TimeoutError(reply.late)
 
-    def _begin(self) -> Begin:
+    def _configuration(self) -> Configure:
         kubeconfig = self._kubeconfig
-        return Begin(
+        return Configure(
             kubeconfig=kubeconfig
             if kubeconfig is None or isinstance(kubeconfig, dict)
             else os.fspath(kubeconfig),
@@ -174,16 +173,16 @@ class OperatorProcess(anyio.AsyncContextManagerMixin):
     def _troubles_on(self) -> tuple[str, ...]:
         return tuple(str(trouble) for trouble in self.troubles)
 
-    def _switch(self) -> None:
+    def _send_troubles(self) -> None:
         if self._stdin is not None:
-            self._say(Switch(self._troubles_on))
+            self._send(SetTroubles(self._troubles_on))
 
-    def _say(self, document: Begin | Switch | Ask) -> None:
+    def _send(self, document: Configure | SetTroubles | WaitFor) -> None:
         if self._stdin is None:
-            raise UsageError("this operator is not entered: use it with `async with`")
+            raise UsageError("this OperatorProcess is not entered: use it with `async with`")
         line = msgspec.json.encode(document) + b"\n"
-        # Written here and now, so that whatever the caller does next comes after it. A pipe holds many such lines.
-        # If nobody reads any more, the process has ended: that is told by whoever follows it.
+        # Written without awaiting, so that the process receives it before the effects of the caller's next request. The
+        # buffer of a pipe holds many such lines. A broken pipe means that the process ended: _monitor reports that.
         with suppress(BrokenPipeError):
             while line:
                 line = line[os.write(self._stdin, line) :]
@@ -195,8 +194,8 @@ class OperatorProcess(anyio.AsyncContextManagerMixin):
 
 
 class _Reply:
-    """What the process answers to one question."""
+    """The result of one request, when it is received."""
 
     def __init__(self) -> None:
-        self.come = anyio.Event()
+        self.received = anyio.Event()
         self.late: str | None = None

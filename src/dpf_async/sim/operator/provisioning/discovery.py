@@ -1,7 +1,7 @@
-"""How far a DPUDevice is: attached to a node, initialised, discovered, ready. Pure.
+"""The steps of a DPUDevice: attached to a node, initialized, discovered, ready. Pure.
 
-A look goes as far as it can and writes once, at its end: so a device gets the label of its node, without which it has
-no DPU, together with everything else that was found out (dpf-facts 4, 14.5).
+A reconcile completes as many steps as possible and writes once at its end: the label of the node, without which no DPU
+is created, is written together with the discovered data (dpf-facts 4, 14.5).
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _Condition = known.DPUDeviceCondition
 _ERROR: Final = known.CommonReason.ERROR
 
 _PSID: Final = re.compile("MT_?[A-Z0-9]+")
-"""The schema's form of a PSID; the operator puts the serial number there (dpf-facts 4)."""
+"""The pattern of a PSID in the schema; the operator writes the serial number there (dpf-facts 4)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What is known when a device is looked at.
+class Observed:
+    """The observed state that a step of a device depends on.
 
     Attributes:
-        node: name of the DPUNode that lists it.
-        work: getting the BMC ready.
-        found: what the BMC says.
+        node: name of the DPUNode that lists the device.
+        work: initialization of the BMC.
+        found: data that the BMC reports.
     """
 
     node: str | None
@@ -41,12 +41,12 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is to be done about a device.
+    """The writes for a device.
 
     Attributes:
-        status: to be written.
-        labels: to be put on before.
-        left: seconds until something will have happened; infinite if only news lead on.
+        status: to write.
+        labels: to write before the status.
+        left: seconds until the state will have changed; infinite if only an event can change it.
     """
 
     status: DPUDeviceStatus
@@ -54,27 +54,29 @@ class Step:
     left: float = math.inf
 
 
-def look(device: DPUDevice, seen: Seen, *, now: str) -> Step:
-    """Attach, take the address over, log in, read what the BMC knows, compare serial numbers."""
-    spec, status, found = device.spec, device.status, seen.found
+def next_step(device: DPUDevice, observed: Observed, *, now: str) -> Step:
+    """Attach the device, copy the address, log in, read the data of the BMC, compare serial numbers."""
+    spec, status, found = device.spec, device.status, observed.found
     labels: dict[str, str] = {}
     if not conditions.is_true(status.conditions, _Condition.NODE_ATTACHED):
-        # Once attached, a device is never looked at in this respect again.
-        if seen.node is None:
+        # DPF checks this only until the device is attached.
+        if observed.node is None:
             return Step(
                 _false(status, _Condition.NODE_ATTACHED, conditions.PENDING, "No DPUNode found", now=now)
             )
-        labels[known.DPUNODE_NAME_LABEL] = seen.node
+        labels[known.DPUNODE_NAME_LABEL] = observed.node
         status = _true(status, _Condition.NODE_ATTACHED, now=now)
     if spec.bmc_ip is None:
         return Step(_without_address(status, now=now), labels)
     status = changed(status, bmc_ip=spec.bmc_ip, bmc_port=spec.bmc_port)
     if not conditions.is_true(status.conditions, _Condition.INITIALIZED):
-        if seen.work.failure:
-            # The specific reason is lost: the caller writes Error over it in the same look (dpf-facts 4).
-            return Step(_false(status, _Condition.INITIALIZED, _ERROR, seen.work.failure, now=now), labels)
-        if not seen.work.done:
-            return Step(device.status, left=seen.work.left)
+        if observed.work.failure:
+            # DPF overwrites the specific reason with Error in the same reconcile (dpf-facts 4).
+            return Step(
+                _false(status, _Condition.INITIALIZED, _ERROR, observed.work.failure, now=now), labels
+            )
+        if not observed.work.done:
+            return Step(device.status, left=observed.work.left)
         status = _true(status, _Condition.INITIALIZED, now=now)
     if found.serial_number != spec.serial_number:
         message = f"serial number mismatch, expected: {spec.serial_number}, actual: {found.serial_number}"
@@ -90,7 +92,7 @@ def look(device: DPUDevice, seen: Seen, *, now: str) -> Step:
         secure_boot=SecureBoot(enabled=found.secure_boot),
     )
     if _PSID.fullmatch(found.serial_number):
-        # The serial number in the place of the PSID is DPF's own mistake. One that is no PSID would be refused.
+        # DPF writes the serial number as PSID by mistake; the schema rejects one that does not match the pattern.
         labels[known.PSID_LABEL] = found.serial_number
         status = changed(status, psid=found.serial_number)
     if conditions.is_true(status.conditions, _Condition.ERROR):
@@ -101,15 +103,19 @@ def look(device: DPUDevice, seen: Seen, *, now: str) -> Step:
 
 def _without_address(status: DPUDeviceStatus, *, now: str) -> DPUDeviceStatus:
     message = "BMCIP is required but not set"
-    error = conditions.said(status.conditions, _Condition.ERROR, conditions.TRUE, _ERROR, message, now=now)
+    error = conditions.with_condition(
+        status.conditions, _Condition.ERROR, conditions.TRUE, _ERROR, message, now=now
+    )
     return _false(changed(status, conditions=error), _Condition.READY, _ERROR, message, now=now)
 
 
 def _true(status: DPUDeviceStatus, type_: str, *, now: str) -> DPUDeviceStatus:
-    said = conditions.said(status.conditions, type_, conditions.TRUE, conditions.SUCCESS, now=now)
-    return changed(status, conditions=said)
+    updated = conditions.with_condition(
+        status.conditions, type_, conditions.TRUE, conditions.SUCCESS, now=now
+    )
+    return changed(status, conditions=updated)
 
 
 def _false(status: DPUDeviceStatus, type_: str, reason: str, message: str, *, now: str) -> DPUDeviceStatus:
-    said = conditions.said(status.conditions, type_, conditions.FALSE, reason, message, now=now)
-    return changed(status, conditions=said)
+    updated = conditions.with_condition(status.conditions, type_, conditions.FALSE, reason, message, now=now)
+    return changed(status, conditions=updated)

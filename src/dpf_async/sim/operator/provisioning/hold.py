@@ -1,4 +1,4 @@
-"""What becomes of a DPUNodeMaintenance: gathering siblings, the effect, and the hold. Pure.
+"""The steps of a DPUNodeMaintenance: waiting for all DPUs of the host, the node effect, and the hold. Pure.
 
 Source: dpf-facts 5, 6.
 """
@@ -35,28 +35,28 @@ _BOOLS: Final[Mapping[str, bool]] = {
     **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
     **dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False),
 }
-"""What Go's strconv.ParseBool takes."""
+"""The values that Go's strconv.ParseBool accepts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What is done about a maintenance.
+    """The writes for a maintenance.
 
     Attributes:
-        status: to be written.
-        started: the effect is on, so the DPUNode must say that it is being disturbed.
-        ask: the hold annotation is to be put there.
-        left: seconds until something will have happened; infinite if only news lead on.
+        status: to write.
+        started: the effect has started, so the DPUNode must have the condition NodeEffectInProgress.
+        annotate: the hold annotation must be added.
+        left: seconds until the state will have changed; infinite if only an event can change it.
     """
 
     status: DPUNodeMaintenanceStatus
     started: bool = False
-    ask: bool = False
+    annotate: bool = False
     left: float = math.inf
 
 
 def applied(maintenance: DPUNodeMaintenance) -> bool:
-    """The effect was applied. Nothing is ever done about it again."""
+    """Whether the effect was applied, which is final."""
     return conditions.is_true(maintenance.conditions, _APPLIED)
 
 
@@ -69,16 +69,16 @@ def step(
     settings: Settings,
     now: datetime,
 ) -> Effect:
-    """What comes next for a maintenance that is not applied.
+    """The next step of a maintenance that is not applied.
 
     Args:
         maintenance: in its present state.
         devices: how many the node lists.
-        unavailable: other nodes that are being disturbed. They count only until this node is: an effect that has begun
-            is not taken back, whatever becomes of the limit.
-        action_left: seconds until a custom action is over.
+        unavailable: other nodes with a node effect. They count only before this effect has started: it continues even
+            if the limit is lowered afterwards.
+        action_left: seconds until a custom action completes.
         settings: of the operator.
-        now: wall clock.
+        now: current time.
     """
     effect = maintenance.spec.node_effect or NodeEffect()
     time = format_time(now)
@@ -87,15 +87,15 @@ def step(
         max_unavailable_dpu_nodes=settings.max_unavailable_nodes,
         multi_dpu_operations_sync_wait_time=settings.sync_wait_text,
     )
-    if not effect.force and not _has_begun(maintenance) and unavailable >= settings.max_unavailable_nodes:
+    if not effect.force and not _has_started(maintenance) and unavailable >= settings.max_unavailable_nodes:
         message = (
             f"{unavailable} nodes are unavailable, and no more than {settings.max_unavailable_nodes} may be"
         )
         return Effect(_waiting(status, _Reason.PENDING, message, time))
-    began = status.node_effect_sync_start_time or time
-    status = changed(status, node_effect_sync_start_time=began)
+    started = status.node_effect_sync_start_time or time
+    status = changed(status, node_effect_sync_start_time=started)
     if devices > 1 and not effect.force:
-        left = settings.sync_wait - _seconds_since(began, now)
+        left = settings.sync_wait - _seconds_since(started, now)
         if left > 0:
             message = "waiting for other DPUs of the node"
             return Effect(_waiting(status, _Reason.NODE_EFFECT_SYNC_IN_PROGRESS, message, time), left=left)
@@ -120,21 +120,25 @@ def _apply(
             return Effect(_waiting(status, _Reason.ERROR, message, time), started=True)
         if annotation is None or _BOOLS[annotation]:
             waiting = _waiting(status, _Reason.NODE_EFFECT_IS_PROCESSING, WAITING_FOR_EXTERNAL, time)
-            return Effect(waiting, started=True, ask=annotation is None)
-    done = conditions.said(status.conditions, _APPLIED, conditions.TRUE, _Reason.SUCCESS, now=time)
-    return Effect(changed(status, conditions=done), started=True)
+            return Effect(waiting, started=True, annotate=annotation is None)
+    updated = conditions.with_condition(
+        status.conditions, _APPLIED, conditions.TRUE, _Reason.SUCCESS, now=time
+    )
+    return Effect(changed(status, conditions=updated), started=True)
 
 
-def _has_begun(maintenance: DPUNodeMaintenance) -> bool:
-    said = find_condition(maintenance.conditions, _APPLIED)
-    return said is not None and said.reason in (_Reason.NODE_EFFECT_IS_PROCESSING, _Reason.ERROR)
+def _has_started(maintenance: DPUNodeMaintenance) -> bool:
+    condition = find_condition(maintenance.conditions, _APPLIED)
+    return condition is not None and condition.reason in (_Reason.NODE_EFFECT_IS_PROCESSING, _Reason.ERROR)
 
 
 def _waiting(
     status: DPUNodeMaintenanceStatus, reason: str, message: str, time: str
 ) -> DPUNodeMaintenanceStatus:
-    said = conditions.said(status.conditions, _APPLIED, conditions.FALSE, reason, message, now=time)
-    return changed(status, conditions=said)
+    updated = conditions.with_condition(
+        status.conditions, _APPLIED, conditions.FALSE, reason, message, now=time
+    )
+    return changed(status, conditions=updated)
 
 
 def _seconds_since(text: str, now: datetime) -> float:

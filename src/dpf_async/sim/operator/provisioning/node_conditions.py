@@ -33,7 +33,8 @@ def with_condition(
 ) -> DPUNodeStatus:
     """The status with one condition written."""
     return changed(
-        status, conditions=conditions.said(status.conditions, type_, value, reason, message, now=now)
+        status,
+        conditions=conditions.with_condition(status.conditions, type_, value, reason, message, now=now),
     )
 
 

@@ -1,4 +1,4 @@
-"""The health of a DPU whatever its phase, and which services are done with a host. Pure.
+"""The operational conditions of a DPU, which do not depend on its phase. Pure.
 
 Source: dpf-facts 2.3 (operational conditions), 5 (removal of requestors), 11, 14.7j.
 """
@@ -17,7 +17,7 @@ _Condition = known.OperationalCondition
 _Reason = known.OperationalReason
 
 _SUMMARY: Final = _Condition.OPERATIONAL_READY
-_UNSEEN: Final = "the Pods of the DPUCluster cannot be listed"
+_NOT_LISTED: Final = "the Pods of the DPUCluster cannot be listed"
 
 
 def health(
@@ -26,15 +26,15 @@ def health(
     """The operational conditions of a DPU.
 
     Args:
-        before: what stands.
-        pods: of all services on it; None if they cannot be looked at.
-        critical: by service, whether it is labelled so.
-        now: RFC 3339.
+        before: the present conditions.
+        pods: of all services on the DPU; None if they cannot be listed.
+        critical: by service, whether it has the label of critical services.
+        now: current time in RFC 3339.
     """
     present = None if pods is None else tuple(pods)
-    said = before or conditions.said((), _SUMMARY, conditions.UNKNOWN, _Reason.UNKNOWN, now=now)
-    said = conditions.said(
-        said,
+    updated = before or conditions.with_condition((), _SUMMARY, conditions.UNKNOWN, _Reason.UNKNOWN, now=now)
+    updated = conditions.with_condition(
+        updated,
         _Condition.NODE_PROBLEMS_READY,
         conditions.TRUE,
         _Reason.NO_PROBLEMS_DETECTED,
@@ -46,34 +46,44 @@ def health(
         (_Condition.NON_CRITICAL_PODS_READY, False, "Pods"),
     ):
         if present is None:
-            said = conditions.said(said, type_, conditions.UNKNOWN, _Reason.INTERNAL_ERROR, _UNSEEN, now=now)
+            updated = conditions.with_condition(
+                updated, type_, conditions.UNKNOWN, _Reason.INTERNAL_ERROR, _NOT_LISTED, now=now
+            )
             continue
         of_these = [pod for pod in present if critical.get(pod.service, False) is wanted]
-        said = _pods(said, type_, of_these, name, now)
+        updated = _pods(updated, type_, of_these, name, now)
     for type_ in (_Condition.INTERFACES_READY, _Condition.CHAINS_READY):
-        said = conditions.said(said, type_, conditions.TRUE, _Reason.ALL_READY, now=now)
-    return _summary(said, now)
+        updated = conditions.with_condition(updated, type_, conditions.TRUE, _Reason.ALL_READY, now=now)
+    return _summary(updated, now)
 
 
-def _pods(said: Conditions, type_: str, pods: list[Pod], name: str, now: str) -> Conditions:
+def _pods(updated: Conditions, type_: str, pods: list[Pod], name: str, now: str) -> Conditions:
     missing = [pod.name for pod in pods if not pod.ready]
     if not missing:
         message = f"All {name} are ready ({len(pods)} Pods)"
-        return conditions.said(said, type_, conditions.TRUE, _Reason.ALL_PODS_READY, message, now=now)
+        return conditions.with_condition(
+            updated, type_, conditions.TRUE, _Reason.ALL_PODS_READY, message, now=now
+        )
     ready = len(pods) - len(missing)
     message = f"{name[0].upper()}{name[1:]} not ready ({ready}/{len(pods)} Pods): {', '.join(missing)}"
-    return conditions.said(said, type_, conditions.FALSE, _Reason.PODS_NOT_READY, message, now=now)
+    return conditions.with_condition(
+        updated, type_, conditions.FALSE, _Reason.PODS_NOT_READY, message, now=now
+    )
 
 
-def _summary(said: Conditions, now: str) -> Conditions:
-    missing = [one.type for one in said if one.type != _SUMMARY and one.status == conditions.FALSE]
-    unknown = [one.type for one in said if one.type != _SUMMARY and one.status == conditions.UNKNOWN]
+def _summary(updated: Conditions, now: str) -> Conditions:
+    missing = [one.type for one in updated if one.type != _SUMMARY and one.status == conditions.FALSE]
+    unknown = [one.type for one in updated if one.type != _SUMMARY and one.status == conditions.UNKNOWN]
     if not missing and not unknown:
         message = "All operational conditions are ready"
-        return conditions.said(said, _SUMMARY, conditions.TRUE, _Reason.ALL_READY, message, now=now)
+        return conditions.with_condition(
+            updated, _SUMMARY, conditions.TRUE, _Reason.ALL_READY, message, now=now
+        )
     parts = (("Not ready", missing), ("Unknown", unknown))
     message = "; ".join(f"{word} conditions: {', '.join(types)}" for word, types in parts if types)
     if not missing:
-        return conditions.said(said, _SUMMARY, conditions.UNKNOWN, _Reason.UNKNOWN, message, now=now)
+        return conditions.with_condition(
+            updated, _SUMMARY, conditions.UNKNOWN, _Reason.UNKNOWN, message, now=now
+        )
     reason = _Reason.NOT_READY_AND_UNKNOWN if unknown else _Reason.NOT_READY
-    return conditions.said(said, _SUMMARY, conditions.FALSE, reason, message, now=now)
+    return conditions.with_condition(updated, _SUMMARY, conditions.FALSE, reason, message, now=now)

@@ -1,7 +1,7 @@
-"""The road of a DPU, phase by phase: what the next step is, given what is known. Pure.
+"""The state machine of a DPU: computes the next step from the state of the DPU and of related objects. Pure.
 
-The order is the one of DPF v26.4 with Redfish (dpf-facts 2.2, 2.3). Here are the table, the rule about deletion, and
-the phases in which nothing is disturbed yet.
+The order of phases is that of DPF v26.4 with Redfish (dpf-facts 2.2, 2.3). This module has the table, the handling of
+deletion, and the phases before installation.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dpf_async.sim.operator.provisioning.reconcile_input import (
     Draft,
     GiveCluster,
     JoinMaintenance,
+    ReconcileInput,
     Step,
-    World,
 )
 from dpf_async.sim.operator.runtime import naming
 from dpf_async.sim.operator.runtime.conditions import is_true
@@ -37,107 +37,107 @@ INSTALLING: Final = frozenset(
         DPUPhase.OS_INSTALLING,
     )
 )
-"""Phases in which a DPU has one of the places among the parallel installations (dpf-facts 2.3)."""
+"""Phases in which a DPU uses one of the slots of parallel installations (dpf-facts 2.3)."""
 
-_DEAF: Final = frozenset((DPUPhase.PREPARE_BFB, DPUPhase.OS_INSTALLING, DPUPhase.DELETING))
-"""Phases that do not look whether the DPU is being deleted: two of them, and the deletion itself (dpf-facts 2.2)."""
+_DELETION_IGNORED: Final = frozenset((DPUPhase.PREPARE_BFB, DPUPhase.OS_INSTALLING, DPUPhase.DELETING))
+"""Phases in which DPF ignores deletion, and the phase of deletion (dpf-facts 2.2)."""
 
 _BEFORE_INSTALLATION: Final = frozenset(
     (DPUPhase.INITIALIZING, DPUPhase.PENDING, DPUPhase.NODE_EFFECT, DPUPhase.INITIALIZE_INTERFACE)
 )
 
 
-def step(world: World) -> Step:
-    """The next step of a DPU."""
-    draft = Draft(world)
-    phase = world.status.phase
-    if world.dpu.terminating and phase not in _DEAF:
+def step(inputs: ReconcileInput) -> Step:
+    """Compute the next step of a DPU."""
+    draft = Draft(inputs)
+    phase = inputs.status.phase
+    if inputs.dpu.terminating and phase not in _DELETION_IGNORED:
         draft.enter(DPUPhase.DELETING)
         return draft.step()
     if phase in _BEFORE_INSTALLATION:
-        _copy_hardware(world, draft)
+        _copy_hardware(inputs, draft)
     if (handler := _PHASES.get(phase)) is not None:
-        handler(world, draft)
+        handler(inputs, draft)
     return draft.step()
 
 
 def supports(phase: str) -> bool:
-    """Whether this operator knows what to do in a phase. A DPU in any other one stays in it."""
+    """Whether this operator handles a phase. A DPU stays in any other phase."""
     return phase in _PHASES
 
 
-def _copy_hardware(world: World, draft: Draft) -> None:
-    """What the DPUDevice has found out by now."""
-    if world.device is None:
+def _copy_hardware(inputs: ReconcileInput, draft: Draft) -> None:
+    """Copy the discovered data of the DPUDevice."""
+    if inputs.device is None:
         return
-    found = world.device.status
+    found = inputs.device.status
     draft.set(dpu_type=found.dpu_type, dpu_mode=found.dpu_mode)
     if found.secure_boot is not None:
         draft.set(secure_boot=found.secure_boot)
 
 
-def _initializing(world: World, draft: Draft) -> None:
-    """Three looks: the way of installing, then a DPUCluster, then it is done."""
-    node, device, wrong = world.node, world.device, _Condition.INITIALIZED
+def _initializing(inputs: ReconcileInput, draft: Draft) -> None:
+    """Three reconciles: the install interface, the DPUCluster, then phase Pending."""
+    node, device, type_ = inputs.node, inputs.device, _Condition.INITIALIZED
     if device is None:
-        message = f'DPUDevice "{world.dpu.spec.dpu_device_name}" not found'
-        draft.false(wrong, _Reason.DPU_DEVICE_NOT_FOUND, message)
+        message = f'DPUDevice "{inputs.dpu.spec.dpu_device_name}" not found'
+        draft.false(type_, _Reason.DPU_DEVICE_NOT_FOUND, message)
     elif known.SKIP_PROVISIONING_LABEL in device.metadata.labels:
-        draft.true(wrong, _Reason.SKIPPED)
+        draft.true(type_, _Reason.SKIPPED)
         draft.enter(DPUPhase.READY)
     elif node is None:
-        message = f'DPUNode "{world.dpu.spec.dpu_node_name}" not found'
-        draft.false(wrong, _Reason.DPU_NODE_NOT_FOUND, message)
+        message = f'DPUNode "{inputs.dpu.spec.dpu_node_name}" not found'
+        draft.false(type_, _Reason.DPU_NODE_NOT_FOUND, message)
     elif (interface := node.status.dpu_install_interface) is None:
-        message = f'DPUNode "{node.name}" does not say how its DPUs are installed'
-        draft.false(wrong, _Reason.DPU_INSTALL_INTERFACE_NOT_PROVIDED, message)
-    elif world.status.dpu_install_interface != interface:
+        message = f'DPUNode "{node.name}" has no status.dpuInstallInterface'
+        draft.false(type_, _Reason.DPU_INSTALL_INTERFACE_NOT_PROVIDED, message)
+    elif inputs.status.dpu_install_interface != interface:
         draft.set(dpu_install_interface=interface)
     elif interface != REDFISH:
-        message = f"{interface}: this operator installs DPUs by {REDFISH} only"
-        draft.false(wrong, _Reason.INVALID_DPU_INSTALL_INTERFACE, message)
+        message = f"{interface}: this operator supports only the install interface {REDFISH}"
+        draft.false(type_, _Reason.INVALID_DPU_INSTALL_INTERFACE, message)
         draft.enter(DPUPhase.ERROR)
     elif device.spec.bmc_ip is None:
-        draft.false(wrong, _Reason.BMC_IP_NOT_VALID, f'DPUDevice "{device.name}" has no bmcIp')
+        draft.false(type_, _Reason.BMC_IP_NOT_VALID, f'DPUDevice "{device.name}" has no bmcIp')
         draft.enter(DPUPhase.ERROR)
     else:
-        _join_cluster(world, draft)
+        _join_cluster(inputs, draft)
 
 
-def _join_cluster(world: World, draft: Draft) -> None:
-    wrong = _Condition.INITIALIZED
-    given = world.dpu.spec.cluster
-    if given is None or not given.name:
-        if world.free_cluster is None:
-            draft.false(wrong, _Reason.DPU_CLUSTER_NOT_ALLOCATED, "no DPUCluster has room for this DPU")
+def _join_cluster(inputs: ReconcileInput, draft: Draft) -> None:
+    type_ = _Condition.INITIALIZED
+    assigned = inputs.dpu.spec.cluster
+    if assigned is None or not assigned.name:
+        if inputs.free_cluster is None:
+            draft.false(type_, _Reason.DPU_CLUSTER_NOT_ALLOCATED, "no DPUCluster has room for this DPU")
         else:
-            draft.do(GiveCluster(world.free_cluster.name, world.free_cluster.namespace))
-    elif world.cluster is None:
-        draft.false(wrong, _Reason.DPU_CLUSTER_NOT_FOUND, f'DPUCluster "{given.name}" not found')
-    elif world.cluster.terminating:
-        draft.false(wrong, _Reason.DPU_CLUSTER_DELETING, f'DPUCluster "{given.name}" is being deleted')
+            draft.do(GiveCluster(inputs.free_cluster.name, inputs.free_cluster.namespace))
+    elif inputs.cluster is None:
+        draft.false(type_, _Reason.DPU_CLUSTER_NOT_FOUND, f'DPUCluster "{assigned.name}" not found')
+    elif inputs.cluster.terminating:
+        draft.false(type_, _Reason.DPU_CLUSTER_DELETING, f'DPUCluster "{assigned.name}" is being deleted')
     else:
         draft.set(dpf_version=naming.DPF_VERSION)
         draft.true(_Condition.INITIALIZED)
         draft.enter(DPUPhase.PENDING)
 
 
-def _pending(world: World, draft: Draft) -> None:
-    bfb = world.bfb
+def _pending(inputs: ReconcileInput, draft: Draft) -> None:
+    bfb = inputs.bfb
     if bfb is None:
-        draft.false(_Condition.BFB_READY, _Reason.BFB_NOT_FOUND, f'BFB "{world.dpu.spec.bfb}" not found')
+        draft.false(_Condition.BFB_READY, _Reason.BFB_NOT_FOUND, f'BFB "{inputs.dpu.spec.bfb}" not found')
         return
     if bfb.status.phase != BFBPhase.READY:
         draft.false(_Condition.BFB_READY, _Reason.BFB_IS_NOT_READY, "BFB is not ready")
         return
     draft.true(_Condition.BFB_READY)
-    if world.flavor is None:
-        message = f'DPUFlavor "{world.dpu.spec.dpu_flavor}" not found'
+    if inputs.flavor is None:
+        message = f'DPUFlavor "{inputs.dpu.spec.dpu_flavor}" not found'
         draft.false(_Condition.DPU_FLAVOR_EXISTS, _Reason.DPU_FLAVOR_NOT_FOUND, message)
         return
     draft.true(_Condition.DPU_FLAVOR_EXISTS)
-    limit = world.settings.max_parallel_installations
-    if world.installing >= limit:
+    limit = inputs.settings.max_parallel_installations
+    if inputs.installing >= limit:
         draft.false(_Condition.PENDING, _Reason.CANNOT_PROCEED, f"{limit} DPUs are being installed already")
         return
     draft.true(_Condition.PENDING)
@@ -145,35 +145,35 @@ def _pending(world: World, draft: Draft) -> None:
     draft.enter(DPUPhase.NODE_EFFECT)
 
 
-def _node_effect(world: World, draft: Draft) -> None:
-    about = _Condition.NODE_EFFECT_READY
-    node, effect, maintenance = world.node, world.dpu.spec.node_effect, world.maintenance
+def _node_effect(inputs: ReconcileInput, draft: Draft) -> None:
+    type_ = _Condition.NODE_EFFECT_READY
+    node, effect, maintenance = inputs.node, inputs.dpu.spec.node_effect, inputs.maintenance
     if node is None:
-        draft.false(about, _Reason.DPU_NODE_NOT_FOUND, f'DPUNode "{world.dpu.spec.dpu_node_name}" not found')
+        draft.false(type_, _Reason.DPU_NODE_NOT_FOUND, f'DPUNode "{inputs.dpu.spec.dpu_node_name}" not found')
     elif effect is None or (needs_kubernetes_node(effect) and node.status.kube_node_ref is None):
         message = "drain, taint and customLabel need a DPUNode that is a Kubernetes node"
-        draft.false(about, _Reason.INVALID_NODE_EFFECT, message)
+        draft.false(type_, _Reason.INVALID_NODE_EFFECT, message)
     elif maintenance is None:
         draft.do(CreateMaintenance())
-        missing = f'DPUNodeMaintenance.provisioning.dpu.nvidia.com "{world.maintenance_name}" not found'
-        draft.false(about, _Reason.CREATED_DPU_NODE_MAINTENANCE, missing)
+        missing = f'DPUNodeMaintenance.provisioning.dpu.nvidia.com "{inputs.maintenance_name}" not found'
+        draft.false(type_, _Reason.CREATED_DPU_NODE_MAINTENANCE, missing)
     elif maintenance.terminating or not maintenance.spec.requestor:
-        # One without requestors is about to be deleted: whoever joined it now would go down with it. One that somebody
-        # deleted by hand stays as long as this DPU asks for it, and this DPU waits for it to go: so it does with DPF.
+        # One without requestors will be deleted, so the DPU must not join it. One that a user deleted stays while this
+        # DPU is a requestor, and the DPU waits until it is deleted: a deadlock that DPF has as well.
         message = f'DPUNodeMaintenance "{maintenance.name}" is being deleted'
-        draft.false(about, _Reason.DPU_NODE_MAINTENANCE_DELETING, message)
+        draft.false(type_, _Reason.DPU_NODE_MAINTENANCE_DELETING, message)
     else:
-        if not {world.dpu.name, *world.services} <= {*maintenance.spec.requestor}:
+        if not {inputs.dpu.name, *inputs.services} <= {*maintenance.spec.requestor}:
             draft.do(JoinMaintenance())
         if is_true(maintenance.conditions, known.DPUNodeMaintenanceCondition.NODE_EFFECT_APPLIED):
-            _effect_applied(world, draft)
+            _effect_applied(inputs, draft)
         else:
-            draft.false(about, _Reason.NODE_EFFECT_IN_PROGRESS, "node effect is in progress")
+            draft.false(type_, _Reason.NODE_EFFECT_IN_PROGRESS, "node effect is in progress")
 
 
-def _effect_applied(world: World, draft: Draft) -> None:
+def _effect_applied(inputs: ReconcileInput, draft: Draft) -> None:
     draft.true(_Condition.NODE_EFFECT_READY, _Reason.NODE_EFFECT_COMPLETED)
-    if world.status.post_provisioning_node_effect:
+    if inputs.status.post_provisioning_node_effect:
         draft.set(post_provisioning_node_effect=None)
         draft.enter(DPUPhase.DPU_CLUSTER_CONFIG)
     else:
@@ -181,11 +181,11 @@ def _effect_applied(world: World, draft: Draft) -> None:
 
 
 def needs_kubernetes_node(effect: NodeEffect) -> bool:
-    """Whether an effect is something done to the host's Kubernetes node (dpf-facts 6)."""
+    """Whether an effect changes the Kubernetes node of the host (dpf-facts 6)."""
     return effect.taint is not None or bool(effect.custom_label) or effect.drain is not None
 
 
-_PHASES: Final[Mapping[str, Callable[[World, Draft], None]]] = {
+_PHASES: Final[Mapping[str, Callable[[ReconcileInput, Draft], None]]] = {
     DPUPhase.INITIALIZING: _initializing,
     DPUPhase.PENDING: _pending,
     DPUPhase.NODE_EFFECT: _node_effect,

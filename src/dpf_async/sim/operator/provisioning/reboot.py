@@ -1,7 +1,7 @@
-"""The reboot of a host: when it is asked for, of whom, and what the answer means. Pure.
+"""The reboot of a host: when it is requested, and when it is confirmed. Pure.
 
-The question is an annotation on the DPUNode; its absence, while the node's condition says that a reboot is in progress,
-is the answer. Source: dpf-facts 3.4, 10.
+The request is an annotation of the DPUNode. While the condition of the node is True, the absence of the annotation
+confirms the reboot. Source: dpf-facts 3.4, 10.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ DEFERRING: Final = frozenset(
         DPUPhase.OS_INSTALLING,
     )
 )
-"""Phases in which a DPU must not lose its power: the reboot for its sibling waits (dpf-facts 3.4)."""
+"""Phases in which a DPU must not lose power: the reboot for another DPU of the host is deferred (dpf-facts 3.4)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the node's condition DPUNodeRebootInProgress is to say."""
+class NodeCondition:
+    """Status and reason of the condition DPUNodeRebootInProgress of the node."""
 
     status: str
     reason: str
@@ -38,64 +38,64 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done about the reboot of a host, in this order.
+    """The writes for the reboot of a host, in this order.
 
     Attributes:
-        waiting: DPUs that are told that they wait for a reboot.
-        rebooted: DPUs that are told that it is over.
-        annotate: ask whoever is outside.
-        verdict: for the node's condition; None leaves it.
-        forget: the node's condition goes.
-        deferred_by: siblings that must not lose their power now.
+        waiting: DPUs to set Rebooted False.
+        rebooted: DPUs to set Rebooted True.
+        annotate: add the annotation that requests an external reboot.
+        condition: of the node; None leaves it unchanged.
+        remove_condition: remove the condition of the node.
+        deferred_by: other DPUs of the host that must not lose power now.
     """
 
     waiting: tuple[DPU, ...] = ()
     rebooted: tuple[DPU, ...] = ()
     annotate: bool = False
-    verdict: Verdict | None = None
-    forget: bool = False
+    condition: NodeCondition | None = None
+    remove_condition: bool = False
     deferred_by: tuple[DPU, ...] = ()
 
 
-_STARTED: Final = Verdict(conditions.TRUE, _Reason.REBOOT_IN_PROGRESS)
-_WAITING: Final = Verdict(conditions.TRUE, _Reason.WAIT_FOR_EXTERNAL_REBOOT)
-_OVER: Final = Verdict(conditions.FALSE, _Reason.REBOOT_IN_PROGRESS)
+_STARTED: Final = NodeCondition(conditions.TRUE, _Reason.REBOOT_IN_PROGRESS)
+_WAITING: Final = NodeCondition(conditions.TRUE, _Reason.WAIT_FOR_EXTERNAL_REBOOT)
+_OVER: Final = NodeCondition(conditions.FALSE, _Reason.REBOOT_IN_PROGRESS)
 
 
-def plan(node: DPUNode, dpus: Iterable[DPU], *, asking: bool = False) -> Plan:
-    """What comes next for a node that is rebooted from outside.
+def plan(node: DPUNode, dpus: Iterable[DPU], *, requested: bool = False) -> Plan:
+    """The next writes for a node with external reboots.
 
-    The first look at a DPU that needs a reboot asks, the next one says that it waits. A DPU that needs one while the
-    question stands shares it; one that comes later asks anew.
+    The first reconcile of a DPU that requires a reboot adds the request, the next one reports that it is pending. A DPU
+    that requires a reboot while a request is pending shares it; a later one requires another request.
 
     Args:
         node: in its present state.
         dpus: all of the node.
-        asking: the annotation was written, though the node's condition does not say so yet.
+        requested: the annotation was written, but the condition of the node was not.
     """
     present = tuple(dpus)
     if not present:
-        return Plan(forget=True)
+        return Plan(remove_condition=True)
     needing = _needing(present)
-    told = tuple(dpu for dpu in needing if find_condition(dpu.conditions, _REBOOTED) is not None)
-    asked = known.EXTERNAL_REBOOT_REQUIRED in node.metadata.annotations
-    said = find_condition(node.conditions, _IN_PROGRESS)
-    in_progress = asking or (said is not None and said.is_true)
-    if in_progress and not asked:
-        # Only those that were part of the question: one that came since must be asked for by itself.
-        return Plan(rebooted=told, verdict=_OVER)
+    waiting = tuple(dpu for dpu in needing if find_condition(dpu.conditions, _REBOOTED) is not None)
+    annotated = known.EXTERNAL_REBOOT_REQUIRED in node.metadata.annotations
+    present_condition = find_condition(node.conditions, _IN_PROGRESS)
+    in_progress = requested or (present_condition is not None and present_condition.is_true)
+    if in_progress and not annotated:
+        # Only DPUs that were part of the request: a later one requires another request.
+        return Plan(rebooted=waiting, condition=_OVER)
     if in_progress:
-        late = needing if len(told) < len(needing) else ()
-        return Plan(waiting=late, verdict=None if _says(said, _WAITING) else _WAITING)
+        late = needing if len(waiting) < len(needing) else ()
+        return Plan(waiting=late, condition=None if _matches(present_condition, _WAITING) else _WAITING)
     if not needing:
         return Plan()
     if deferring := _deferring(node, present):
         return Plan(deferred_by=deferring)
-    return Plan(waiting=needing, annotate=not asked, verdict=_STARTED)
+    return Plan(waiting=needing, annotate=not annotated, condition=_STARTED)
 
 
-def by_itself(node: DPUNode, dpus: Iterable[DPU]) -> tuple[DPU, ...]:
-    """The DPUs for which host agent or script reboot the host now; none while a sibling must not lose its power."""
+def rebooted_by_host(node: DPUNode, dpus: Iterable[DPU]) -> tuple[DPU, ...]:
+    """The DPUs for which host agent or script reboot the host now; none while another DPU must not lose power."""
     present = tuple(dpus)
     if _deferring(node, present):
         return ()
@@ -118,5 +118,8 @@ def _deferring(node: DPUNode, dpus: tuple[DPU, ...]) -> tuple[DPU, ...]:
     return tuple(dpu for dpu in dpus if dpu.status.phase in DEFERRING)
 
 
-def _says(condition: Condition | None, verdict: Verdict) -> bool:
-    return condition is not None and (condition.status, condition.reason) == (verdict.status, verdict.reason)
+def _matches(condition: Condition | None, expected: NodeCondition) -> bool:
+    return condition is not None and (condition.status, condition.reason) == (
+        expected.status,
+        expected.reason,
+    )

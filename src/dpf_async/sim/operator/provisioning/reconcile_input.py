@@ -1,6 +1,6 @@
-"""What a decision about a DPU is made from, and what it consists of. Pure values.
+"""ReconcileInput: the state from which the next step of a DPU is computed; Step: the result. Pure values.
 
-The decision itself is in `phases`, and what comes before and after in `installing` and `finishing`.
+`phases`, `phases_install` and `phases_join` compute the step.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dpf_async.models import (
     format_time,
     parse_time,
 )
-from dpf_async.sim.operator.hardware.hardware_view import Board
+from dpf_async.sim.operator.hardware.hardware_view import HardwareView
 from dpf_async.sim.operator.hardware.profiles import Profile
 from dpf_async.sim.operator.hardware.settings import Settings
 from dpf_async.sim.operator.runtime import conditions
@@ -33,21 +33,21 @@ from dpf_async.sim.operator.runtime.patches import changed
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """What the operator knows when it looks at a DPU.
+class ReconcileInput:
+    """The state of a DPU and of related objects at the start of a reconcile.
 
     Attributes:
         dpu: the DPU.
-        node, device, bfb, flavor: the objects it names, as far as they exist.
-        cluster: the DPUCluster it was given.
-        free_cluster: one it could be given.
-        maintenance: the DPUNodeMaintenance of its node for its effect.
-        maintenance_name: the name that one has, or would have.
-        board: its hardware.
-        installing: DPUs of the site that are being installed, this one aside.
+        node, device, bfb, flavor: the objects that the DPU references; None if they do not exist.
+        cluster: the assigned DPUCluster.
+        free_cluster: a DPUCluster that can be assigned.
+        maintenance: the DPUNodeMaintenance of its node for its node effect.
+        maintenance_name: the name of that object, whether it exists or not.
+        hardware: state of its hardware.
+        installing: number of other DPUs that are being installed.
         settings: of the operator.
-        profile: how long things take.
-        now: wall clock, in UTC.
+        profile: durations.
+        now: current time in UTC.
     """
 
     dpu: DPU
@@ -59,7 +59,7 @@ class World:
     free_cluster: DPUCluster | None
     maintenance: DPUNodeMaintenance | None
     maintenance_name: str
-    board: Board
+    hardware: HardwareView
     installing: int
     settings: Settings
     profile: Profile
@@ -67,12 +67,12 @@ class World:
 
     @property
     def status(self) -> DPUStatus:
-        """Of the DPU."""
+        """The status of the DPU."""
         return self.dpu.status
 
     @property
     def services(self) -> tuple[str, ...]:
-        """Requestors beside the DPU itself."""
+        """The requestors in addition to the DPU."""
         effect = self.dpu.spec.node_effect
         return effect.node_maintenance_additional_requestors if effect is not None else ()
 
@@ -81,22 +81,22 @@ class World:
         return conditions.is_true(self.status.conditions, type_)
 
     def seconds_since(self, type_: str) -> float:
-        """Seconds for which a condition of the DPU has had its status at least; 0 if it was never written.
+        """Seconds for which a condition of the DPU has had its status at least; 0 if it does not exist.
 
-        Kubernetes' times are cut to whole seconds: what is said to have happened at 10:00:00 may be a second younger,
-        and on a fast clock that second is long.
+        Kubernetes truncates times to whole seconds: a transition at 10:00:00 may be almost a second later, which
+        matters in fast profiles.
         """
         condition = find_condition(self.status.conditions, type_)
         since = parse_time(condition.last_transition_time) if condition is not None else None
         return 0.0 if since is None else max(0.0, (self.now - since).total_seconds() - 1.0)
 
 
-# What a decision does beside writing the status.
+# Actions in addition to the write of the status.
 
 
 @dataclass(frozen=True, slots=True)
 class GiveCluster:
-    """Have the DPU join this DPUCluster."""
+    """Assign this DPUCluster to the DPU."""
 
     name: str
     namespace: str
@@ -104,36 +104,36 @@ class GiveCluster:
 
 @dataclass(frozen=True, slots=True)
 class CreateMaintenance:
-    """Ask for the node effect."""
+    """Create the DPUNodeMaintenance for the node effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class JoinMaintenance:
-    """Ask for the node effect that somebody else asked for."""
+    """Add the DPU to the requestors of an existing DPUNodeMaintenance."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaveMaintenance:
-    """The DPU does not need its node disturbed any more. Its services ask for themselves (dpf-facts 5)."""
+    """Remove the DPU from the requestors; its services remain (dpf-facts 5)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeMode:
-    """The power cycle of the host has brought another mode into force."""
+    """Apply another mode, as the power cycle of the host does."""
 
     mode: str
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeSecureBoot:
-    """The restarts of the DPU have brought another setting of Secure Boot into force."""
+    """Apply another setting of Secure Boot, as restarts of the DPU do."""
 
     enabled: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Annotate:
-    """Change an annotation of the DPU; None takes it away."""
+    """Set an annotation of the DPU; None removes it."""
 
     key: str
     value: str | None
@@ -141,24 +141,24 @@ class Annotate:
 
 @dataclass(frozen=True, slots=True)
 class LabelNode:
-    """Give the Node in the DPUCluster the labels of the DPU."""
+    """Set the labels of the Node in the DPUCluster."""
 
     labels: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class CleanUp:
-    """Take away what the DPU left in its DPUCluster."""
+    """Delete what remains of the DPU in its DPUCluster."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseDevice:
-    """Let the DPUDevice go, as far as this DPU is concerned."""
+    """Remove the finalizer of the DPUDevice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Let the DPU itself go. Nothing is written after that."""
+    """Remove the finalizer of the DPU. Nothing is written after that."""
 
 
 Action = (
@@ -178,13 +178,13 @@ Action = (
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A decision.
+    """The result of one reconcile.
 
     Attributes:
-        actions: done first, in this order.
-        status: what the DPU's status becomes then.
-        wait: seconds until something will have happened; infinite if only news lead on.
-        bound: seconds until it has taken too long; infinite if it cannot.
+        actions: performed first, in this order.
+        status: the status to write after them.
+        wait: seconds until the state will have changed; infinite if only an event can change it.
+        bound: seconds until a timeout; infinite if there is none.
     """
 
     actions: tuple[Action, ...]
@@ -194,59 +194,61 @@ class Step:
 
 
 class Draft:
-    """A decision in the making. What is written here goes into one status, with one patch."""
+    """Collects the changes of one step; its conditions and fields are written with one patch."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._now = format_time(world.now)
-        self._conditions = world.status.conditions
+    def __init__(self, inputs: ReconcileInput) -> None:
+        self._input = inputs
+        self._now = format_time(inputs.now)
+        self._conditions = inputs.status.conditions
         self._fields: dict[str, Any] = {}  # Any: values of DPUStatus
         self._actions: list[Action] = []
         self._wait = math.inf
         self._bound = math.inf
 
     def true(self, type_: str, reason: str = "", message: str = "") -> None:
-        """Write a condition True."""
-        self._say(type_, conditions.TRUE, reason, message)
+        """Set a condition to True."""
+        self._set_condition(type_, conditions.TRUE, reason, message)
 
     def false(self, type_: str, reason: str, message: str = "") -> None:
-        """Write a condition False."""
-        self._say(type_, conditions.FALSE, reason, message)
+        """Set a condition to False."""
+        self._set_condition(type_, conditions.FALSE, reason, message)
 
-    def forget(self, *types: str) -> None:
+    def remove(self, *types: str) -> None:
         """Remove conditions."""
         self._conditions = conditions.without(self._conditions, *types)
 
     def enter(self, phase: DPUPhase) -> None:
-        """Go to another phase."""
-        self._fields |= {"phase": phase, "previous_phase": self._world.status.phase}
+        """Enter another phase."""
+        self._fields |= {"phase": phase, "previous_phase": self._input.status.phase}
 
     def set(self, **fields: Any) -> None:
-        """Set fields of the status; None takes one away."""
+        """Set fields of the status; None removes a field."""
         self._fields |= fields
 
     def do(self, action: Action) -> None:
-        """Do something before the status is written."""
+        """Perform an action before the status is written."""
         self._actions.append(action)
 
     def wait(self, seconds: float) -> None:
-        """Look again then: something will have happened."""
+        """Reconcile again after these seconds, when the state will have changed."""
         self._wait = min(self._wait, seconds)
 
     def bound(self, seconds: float) -> None:
-        """Look again then: if nothing has happened, it has taken too long."""
+        """Reconcile again after these seconds, when a timeout has expired."""
         self._bound = min(self._bound, max(0.0, seconds))
 
     def step(self) -> Step:
-        """The decision."""
-        generation = self._world.dpu.metadata.generation
+        """The step with all collected changes."""
+        generation = self._input.dpu.metadata.generation
         status = changed(
-            self._world.status,
+            self._input.status,
             conditions=self._conditions,
             observed_generation=generation,
             **self._fields,
         )
         return Step(tuple(self._actions), status, self._wait, self._bound)
 
-    def _say(self, type_: str, status: str, reason: str, message: str) -> None:
-        self._conditions = conditions.said(self._conditions, type_, status, reason, message, now=self._now)
+    def _set_condition(self, type_: str, status: str, reason: str, message: str) -> None:
+        self._conditions = conditions.with_condition(
+            self._conditions, type_, status, reason, message, now=self._now
+        )

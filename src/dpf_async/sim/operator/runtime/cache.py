@@ -1,7 +1,7 @@
-"""What the operator knows of the objects of one kind: fed by a watch, and by the answers to its own writes.
+"""Cache: the objects of one kind, updated by a watch and by the responses to the operator's own writes.
 
-An answer to a write is newer than anything the watch has said so far, so a decision never overlooks what was just
-written. The watch tells the same state once more, later; that one is known by then and dropped.
+The response to a write is newer than every event received so far, so a reconcile never misses an own write. The watch
+delivers the same state again later; the cache ignores it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Resource)
 
 Listener = Callable[[Any, Any], None]
-"""ListenerAdapter an object before and after; None where there is none. Any: a Resource of the cache's kind."""
+"""Receives an object before and after a change, None where it does not exist. Any: a Resource of the cache's kind."""
 
-_GRAVES: Final = 10_000
-"""Deleted objects remembered, so that late news of them raises no ghosts (chosen: more than any burst deletes)."""
+_MAX_TOMBSTONES: Final = 10_000
+"""Tombstones kept, to ignore late events of deleted objects (chosen: more than any burst deletes)."""
 
 
 class Cache(Generic[T]):
@@ -29,7 +29,7 @@ class Cache(Generic[T]):
 
     Args:
         kind: of the objects.
-        keys: what else they are looked up by; see `select`.
+        keys: returns the index keys of an object; see `select`.
     """
 
     def __init__(self, kind: type[T], keys: Callable[[T], Iterable[str]] | None = None) -> None:
@@ -37,11 +37,11 @@ class Cache(Generic[T]):
         self._keys = keys or (lambda _: ())
         self._objects: dict[str, T] = {}
         self._index: dict[str, dict[str, None]] = {}
-        self._graves: dict[str, None] = {}
+        self._tombstones: dict[str, None] = {}
         self._listeners: list[Listener] = []
 
     def get(self, name: str) -> T | None:
-        """The object of this name."""
+        """The object of this name; None if there is none."""
         return self._objects.get(name)
 
     def __iter__(self) -> Iterator[T]:
@@ -51,48 +51,48 @@ class Cache(Generic[T]):
         return len(self._objects)
 
     def select(self, key: str) -> list[T]:
-        """The objects that have this key, by name."""
+        """The objects with this index key, ordered by name."""
         return [self._objects[name] for name in sorted(self._index.get(key, ()))]
 
     def listen(self, listener: Listener) -> None:
-        """Tell listener of every change."""
+        """Call listener on every change."""
         self._listeners.append(listener)
 
     def put(self, obj: T) -> None:
-        """Take a state; what is known already, or older, is dropped."""
+        """Store a state unless it is older than the stored one or equal to it."""
         if obj.terminating and not obj.metadata.finalizers:
             # This write removed the last finalizer: the object is deleted, although the answer still has it, with the
             # resourceVersion from before the write.
-            self.bury(obj.name, obj.uid)
+            self.remove(obj.name, obj.uid)
             return
         known = self._objects.get(obj.name)
-        if not self._is_news(obj.name, obj.uid, obj.metadata.resource_version):
+        if not self._is_newer(obj.name, obj.uid, obj.metadata.resource_version):
             return
         if known is not None and known.uid != obj.uid:
-            self.bury(known.name, known.uid)
+            self.remove(known.name, known.uid)
             known = None
         self._store(known, obj)
 
-    def take(self, state: ObjectState[T]) -> None:
-        """The same for a state of the watch, which is decoded only if it is news.
+    def update(self, state: ObjectState[T]) -> None:
+        """Store a state of the watch, which is decoded only if it is newer.
 
         Raises:
-            DecodeError: it is not what the model says.
+            DecodeError: the state does not match the model.
         """
-        if self._is_news(state.name, state.uid, state.resource_version):
+        if self._is_newer(state.name, state.uid, state.resource_version):
             self.put(state.object)
 
-    def bury(self, name: str, uid: str) -> None:
-        """This very object is gone."""
-        if len(self._graves) >= _GRAVES:
-            del self._graves[next(iter(self._graves))]
-        self._graves[uid] = None
+    def remove(self, name: str, uid: str) -> None:
+        """Remove the object with this uid, and keep a tombstone."""
+        if len(self._tombstones) >= _MAX_TOMBSTONES:
+            del self._tombstones[next(iter(self._tombstones))]
+        self._tombstones[uid] = None
         known = self._objects.get(name)
         if known is not None and known.uid == uid:
             self._store(known, None)
 
-    def _is_news(self, name: str, uid: str, version: str) -> bool:
-        if uid in self._graves:
+    def _is_newer(self, name: str, uid: str, version: str) -> bool:
+        if uid in self._tombstones:
             return False
         known = self._objects.get(name)
         return known is None or is_older(known.metadata.resource_version, than=version)

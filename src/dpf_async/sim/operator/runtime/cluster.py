@@ -1,7 +1,7 @@
-"""The cluster as the operator sees and changes it: a picture of every kind it cares for, and its writes.
+"""Cluster: a cache of every watched kind, and the writes of the operator.
 
-Every patch names the version it was made from, so that two controllers never overwrite each other's conditions. Every
-answer goes into the picture at once (see `cache`).
+Every patch contains the resourceVersion that it was computed from, so that two controllers never overwrite each other's
+conditions. Every response updates the cache at once (see `cache`).
 """
 
 from __future__ import annotations
@@ -50,26 +50,26 @@ T = TypeVar("T", bound=Resource)
 
 FIELD_MANAGER: Final = "dpf-operator"
 DEPLOYMENT_FIELD_MANAGER: Final = "dpudeploymentcontroller"
-"""Who applies what a DPUDeployment consists of (dpf-facts 7.1)."""
+"""Field manager of the objects that belong to a DPUDeployment (dpf-facts 7.1)."""
 
 
 def of_node(name: str) -> str:
-    """Key of the objects that refer to a DPUNode."""
+    """Index key of the objects that refer to a DPUNode."""
     return f"node/{name}"
 
 
 def of_device(name: str) -> str:
-    """Key of the objects that refer to a DPUDevice; case does not count (dpf-facts 4)."""
+    """Index key of the objects that refer to a DPUDevice, case-insensitive (dpf-facts 4)."""
     return f"device/{name.lower()}"
 
 
 def of_set(name: str) -> str:
-    """Key of the DPUs of a DPUSet."""
+    """Index key of the DPUs of a DPUSet."""
     return f"set/{name}"
 
 
 def of_deployment(owner: str) -> str:
-    """Key of what a DPUDeployment made, by the value of the owned-by label."""
+    """Index key of the objects of a DPUDeployment, by the value of the owned-by label."""
     return f"deployment/{owner}"
 
 
@@ -116,23 +116,23 @@ _KINDS: Final[Mapping[type[Resource], Callable[[Any], Iterable[str]] | None]] = 
     DPUSet: _owned_keys,
     Secret: None,
 }
-"""The kinds that are watched, and what their objects are looked up by. Any: an object of that kind.
+"""The watched kinds, each with the function that returns the index keys of an object. Any: an object of that kind.
 
-Those that somebody outside writes most often come first: `lags` finds out sooner.
+Kinds that clients write often come first, so that `is_behind` finds a difference sooner.
 """
 
 _SELECTED: Final[Mapping[type[Resource], str]] = {Secret: f"metadata.name={known.BMC_PASSWORD_SECRET}"}
-"""Kinds of which not everything is the operator's business."""
+"""Field selectors of kinds of which the operator needs only some objects."""
 
 _VERSIONS_TIMEOUT: Final = 0.05
 """Seconds that events may take to arrive before all objects are compared (chosen: they take about 5 ms)."""
 
 
 class Cluster:
-    """The pictures, and the writes.
+    """Caches and writes.
 
     Args:
-        dpf: an entered client for everything but what deployments consist of.
+        dpf: an entered client for everything except the objects of DPUDeployments.
         applier: an entered client with the field manager of the DPUDeployment controller.
     """
 
@@ -148,42 +148,42 @@ class Cluster:
 
     @property
     def kinds(self) -> tuple[type[Resource], ...]:
-        """The kinds that are watched."""
+        """The watched kinds."""
         return tuple(self._caches)
 
     def all(self, kind: type[T]) -> Cache[T]:
-        """The picture of a kind."""
+        """The cache of a kind."""
         cache: Cache[T] = self._caches[kind]
         return cache
 
     def get(self, kind: type[T], name: str) -> T | None:
-        """An object, as far as it is known."""
+        """An object from the cache; None if it does not exist there."""
         return self.all(kind).get(name)
 
     def select_owned(self, kind: type[T], of: Resource) -> list[T]:
-        """The objects that the same DPUDeployment made as this one; all objects of the kind if none made it."""
+        """The objects with the same DPUDeployment as this object; all objects of the kind if it has none."""
         owner = of.metadata.labels.get(known.OWNED_BY_DPUDEPLOYMENT_LABEL)
         cache = self.all(kind)
         return list(cache) if owner is None else cache.select(of_deployment(owner))
 
-    async def follow(self, kind: type[T], synced: Callable[[], None]) -> None:
-        """Keep the picture of a kind true until cancelled; say when everything that stood is in it."""
+    async def watch(self, kind: type[T], synced: Callable[[], None]) -> None:
+        """Keep the cache of a kind current until cancelled; call synced when it has all existing objects."""
         objects = self._dpf.resource(kind)
         async with objects.watch(field_selector=_SELECTED.get(kind, "")) as stream:
             async for event in stream:
-                self._take(kind, event)
+                self._apply_event(kind, event)
                 if isinstance(event, Synced):
                     synced()
 
-    def _take(self, kind: type[T], event: WatchEvent[T]) -> None:
+    def _apply_event(self, kind: type[T], event: WatchEvent[T]) -> None:
         cache = self.all(kind)
         try:
             match event:
                 case Added(obj=state) | Updated(after=state):
-                    cache.take(state)
+                    cache.update(state)
                     self._versions.add(state.resource_version)
                 case Deleted(last=state):
-                    cache.bury(state.name, state.uid)
+                    cache.remove(state.name, state.uid)
                     self._versions.add(state.resource_version)
                 case Undecodable():
                     log.warning("object_ignored", kind=kind.KIND, name=event.name, reason=event.error)
@@ -199,8 +199,8 @@ class Cluster:
         """
         self._versions.complete_until(await self._current_version())
 
-    async def lags(self) -> bool:
-        """Whether the server has a state that is not in the caches, according to the server itself.
+    async def is_behind(self) -> bool:
+        """Whether the server has a state that the caches do not have, according to the server.
 
         One small request, if the caches have received every version up to the server's present one. Otherwise, as
         after a write to a kind that is not watched, the objects of every kind are listed and compared.
@@ -235,49 +235,49 @@ class Cluster:
         """Create an object.
 
         Raises:
-            AlreadyExists: after the one that is there was read.
+            AlreadyExists: the cache then has the existing object.
         """
         try:
-            return self._known(await self._dpf.resource(type(obj)).create(obj))
+            return self._cached(await self._dpf.resource(type(obj)).create(obj))
         except AlreadyExists:
-            await self.reread(type(obj), obj.name)
+            await self.refresh(type(obj), obj.name)
             raise
 
     async def apply(self, obj: T) -> T:
-        """Server-side apply in the name of the DPUDeployment controller; it takes every field it names.
+        """Server-side apply as the DPUDeployment controller, with force: it becomes the owner of every field.
 
-        Owner references are patched in: the embedded API server does not take them in an apply patch.
+        Owner references are patched afterwards: the embedded API server does not accept them in an apply patch.
         """
         wire = obj.to_wire()
         owners = wire["metadata"].pop("ownerReferences", [])
-        stored = self._known(await self._applier.resource(type(obj)).apply(type(obj).from_wire(wire)))
+        stored = self._cached(await self._applier.resource(type(obj)).apply(type(obj).from_wire(wire)))
         if [owner.to_wire() for owner in stored.metadata.owner_references] == owners:
             return stored
         return await self.patch(stored, {"metadata": {"ownerReferences": owners}})
 
     async def patch(self, obj: T, patch: Mapping[str, Any]) -> T:
-        """Merge a patch into this very state of an object.
+        """Patch an object, with this state of it as precondition.
 
         Raises:
-            Conflict, NotFound: it has changed, or gone; what there is now was read.
+            Conflict, NotFound: the object was changed or deleted; the cache then has the present state.
         """
         return await self._written(obj, patch, status=False)
 
     async def write_status(self, obj: T, status: Wire) -> T:
-        """Make an object's status so; nothing is sent if it is.
+        """Write the status of an object; send nothing if it is equal.
 
         Raises:
-            Conflict, NotFound: it has changed, or gone; what there is now was read.
+            Conflict, NotFound: the object was changed or deleted; the cache then has the present state.
         """
         present = _status_of(obj)
         patch = merge_patch(present, status) if status != present else {}
         return await self._written(obj, {"status": patch}, status=True) if patch else obj
 
     async def write_conditions_first(self, obj: T, status: Wire) -> T:
-        """The same in two steps for another generation: conditions, then the rest.
+        """Write the status; if observedGeneration changes, in two writes: the conditions, then the rest.
 
-        So does DPF for the kinds whose conditions say which generation they speak of: status.observedGeneration
-        arrives last (dpf-facts 7.3).
+        DPF does the same for kinds whose conditions have an observedGeneration: status.observedGeneration is
+        written last (dpf-facts 7.3).
         """
         before = _status_of(obj)
         if getattr(before, "observed_generation", None) == getattr(status, "observed_generation", None):
@@ -286,15 +286,15 @@ class Cluster:
         return await self.write_status(await self.write_status(obj, conditions), status)
 
     async def add_finalizer(self, obj: T, finalizer: str) -> T:
-        """Have an object wait for us when it is deleted."""
+        """Add a finalizer to an object."""
         present = obj.metadata.finalizers
         if finalizer in present or obj.terminating:
-            # The server takes no new finalizers for an object that is being deleted.
+            # The API server rejects new finalizers for an object that is being deleted.
             return obj
         return await self.patch(obj, {"metadata": {"finalizers": [*present, finalizer]}})
 
     async def remove_finalizer(self, obj: T, finalizer: str) -> T:
-        """Let an object go, as far as we are concerned."""
+        """Remove a finalizer from an object."""
         present = obj.metadata.finalizers
         if finalizer not in present:
             return obj
@@ -302,27 +302,27 @@ class Cluster:
         return await self.patch(obj, {"metadata": {"finalizers": left}})
 
     async def delete(self, obj: Resource) -> None:
-        """Ask for the deletion of this very object; gone already is as good."""
+        """Request the deletion of the object with this uid; an object that is already deleted is success."""
         kind = type(obj)
         try:
             left = await self._dpf.resource(kind).delete(obj.name, uid=obj.uid)
         except (NotFound, Conflict):
-            await self.reread(kind, obj.name)
+            await self.refresh(kind, obj.name)
             return
         if left is None:
-            self.all(kind).bury(obj.name, obj.uid)
+            self.all(kind).remove(obj.name, obj.uid)
         else:
-            self._known(left)
+            self._cached(left)
 
-    async def reread(self, kind: type[T], name: str) -> None:
-        """Bring the picture of one object up to date."""
-        # Looked up before the server is asked: by the time it answers, another object may have the name.
-        gone = self.get(kind, name)
+    async def refresh(self, kind: type[T], name: str) -> None:
+        """Read one object and update the cache."""
+        # Read from the cache before the request: at the response another object may have the name.
+        before = self.get(kind, name)
         try:
-            self._known(await self._dpf.resource(kind).get(name))
+            self._cached(await self._dpf.resource(kind).get(name))
         except NotFound:
-            if gone is not None:
-                self.all(kind).bury(name, gone.uid)
+            if before is not None:
+                self.all(kind).remove(name, before.uid)
 
     async def _written(self, obj: T, patch: Mapping[str, Any], *, status: bool) -> T:
         kind = type(obj)
@@ -337,9 +337,9 @@ class Cluster:
             self._refuse_outdated(obj)
             try:
                 write = objects.patch_status if status else objects.patch
-                return self._known(await write(obj.name, whole))
+                return self._cached(await write(obj.name, whole))
             except (Conflict, NotFound):
-                await self.reread(kind, obj.name)
+                await self.refresh(kind, obj.name)
                 raise
 
     def _refuse_outdated(self, obj: Resource) -> None:
@@ -355,12 +355,12 @@ class Cluster:
             target = f"{obj.KIND} {obj.name}"
             raise Conflict(f"{target}: changed since it was read from the cache", status=409, object=target)
 
-    def _known(self, obj: T) -> T:
+    def _cached(self, obj: T) -> T:
         self.all(type(obj)).put(obj)
         self._versions.add(obj.metadata.resource_version)
         return obj
 
 
 def _status_of(obj: Resource) -> Wire:
-    status: Wire = obj.status  # type: ignore[attr-defined]  # every kind that is written has one
+    status: Wire = obj.status  # type: ignore[attr-defined]  # every kind that is written has a status
     return status

@@ -1,4 +1,4 @@
-"""Writing conditions as DPF's controllers do: in the order of first writing, one entry per type. Pure.
+"""Writes conditions as DPF's controllers do: one entry per type, in the order of their first write. Pure.
 
 Source: dpf-facts 2.3 (condition mechanics); lastTransitionTime: Kubernetes API conventions.
 """
@@ -20,7 +20,7 @@ SUCCESS: Final = known.CommonReason.SUCCESS
 PENDING: Final = known.CommonReason.PENDING
 
 
-def said(
+def with_condition(
     conditions: Iterable[Condition],
     type_: str,
     status: str,
@@ -33,16 +33,16 @@ def said(
     """The conditions with one of them written.
 
     Args:
-        conditions: what stands.
-        type_: of the condition; a new one goes to the end.
+        conditions: the present conditions.
+        type_: of the condition; a new type is appended.
         status: "True", "False" or "Unknown".
-        reason: empty means that it is the type itself.
-        message: for people.
+        reason: the type if empty.
+        message: for users.
         now: RFC 3339; becomes lastTransitionTime only if the status changes.
-        generation: the generation it speaks of; DPU, DPUDevice, DPUNode and DPUNodeMaintenance do not say.
+        generation: its observedGeneration, which DPU, DPUDevice, DPUNode and DPUNodeMaintenance do not set.
     """
-    standing = tuple(conditions)
-    before = find_condition(standing, type_)
+    present = tuple(conditions)
+    before = find_condition(present, type_)
     time = before.last_transition_time if before is not None and before.status == status else now
     written = Condition(
         type=type_,
@@ -53,43 +53,43 @@ def said(
         **({} if generation is None else {"observed_generation": generation}),
     )
     if before is None:
-        return (*standing, written)
-    return tuple(written if one.type == type_ else one for one in standing)
+        return (*present, written)
+    return tuple(written if one.type == type_ else one for one in present)
 
 
 def without(conditions: Iterable[Condition], *types: str) -> Conditions:
-    """The conditions but for those of these types."""
+    """The conditions without these types."""
     return tuple(one for one in conditions if one.type not in types)
 
 
 def is_true(conditions: Iterable[Condition], type_: str) -> bool:
-    """Whether there is one of that type, with status True."""
+    """Whether the condition of that type has status True."""
     found = find_condition(conditions, type_)
     return found is not None and found.is_true
 
 
 def status_of(conditions: Iterable[Condition], type_: str) -> str | None:
-    """The status of the one of that type; None if it was never written."""
+    """The status of the condition of that type; None if it does not exist."""
     found = find_condition(conditions, type_)
     return None if found is None else found.status
 
 
-def ensured(
+def with_missing(
     conditions: Iterable[Condition], types: Iterable[str], *, now: str, generation: int
 ) -> Conditions:
-    """The conditions with those of these types that are missing, as Unknown, in this order (dpf-facts 14.2a)."""
-    standing = tuple(conditions)
+    """The conditions, with missing ones of these types added as Unknown in this order (dpf-facts 14.2a)."""
+    present = tuple(conditions)
     for type_ in types:
-        if find_condition(standing, type_) is None:
-            standing = said(standing, type_, UNKNOWN, PENDING, now=now, generation=generation)
-    return standing
+        if find_condition(present, type_) is None:
+            present = with_condition(present, type_, UNKNOWN, PENDING, now=now, generation=generation)
+    return present
 
 
-def summarised(conditions: Iterable[Condition], summary: str, *, now: str, generation: int) -> Conditions:
-    """The conditions with the summary over all others written: True if they all are (dpf-facts 7.3)."""
-    standing = tuple(conditions)
-    waiting = [one.type for one in standing if one.type != summary and not one.is_true]
+def with_summary(conditions: Iterable[Condition], summary: str, *, now: str, generation: int) -> Conditions:
+    """The conditions with the summary of all others, True if all of them are True (dpf-facts 7.3)."""
+    present = tuple(conditions)
+    waiting = [one.type for one in present if one.type != summary and not one.is_true]
     if not waiting:
-        return said(standing, summary, TRUE, SUCCESS, now=now, generation=generation)
+        return with_condition(present, summary, TRUE, SUCCESS, now=now, generation=generation)
     message = f"The following conditions are not ready: {', '.join(waiting)}"
-    return said(standing, summary, FALSE, PENDING, message, now=now, generation=generation)
+    return with_condition(present, summary, FALSE, PENDING, message, now=now, generation=generation)

@@ -1,4 +1,4 @@
-"""The names and keys the operator composes for what it makes. Pure; clients find objects by reference instead."""
+"""Names and label keys of the objects that the operator creates. Pure; clients find objects by reference instead."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any, Final
 from dpf_async.models import DPUDeployment, NodeEffect, OwnerReference, Resource, known
 
 MAX_OBJECT_NAME: Final = 253
-"""Characters a Kubernetes name may have; the operator shortens the node's part of a DPU's name (dpf-facts 1.3)."""
+"""Characters of a Kubernetes name; the operator truncates the part of the node in the name of a DPU (dpf-facts 1.3)."""
 
 DPF_VERSION: Final = "v26.4.0"
 
 
 def digest(value: Any, digits: int) -> str:  # Any: JSON
-    """The first hex digits of a value's SHA-256; text as it is, anything else as compact JSON."""
+    """The first hex digits of the SHA-256 of a text, or of any other value as compact JSON."""
     text = value if isinstance(value, str) else compact(value)
     return sha256(text.encode()).hexdigest()[:digits]
 
 
 def compact(value: Any) -> str:  # Any: JSON
-    """JSON as Go writes it: no spaces, keys sorted."""
+    """JSON as Go encodes it: no spaces, keys sorted."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -48,22 +48,22 @@ def maintenance(node: str, effect: NodeEffect) -> str:
 
 
 def requestors_key(dpu_name: str) -> str:
-    """Annotation of a DPUNodeMaintenance with the services that asked on behalf of a DPU (dpf-facts 3.3)."""
+    """Annotation of a DPUNodeMaintenance with the service requestors that a DPU added (dpf-facts 3.3)."""
     return known.LAST_APPLIED_REQUESTORS_PREFIX + digest(dpu_name, 16)
 
 
 def owner_label(deployment: DPUDeployment) -> str:
-    """Value of the owned-by label of what a deployment makes (dpf-facts 3.3)."""
+    """Value of the owned-by label of the objects of a DPUDeployment (dpf-facts 3.3)."""
     return f"{deployment.namespace}_{deployment.name}"
 
 
 def consumer_label(deployment: DPUDeployment) -> str:
-    """Label key that marks what a deployment depends on (dpf-facts 3.3)."""
+    """Label key of the dependencies of a DPUDeployment (dpf-facts 3.3)."""
     return known.CONSUMED_BY_LABEL_PREFIX + digest(f"{deployment.namespace}/{deployment.name}", 10)
 
 
 def requestor(deployment: DPUDeployment, child: str) -> str:
-    """How a service or a chain of a deployment is named among the requestors of a maintenance (dpf-facts 5)."""
+    """The requestor of a service or chain in a DPUNodeMaintenance (dpf-facts 5)."""
     return f"{owner_label(deployment)}_{child}"
 
 
@@ -73,16 +73,16 @@ def template_hash(template: Any) -> str:  # Any: JSON
 
 
 def child(parts: Iterable[str], seed: Any) -> str:  # Any: JSON
-    """Name of something a deployment makes: its parts, and five characters that hang on a seed only.
+    """Name of an object of a DPUDeployment: its parts, and five characters computed from a seed.
 
-    The real suffix is random; one that can be computed finds the same object again after a restart.
+    The suffix of DPF is random; a computed one identifies the same object after a restart.
     """
     stem = "-".join(re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-") for part in parts)
     return f"{stem[:57]}-{digest(seed, 5)}"
 
 
 def controlled_by(owner: Resource) -> OwnerReference:
-    """The reference of an object to the one whose controller made it."""
+    """The owner reference to the object whose controller created it."""
     return OwnerReference(
         api_version=owner.API_VERSION,
         kind=owner.KIND,
@@ -94,5 +94,5 @@ def controlled_by(owner: Resource) -> OwnerReference:
 
 
 def bfb_file(namespace: str, name: str, chosen: str | None) -> str:
-    """File of a BFB (dpf-facts 7.3)."""
+    """File name of a BFB (dpf-facts 7.3)."""
     return chosen or f"{namespace}-{name}.bfb"

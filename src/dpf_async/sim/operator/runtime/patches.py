@@ -1,4 +1,4 @@
-"""The difference between two states of an object, as the JSON merge patch that makes one of the other."""
+"""The difference of two states of an object as a JSON merge patch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ W = TypeVar("W", bound=Wire)
 
 
 def changed(model: W, **fields: Any) -> W:  # Any: values of the model's fields
-    """The model with other values for some of its fields; None takes a field away.
+    """A copy of the model with other values for some fields; None removes a field.
 
     Raises:
-        TypeError: the model has no such field. pydantic would keep it as one of the server's.
+        TypeError: the model has no such field; pydantic would keep it as an unknown field of the server.
     """
     unknown = fields.keys() - type(model).model_fields.keys()
     if unknown:
@@ -25,7 +25,7 @@ def changed(model: W, **fields: Any) -> W:  # Any: values of the model's fields
 def merge_patch(before: Wire, after: Wire) -> dict[str, Any]:  # Any: JSON
     """The patch (RFC 7386) that turns before into after; empty if they are the same.
 
-    None, and an empty list or map, count as absent: Go's omitempty, which is what the operator's types have.
+    None and empty lists and maps count as absent, like Go's omitempty in the types of DPF.
     """
     return _difference(_present(before.to_wire()), _present(after.to_wire()))
 

@@ -1,7 +1,7 @@
-"""What drives a controller: names to look at, one look per name at a time, again later, and again after an error.
+"""Queue: runs the reconciles of one controller, one at a time per name, with requeues and retries.
 
-Level-triggered: a look is told only a name, and reads everything else from the cluster's picture. Many changes of one
-object before its turn are one look.
+Level-triggered: a reconcile receives only a name and reads everything else from the caches. Several changes of one
+object before its reconcile starts cause one reconcile.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from dpf_async.models import Resource
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-_OVERTAKEN: Final = (AlreadyExists, Conflict, NotFound)
-"""Somebody else was faster. What there is now has been read by then: look again."""
+_OUTDATED: Final = (AlreadyExists, Conflict, NotFound)
+"""Another client wrote first. The cache already has the present state: reconcile again."""
 
 _QUIET_RETRIES: Final = 20
-"""Times in a row that being overtaken is nothing to speak of."""
+"""Consecutive conflicts of one name that are not logged."""
 
 MAX_PARALLEL: Final = 16
-"""Looks of one controller at a time (chosen: more only queue up in the connection pool)."""
+"""Concurrent reconciles of one controller (chosen: more only wait for the connection pool)."""
 
 
 SUMMARY_QUIET: Final = 0.1
@@ -40,63 +40,63 @@ SUMMARY_DELAY: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
-    """Look again after some seconds, if nothing happens before.
+class Requeue:
+    """Reconcile again after some seconds, unless an event arrives earlier.
 
-    `expected`: something will have happened by then. Otherwise it is a second look in case news got lost.
+    `expected`: the state will have changed by then. Otherwise it is a periodic reconcile in case an event was lost.
     """
 
     seconds: float
     expected: bool
 
 
-def after(seconds: float) -> Later | None:
-    """Look again then: something will have happened. None, waiting for news only, if it never will by itself."""
-    return None if math.isinf(seconds) else Later(max(0.0, seconds), expected=True)
+def requeue_after(seconds: float) -> Requeue | None:
+    """Reconcile again when the state will have changed; None, waiting for events only, if seconds is infinite."""
+    return None if math.isinf(seconds) else Requeue(max(0.0, seconds), expected=True)
 
 
-def poll(seconds: float) -> Later | None:
-    """Look again then, in case news got lost. None if the profile does not poll."""
-    return Later(seconds, expected=False) if seconds > 0 else None
+def poll(seconds: float) -> Requeue | None:
+    """Reconcile again in case an event was lost; None if the profile does not poll."""
+    return Requeue(seconds, expected=False) if seconds > 0 else None
 
 
 Mapper = Callable[[Any, Any], Iterable[str]]
-"""Which names to look at when an object changes, from the object before and after (None: it was not, is not, there)."""
+"""Maps an object before and after a change (None: it did not or does not exist) to names to reconcile."""
 
 
 class Controller(Protocol):
-    """One kind of work."""
+    """Reconciles the objects of one kind."""
 
     @property
     def name(self) -> str:
-        """What it is called in logs."""
+        """The name in logs."""
 
     @property
     def watches(self) -> Mapping[type[Resource], Mapper]:
-        """What it wants to know of."""
+        """The watched kinds, each with its mapper."""
 
     @property
     def summarizes(self) -> Collection[type[Resource]]:
         """Kinds whose changes only go into a summary, which is written when no controller is busy."""
 
     def names(self) -> Iterable[str]:
-        """Everything it may have to look at."""
+        """All names that it may have to reconcile."""
 
-    async def reconcile(self, name: str) -> Later | None:
-        """Bring one thing closer to what it should be.
+    async def reconcile(self, name: str) -> Requeue | None:
+        """Move one object closer to its desired state.
 
         Raises:
-            DPFError: it did not work out; it is tried again.
+            DPFError: the reconcile failed and is retried.
         """
 
 
 class Queue:
-    """The looks of one controller.
+    """The pending and running reconciles of one controller.
 
     Args:
-        controller: who looks.
-        retry_base, retry_cap: seconds before the second try, doubled up to the cap with each further one.
-        on_change: called whenever the answer of `idle` may have changed.
+        controller: reconciles.
+        retry_base, retry_cap: seconds before the second attempt, doubled for each further one up to the cap.
+        on_change: called whenever `idle` may have changed.
         quiet_seconds: returns for how long no controller was busy.
     """
 
@@ -123,10 +123,10 @@ class Queue:
         self._timers = _Timers()
 
     async def run(self) -> None:
-        """Look at what is asked for, until cancelled.
+        """Run reconciles until cancelled.
 
         Raises:
-            Exception: a look failed in a way that trying again does not help: a bug.
+            Exception: a reconcile raised something other than DPFError, which is a bug.
         """
         try:
             async with anyio.create_task_group() as tasks:
@@ -135,11 +135,11 @@ class Queue:
                     self._start(name)
                 await self._timers.run(self._due)
         finally:
-            # Others may still have news; they must not find a task group that is over.
+            # Caches may still notify this queue; it must not use a task group that has ended.
             self._tasks = None
 
     def add(self, name: str) -> None:
-        """Look at this name soon."""
+        """Reconcile this name as soon as possible."""
         self._timers.cancel(name)
         self._when_idle.pop(name, None)
         if name in self._waiting:
@@ -152,7 +152,7 @@ class Queue:
         """Reconcile this name when no controller was busy for SUMMARY_QUIET, or after SUMMARY_DELAY seconds."""
         if name not in self._waiting and name not in self._when_idle:
             self._when_idle[name] = anyio.current_time() + SUMMARY_DELAY
-            self._timers.set(name, Later(SUMMARY_QUIET, expected=True))
+            self._timers.set(name, Requeue(SUMMARY_QUIET, expected=True))
 
     def add_deferred(self) -> None:
         """Reconcile now what waits for a quiet moment."""
@@ -161,71 +161,73 @@ class Queue:
 
     @property
     def busy(self) -> bool:
-        """Something is being reconciled or is about to be."""
+        """Whether a reconcile is running or pending."""
         return bool(self._waiting or self._running)
 
     @property
     def idle(self) -> bool:
-        """Nothing is being looked at, and nothing will be by itself, apart from second looks."""
+        """Whether no reconcile is running, pending or expected, apart from periodic ones."""
         return not (self._waiting or self._running or self._timers.expected)
 
     @property
-    def business(self) -> str:
-        """What keeps it from being idle, in words."""
+    def activity(self) -> str:
+        """Description of the reconciles because of which the queue is not idle; empty if it is."""
         due = [f"{name} in {left:.3g} s" for name, left in self._timers.expected.items()]
-        words = [*sorted({*self._waiting, *self._running}), *due]
-        return f"{self.controller.name}: {', '.join(words)}" if words else ""
+        parts = [*sorted({*self._waiting, *self._running}), *due]
+        return f"{self.controller.name}: {', '.join(parts)}" if parts else ""
 
     def _due(self, name: str) -> None:
         latest = self._when_idle.get(name)
         if latest is not None:
-            delay = min(SUMMARY_QUIET - self._quiet_seconds(), latest - anyio.current_time())
-            if delay > 0:
-                self._timers.set(name, Later(delay, expected=True))
+            now = anyio.current_time()
+            delay = min(SUMMARY_QUIET - self._quiet_seconds(), latest - now)
+            # Not "delay > 0": added to a large clock value, a tiny delay is rounded away, and the timer is due forever.
+            if now + delay > now:
+                self._timers.set(name, Requeue(delay, expected=True))
                 return
         self.add(name)
 
     def _start(self, name: str) -> None:
         if self._tasks is not None:
-            self._tasks.start_soon(self._look, name)
+            self._tasks.start_soon(self._run_one, name)
 
-    async def _look(self, name: str) -> None:
+    async def _run_one(self, name: str) -> None:
         async with self._limit:
             self._waiting.pop(name, None)
             self._running.add(name)
             try:
-                later = await self._reconcile(name)
+                requeue = await self._reconcile(name)
             finally:
                 self._running.discard(name)
         if name in self._waiting:
             self._start(name)
-        elif later is not None:
-            if later.seconds <= 0:
+        elif requeue is not None:
+            if requeue.seconds <= 0:
                 self.add(name)
             elif name not in self._when_idle:
-                self._timers.set(name, later)
+                self._timers.set(name, requeue)
         self._on_change()
 
-    async def _reconcile(self, name: str) -> Later | None:
+    async def _reconcile(self, name: str) -> Requeue | None:
         try:
-            later = await self.controller.reconcile(name)
+            requeue = await self.controller.reconcile(name)
         except UsageError:
             raise
         except DPFError as error:
             failures = self._failures[name] = self._failures.get(name, 0) + 1
-            overtaken = isinstance(error, _OVERTAKEN)
-            if overtaken and failures == 1:
-                return Later(0.0, expected=True)
-            if not overtaken or failures > _QUIET_RETRIES:
+            outdated = isinstance(error, _OUTDATED)
+            if outdated and failures == 1:
+                return Requeue(0.0, expected=True)
+            if not outdated or failures > _QUIET_RETRIES:
                 log.warning("reconcile_failed", controller=self.controller.name, name=name, reason=str(error))
             seconds = min(self._retry_cap, self._retry_base * 2 ** min(failures, 30))
-            return Later(seconds, expected=True)
+            return Requeue(seconds, expected=True)
         self._failures.pop(name, None)
-        return later
+        return requeue
 
 
 class _Timers:
-    """One moment per name at which it is looked at again; the last one set counts."""
+    """One time per name at which it is reconciled again; the last one set counts."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, str]] = []
@@ -234,7 +236,7 @@ class _Timers:
         self._earlier = anyio.Event()
 
     async def run(self, due: Callable[[str], None]) -> None:
-        """Call `due` with each name when its moment has come, until cancelled."""
+        """Call `due` with each name at its time, until cancelled."""
         while True:
             self._earlier = anyio.Event()
             with anyio.CancelScope(deadline=self._heap[0][0] if self._heap else math.inf):
@@ -245,20 +247,20 @@ class _Timers:
                     del self._set[name]
                     due(name)
 
-    def set(self, name: str, later: Later) -> None:
-        """Have a name looked at then, and not when it was said before."""
-        number, at = next(self._numbers), anyio.current_time() + later.seconds
-        self._set[name] = (number, at, later.expected)
+    def set(self, name: str, requeue: Requeue) -> None:
+        """Set the time of a name, which replaces an earlier setting."""
+        number, at = next(self._numbers), anyio.current_time() + requeue.seconds
+        self._set[name] = (number, at, requeue.expected)
         heapq.heappush(self._heap, (at, number, name))
         if self._heap[0][1] == number:
             self._earlier.set()
 
     def cancel(self, name: str) -> None:
-        """Forget the moment of a name."""
+        """Remove the time of a name."""
         self._set.pop(name, None)
 
     @property
     def expected(self) -> dict[str, float]:
-        """Seconds until something is expected to have happened, by name."""
+        """Seconds until each expected reconcile, by name."""
         now = anyio.current_time()
         return {name: at - now for name, (_, at, expected) in self._set.items() if expected}

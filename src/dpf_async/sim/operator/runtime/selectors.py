@@ -8,25 +8,25 @@ from dpf_async.models import LabelSelector, LabelSelectorRequirement, NodeSelect
 
 
 def matches(selector: LabelSelector | None, labels: Mapping[str, str]) -> bool:
-    """Whether labels meet a selector; an absent one, as an empty one, is met by all."""
+    """Whether labels match a selector; an absent or empty one matches all."""
     if selector is None:
         return True
     equal = all(labels.get(key) == value for key, value in selector.match_labels.items())
-    return equal and _meets(selector.match_expressions, labels)
+    return equal and _requirements_match(selector.match_expressions, labels)
 
 
 def matches_node(selector: NodeSelector | None, labels: Mapping[str, str]) -> bool:
-    """Whether a Node with these labels meets one of the terms; an absent selector is met by all."""
+    """Whether a Node with these labels matches one of the terms; an absent selector matches all."""
     if selector is None:
         return True
-    return any(_meets(term.match_expressions, labels) for term in selector.node_selector_terms)
+    return any(_requirements_match(term.match_expressions, labels) for term in selector.node_selector_terms)
 
 
-def _meets(requirements: Iterable[LabelSelectorRequirement], labels: Mapping[str, str]) -> bool:
-    return all(_meets_one(requirement, labels) for requirement in requirements)
+def _requirements_match(requirements: Iterable[LabelSelectorRequirement], labels: Mapping[str, str]) -> bool:
+    return all(_requirement_matches(requirement, labels) for requirement in requirements)
 
 
-def _meets_one(requirement: LabelSelectorRequirement, labels: Mapping[str, str]) -> bool:
+def _requirement_matches(requirement: LabelSelectorRequirement, labels: Mapping[str, str]) -> bool:
     value = labels.get(requirement.key)
     match requirement.operator:
         case "In":
@@ -38,5 +38,5 @@ def _meets_one(requirement: LabelSelectorRequirement, labels: Mapping[str, str])
         case "DoesNotExist":
             return value is None
         case _:
-            # The API server lets any text pass in a custom resource; what is not understood selects nothing.
+            # The API server accepts any operator in a custom resource; an unknown one selects nothing.
             return False

@@ -2,7 +2,7 @@
 
 Every write of any object has a resourceVersion of its own, the next integer (etcd's revision). If the caches received
 every version up to the one that the server reports, they have its present state. Versions of kinds that are not watched
-never arrive; then only a comparison of all objects tells.
+never arrive; then all objects must be compared.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Gate: a proxy on which a test stops single writes of a client, or cuts the client off altogether."""
+"""A proxy on which a test holds single writes of a client, or disconnects the client."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from dpf_async.sim.apiserver.faults import Answer
 from dpf_async.sim.apiserver.http.responses import planned_response
 from tests.support.proxy import Proxy
 
-__all__ = ["Gate"]
+__all__ = ["BlockingProxy"]
 
 
-class Gate(Proxy):
-    """async with Gate(kubeconfig) as gate: the API server of a kubeconfig, as far as the gate lets anything through.
+class BlockingProxy(Proxy):
+    """async with BlockingProxy(kubeconfig) as gate: a proxy before the API server of a kubeconfig.
 
     Attributes:
-        writes: what was asked to be written so far, as "PATCH leases"; one that is held at the gate included.
-        stopped: the write to stop at has come, or, if it was to pass, has been done; its client hears of neither.
+        writes: the write requests so far, as "PATCH leases", including one that is held.
+        stopped: the request to hold arrived, or, if it passes, its answer did; the client has no answer yet.
     """
 
     def __init__(self, kubeconfig: dict[str, Any]) -> None:
@@ -28,39 +28,39 @@ class Gate(Proxy):
         self.stopped = anyio.Event()
         self._stop_at = 0
         self._passes = False
-        self._is_cut = False
-        self._goes_on = anyio.Event()
+        self._is_disconnected = False
+        self._released = anyio.Event()
         self._answers: dict[int, int] = {}
 
     def answer_at(self, number: int, status: int) -> None:
-        """Answer the write of that number with a status of the server's; it does not arrive there."""
+        """Answer the write of this number with this HTTP status, without sending it to the server."""
         self._answers[number] = status
 
     def stop_at(self, number: int, *, passes: bool) -> None:
-        """Hold the client's write of that number, counted from 1.
+        """Hold the client's write of this number.
 
         Args:
-            number: which.
-            passes: the server gets it, and its answer is held; else it never arrives.
+            number: of the write, counted from 1.
+            passes: True sends it to the server and holds the answer; False holds the request.
         """
         self._stop_at, self._passes = number, passes
 
-    def go_on(self) -> None:
-        """Let the write that is held go on, however late."""
-        self._goes_on.set()
+    def release(self) -> None:
+        """Continue the held write."""
+        self._released.set()
 
-    def cut(self) -> None:
-        """From now on no request arrives, nothing is answered, and watches break off."""
-        self._is_cut = True
+    def disconnect(self) -> None:
+        """Abort watches and every later request until `reconnect`."""
+        self._is_disconnected = True
         self.faults.drop_watches(reset=True)
 
-    def mend(self) -> None:
-        """Let everything through again. What was sent meanwhile is lost."""
-        self._is_cut = False
+    def reconnect(self) -> None:
+        """Pass requests to the server again; requests that were aborted are lost."""
+        self._is_disconnected = False
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if self._cuts_off():
-            return self._torn(request)
+        if self._disconnected():
+            return self._abort(request)
         is_held = False
         if request.method != "GET":
             self.writes.append(f"{request.method} {request.path.split('/namespaces/')[-1].split('/')[1]}")
@@ -73,16 +73,16 @@ class Gate(Proxy):
         response = await super()._handle(request)
         if is_held:
             await self._hold()
-        return self._torn(request) if is_held and self._cuts_off() else response
+        return self._abort(request) if is_held and self._disconnected() else response
 
-    def _cuts_off(self) -> bool:
-        return self._is_cut
+    def _disconnected(self) -> bool:
+        return self._is_disconnected
 
     async def _hold(self) -> None:
         self.stopped.set()
-        await self._goes_on.wait()
+        await self._released.wait()
 
-    def _torn(self, request: web.BaseRequest) -> web.StreamResponse:
+    def _abort(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.transport is not None:
             request.transport.abort()
         return web.Response(status=503)

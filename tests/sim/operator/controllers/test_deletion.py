@@ -1,4 +1,4 @@
-"""What deletion takes along, what it waits for, and in which order things go."""
+"""Deletion: which objects are deleted together, in which order, and what it waits for."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from dpf_async.models import (
 from dpf_async.sim import Simulator
 from dpf_async.sim.operator import INSTANT, Troubles
 from dpf_async.sim.operator.hardware.hardware import Hardware
+from tests.sim.operator.objects import make_dpu
 from tests.sim.operator.site import (
-    a_site,
     conditions,
     configure,
     dpus,
     exists,
     history,
+    only_dpu,
     phases,
-    registered,
-    the_dpu,
+    register,
+    site_with_client,
 )
-from tests.sim.operator.things import a_dpu
 
 
-async def test_a_device_stays_terminating_as_long_as_its_dpu_lives() -> None:
-    async with a_site() as (sim, dpf):
-        host = await registered(sim)
+async def test_a_device_stays_terminating_until_its_dpu_is_deleted() -> None:
+    async with site_with_client() as (sim, dpf):
+        host = await register(sim)
         device = host.devices[0].name
 
         await dpf.resource(DPUDevice).delete(device)
@@ -45,13 +45,13 @@ async def test_a_device_stays_terminating_as_long_as_its_dpu_lives() -> None:
         left = await dpf.resource(DPUDevice).get(device)
         assert left.terminating
         assert left.metadata.finalizers == (known.DPUDEVICE_FINALIZER,)
-        assert not (await the_dpu(dpf, host.name)).terminating
+        assert not (await only_dpu(dpf, host.name)).terminating
 
 
-async def test_a_device_and_then_its_dpu_are_gone_for_good() -> None:
-    async with a_site() as (sim, dpf):
-        host = await registered(sim)
-        dpu = await the_dpu(dpf, host.name)
+async def test_a_dpu_of_a_deleted_device_is_not_recreated() -> None:
+    async with site_with_client() as (sim, dpf):
+        host = await register(sim)
+        dpu = await only_dpu(dpf, host.name)
         await dpf.resource(DPUDevice).delete(host.devices[0].name)
 
         await dpf.resource(DPU).delete(dpu.name)
@@ -62,26 +62,26 @@ async def test_a_device_and_then_its_dpu_are_gone_for_good() -> None:
         assert phases(history(sim, DPU))[-1] == "Deleting"
 
 
-async def test_a_deleted_dpu_is_made_again_under_the_same_name() -> None:
-    async with a_site() as (sim, dpf):
-        host = await registered(sim)
-        dpu = await the_dpu(dpf, host.name)
+async def test_a_deleted_dpu_is_recreated_under_the_same_name() -> None:
+    async with site_with_client() as (sim, dpf):
+        host = await register(sim)
+        dpu = await only_dpu(dpf, host.name)
 
         await dpf.resource(DPU).delete(dpu.name)
         await sim.settled()
 
-        again = await the_dpu(dpf, host.name)
+        again = await only_dpu(dpf, host.name)
         assert again.name == dpu.name
         assert again.uid != dpu.uid
         created = [change.version for change in history(sim, DPU, dpu.name) if change.type == "ADDED"]
         gone = [change.version for change in history(sim, DPU, dpu.name) if change.type == "DELETED"]
-        assert created[0] < gone[0] < created[1], "only after the old one is really gone"
+        assert created[0] < gone[0] < created[1], "only after the old one is deleted"
 
 
 async def test_a_deleting_dpu_releases_its_device_and_then_itself() -> None:
-    async with a_site() as (sim, dpf):
-        host = await registered(sim)
-        dpu = await the_dpu(dpf, host.name)
+    async with site_with_client() as (sim, dpf):
+        host = await register(sim)
+        dpu = await only_dpu(dpf, host.name)
 
         await dpf.resource(DPU).delete(dpu.name)
         await sim.settled()
@@ -89,28 +89,28 @@ async def test_a_deleting_dpu_releases_its_device_and_then_itself() -> None:
         of_dpu = [
             change for change in history(sim, DPU, dpu.name) if change.obj["metadata"]["uid"] == dpu.uid
         ]
-        released = next(
+        release_hold = next(
             change.version
             for change in history(sim, DPUDevice)
             if change.old is not None and change.old["metadata"].get("finalizers") and not change.finalizers
         )
         deleting = next(change.version for change in of_dpu if change.phase == "Deleting")
-        assert deleting < released < of_dpu[-1].version
+        assert deleting < release_hold < of_dpu[-1].version
         assert of_dpu[-1].type == "DELETED"
 
 
-async def test_os_installing_refuses_deletion_until_the_bound() -> None:
+async def test_deletion_in_os_installing_waits_for_the_timeout() -> None:
     profile = replace(INSTANT, bound_scale=1.0)
-    async with a_site(profile=profile, troubles=["install_timeout"]) as (sim, dpf):
-        host = await registered(sim)
+    async with site_with_client(profile=profile, troubles=["install_timeout"]) as (sim, dpf):
+        host = await register(sim)
         await dpf.mark_dpu_node_ready_for_maintenance(host.name)
-        dpu = await the_dpu(dpf, host.name)
+        dpu = await only_dpu(dpf, host.name)
         await dpf.dpu(dpu.name).until(phase_is("OS Installing"), timeout=60)
 
         await dpf.resource(DPU).delete(dpu.name)
         await sim.settled()
 
-        left = await the_dpu(dpf, host.name)
+        left = await only_dpu(dpf, host.name)
         assert left.uid == dpu.uid
         assert left.status.phase == "OS Installing"
         assert conditions(left)["OSInstalled"] == ("True", "CannotDeleteWhileInstalling")
@@ -119,9 +119,9 @@ async def test_os_installing_refuses_deletion_until_the_bound() -> None:
         assert "Error" in phases(history(sim, DPU, dpu.name))
 
 
-async def test_a_node_takes_its_dpus_and_devices_along() -> None:
-    async with a_site() as (sim, dpf):
-        host = await registered(sim, devices=2)
+async def test_a_deleted_node_deletes_its_dpus_and_devices() -> None:
+    async with site_with_client() as (sim, dpf):
+        host = await register(sim, devices=2)
 
         await dpf.resource(DPUNode).delete(host.name)
         await sim.settled()
@@ -139,7 +139,7 @@ async def test_a_node_takes_its_dpus_and_devices_along() -> None:
         )
 
 
-async def test_a_dpu_is_stale_when_its_node_is_not_selected_any_more() -> None:
+async def test_a_dpu_is_deleted_when_its_node_is_not_selected_any_more() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         node = await sim.ready_node()
         unlabelled = {"metadata": {"labels": {known.CARBIDE_CONTROLLED_NODE_LABEL: None}}}
@@ -149,11 +149,11 @@ async def test_a_dpu_is_stale_when_its_node_is_not_selected_any_more() -> None:
 
         assert await dpus(dpf, node.name) == []
         (device,) = (await dpf.resource(DPUDevice).list()).items
-        assert device.metadata.finalizers == (), "nothing holds it any more"
+        assert device.metadata.finalizers == (), "its finalizer is removed"
 
 
-async def test_what_a_deployment_depends_on_cannot_go_before_it() -> None:
-    async with a_site() as (sim, dpf):
+async def test_dependencies_of_a_deployment_are_deleted_only_after_it() -> None:
+    async with site_with_client() as (sim, dpf):
         bfb = await dpf.resource(BFB).get("bf-bundle")
         assert bfb.metadata.finalizers == (known.BFB_FINALIZER, known.DPUDEPLOYMENT_FINALIZER)
         (label,) = [key for key in bfb.metadata.labels if key.startswith(known.CONSUMED_BY_LABEL_PREFIX)]
@@ -172,9 +172,9 @@ async def test_what_a_deployment_depends_on_cannot_go_before_it() -> None:
             assert not await exists(dpf, kind, name)
 
 
-async def test_a_deployment_takes_services_away_before_dpus() -> None:
-    async with a_site() as (sim, dpf):
-        await registered(sim)
+async def test_a_deployment_deletes_services_before_dpus() -> None:
+    async with site_with_client() as (sim, dpf):
+        await register(sim)
 
         await dpf.resource(DPUDeployment).delete("compute")
         await sim.settled()
@@ -184,41 +184,41 @@ async def test_a_deployment_takes_services_away_before_dpus() -> None:
             for kind in (DPUService, DPUSet, DPU, DPUDeployment)
         }
         assert ends[DPUService] < ends[DPU] < ends[DPUSet] < ends[DPUDeployment]
-        said = [change.said("Ready") for change in history(sim, DPUDeployment)]
-        assert ("False", "AwaitingDeletion") in said
+        ready = [change.condition("Ready") for change in history(sim, DPUDeployment)]
+        assert ("False", "AwaitingDeletion") in ready
 
 
-async def test_a_dpu_whose_cluster_does_not_answer_stays_deleting_and_everything_with_it() -> None:
-    async with a_site(troubles=["stuck_finalizer"]) as (sim, dpf):
-        host = await registered(sim)
-        dpu = await the_dpu(dpf, host.name)
+async def test_a_dpu_whose_cluster_is_unreachable_stays_deleting_with_its_node() -> None:
+    async with site_with_client(troubles=["stuck_finalizer"]) as (sim, dpf):
+        host = await register(sim)
+        dpu = await only_dpu(dpf, host.name)
 
         await dpf.resource(DPUNode).delete(host.name)
         await sim.settled()
 
-        stuck = await the_dpu(dpf, host.name)
+        stuck = await only_dpu(dpf, host.name)
         assert stuck.uid == dpu.uid
         assert stuck.status.phase == "Deleting"
         assert conditions(stuck)["Deleting"] == ("False", "DeleteNodeError")
         assert await exists(dpf, DPUNode, host.name)
-        sim.heal("stuck_finalizer")
-        await dpf.handle(DPUNode, host.name).until_gone(timeout=5)
+        sim.repair("stuck_finalizer")
+        await dpf.handle(DPUNode, host.name).until_gone(timeout=60)
 
 
-def test_hardware_that_was_forgotten_can_be_cleaned_up_after() -> None:
-    hardware, dpu = Hardware(INSTANT, Troubles(), clock=lambda: 0.0), a_dpu(phase="Deleting")
-    assert hardware.board(dpu, None).remains
-    hardware.forget(dpu.uid)
+def test_clean_up_of_discarded_hardware_has_no_effect() -> None:
+    hardware, dpu = Hardware(INSTANT, Troubles(), clock=lambda: 0.0), make_dpu(phase="Deleting")
+    assert hardware.view(dpu, None).remains
+    hardware.discard(dpu.uid)
 
     hardware.clean_up(dpu)
 
-    assert hardware.board(dpu, None).remains
+    assert hardware.view(dpu, None).remains
 
 
-async def test_deletion_goes_on_where_it_stood_when_finalizers_are_taken_off_by_hand() -> None:
-    async with a_site(troubles=["stuck_finalizer"]) as (sim, dpf):
-        host = await registered(sim)
-        dpu = await the_dpu(dpf, host.name)
+async def test_deletion_continues_when_finalizers_are_removed_manually() -> None:
+    async with site_with_client(troubles=["stuck_finalizer"]) as (sim, dpf):
+        host = await register(sim)
+        dpu = await only_dpu(dpf, host.name)
         await dpf.resource(DPU).delete(dpu.name)
         await dpf.dpu(dpu.name).until(terminating, timeout=60)
         await sim.settled()

@@ -1,25 +1,25 @@
-"""The road of a DPU from nothing to Ready: phases, conditions, names, labels, finalizers, in every write."""
+"""Provisioning of a host: phases, conditions, names, labels and finalizers in every write."""
 
 from __future__ import annotations
 
 from itertools import groupby, pairwise
 
 from dpf_async.models import DPU, DPUDevice, DPUNode, DPUNodeMaintenance, DPUSet, known
-from tests.sim.operator.conftest import Story
-from tests.sim.operator.site import PHASES, phases, saying
+from tests.sim.operator.conftest import RecordedHost
+from tests.sim.operator.site import PHASES, condition_changes, phases
 
 
-def test_a_dpu_goes_through_every_phase_in_the_order_of_dpf(one_dpu: Story) -> None:
+def test_a_dpu_goes_through_every_phase_in_the_order_of_dpf(one_dpu: RecordedHost) -> None:
     assert phases(one_dpu.of(DPU)) == PHASES
 
 
-def test_both_dpus_of_a_host_go_the_same_road(two_dpus: Story) -> None:
+def test_both_dpus_of_a_host_go_through_the_same_phases(two_dpus: RecordedHost) -> None:
     one, two = two_dpus.names(DPU)
 
     assert phases(two_dpus.of(DPU, one)) == phases(two_dpus.of(DPU, two)) == PHASES
 
 
-def test_each_change_of_phase_is_a_write_and_remembers_the_phase_before(one_dpu: Story) -> None:
+def test_each_change_of_phase_is_one_write_with_the_previous_phase(one_dpu: RecordedHost) -> None:
     moves = [
         (change.old["status"]["phase"], change.status["previousPhase"])
         for change in one_dpu.of(DPU)
@@ -30,7 +30,7 @@ def test_each_change_of_phase_is_a_write_and_remembers_the_phase_before(one_dpu:
     assert all(before == remembered for before, remembered in moves)
 
 
-def test_conditions_stand_in_the_order_in_which_they_were_first_written(one_dpu: Story) -> None:
+def test_conditions_keep_the_order_of_their_first_write(one_dpu: RecordedHost) -> None:
     last = one_dpu.of(DPU)[-1]
 
     assert [(one["type"], one["status"]) for one in last.status["conditions"]] == [
@@ -51,21 +51,23 @@ def test_conditions_stand_in_the_order_in_which_they_were_first_written(one_dpu:
     ]
 
 
-def test_conditions_of_dpu_and_dpunode_do_not_say_of_which_generation_they_speak(one_dpu: Story) -> None:
+def test_conditions_of_dpu_and_dpunode_have_no_observed_generation(
+    one_dpu: RecordedHost,
+) -> None:
     for kind in (DPU, DPUNode, DPUDevice, DPUNodeMaintenance):
-        said = [one for change in one_dpu.of(kind) for one in change.status.get("conditions", [])]
-        assert said
-        assert all("observedGeneration" not in one for one in said)
+        found = [one for change in one_dpu.of(kind) for one in change.status.get("conditions", [])]
+        assert found
+        assert all("observedGeneration" not in one for one in found)
 
 
-def test_a_dpu_says_of_which_generation_its_status_speaks_with_every_look(one_dpu: Story) -> None:
-    looked_at = [change for change in one_dpu.of(DPU) if "observedGeneration" in change.status]
+def test_every_status_of_a_dpu_has_an_observed_generation(one_dpu: RecordedHost) -> None:
+    reconciled = [change for change in one_dpu.of(DPU) if "observedGeneration" in change.status]
 
-    assert looked_at[0].status["observedGeneration"] == 1
-    assert looked_at[-1].status["observedGeneration"] == looked_at[-1].obj["metadata"]["generation"] == 2
+    assert reconciled[0].status["observedGeneration"] == 1
+    assert reconciled[-1].status["observedGeneration"] == reconciled[-1].obj["metadata"]["generation"] == 2
 
 
-def test_a_dpu_is_initializing_before_any_controller_has_looked_at_it(one_dpu: Story) -> None:
+def test_a_dpu_is_initializing_before_its_first_reconcile(one_dpu: RecordedHost) -> None:
     created = one_dpu.of(DPU)[0]
 
     assert created.phase == "Initializing"
@@ -74,38 +76,40 @@ def test_a_dpu_is_initializing_before_any_controller_has_looked_at_it(one_dpu: S
     assert created.annotations == {}
 
 
-def test_initializing_takes_the_install_interface_first_and_the_dpucluster_then(one_dpu: Story) -> None:
+def test_initializing_sets_the_install_interface_before_the_dpucluster(
+    one_dpu: RecordedHost,
+) -> None:
     initializing = [change for change in one_dpu.of(DPU) if change.phase == "Initializing"]
 
     interfaces = [change.status.get("dpuInstallInterface") for change in initializing]
     clusters = [change.obj["spec"]["cluster"].get("name") for change in initializing]
     assert interfaces.index("redfish") < clusters.index("carbide-dpf-cluster")
-    assert [change.said("Initialized") for change in initializing] == [None] * len(initializing)
+    assert [change.condition("Initialized") for change in initializing] == [None] * len(initializing)
 
 
-def test_os_installed_is_written_true_while_the_os_still_boots(one_dpu: Story) -> None:
+def test_os_installed_is_true_while_the_os_still_boots(one_dpu: RecordedHost) -> None:
     installing = [change for change in one_dpu.of(DPU) if change.phase == "OS Installing"]
 
-    booting = next(change for change in installing if change.said("OSInstalled"))
-    assert booting.said("OSInstalled") == ("True", "OemLastState")
-    assert "agentStatus" not in booting.status, "nothing runs there yet"
+    booting = next(change for change in installing if change.condition("OSInstalled"))
+    assert booting.condition("OSInstalled") == ("True", "OemLastState")
+    assert "agentStatus" not in booting.status, "the agent does not run yet"
 
 
-def test_the_transfer_of_the_image_is_the_progress_of_a_task(one_dpu: Story) -> None:
+def test_the_transfer_of_the_image_is_reported_as_task_progress(one_dpu: RecordedHost) -> None:
     running = [change for change in one_dpu.of(DPU) if "redfishTaskId" in change.status]
 
     assert {change.phase for change in running} == {"OS Installing"}
-    assert {change.said("BFBTransferred") for change in running} == {("False", "TaskProgress")}
+    assert {change.condition("BFBTransferred") for change in running} == {("False", "TaskProgress")}
 
 
-def test_phase_ready_comes_before_the_condition_ready(one_dpu: Story) -> None:
+def test_phase_ready_comes_before_the_condition_ready(one_dpu: RecordedHost) -> None:
     reached = [change for change in one_dpu.of(DPU) if change.phase == "Ready"]
 
-    assert reached[0].said("Ready") is None
-    assert reached[-1].said("Ready") == ("True", "DPUReady")
+    assert reached[0].condition("Ready") is None
+    assert reached[-1].condition("Ready") == ("True", "DPUReady")
 
 
-def test_a_ready_dpu_has_the_addresses_of_its_node(one_dpu: Story) -> None:
+def test_a_ready_dpu_has_the_addresses_of_its_node(one_dpu: RecordedHost) -> None:
     last = one_dpu.of(DPU)[-1]
 
     internal, hostname = last.status["addresses"]
@@ -113,18 +117,18 @@ def test_a_ready_dpu_has_the_addresses_of_its_node(one_dpu: Story) -> None:
     assert internal["type"] == "InternalIP"
 
 
-def test_health_is_told_only_once_services_are_meant_for_the_dpu(one_dpu: Story) -> None:
-    told = [
+def test_health_is_reported_only_after_services_select_the_dpu(one_dpu: RecordedHost) -> None:
+    waiting = [
         change.status["operationalConditions"]
         for change in one_dpu.of(DPU)
         if "operationalConditions" in change.status
     ]
 
     messages = {
-        one["message"] for said in told for one in said if one["type"] == "DPUServiceCriticalPodsReady"
+        one["message"] for found in waiting for one in found if one["type"] == "DPUServiceCriticalPodsReady"
     }
     assert messages == {"All critical Pods are ready (1 Pods)"}
-    assert [one["type"] for one in told[-1]] == [
+    assert [one["type"] for one in waiting[-1]] == [
         "OperationalReady",
         "NodeProblemsReady",
         "DPUServiceCriticalPodsReady",
@@ -134,7 +138,7 @@ def test_health_is_told_only_once_services_are_meant_for_the_dpu(one_dpu: Story)
     ]
 
 
-def test_the_device_has_a_finalizer_only_since_it_has_a_dpu(one_dpu: Story) -> None:
+def test_the_device_gets_a_finalizer_when_its_dpu_is_created(one_dpu: RecordedHost) -> None:
     created = one_dpu.of(DPU)[0].version
 
     before = [change for change in one_dpu.of(DPUDevice) if change.version < created]
@@ -143,14 +147,14 @@ def test_the_device_has_a_finalizer_only_since_it_has_a_dpu(one_dpu: Story) -> N
     assert one_dpu.of(DPUDevice)[-1].finalizers == [known.DPUDEVICE_FINALIZER]
 
 
-def test_the_device_reports_its_serial_number_as_psid(one_dpu: Story) -> None:
+def test_the_device_reports_its_serial_number_as_psid(one_dpu: RecordedHost) -> None:
     last = one_dpu.of(DPUDevice)[-1]
 
     assert last.status["psid"] == last.obj["spec"]["serialNumber"]
     assert last.obj["metadata"]["labels"][known.PSID_LABEL] == last.obj["spec"]["serialNumber"]
 
 
-def test_a_device_is_attached_initialized_discovered_and_ready(one_dpu: Story) -> None:
+def test_a_device_is_attached_initialized_discovered_and_ready(one_dpu: RecordedHost) -> None:
     assert [one["type"] for one in one_dpu.of(DPUDevice)[-1].status["conditions"]] == [
         "NodeAttached",
         "Initialized",
@@ -159,7 +163,9 @@ def test_a_device_is_attached_initialized_discovered_and_ready(one_dpu: Story) -
     ]
 
 
-def test_a_device_is_labelled_with_its_node_and_with_what_was_found_in_one_write(one_dpu: Story) -> None:
+def test_a_device_gets_the_labels_of_node_and_discovery_in_one_write(
+    one_dpu: RecordedHost,
+) -> None:
     labelled = next(
         c.obj for c in one_dpu.of(DPUDevice) if known.DPUNODE_NAME_LABEL in c.obj["metadata"]["labels"]
     )
@@ -171,33 +177,42 @@ def test_a_device_is_labelled_with_its_node_and_with_what_was_found_in_one_write
     )
 
 
-def test_a_device_waits_for_a_node_that_lists_it(one_dpu: Story) -> None:
-    assert saying(one_dpu.of(DPUDevice), "NodeAttached") == [("False", "Pending"), ("True", "Success")]
+def test_a_device_waits_for_a_node_that_lists_it(one_dpu: RecordedHost) -> None:
+    assert condition_changes(one_dpu.of(DPUDevice), "NodeAttached") == [
+        ("False", "Pending"),
+        ("True", "Success"),
+    ]
 
 
-def test_a_node_is_taken_over_in_one_look_and_ready_in_the_next(one_dpu: Story) -> None:
+def test_a_node_is_initialized_in_one_reconcile_and_ready_in_the_next(one_dpu: RecordedHost) -> None:
     changes = one_dpu.of(DPUNode)
 
     taken = next(n for n, change in enumerate(changes) if "dpuInstallInterface" in change.status)
     assert changes[taken].finalizers == [known.DPUNODE_FINALIZER]
     assert "conditions" not in changes[taken].status
-    assert changes[taken + 1].said("Ready") == ("True", "Ready")
+    assert changes[taken + 1].condition("Ready") == ("True", "Ready")
 
 
-def test_a_node_is_not_ready_while_it_is_disturbed(one_dpu: Story) -> None:
-    assert saying(one_dpu.of(DPUNode), "Ready") == [("True", "Ready"), ("False", "Ready"), ("True", "Ready")]
-    assert one_dpu.of(DPUNode)[-1].said("DPUNodeNodeEffectInProgress") is None, "removed with the maintenance"
-    disturbed = [change for change in one_dpu.of(DPUNode) if change.said("Ready") == ("False", "Ready")]
+def test_a_node_is_not_ready_during_a_node_effect(one_dpu: RecordedHost) -> None:
+    assert condition_changes(one_dpu.of(DPUNode), "Ready") == [
+        ("True", "Ready"),
+        ("False", "Ready"),
+        ("True", "Ready"),
+    ]
+    assert one_dpu.of(DPUNode)[-1].condition("DPUNodeNodeEffectInProgress") is None, (
+        "removed with the maintenance"
+    )
+    not_ready = [change for change in one_dpu.of(DPUNode) if change.condition("Ready") == ("False", "Ready")]
     messages = {
         one["message"]
-        for change in disturbed
+        for change in not_ready
         for one in change.status["conditions"]
         if one["type"] == "Ready"
     }
     assert messages == {"node effect is in progress"}
 
 
-def test_everything_a_dpu_is_made_of_bears_the_names_and_labels_of_dpf(one_dpu: Story) -> None:
+def test_a_created_dpu_has_the_names_and_labels_of_dpf(one_dpu: RecordedHost) -> None:
     created = one_dpu.of(DPU)[0].obj
     (node,), (device,) = one_dpu.names(DPUNode), one_dpu.names(DPUDevice)
 
@@ -215,7 +230,7 @@ def test_everything_a_dpu_is_made_of_bears_the_names_and_labels_of_dpf(one_dpu: 
     assert (owner["kind"], owner["name"], owner["controller"]) == ("DPUSet", "compute-default", True)
 
 
-def test_dpu_and_dpuset_bear_the_hash_of_the_template(one_dpu: Story) -> None:
+def test_dpu_and_dpuset_have_the_hash_of_the_template(one_dpu: RecordedHost) -> None:
     of_set = one_dpu.of(DPUSet)[-1].obj["metadata"]["labels"][known.DPUSET_TEMPLATE_HASH_LABEL]
     of_dpu = one_dpu.of(DPU)[0].obj["metadata"]["labels"][known.DPUSET_TEMPLATE_HASH_LABEL]
 
@@ -224,7 +239,7 @@ def test_dpu_and_dpuset_bear_the_hash_of_the_template(one_dpu: Story) -> None:
     assert int(of_set, 16) >= 0
 
 
-def test_a_dpuset_counts_its_dpus_by_phase(one_dpu: Story) -> None:
+def test_a_dpuset_counts_its_dpus_by_phase(one_dpu: RecordedHost) -> None:
     counted = [change.status.get("dpuStatistics") or {} for change in one_dpu.of(DPUSet)]
 
     assert {"Node Effect": 1} in counted
@@ -232,9 +247,9 @@ def test_a_dpuset_counts_its_dpus_by_phase(one_dpu: Story) -> None:
     assert all(sum(one.values()) <= 1 for one in counted)
 
 
-def test_a_dpuset_says_that_it_makes_its_dpus_and_then_that_they_are_not_ready(one_dpu: Story) -> None:
-    said = [one for change in one_dpu.of(DPUSet) for one in change.status.get("conditions", [])]
-    messages = [one["message"] for one in said if one["type"] == "Ready"]
+def test_a_dpuset_reports_reconciling_before_not_ready(one_dpu: RecordedHost) -> None:
+    found = [one for change in one_dpu.of(DPUSet) for one in change.status.get("conditions", [])]
+    messages = [one["message"] for one in found if one["type"] == "Ready"]
 
     assert [one for one, _ in groupby(messages) if one] == [
         "DPUs are being reconciled",
@@ -242,31 +257,31 @@ def test_a_dpuset_says_that_it_makes_its_dpus_and_then_that_they_are_not_ready(o
     ]
 
 
-def test_a_dpuset_says_only_what_is_wrong_about_its_prerequisites(one_dpu: Story) -> None:
-    assert saying(one_dpu.of(DPUSet), "DPUSetPrereqsReconciled") == [("Unknown", "Pending")]
-    assert saying(one_dpu.of(DPUSet), "Ready") == [
+def test_a_dpuset_reports_prerequisites_only_when_there_is_a_problem(one_dpu: RecordedHost) -> None:
+    assert condition_changes(one_dpu.of(DPUSet), "DPUSetPrereqsReconciled") == [("Unknown", "Pending")]
+    assert condition_changes(one_dpu.of(DPUSet), "Ready") == [
         ("True", "Success"),
         ("False", "Pending"),
         ("True", "Success"),
     ]
 
 
-def test_dpus_of_a_host_become_ready_only_after_the_maintenance_is_gone(two_dpus: Story) -> None:
+def test_dpus_of_a_host_become_ready_only_after_the_maintenance_is_deleted(two_dpus: RecordedHost) -> None:
     gone = next(change.version for change in two_dpus.of(DPUNodeMaintenance) if change.type == "DELETED")
 
     reached = [change.version for change in two_dpus.of(DPU) if change.phase == "Ready"]
     assert min(reached) > gone
 
 
-def test_created_dpu_node_maintenance_is_written_with_status_false(one_dpu: Story) -> None:
-    assert saying(one_dpu.of(DPU), "NodeEffectReady") == [
+def test_created_dpu_node_maintenance_is_written_with_status_false(one_dpu: RecordedHost) -> None:
+    assert condition_changes(one_dpu.of(DPU), "NodeEffectReady") == [
         ("False", "CreatedDPUNodeMaintenance"),
         ("False", "NodeEffectInProgress"),
         ("True", "NodeEffectCompleted"),
     ]
 
 
-def test_the_hold_annotation_is_not_there_when_the_maintenance_is_created(one_dpu: Story) -> None:
+def test_the_maintenance_is_created_without_the_hold_annotation(one_dpu: RecordedHost) -> None:
     values = [
         change.annotations.get(known.WAIT_FOR_EXTERNAL_NODE_EFFECT)
         for change in one_dpu.of(DPUNodeMaintenance)
@@ -280,7 +295,7 @@ def test_the_hold_annotation_is_not_there_when_the_maintenance_is_created(one_dp
     ]
 
 
-def test_a_maintenance_has_no_owner_and_a_finalizer(one_dpu: Story) -> None:
+def test_a_maintenance_has_no_owner_and_a_finalizer(one_dpu: RecordedHost) -> None:
     created, later = one_dpu.of(DPUNodeMaintenance)[:2]
 
     assert "ownerReferences" not in created.obj["metadata"]
@@ -288,18 +303,18 @@ def test_a_maintenance_has_no_owner_and_a_finalizer(one_dpu: Story) -> None:
     assert later.finalizers == [known.DPUNODEMAINTENANCE_FINALIZER]
 
 
-def test_services_and_both_dpus_ask_for_the_same_maintenance(two_dpus: Story) -> None:
-    asked = [change.obj["spec"]["requestor"] for change in two_dpus.of(DPUNodeMaintenance)]
+def test_services_and_both_dpus_are_requestors_of_one_maintenance(two_dpus: RecordedHost) -> None:
+    requested = [change.obj["spec"]["requestor"] for change in two_dpus.of(DPUNodeMaintenance)]
 
-    everybody = max(asked, key=len)
+    all_requestors = max(requested, key=len)
     assert len(two_dpus.names(DPUNodeMaintenance)) == 1
-    assert everybody[0].startswith(f"{known.DPF_NAMESPACE}_compute_dts-")
-    assert sorted(everybody[1:]) == two_dpus.names(DPU)
-    assert asked[0] == everybody[:2], "services first, then the DPU that came first"
-    assert asked[-1] == []
+    assert all_requestors[0].startswith(f"{known.DPF_NAMESPACE}_compute_dts-")
+    assert sorted(all_requestors[1:]) == two_dpus.names(DPU)
+    assert requested[0] == all_requestors[:2], "services first, then the first DPU"
+    assert requested[-1] == []
 
 
-def test_each_dpu_notes_the_services_that_asked_on_its_behalf(two_dpus: Story) -> None:
+def test_each_dpu_records_its_service_requestors_in_an_annotation(two_dpus: RecordedHost) -> None:
     notes = {
         key: value
         for change in two_dpus.of(DPUNodeMaintenance)
@@ -312,47 +327,49 @@ def test_each_dpu_notes_the_services_that_asked_on_its_behalf(two_dpus: Story) -
     assert len(set(notes.values())) == 1
 
 
-def test_a_reboot_is_asked_for_in_dpf_s_order(two_dpus: Story) -> None:
-    told = [
+def test_a_reboot_is_requested_in_the_order_of_dpf(two_dpus: RecordedHost) -> None:
+    waiting = [
         change
         for change in two_dpus.of(DPU)
-        if change.said("Rebooted") == ("False", "WaitingForManualPowerCycleOrReboot")
+        if change.condition("Rebooted") == ("False", "WaitingForManualPowerCycleOrReboot")
     ]
     annotated = next(c for c in two_dpus.of(DPUNode) if known.EXTERNAL_REBOOT_REQUIRED in c.annotations)
 
-    assert {change.name for change in told if change.version < annotated.version} == set(two_dpus.names(DPU))
+    assert {change.name for change in waiting if change.version < annotated.version} == set(
+        two_dpus.names(DPU)
+    )
     assert annotated.annotations[known.EXTERNAL_REBOOT_REQUIRED] == "true"
-    assert annotated.said("DPUNodeRebootInProgress") is None, "the condition follows"
-    assert saying(two_dpus.of(DPUNode), "DPUNodeRebootInProgress") == [
+    assert annotated.condition("DPUNodeRebootInProgress") is None, "the condition follows"
+    assert condition_changes(two_dpus.of(DPUNode), "DPUNodeRebootInProgress") == [
         ("True", "DPUNodeRebootInProgress"),
         ("True", "WaitForExternalReboot"),
         ("False", "DPUNodeRebootInProgress"),
     ]
 
 
-def test_a_reboot_that_was_confirmed_is_told_to_every_dpu_that_waited(two_dpus: Story) -> None:
-    asked = [known.EXTERNAL_REBOOT_REQUIRED in change.annotations for change in two_dpus.of(DPUNode)]
+def test_a_confirmed_reboot_is_set_on_every_waiting_dpu(two_dpus: RecordedHost) -> None:
+    requested = [known.EXTERNAL_REBOOT_REQUIRED in change.annotations for change in two_dpus.of(DPUNode)]
 
     for name in two_dpus.names(DPU):
-        assert saying(two_dpus.of(DPU, name), "Rebooted") == [
+        assert condition_changes(two_dpus.of(DPU, name), "Rebooted") == [
             ("False", "WaitingForManualPowerCycleOrReboot"),
             ("True", "Rebooted"),
         ]
-    assert asked.index(True) < len(asked) - 1
-    assert asked[-1] is False
-    assert sum(before is not after for before, after in pairwise(asked)) == 2, "asked once"
+    assert requested.index(True) < len(requested) - 1
+    assert requested[-1] is False
+    assert sum(before is not after for before, after in pairwise(requested)) == 2, "requested once"
 
 
-def test_the_agent_says_which_reboot_is_needed_and_then_that_none_is(one_dpu: Story) -> None:
+def test_the_agent_reports_the_required_reboot_and_then_none(one_dpu: RecordedHost) -> None:
     reports = [change.status["agentStatus"] for change in one_dpu.of(DPU) if "agentStatus" in change.status]
 
-    said = [(one.get("rebootMethod"), one.get("rebootSequenceCount")) for one in reports]
-    assert [one for n, one in enumerate(said) if n == 0 or one != said[n - 1]] == [
+    found = [(one.get("rebootMethod"), one.get("rebootSequenceCount")) for one in reports]
+    assert [one for n, one in enumerate(found) if n == 0 or one != found[n - 1]] == [
         (None, None),
         ("PowerCycle", 1),
         ("NoAction", 0),
     ]
     starts = [one["lastStartupTime"] for one in reports]
     assert starts == sorted(starts)
-    assert len(set(starts)) == 2, "another start after the reboot, and a time of its own"
+    assert len(set(starts)) == 2, "another start after the reboot, at another time"
     assert len({one["initialBootID"] for one in reports}) == 1

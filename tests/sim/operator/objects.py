@@ -1,4 +1,4 @@
-"""Objects as the pure functions get them, without a cluster."""
+"""Objects for tests of pure functions, without a cluster."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from dpf_async.models import (
     Resource,
     known,
 )
-from dpf_async.sim.operator.hardware.hardware_view import Board
+from dpf_async.sim.operator.hardware.hardware_view import HardwareView
 from dpf_async.sim.operator.hardware.profiles import INSTANT
 from dpf_async.sim.operator.hardware.settings import Settings
-from dpf_async.sim.operator.provisioning.reconcile_input import World
+from dpf_async.sim.operator.provisioning.reconcile_input import ReconcileInput
 
 NOW = datetime(2026, 6, 1, 10, 0, 0, tzinfo=UTC)
 
@@ -35,10 +35,10 @@ SETTINGS = Settings(
 )
 
 
-def said(
+def make_condition(
     type_: str, status: str = "True", reason: str = "", at: str = "2026-06-01T09:00:00Z"
 ) -> dict[str, Any]:
-    """A condition on the wire."""
+    """A condition as JSON."""
     return {
         "type": type_,
         "status": status,
@@ -49,7 +49,7 @@ def said(
 
 
 def wire(kind: type[Resource], name: str, **parts: Any) -> dict[str, Any]:
-    """An object on the wire; parts are metadata, spec, status."""
+    """An object as JSON; parts are metadata, spec, status."""
     metadata = {
         "name": name,
         "namespace": known.DPF_NAMESPACE,
@@ -61,7 +61,7 @@ def wire(kind: type[Resource], name: str, **parts: Any) -> dict[str, Any]:
     return {"apiVersion": kind.API_VERSION, "kind": kind.KIND, "metadata": metadata, **parts}
 
 
-def a_dpu(
+def make_dpu(
     name: str = "node-1-device-1",
     phase: str = "Ready",
     *,
@@ -85,8 +85,8 @@ def a_dpu(
     )
 
 
-def a_node(*devices: str, metadata: Any = None, spec: Any = None, **status: Any) -> DPUNode:
-    """node-1, rebooted from outside."""
+def make_node(*devices: str, metadata: Any = None, spec: Any = None, **status: Any) -> DPUNode:
+    """node-1 with external reboots."""
     fields = {
         "dpus": [{"name": device} for device in devices or ("device-1",)],
         "nodeRebootMethod": {"external": {}},
@@ -95,13 +95,15 @@ def a_node(*devices: str, metadata: Any = None, spec: Any = None, **status: Any)
     return DPUNode.from_wire(wire(DPUNode, "node-1", metadata=metadata or {}, spec=fields, status=status))
 
 
-def a_device(name: str = "device-1", *, metadata: Any = None, spec: Any = None, **status: Any) -> DPUDevice:
+def make_device(
+    name: str = "device-1", *, metadata: Any = None, spec: Any = None, **status: Any
+) -> DPUDevice:
     """A DPUDevice."""
     fields = {"serialNumber": "MT1", "bmcIp": "10.0.0.11", **(spec or {})}
     return DPUDevice.from_wire(wire(DPUDevice, name, metadata=metadata or {}, spec=fields, status=status))
 
 
-def a_maintenance(
+def make_maintenance(
     *requestors: str, metadata: Any = None, effect: Any = None, **status: Any
 ) -> DPUNodeMaintenance:
     """The hold of node-1."""
@@ -115,11 +117,11 @@ def a_maintenance(
     )
 
 
-def a_world(dpu: DPU, **known_things: Any) -> World:
-    """Everything a DPU needs is there, unless said otherwise."""
-    things: dict[str, Any] = {
-        "node": a_node(dpuInstallInterface="redfish"),
-        "device": a_device(conditions=[said("Ready")], dpuType="BlueField3"),
+def make_input(dpu: DPU, **overrides: Any) -> ReconcileInput:
+    """A ReconcileInput with every object that a DPU needs, unless overridden."""
+    objects: dict[str, Any] = {
+        "node": make_node(dpuInstallInterface="redfish"),
+        "device": make_device(conditions=[make_condition("Ready")], dpuType="BlueField3"),
         "bfb": BFB.from_wire(
             wire(BFB, "bfb", spec={"url": "https://a"}, status={"phase": "Ready", "fileName": "a.bfb"})
         ),
@@ -128,11 +130,11 @@ def a_world(dpu: DPU, **known_things: Any) -> World:
         "free_cluster": None,
         "maintenance": None,
         "maintenance_name": "node-1-hold",
-        "board": Board(),
+        "hardware": HardwareView(),
         "installing": 0,
         "settings": SETTINGS,
         "profile": INSTANT,
         "now": NOW,
-        **known_things,
+        **overrides,
     }
-    return World(dpu=dpu, **things)
+    return ReconcileInput(dpu=dpu, **objects)

@@ -1,4 +1,4 @@
-"""The operator as a process of its own, beside an API server that it knows nothing about."""
+"""The operator as a separate process, with an API server in another process."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ COMMAND = [sys.executable, "-m", "dpf_async.sim.operator"]
 
 @asynccontextmanager
 async def running(kubeconfig: Path, *options: str) -> AsyncIterator[Process]:
-    """The process, once it says that it simulates; it is told to stop at the end."""
+    """The operator process after it reported that it simulates; it receives SIGTERM at the end."""
     command = [*COMMAND, "--kubeconfig", str(kubeconfig), *options]
     async with await anyio.open_process(command, stderr=None) as process:
         assert process.stdout is not None
-        said = ""
+        output = ""
         async for text in TextReceiveStream(process.stdout):
-            said += text
-            if "simulating DPF" in said:
+            output += text
+            if "simulating DPF" in output:
                 break
         yield process
         process.send_signal(signal.SIGTERM)
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             assert await process.wait() == 0
 
 
@@ -55,27 +55,27 @@ async def test_a_host_is_provisioned_by_an_operator_in_another_process(tmp_path:
         ):
             site, host = minimal_site(), Simulator(operator=False).host(devices=2)
             await dpf.create_initialization_objects(site, bmc_password="secret")
-            await dpf.site_accepted(site, timeout=20)
-            view = await provision(dpf, host, reboot=reboot, timeout=30)
+            await dpf.site_accepted(site, timeout=60)
+            view = await provision(dpf, host, reboot=reboot, timeout=60)
 
         assert view.ready
         assert reboots == [host.name, host.name]
 
 
-def test_a_server_that_is_not_there_is_no_riddle(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_reported_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "kubeconfig").write_text("{}")
 
-    ended = subprocess.run(
+    completed = subprocess.run(
         [*COMMAND, "--kubeconfig", str(tmp_path / "kubeconfig")], capture_output=True, text=True, check=False
     )
 
-    assert ended.returncode == 1
-    assert "Traceback" not in ended.stderr
-    assert len(ended.stderr.splitlines()) <= 3
+    assert completed.returncode == 1
+    assert "Traceback" not in completed.stderr
+    assert len(completed.stderr.splitlines()) <= 3
 
 
-@pytest.mark.parametrize("trouble", ["watch_lag=1", "bad_luck"])
-def test_troubles_that_are_not_the_operator_s_are_refused(
+@pytest.mark.parametrize("trouble", ["watch_lag=1", "unknown_trouble"])
+def test_troubles_of_the_server_and_unknown_troubles_are_rejected(
     trouble: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     try:

@@ -1,4 +1,4 @@
-"""DPUSets: what changes of a deployment do to DPUs that exist."""
+"""DPUSets: the effect of changes of a deployment on existing DPUs."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from dpf_async.sim.operator import INSTANT
 from dpf_async.sim.simulator import minimal_site
 from tests.sim.operator.site import (
     Change,
-    a_site,
     answer_reboots,
     conditions,
     dpus,
     exists,
     history,
     message,
+    only_dpu,
     phases,
-    registered,
-    released,
-    the_dpu,
+    register,
+    release_hold,
+    site_with_client,
 )
 
 FORCED = {"hold": True, "force": True}
@@ -58,20 +58,20 @@ _waits_for_its_bfb = Level[DeploymentView](
 )
 
 
-def _says(words: str) -> Level[ObjectState[DPUSet]]:
-    """The message of the DPUSet's condition Ready."""
+def _ready_message_is(text: str) -> Level[ObjectState[DPUSet]]:
+    """The condition Ready of the DPUSet has this message."""
 
     def holds(state: ObjectState[DPUSet]) -> bool:
         condition = state.condition("Ready")
-        return condition is not None and condition.message == words
+        return condition is not None and condition.message == text
 
-    return Level(words, holds)
+    return Level(text, holds)
 
 
-def _speaks_of_its_spec(change: Change) -> bool:
-    said = [one for one in change.status["conditions"] if one["type"] == "Ready"]
+def _is_current(change: Change) -> bool:
+    ready = [one for one in change.status["conditions"] if one["type"] == "Ready"]
     generation: int = change.obj["metadata"]["generation"]
-    return [one["observedGeneration"] for one in said] == [generation]
+    return [one["observedGeneration"] for one in ready] == [generation]
 
 
 async def use_strategy(sim: Simulator, dpf: DPFClient, strategy: str) -> None:
@@ -80,17 +80,17 @@ async def use_strategy(sim: Simulator, dpf: DPFClient, strategy: str) -> None:
     await sim.settled()
 
 
-async def test_with_on_delete_a_new_bfb_does_nothing_until_the_dpu_is_deleted() -> None:
+async def test_with_on_delete_a_new_bfb_applies_when_the_dpu_is_deleted() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         node = await sim.ready_node()
-        dpu = await the_dpu(dpf, node.name)
+        dpu = await only_dpu(dpf, node.name)
 
         await use_another_bfb(sim, dpf)
 
-        same = await the_dpu(dpf, node.name)
+        same = await only_dpu(dpf, node.name)
         assert (same.uid, same.spec.bfb, same.status.phase) == (dpu.uid, "bf-bundle", "Ready")
         await dpf.reprovision_dpu(dpu.name, timeout=60)
-        assert (await the_dpu(dpf, node.name)).spec.bfb == "new"
+        assert (await only_dpu(dpf, node.name)).spec.bfb == "new"
 
 
 async def test_with_rolling_update_a_new_bfb_replaces_ready_dpus_one_by_one() -> None:
@@ -100,46 +100,46 @@ async def test_with_rolling_update_a_new_bfb_replaces_ready_dpus_one_by_one() ->
 
         await use_another_bfb(sim, dpf)
 
-        found = {(await the_dpu(dpf, host.name)).spec.bfb: host.name for host in hosts}
-        assert set(found) == {"bf-bundle", "new"}, "one is replaced, and held; the other waits for it"
+        found = {(await only_dpu(dpf, host.name)).spec.bfb: host.name for host in hosts}
+        assert set(found) == {"bf-bundle", "new"}, "one is replaced and held; the other waits for it"
         await dpf.mark_dpu_node_ready_for_maintenance(found["new"])
         await answer_reboots(dpf, found["new"])
         await sim.settled()
-        assert (await the_dpu(dpf, found["bf-bundle"])).spec.bfb == "new"
+        assert (await only_dpu(dpf, found["bf-bundle"])).spec.bfb == "new"
 
 
 async def test_with_rolling_update_dpus_that_are_not_ready_are_replaced_at_once() -> None:
-    async with a_site() as (sim, dpf):
-        hosts = [await registered(sim), await registered(sim)]
+    async with site_with_client() as (sim, dpf):
+        hosts = [await register(sim), await register(sim)]
         await use_strategy(sim, dpf, "RollingUpdate")
 
         await use_another_bfb(sim, dpf)
 
-        assert [(await the_dpu(dpf, host.name)).spec.bfb for host in hosts] == ["new", "new"]
+        assert [(await only_dpu(dpf, host.name)).spec.bfb for host in hosts] == ["new", "new"]
 
 
-async def test_with_rolling_update_a_dpu_that_is_ready_again_makes_way_for_the_next_one() -> None:
+async def test_with_rolling_update_the_next_dpu_is_replaced_after_one_is_ready() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         current, outdated = await sim.ready_node(), await sim.ready_node()
         await use_another_bfb(sim, dpf)
-        await dpf.reprovision_dpu((await the_dpu(dpf, current.name)).name, timeout=60)
+        await dpf.reprovision_dpu((await only_dpu(dpf, current.name)).name, timeout=60)
         await sim.settled()
-        await released(sim, dpf, current.name)
+        await release_hold(sim, dpf, current.name)
         await answer_reboots(dpf, current.name)
         await sim.settled()
         sim.trouble("dpu_node_not_ready", node=current.name)
         await sim.settled()
         await use_strategy(sim, dpf, "RollingUpdate")
-        before = await the_dpu(dpf, outdated.name)
+        before = await only_dpu(dpf, outdated.name)
 
-        sim.heal()
+        sim.repair()
         await sim.settled()
 
-        assert before.spec.bfb == "bf-bundle", "it waits for the one that is not Ready"
-        assert (await the_dpu(dpf, outdated.name)).spec.bfb == "new"
+        assert before.spec.bfb == "bf-bundle", "it waits for the DPU that is not Ready"
+        assert (await only_dpu(dpf, outdated.name)).spec.bfb == "new"
 
 
-async def test_a_dpuset_never_calls_itself_ready_of_dpus_it_is_about_to_replace() -> None:
+async def test_a_dpuset_is_never_ready_with_outdated_dpus() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         await sim.ready_node()
         await sim.ready_node()
@@ -148,11 +148,11 @@ async def test_a_dpuset_never_calls_itself_ready_of_dpus_it_is_about_to_replace(
 
         await use_another_bfb(sim, dpf)
 
-        after = [change for change in history(sim, DPUSet)[before:] if _speaks_of_its_spec(change)]
-        assert {change.said("Ready") for change in after} == {("False", "Pending")}
+        after = [change for change in history(sim, DPUSet)[before:] if _is_current(change)]
+        assert {change.condition("Ready") for change in after} == {("False", "Pending")}
 
 
-async def test_with_on_delete_a_dpuset_is_not_ready_while_a_dpu_waits_to_be_deleted() -> None:
+async def test_with_on_delete_a_dpuset_is_not_ready_until_outdated_dpus_are_deleted() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         node = await sim.ready_node()
 
@@ -161,32 +161,32 @@ async def test_with_on_delete_a_dpuset_is_not_ready_while_a_dpu_waits_to_be_dele
         dpu_set = await dpf.resource(DPUSet).get("compute-default")
         assert conditions(dpu_set)["Ready"] == ("False", "Pending")
         assert message(dpu_set, "Ready") == "Some DPUs are not ready"
-        await dpf.reprovision_dpu((await the_dpu(dpf, node.name)).name, timeout=60)
+        await dpf.reprovision_dpu((await only_dpu(dpf, node.name)).name, timeout=60)
         await sim.settled()
-        await released(sim, dpf, node.name)
+        await release_hold(sim, dpf, node.name)
         await answer_reboots(dpf, node.name)
         await sim.settled()
         dpu_set = await dpf.resource(DPUSet).get("compute-default")
         assert conditions(dpu_set)["Ready"] == ("True", "Success")
 
 
-async def test_a_dpuset_is_ready_again_once_its_dpus_have_seen_what_was_changed_in_place() -> None:
+async def test_a_dpuset_is_ready_after_its_dpus_observed_a_change_in_place() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         await sim.ready_node()
         compute = dpf.handle(DPUSet, "compute-default")
 
         with sim.server.faults.stalled(verb="patch", resource="dpus/status"):
             await dpf.resource(DPUDeployment).patch("compute", {"spec": {"dpus": {"nodeEffect": FORCED}}})
-            await compute.until(_says("Some DPUs are not ready"), timeout=60)
+            await compute.until(_ready_message_is("Some DPUs are not ready"), timeout=60)
         await sim.settled()
 
         dpu_set = await dpf.resource(DPUSet).get(compute.name)
         assert conditions(dpu_set)["Ready"] == ("True", "Success")
 
 
-async def test_a_changed_flavor_changes_the_hash_of_the_template_and_new_dpus_only() -> None:
-    async with a_site() as (sim, dpf):
-        host = await registered(sim)
+async def test_a_changed_flavor_affects_the_template_hash_and_new_dpus_only() -> None:
+    async with site_with_client() as (sim, dpf):
+        host = await register(sim)
         before = (await dpf.resource(DPUSet).get("compute-default")).metadata.labels
         flavor = DPUFlavor(metadata=ObjectMeta(name="other"), spec=DPUFlavorSpec(dpu_mode="zero-trust"))
         await dpf.resource(DPUFlavor).create(flavor)
@@ -197,12 +197,12 @@ async def test_a_changed_flavor_changes_the_hash_of_the_template_and_new_dpus_on
         after = (await dpf.resource(DPUSet).get("compute-default")).metadata.labels
         key = known.DPUSET_TEMPLATE_HASH_LABEL
         assert before[key] != after[key]
-        dpu = await the_dpu(dpf, host.name)
+        dpu = await only_dpu(dpf, host.name)
         assert (dpu.spec.dpu_flavor, dpu.metadata.labels[key]) == ("dpu-flavor", before[key])
 
 
-async def test_the_old_bfb_is_let_go_when_no_deployment_uses_it_any_more() -> None:
-    async with a_site() as (sim, dpf):
+async def test_the_old_bfb_is_released_when_no_deployment_uses_it() -> None:
+    async with site_with_client() as (sim, dpf):
         await use_another_bfb(sim, dpf)
 
         old, new = [await dpf.resource(BFB).get(name) for name in ("bf-bundle", "new")]
@@ -212,8 +212,8 @@ async def test_the_old_bfb_is_let_go_when_no_deployment_uses_it_any_more() -> No
         assert new.metadata.finalizers == (known.BFB_FINALIZER, known.DPUDEPLOYMENT_FINALIZER)
 
 
-async def test_a_bfb_that_is_not_ready_leaves_dpusets_as_they_are() -> None:
-    async with a_site(troubles=["bfb_download_failed@new"]) as (sim, dpf):
+async def test_a_bfb_that_is_not_ready_does_not_change_dpusets() -> None:
+    async with site_with_client(troubles=["bfb_download_failed@new"]) as (sim, dpf):
         await use_another_bfb(sim, dpf)
 
         deployment = await dpf.resource(DPUDeployment).get("compute")
@@ -228,7 +228,7 @@ async def test_a_bfb_that_is_not_ready_leaves_dpusets_as_they_are() -> None:
         assert template.bfb.name == "bf-bundle"
 
 
-async def test_no_dpu_exists_before_the_bfb_is_there() -> None:
+async def test_no_dpu_is_created_before_the_bfb_exists() -> None:
     profile = replace(INSTANT, bfb_download=3600.0)
     async with Simulator(profile=profile) as sim, sim.client() as dpf:
         await dpf.create_initialization_objects(minimal_site(), bmc_password="secret")
@@ -241,9 +241,9 @@ async def test_no_dpu_exists_before_the_bfb_is_there() -> None:
         assert await dpus(dpf, host.name) == []
 
 
-async def test_a_dpu_in_a_cluster_that_is_not_selected_any_more_goes_even_with_on_delete() -> None:
-    async with a_site() as (sim, dpf):
-        await registered(sim)
+async def test_a_dpu_in_an_unselected_cluster_is_deleted_even_with_on_delete() -> None:
+    async with site_with_client() as (sim, dpf):
+        await register(sim)
         gold = ObjectMeta(name="gold", labels={"tier": "gold"})
         await dpf.resource(DPUCluster).create(DPUCluster(metadata=gold, spec=DPUClusterSpec(type="kamaji")))
         await sim.settled()
@@ -259,7 +259,7 @@ async def test_a_dpu_in_a_cluster_that_is_not_selected_any_more_goes_even_with_o
         assert dpu.spec.cluster.name == "gold"
 
 
-async def test_a_label_that_is_not_disruptive_reaches_the_node_without_a_hold() -> None:
+async def test_a_non_disruptive_label_is_applied_without_a_hold() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         node = await sim.ready_node()
         before = len(history(sim, DPU))
@@ -268,16 +268,16 @@ async def test_a_label_that_is_not_disruptive_reaches_the_node_without_a_hold() 
         await dpf.resource(DPUSet).patch("compute-default", template)
         await sim.settled()
 
-        road = phases(history(sim, DPU)[before:])
-        assert road == ["Ready", "DPU Cluster Config", "Node Effect Removal", "Ready"]
-        dpu = await the_dpu(dpf, node.name)
+        sequence = phases(history(sim, DPU)[before:])
+        assert sequence == ["Ready", "DPU Cluster Config", "Node Effect Removal", "Ready"]
+        dpu = await only_dpu(dpf, node.name)
         assert dpu.spec.cluster is not None
         assert dpu.spec.cluster.node_labels["rack"] == "7"
 
 
-async def test_two_groups_share_the_hosts_by_their_labels() -> None:
-    async with a_site() as (sim, dpf):
-        host = await registered(sim)
+async def test_two_groups_select_hosts_by_their_labels() -> None:
+    async with site_with_client() as (sim, dpf):
+        host = await register(sim)
         others = {"matchLabels": {"group": "other"}}
 
         (group,) = (await dpf.resource(DPUDeployment).get("compute")).to_wire()["spec"]["dpus"]["dpuSets"]
@@ -288,18 +288,18 @@ async def test_two_groups_share_the_hosts_by_their_labels() -> None:
         )
         await sim.settled()
 
-        dpu = await the_dpu(dpf, host.name)
+        dpu = await only_dpu(dpf, host.name)
         assert dpu.metadata.labels[known.DPUSET_NAME_LABEL] == "compute-other"
 
 
-async def test_a_dpuset_that_others_are_faster_with_several_times_is_made_all_the_same() -> None:
-    async with a_site() as (sim, dpf):
+async def test_a_dpuset_is_applied_after_repeated_conflicts() -> None:
+    async with site_with_client() as (sim, dpf):
         flavor = DPUFlavor(metadata=ObjectMeta(name="new"), spec=DPUFlavorSpec())
         await dpf.resource(DPUFlavor).create(flavor)
         await sim.settled()
         sim.server.faults.answer(409, times=4, verb="patch", resource="dpusets")
 
-        await dpf.update_dpu_deployment_configuration("compute", "new", timeout=10)
+        await dpf.update_dpu_deployment_configuration("compute", "new", timeout=60)
 
         (made,) = (await dpf.resource(DPUSet).list()).items
         assert made.to_wire()["spec"]["dpuTemplate"]["spec"]["dpuFlavor"] == "new"

@@ -1,4 +1,4 @@
-"""What tests may not do."""
+"""Rules for all tests."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def all_tests() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
                 yield f"{path.relative_to(TESTS)}::{node.name}", node
 
 
-def test_no_test_sleeps_but_on_a_clock_that_jumps() -> None:
+def test_only_tests_in_virtual_time_sleep() -> None:
     sleeping = [
         name
         for name, test in all_tests()
-        if not any("jumping" in ast.unparse(decorator) for decorator in test.decorator_list)
+        if not any("virtual_time" in ast.unparse(decorator) for decorator in test.decorator_list)
         and any(
             isinstance(call, ast.Call) and ast.unparse(call.func).endswith("sleep") for call in ast.walk(test)
         )
@@ -29,7 +29,7 @@ def test_no_test_sleeps_but_on_a_clock_that_jumps() -> None:
     assert sleeping == []
 
 
-def test_no_name_of_a_test_is_given_twice_in_a_module() -> None:
+def test_names_of_tests_are_unique_in_a_module() -> None:
     names = [name for name, _ in all_tests()]
 
     assert sorted({name for name in names if names.count(name) > 1}) == []

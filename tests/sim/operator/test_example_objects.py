@@ -1,4 +1,4 @@
-"""Objects at each stop of a host, held against the example objects of the reference material, field by field."""
+"""Compares objects during the provisioning of a host with the example objects of the reference material."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ BUNDLE = "bf-bundle-ed70332bf849b077f624a5cab511894233fc7cef58a38e96eee93f76589c
 KINDS = (BFB, DPU, DPUDeployment, DPUDevice, DPUNode, DPUNodeMaintenance, DPUSet)
 
 
-def the_site() -> SiteSpec:
+def example_site() -> SiteSpec:
     chart = HelmChart(source=HelmSource(repo_url="https://helm.ngc.nvidia.com/nvidia/doca", version="1.22.1"))
     group = GroupSpec(
         bfb=BUNDLE,
@@ -57,7 +57,7 @@ def the_site() -> SiteSpec:
     )
 
 
-def the_host() -> HostSpec:
+def example_host() -> HostSpec:
     device = DeviceSpec(
         name=DEVICE,
         serial_number="MT2500XZ0001",
@@ -77,11 +77,11 @@ def the_host() -> HostSpec:
     return HostSpec(name=NODE, devices=(device,), labels=labels)
 
 
-async def tell() -> dict[str, list[Change]]:
-    """The whole story of that host, by kind."""
+async def record() -> dict[str, list[Change]]:
+    """Every write for that host, by kind."""
     async with Simulator() as sim, sim.client() as dpf:
-        host = the_host()
-        await dpf.create_initialization_objects(the_site(), bmc_password="secret")
+        host = example_host()
+        await dpf.create_initialization_objects(example_site(), bmc_password="secret")
         await sim.settled()
         (service,) = (await dpf.resource(DPUService).list()).items
         critical = {"metadata": {"labels": {known.CRITICAL_SERVICE_LABEL: ""}}}
@@ -91,9 +91,9 @@ async def tell() -> dict[str, list[Change]]:
         await dpf.create_dpu_node(host.name, host.devices, labels=host.labels)
         await sim.settled()
         await dpf.mark_dpu_node_ready_for_maintenance(NODE)
-        await dpf.node(NODE).until(external_reboot_required, timeout=10)
+        await dpf.node(NODE).until(external_reboot_required, timeout=60)
         await dpf.mark_dpu_node_rebooted(NODE)
-        await dpf.node(NODE).until(ready & services_ready, timeout=10)
+        await dpf.node(NODE).until(ready & services_ready, timeout=60)
         await sim.settled()
         sim.trouble("critical_service_down")
         await sim.settled()
@@ -101,74 +101,75 @@ async def tell() -> dict[str, list[Change]]:
 
 
 @pytest.fixture(scope="module")
-def story() -> dict[str, list[Change]]:
-    return anyio.run(tell)
+def recorded() -> dict[str, list[Change]]:
+    return anyio.run(record)
 
 
 @pytest.fixture(scope="module")
 def examples() -> dict[str, Any]:
-    """The examples by their number, such as "14.7c"."""
+    """The examples by number, such as "14.7c"."""
     listed = json.loads(shared_path("dpf-examples.json").read_text())
     return {one["title"].split(" ", 1)[0]: one["object"] for one in listed}
 
 
-def says(type_: str, status: str, reason: str) -> Callable[[Change], bool]:
-    return lambda change: change.said(type_) == (status, reason)
+def condition_is(type_: str, status: str, reason: str) -> Callable[[Change], bool]:
+    return lambda change: change.condition(type_) == (status, reason)
 
 
-STOPS: dict[str, tuple[type[Resource], Callable[[Change], bool]]] = {
+EXAMPLES: dict[str, tuple[type[Resource], Callable[[Change], bool]]] = {
     "14.1": (BFB, lambda change: len(change.finalizers) == 2),
     "14.2b": (
         DPUDeployment,
-        lambda change: bool(change.annotations) and change.said("Ready") == ("True", "Success"),
+        lambda change: bool(change.annotations) and change.condition("Ready") == ("True", "Success"),
     ),
     "14.3": (DPUSet, lambda change: change.status.get("dpuStatistics") == {"Node Effect": 1}),
-    "14.4a": (DPUNode, says("Ready", "True", "Ready")),
-    "14.4b": (DPUNode, says("Ready", "False", "Ready")),
-    "14.4c": (DPUNode, says("DPUNodeRebootInProgress", "True", "WaitForExternalReboot")),
-    "14.4d": (DPUNode, says("DPUNodeRebootInProgress", "False", "DPUNodeRebootInProgress")),
+    "14.4a": (DPUNode, condition_is("Ready", "True", "Ready")),
+    "14.4b": (DPUNode, condition_is("Ready", "False", "Ready")),
+    "14.4c": (DPUNode, condition_is("DPUNodeRebootInProgress", "True", "WaitForExternalReboot")),
+    "14.4d": (DPUNode, condition_is("DPUNodeRebootInProgress", "False", "DPUNodeRebootInProgress")),
     "14.4e": (
         DPUNode,
         lambda change: (
-            change.said("Ready") == ("True", "Ready") and change.said("DPUNodeRebootInProgress") is not None
+            change.condition("Ready") == ("True", "Ready")
+            and change.condition("DPUNodeRebootInProgress") is not None
         ),
     ),
-    "14.5a": (DPUDevice, says("NodeAttached", "False", "Pending")),
+    "14.5a": (DPUDevice, condition_is("NodeAttached", "False", "Pending")),
     "14.5c": (DPUDevice, lambda change: bool(change.finalizers)),
-    "14.6a": (DPUNodeMaintenance, says("NodeEffectApplied", "False", "NodeEffectIsProcessing")),
-    "14.6b": (DPUNodeMaintenance, says("NodeEffectApplied", "True", "Success")),
-    "14.7c": (DPU, says("NodeEffectReady", "False", "NodeEffectInProgress")),
+    "14.6a": (DPUNodeMaintenance, condition_is("NodeEffectApplied", "False", "NodeEffectIsProcessing")),
+    "14.6b": (DPUNodeMaintenance, condition_is("NodeEffectApplied", "True", "Success")),
+    "14.7c": (DPU, condition_is("NodeEffectReady", "False", "NodeEffectInProgress")),
     "14.7e": (DPU, lambda change: "redfishTaskId" in change.status),
-    "14.7f": (DPU, says("OSInstalled", "True", "OemLastState")),
-    "14.7g": (DPU, says("Rebooted", "False", "WaitingForManualPowerCycleOrReboot")),
+    "14.7f": (DPU, condition_is("OSInstalled", "True", "OemLastState")),
+    "14.7g": (DPU, condition_is("Rebooted", "False", "WaitingForManualPowerCycleOrReboot")),
     "14.7h": (
         DPU,
-        lambda change: change.phase == "DPU Config" and change.said("Rebooted") == ("True", "Rebooted"),
+        lambda change: change.phase == "DPU Config" and change.condition("Rebooted") == ("True", "Rebooted"),
     ),
-    "14.7i": (DPU, says("NodeEffectRemoved", "False", "NodeEffectRemovalInProgress")),
-    "14.7j": (DPU, says("Ready", "True", "DPUReady")),
+    "14.7i": (DPU, condition_is("NodeEffectRemoved", "False", "NodeEffectRemovalInProgress")),
+    "14.7j": (DPU, condition_is("Ready", "True", "DPUReady")),
     "14.7k": (DPU, lambda change: _operational(change) == "False"),
 }
-"""The moments at which the examples were taken, and by what they are known."""
+"""For each example, its kind and the predicate of the write that it corresponds to."""
 
 
 def _operational(change: Change) -> str:
-    said = change.status.get("operationalConditions", [])
-    return next((one["status"] for one in said if one["type"] == "OperationalReady"), "")
+    conditions = change.status.get("operationalConditions", [])
+    return next((one["status"] for one in conditions if one["type"] == "OperationalReady"), "")
 
 
-@pytest.mark.parametrize("number", list(STOPS))
-def test_an_object_looks_like_the_example(
-    number: str, story: dict[str, list[Change]], examples: dict[str, Any]
+@pytest.mark.parametrize("number", list(EXAMPLES))
+def test_an_object_equals_the_example(
+    number: str, recorded: dict[str, list[Change]], examples: dict[str, Any]
 ) -> None:
-    kind, is_it = STOPS[number]
+    kind, matches = EXAMPLES[number]
 
-    found = next(change.obj for change in story[kind.KIND] if is_it(change))
+    found = next(change.obj for change in recorded[kind.KIND] if matches(change))
 
-    assert in_common(number, found) == in_common(number, examples[number])
+    assert comparable(number, found) == comparable(number, examples[number])
 
 
-INVENTED = [
+GENERATED = [
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME"),
     (r"dts-(abc12|[0-9a-f]{5})(-[0-9a-f]{5})?|dts-xyz", "A-SERVICE"),
     (r"consumed-by-dpudeployment-[0-9a-f]{10}", "consumed-by-dpudeployment-TEN"),
@@ -178,28 +179,28 @@ INVENTED = [
     (r'"initialBootID": "[^"]*"', '"initialBootID": "BOOT"'),
     (r"install task \d+% complete", "install task N% complete"),
 ]
-"""What nobody can know: times, identities, generated parts of names."""
+"""Values that differ between runs: times, identities, generated parts of names."""
 
 FREE = {
-    # The text says that it is set in Initializing (dpf-facts 2.3), the examples leave it out.
+    # Set in Initializing (dpf-facts 2.3), but absent in the examples.
     "": ("secureBoot",),
-    # The services run at once here; the example is from a site where they still start.
+    # The services run without delay here; in the example they are still starting.
     "14.7i": ("operationalConditions",),
 }
 
 
-def in_common(number: str, obj: dict[str, Any]) -> dict[str, Any]:
-    """Metadata, spec and status in the form in which two objects can be compared."""
+def comparable(number: str, obj: dict[str, Any]) -> dict[str, Any]:
+    """Metadata, spec and status without values that differ between runs."""
     keys = ("name", "labels", "annotations", "finalizers")
     metadata = {key: obj["metadata"][key] for key in keys if obj["metadata"].get(key)}
     free = (*FREE.get(number, ()), *(FREE[""] if obj["kind"] == "DPU" else ()))
     status = {key: value for key, value in obj.get("status", {}).items() if key not in free}
     if obj["kind"] == "DPUDeployment":
-        # Which generation was looked at depends on how often somebody changed it.
+        # The observed generation depends on the number of changes.
         del status["observedGeneration"]
         status["conditions"] = [{**one, "observedGeneration": 0} for one in status["conditions"]]
     text = json.dumps({"metadata": metadata, "spec": obj["spec"], "status": status}, sort_keys=True)
-    for pattern, word in INVENTED:
+    for pattern, word in GENERATED:
         text = re.sub(pattern, word, text)
     found: dict[str, Any] = json.loads(text)
     return found

@@ -1,4 +1,4 @@
-"""Troubles: what each of them looks like from outside, and how it ends."""
+"""Troubles: the effect of each one on objects, and how it ends."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from dpf_async.sim import Simulator
 from dpf_async.sim.operator.hardware.troubles import KNOWN, Trouble, Troubles
 from tests.sim.operator.site import (
     PHASES,
-    a_site,
     answer_reboots,
     conditions,
     dpus,
     history,
     message,
+    only_dpu,
     phases,
-    registered,
-    released,
-    the_dpu,
+    register,
+    release_hold,
+    site_with_client,
 )
 
 
@@ -34,15 +34,15 @@ from tests.sim.operator.site import (
         ("watch_lag=0.5", Trouble("watch_lag", 0.5)),
     ],
 )
-def test_troubles_are_read_from_text(text: str, trouble: Trouble) -> None:
+def test_troubles_are_parsed_from_text(text: str, trouble: Trouble) -> None:
     assert Trouble.parse(text) == trouble
     assert str(trouble) == text.strip()
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "expected_message"),
     [
-        ("bad_luck", "known are: agent_silent, bfb_download_failed"),
+        ("unknown_trouble", "known are: agent_silent, bfb_download_failed"),
         ("reboots", "write reboots=N"),
         ("no_reboot=1", "write no_reboot"),
         ("reboots=many", "whole number"),
@@ -52,12 +52,12 @@ def test_troubles_are_read_from_text(text: str, trouble: Trouble) -> None:
         ("watch_lag=1@node-1", "no target"),
     ],
 )
-def test_what_is_no_trouble_is_refused(text: str, complaint: str) -> None:
-    with pytest.raises(UsageError, match=complaint):
+def test_text_that_is_not_a_trouble_is_rejected(text: str, expected_message: str) -> None:
+    with pytest.raises(UsageError, match=expected_message):
         Trouble.parse(text)
 
 
-def test_a_trouble_of_one_goes_before_a_trouble_of_all() -> None:
+def test_a_trouble_with_a_target_takes_precedence() -> None:
     troubles = Troubles(["reboots=2", "reboots=5@device-1"])
 
     assert troubles.find("reboots", "device-1", "node-1") == Trouble("reboots", 5.0, "device-1")
@@ -68,30 +68,30 @@ def test_a_trouble_of_one_goes_before_a_trouble_of_all() -> None:
     assert list(troubles) == []
 
 
-def test_every_trouble_says_what_comes_of_it() -> None:
+def test_every_trouble_has_a_description() -> None:
     assert all(text.startswith("=") or text[0].islower() for text in KNOWN.values())
 
 
-async def test_a_wrong_password_keeps_the_device_from_being_initialized() -> None:
-    async with a_site(troubles=["bmc_password_wrong"]) as (sim, dpf):
-        host = await registered(sim)
+async def test_a_wrong_password_prevents_initialization_of_the_device() -> None:
+    async with site_with_client(troubles=["bmc_password_wrong"]) as (sim, dpf):
+        host = await register(sim)
 
         device = await dpf.resource(DPUDevice).get(host.devices[0].name)
 
         assert conditions(device) == {"NodeAttached": ("True", "Success"), "Initialized": ("False", "Error")}
         assert message(device, "Initialized").startswith("failed to initialize password")
-        assert device.metadata.labels[known.DPUNODE_NAME_LABEL] == host.name, "so it has a DPU all the same"
+        assert device.metadata.labels[known.DPUNODE_NAME_LABEL] == host.name, "so its DPU is created anyway"
         assert len(await dpus(dpf, host.name)) == 1
-        sim.heal("bmc_password_wrong")
+        sim.repair("bmc_password_wrong")
         await sim.settled()
         assert conditions(await dpf.resource(DPUDevice).get(device.name))["Ready"] == ("True", "Success")
 
 
-async def test_without_a_password_no_bmc_can_be_initialized_until_there_is_one() -> None:
-    async with a_site() as (sim, dpf):
+async def test_no_bmc_is_initialized_before_the_password_exists() -> None:
+    async with site_with_client() as (sim, dpf):
         secret = await dpf.resource(Secret).get(known.BMC_PASSWORD_SECRET)
         await dpf.resource(Secret).delete(secret.name)
-        host = await registered(sim)
+        host = await register(sim)
         device = await dpf.resource(DPUDevice).get(host.devices[0].name)
         assert "not found" in message(device, "Initialized")
 
@@ -100,8 +100,8 @@ async def test_without_a_password_no_bmc_can_be_initialized_until_there_is_one()
         assert conditions(await dpf.resource(DPUDevice).get(device.name))["Ready"] == ("True", "Success")
 
 
-async def test_another_serial_number_keeps_the_device_from_being_discovered() -> None:
-    async with a_site() as (sim, dpf):
+async def test_another_serial_number_prevents_discovery_of_the_device() -> None:
+    async with site_with_client() as (sim, dpf):
         host = sim.host(devices=2)
         odd, even = host.devices
         sim.trouble("serial_mismatch", device=odd.name)
@@ -125,61 +125,61 @@ async def test_another_serial_number_keeps_the_device_from_being_discovered() ->
     ],
 )
 async def test_an_installation_that_fails_ends_in_error(trouble: str, type_: str, reason: str) -> None:
-    async with a_site(troubles=[trouble]) as (sim, dpf):
-        host = await registered(sim)
+    async with site_with_client(troubles=[trouble]) as (sim, dpf):
+        host = await register(sim)
 
-        await released(sim, dpf, host.name)
+        await release_hold(sim, dpf, host.name)
 
-        dpu = await the_dpu(dpf, host.name)
+        dpu = await only_dpu(dpf, host.name)
         assert (dpu.status.phase, dpu.status.previous_phase) == ("Error", "OS Installing")
         assert conditions(dpu)[type_] == ("False", reason)
-        assert "Error" not in conditions(dpu), "the cause is with the phase that failed"
+        assert "Error" not in conditions(dpu), "the failed phase has the cause"
         assert dpu.status.redfish_task_id is None
         with pytest.raises(DPUFailed, match=reason):
             await dpf.node(host.name).until(ready, timeout=60)
 
 
 async def test_error_is_left_only_by_deletion() -> None:
-    async with a_site(troubles=["install_failed"]) as (sim, dpf):
-        host = await registered(sim)
-        await released(sim, dpf, host.name)
-        sim.heal()
+    async with site_with_client(troubles=["install_failed"]) as (sim, dpf):
+        host = await register(sim)
+        await release_hold(sim, dpf, host.name)
+        sim.repair()
         await sim.settled()
-        failed = await the_dpu(dpf, host.name)
+        failed = await only_dpu(dpf, host.name)
         assert failed.status.phase == "Error"
 
         await dpf.resource(DPU).delete(failed.name)
-        assert await answer_reboots(dpf, host.name) == 1, "on the permission that was given to the failed one"
+        assert await answer_reboots(dpf, host.name) == 1, "with the release for the failed DPU"
 
-        road = phases(history(sim, DPU))
-        assert road[road.index("Error") :][:2] == ["Error", "Deleting"]
+        sequence = phases(history(sim, DPU))
+        assert sequence[sequence.index("Error") :][:2] == ["Error", "Deleting"]
 
 
-async def test_a_phase_of_a_newer_release_is_on_the_road() -> None:
+async def test_a_dpu_goes_through_a_phase_of_a_newer_release() -> None:
     async with Simulator(troubles=["newer_phase"]) as sim, sim.client() as dpf:
         node = await sim.ready_node()
 
-        road = phases(history(sim, DPU))
+        sequence = phases(history(sim, DPU))
 
         before = PHASES.index("Prepare BFB")
-        assert road == [*PHASES[:before], "Update Firmware", *PHASES[before:]]
-        assert await dpf.is_dpu_ready((await the_dpu(dpf, node.name)).name)
+        assert sequence == [*PHASES[:before], "Update Firmware", *PHASES[before:]]
+        assert await dpf.is_dpu_ready((await only_dpu(dpf, node.name)).name)
 
 
-async def test_a_newer_phase_needs_newer_crds_from_the_start() -> None:
+async def test_newer_phase_requires_the_newer_crds_from_the_start() -> None:
     async with Simulator() as sim:
         with pytest.raises(UsageError, match="Simulator\\(troubles=…\\) at the start"):
             sim.trouble("newer_phase")
 
 
-async def test_a_node_that_fails_leaves_the_phase_ready() -> None:
+async def test_a_failed_node_does_not_change_the_phase_ready() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         node = await sim.ready_node()
 
         sim.trouble("dpu_node_not_ready", node=node.name)
         await sim.settled()
 
-        dpu = await the_dpu(dpf, node.name)
+        dpu = await only_dpu(dpf, node.name)
         assert dpu.status.phase == "Ready"
         assert conditions(dpu)["Ready"] == ("False", "NodeNotReady")
         assert message(dpu, "Ready") == f"DPU's Node {dpu.name} is not Ready"
@@ -196,24 +196,27 @@ async def test_a_bfb_that_cannot_be_downloaded_is_in_error() -> None:
 
 
 async def test_secure_boot_takes_two_restarts_of_the_dpu() -> None:
-    async with a_site() as (sim, dpf):
+    async with site_with_client() as (sim, dpf):
         await dpf.resource(DPUDeployment).patch("compute", {"spec": {"dpus": {"secureBoot": False}}})
         await sim.settled()
-        host = await registered(sim)
+        host = await register(sim)
         await dpf.mark_dpu_node_ready_for_maintenance(host.name)
-        await dpf.dpu((await the_dpu(dpf, host.name)).name).until(phase_is("Rebooting"), timeout=60)
+        await dpf.dpu((await only_dpu(dpf, host.name)).name).until(phase_is("Rebooting"), timeout=60)
 
-        road = phases(history(sim, DPU))
+        sequence = phases(history(sim, DPU))
 
-        start = road.index("Initialize Interface")
-        assert road[start : start + 3] == [
+        start = sequence.index("Initialize Interface")
+        assert sequence[start : start + 3] == [
             "Initialize Interface",
             "Perform ARM Force Restart",
             "Initialize Interface",
         ]
         restarts = {c.annotations.get(known.ARM_RESTART_TRACKER) for c in history(sim, DPU)}
         assert restarts == {None, '{"count": 1}', '{"count": 2}'}
-        assert conditions(await the_dpu(dpf, host.name))["ArmForceRestarted"] == ("True", "ArmForceRestarted")
+        assert conditions(await only_dpu(dpf, host.name))["ArmForceRestarted"] == (
+            "True",
+            "ArmForceRestarted",
+        )
         device = await dpf.resource(DPUDevice).get(host.devices[0].name)
         assert device.status.secure_boot is not None
         await sim.settled()

@@ -1,4 +1,4 @@
-"""Services: what a deployment makes, whom they hold up, what their health and their changes do to a DPU."""
+"""Services: the objects of a deployment, their requestors, and the effects of health and changes on DPUs."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from dpf_async.sim.operator import INSTANT
 from dpf_async.sim.simulator import minimal_site
 from dpf_async.specs import ServiceSpec, SwitchSpec
 from tests.sim.operator.site import (
-    a_site,
     answer_reboots,
     conditions,
     dpus,
     exists,
+    get_hold,
     history,
-    hold_of,
     message,
+    only_dpu,
     phases,
-    registered,
-    released,
-    the_dpu,
+    register,
+    release_hold,
+    site_with_client,
 )
 
 
-def a_site_with(service: dict[str, Any], **group: Any) -> SiteSpec:
+def site_spec_with(service: dict[str, Any], **group: Any) -> SiteSpec:
     """The minimal site with another service and group."""
     site = minimal_site()
     dts = site.services["dts"].model_copy(update=service)
@@ -58,19 +58,19 @@ async def define(sim: Simulator, dpf: DPFClient, site: SiteSpec) -> None:
     await sim.settled()
 
 
-async def change_the_service(sim: Simulator, dpf: DPFClient, version: str = "2.0.0") -> None:
+async def change_service(sim: Simulator, dpf: DPFClient, version: str = "2.0.0") -> None:
     chart = {"spec": {"helmChart": {"source": {"version": version}}}}
     await dpf.resource(DPUServiceTemplate).patch("dts", chart)
     await sim.settled()
 
 
-async def the_service(dpf: DPFClient) -> DPUService:
+async def only_service(dpf: DPFClient) -> DPUService:
     (service,) = (await dpf.resource(DPUService).list()).items
     return service
 
 
-async def test_with_no_hosts_everything_is_ready() -> None:
-    async with a_site() as (_, dpf):
+async def test_a_deployment_without_hosts_is_ready() -> None:
+    async with site_with_client() as (_, dpf):
         deployment = await dpf.resource(DPUDeployment).get("compute")
 
         assert list(conditions(deployment)) == [
@@ -91,8 +91,8 @@ async def test_with_no_hosts_everything_is_ready() -> None:
         assert {one.observed_generation for one in deployment.conditions} == {1}
 
 
-async def test_the_observed_generation_of_the_status_comes_after_the_conditions() -> None:
-    async with a_site() as (sim, dpf):
+async def test_the_observed_generation_is_written_after_the_conditions() -> None:
+    async with site_with_client() as (sim, dpf):
         await dpf.resource(DPUDeployment).patch("compute", {"spec": {"revisionHistoryLimit": 3}})
         await sim.settled()
 
@@ -107,13 +107,15 @@ def _generation_of_conditions(status: dict[str, Any]) -> int:
     return max((one.get("observedGeneration", 0) for one in status.get("conditions", [])), default=0)
 
 
-async def test_a_deployment_is_owner_of_what_it_makes() -> None:
+async def test_a_deployment_owns_the_objects_it_creates() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         interface = ConfiguredInterface(name="app_sf", network="mybrsfc")
         port = PortSpec(service="dts", interface="app_sf")
-        await define(sim, dpf, a_site_with({"interfaces": (interface,)}, chains=(SwitchSpec(ports=(port,)),)))
+        await define(
+            sim, dpf, site_spec_with({"interfaces": (interface,)}, chains=(SwitchSpec(ports=(port,)),))
+        )
 
-        service = await the_service(dpf)
+        service = await only_service(dpf)
         (of_service,) = (await dpf.resource(DPUServiceInterface).list()).items
         (chain,) = (await dpf.resource(DPUServiceChain).list()).items
 
@@ -131,50 +133,50 @@ async def test_a_deployment_is_owner_of_what_it_makes() -> None:
         assert end.service_interface.match_labels == metadata.labels
 
 
-async def test_services_and_chains_hold_up_the_host_unless_the_chain_is_excused() -> None:
+async def test_services_and_chains_are_requestors_unless_the_chain_is_excluded() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         port = PortSpec(labels={"uplink": "p0"})
-        await define(sim, dpf, a_site_with({}, chains=(SwitchSpec(ports=(port,)),)))
+        await define(sim, dpf, site_spec_with({}, chains=(SwitchSpec(ports=(port,)),)))
         (chain,) = (await dpf.resource(DPUServiceChain).list()).items
-        service = await the_service(dpf)
+        service = await only_service(dpf)
         owner = f"{known.DPF_NAMESPACE}_compute"
 
-        both = await registered(sim)
+        both = await register(sim)
         excuse = {"metadata": {"annotations": {known.SKIP_CHAIN_REQUESTOR: ""}}}
         await dpf.resource(DPUDeployment).patch("compute", excuse)
         await sim.settled()
-        one = await registered(sim)
+        one = await register(sim)
 
-        asked = [(await hold_of(dpf, host.name)).spec.requestor[:-1] for host in (both, one)]
+        asked = [(await get_hold(dpf, host.name)).spec.requestor[:-1] for host in (both, one)]
         assert asked == [(f"{owner}_{service.name}", f"{owner}_{chain.name}"), (f"{owner}_{service.name}",)]
 
 
-_asked_by_services_only = Level[ObjectState[DPUNodeMaintenance]](
+_has_only_service_requestors = Level[ObjectState[DPUNodeMaintenance]](
     "asked for by services only",
     lambda state: all("_" in one for one in state.object.spec.requestor),
 )
 
 
-async def test_a_host_is_given_back_only_when_its_services_run() -> None:
+async def test_the_node_effect_is_removed_only_when_services_run() -> None:
     profile = replace(INSTANT, start_pods=3600.0)
-    async with a_site(profile=profile, troubles=["no_reboot"]) as (sim, dpf):
-        host = await registered(sim)
+    async with site_with_client(profile=profile, troubles=["no_reboot"]) as (sim, dpf):
+        host = await register(sim)
         await dpf.mark_dpu_node_ready_for_maintenance(host.name)
-        dpu = await the_dpu(dpf, host.name)
+        dpu = await only_dpu(dpf, host.name)
 
         view = await dpf.dpu(dpu.name).until(phase_is("Node Effect Removal"), timeout=60)
         maintenance = dpf.handle(DPUNodeMaintenance, f"{host.name}-hold")
-        await maintenance.until(_asked_by_services_only, timeout=60)
+        await maintenance.until(_has_only_service_requestors, timeout=60)
 
         assert not services_ready.holds(view)
         assert (
-            (await hold_of(dpf, host.name))
+            (await get_hold(dpf, host.name))
             .spec.requestor[0]
             .startswith(f"{known.DPF_NAMESPACE}_compute_dts-")
         )
 
 
-async def test_a_critical_service_that_is_down_leaves_the_phase_ready() -> None:
+async def test_a_failed_critical_service_does_not_change_the_phase_ready() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         node = await sim.ready_node(devices=2)
         one, _ = await dpus(dpf, node.name)
@@ -185,104 +187,106 @@ async def test_a_critical_service_that_is_down_leaves_the_phase_ready() -> None:
         down, up = await dpus(dpf, node.name)
         assert down.status.phase == up.status.phase == "Ready"
         assert conditions(down)["Ready"] == ("True", "DPUReady")
-        said = {one.type: one for one in down.status.operational_conditions}
-        assert (said["OperationalReady"].status, said["OperationalReady"].reason) == ("False", "NotReady")
-        assert said["OperationalReady"].message == "Not ready conditions: DPUServiceCriticalPodsReady"
-        assert said["DPUServiceCriticalPodsReady"].message.startswith(
+        found = {one.type: one for one in down.status.operational_conditions}
+        assert (found["OperationalReady"].status, found["OperationalReady"].reason) == ("False", "NotReady")
+        assert found["OperationalReady"].message == "Not ready conditions: DPUServiceCriticalPodsReady"
+        assert found["DPUServiceCriticalPodsReady"].message.startswith(
             "Critical Pods not ready (0/1 Pods): dts-"
         )
         assert up.operational_condition("OperationalReady").status == "True"  # type: ignore[union-attr]  # written
-        sim.heal("critical_service_down")
+        sim.repair("critical_service_down")
         await dpf.node(node.name).until(ready & services_ready, timeout=60)
 
 
-async def test_a_service_that_is_not_critical_shows_as_such() -> None:
+async def test_a_non_critical_service_is_reported_separately() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         node = await sim.ready_node()
         uncritical = {"metadata": {"labels": {known.CRITICAL_SERVICE_LABEL: None}}}
-        await dpf.resource(DPUService).patch((await the_service(dpf)).name, uncritical)
+        await dpf.resource(DPUService).patch((await only_service(dpf)).name, uncritical)
 
         sim.trouble("critical_service_down")
         await sim.settled()
 
-        said = {one.type: one.status for one in (await the_dpu(dpf, node.name)).status.operational_conditions}
-        assert said["DPUServiceNonCriticalPodsReady"] == said["OperationalReady"] == "False"
-        assert said["DPUServiceCriticalPodsReady"] == "True"
+        found = {
+            one.type: one.status for one in (await only_dpu(dpf, node.name)).status.operational_conditions
+        }
+        assert found["DPUServiceNonCriticalPodsReady"] == found["OperationalReady"] == "False"
+        assert found["DPUServiceCriticalPodsReady"] == "True"
 
 
-async def test_a_disruptive_change_asks_again_and_installs_nothing() -> None:
+async def test_a_disruptive_change_requests_a_hold_and_installs_nothing() -> None:
     async with Simulator() as sim, sim.client() as dpf:
-        await define(sim, dpf, a_site_with({"disruptive": True}))
+        await define(sim, dpf, site_spec_with({"disruptive": True}))
         node = await sim.ready_node()
-        old, before = await the_service(dpf), len(history(sim, DPU))
+        old, before = await only_service(dpf), len(history(sim, DPU))
 
-        await change_the_service(sim, dpf)
+        await change_service(sim, dpf)
 
-        dpu = await the_dpu(dpf, node.name)
+        dpu = await only_dpu(dpf, node.name)
         assert (dpu.status.phase, dpu.status.previous_phase) == ("Node Effect", "Ready")
         assert dpu.status.post_provisioning_node_effect is True
-        assert conditions(dpu)["Ready"] == ("True", "DPUReady"), "what was said before stays"
+        assert conditions(dpu)["Ready"] == ("True", "DPUReady"), "the condition is kept"
         assert conditions(dpu)["NodeEffectReady"] == ("False", "NodeEffectInProgress")
-        hold = await hold_of(dpf, node.name)
+        hold = await get_hold(dpf, node.name)
         assert hold.metadata.annotations[known.WAIT_FOR_EXTERNAL_NODE_EFFECT] == "true"
-        assert len((await dpf.resource(DPUService).list()).items) == 2, "the old one runs until then"
+        assert len((await dpf.resource(DPUService).list()).items) == 2, "the old revision runs until then"
 
-        await released(sim, dpf, node.name)
+        await release_hold(sim, dpf, node.name)
 
-        road = phases(history(sim, DPU)[before:])
-        assert road == ["Ready", "Node Effect", "DPU Cluster Config", "Node Effect Removal", "Ready"]
-        assert (await the_dpu(dpf, node.name)).status.post_provisioning_node_effect is None
-        assert (await the_service(dpf)).name != old.name
+        sequence = phases(history(sim, DPU)[before:])
+        assert sequence == ["Ready", "Node Effect", "DPU Cluster Config", "Node Effect Removal", "Ready"]
+        assert (await only_dpu(dpf, node.name)).status.post_provisioning_node_effect is None
+        assert (await only_service(dpf)).name != old.name
 
 
-async def test_a_second_disruptive_change_while_the_first_is_held_keeps_nobody_from_being_ready() -> None:
+async def test_a_second_disruptive_change_during_a_hold_does_not_block_ready() -> None:
     async with Simulator() as sim, sim.client() as dpf:
-        await define(sim, dpf, a_site_with({"disruptive": True}))
+        await define(sim, dpf, site_spec_with({"disruptive": True}))
         node = await sim.ready_node()
-        await change_the_service(sim, dpf)
+        await change_service(sim, dpf)
 
-        await change_the_service(sim, dpf, "3.0.0")
+        await change_service(sim, dpf, "3.0.0")
         assert len((await dpf.resource(DPUService).list()).items) == 3
-        await released(sim, dpf, node.name)
+        await release_hold(sim, dpf, node.name)
 
-        assert (await the_dpu(dpf, node.name)).status.phase == "Ready"
-        assert (await the_service(dpf)).spec.helm_chart.source.version == "3.0.0"
+        assert (await only_dpu(dpf, node.name)).status.phase == "Ready"
+        assert (await only_service(dpf)).spec.helm_chart.source.version == "3.0.0"
 
 
-async def test_a_change_that_is_not_disruptive_is_made_in_place() -> None:
+async def test_a_non_disruptive_change_is_applied_in_place() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         node = await sim.ready_node()
-        old, before = await the_service(dpf), len(history(sim, DPU))
+        old, before = await only_service(dpf), len(history(sim, DPU))
 
-        await change_the_service(sim, dpf)
+        await change_service(sim, dpf)
 
-        service = await the_service(dpf)
+        service = await only_service(dpf)
         assert service.uid == old.uid
         assert service.spec.helm_chart.source.version == "2.0.0"
         assert phases(history(sim, DPU)[before:]) in ([], ["Ready"])
-        assert (await the_dpu(dpf, node.name)).status.phase == "Ready"
+        assert (await only_dpu(dpf, node.name)).status.phase == "Ready"
 
 
-async def test_a_sibling_in_error_leaves_the_host_to_its_services() -> None:
-    async with a_site() as (sim, dpf):
+async def test_services_of_a_failed_dpu_remain_requestors() -> None:
+    async with site_with_client() as (sim, dpf):
         host = sim.host(devices=2)
         sim.trouble("install_failed", device=host.devices[0].name)
         await dpf.create_dpu_node(host.name, host.devices, labels=host.labels)
         await sim.settled()
-        await released(sim, dpf, host.name)
+        await release_hold(sim, dpf, host.name)
 
         await dpf.mark_dpu_node_rebooted(host.name)
         await sim.settled()
 
         failed, waiting = await dpus(dpf, host.name)
         assert (failed.status.phase, waiting.status.phase) == ("Error", "Node Effect Removal")
-        hold = await hold_of(dpf, host.name)
+        hold = await get_hold(dpf, host.name)
         assert not {failed.name, waiting.name} & {*hold.spec.requestor}
-        assert hold.spec.requestor, "its services never ran on the failed one"
+        assert hold.spec.requestor, "its services never ran on the failed DPU"
 
 
-async def test_values_of_the_configuration_win_over_those_of_the_template() -> None:
-    async with a_site() as (sim, dpf):
+async def test_values_of_the_configuration_take_precedence_over_the_template() -> None:
+    async with site_with_client() as (sim, dpf):
         values = {"helmChart": {"values": {"a": {"b": 2}}}}
         await dpf.resource(DPUServiceTemplate).patch(
             "dts", {"spec": {"helmChart": {"values": {"a": {"b": 1, "c": 1}}}}}
@@ -290,12 +294,12 @@ async def test_values_of_the_configuration_win_over_those_of_the_template() -> N
         await dpf.resource(DPUServiceConfiguration).patch("dts", {"spec": {"serviceConfiguration": values}})
         await sim.settled()
 
-        assert (await the_service(dpf)).spec.helm_chart.values == {"a": {"b": 2, "c": 1}}
+        assert (await only_service(dpf)).spec.helm_chart.values == {"a": {"b": 2, "c": 1}}
 
 
 async def test_services_that_do_not_fit_stop_the_deployment() -> None:
     async with Simulator() as sim, sim.client() as dpf:
-        site = a_site_with({"resources": {"cpu": "17"}})
+        site = site_spec_with({"resources": {"cpu": "17"}})
         flavor = site.flavors["dpu-flavor"].model_copy(update={"dpu_resources": {"cpu": "16"}})
         await define(sim, dpf, site.model_copy(update={"flavors": {"dpu-flavor": flavor}}))
 
@@ -307,7 +311,7 @@ async def test_services_that_do_not_fit_stop_the_deployment() -> None:
 
 
 async def test_a_template_for_another_service_stops_the_deployment() -> None:
-    async with a_site() as (sim, dpf):
+    async with site_with_client() as (sim, dpf):
         renamed = {"spec": {"deploymentServiceName": "other"}}
         await dpf.resource(DPUServiceConfiguration).patch("dts", renamed)
         await sim.settled()
@@ -318,7 +322,7 @@ async def test_a_template_for_another_service_stops_the_deployment() -> None:
         assert "is for service other, not dts" in message(deployment, "PrerequisitesReady")
 
 
-async def test_a_service_that_is_taken_out_goes() -> None:
+async def test_a_removed_service_is_deleted() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         site = minimal_site()
         group = site.groups["compute"].model_copy(update={"services": ("dts", "hbn")})
@@ -329,25 +333,25 @@ async def test_a_service_that_is_taken_out_goes() -> None:
         await dpf.resource(DPUDeployment).patch("compute", {"spec": {"services": {"hbn": None}}})
         await sim.settled()
 
-        assert (await the_service(dpf)).name.startswith("dts-")
+        assert (await only_service(dpf)).name.startswith("dts-")
         template = await dpf.resource(DPUServiceTemplate).get("hbn")
         assert known.DPUDEPLOYMENT_FINALIZER not in template.metadata.finalizers
         assert not await exists(dpf, DPUService, "hbn")
 
 
-async def test_what_a_user_labels_a_service_with_stays() -> None:
-    async with a_site() as (sim, dpf):
-        await change_the_service(sim, dpf)
+async def test_labels_of_users_on_a_service_are_kept() -> None:
+    async with site_with_client() as (sim, dpf):
+        await change_service(sim, dpf)
 
-        assert known.CRITICAL_SERVICE_LABEL in (await the_service(dpf)).metadata.labels
+        assert known.CRITICAL_SERVICE_LABEL in (await only_service(dpf)).metadata.labels
 
 
-async def test_a_disruptive_service_of_a_new_host_asks_only_once() -> None:
+async def test_a_disruptive_service_on_a_new_host_causes_one_hold() -> None:
     async with Simulator() as sim, sim.client() as dpf:
-        await define(sim, dpf, a_site_with({"disruptive": True}))
+        await define(sim, dpf, site_spec_with({"disruptive": True}))
 
-        host = await registered(sim)
-        await released(sim, dpf, host.name)
+        host = await register(sim)
+        await release_hold(sim, dpf, host.name)
         await dpf.node(host.name).until(external_reboot_required, timeout=60)
         await answer_reboots(dpf, host.name)
         await sim.settled()
@@ -355,32 +359,34 @@ async def test_a_disruptive_service_of_a_new_host_asks_only_once() -> None:
         assert phases(history(sim, DPU)).count("Node Effect") == 1
 
 
-async def test_other_services_can_die_while_the_critical_ones_run() -> None:
+async def test_non_critical_services_can_fail_while_critical_ones_run() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         node = await sim.ready_node()
 
         sim.trouble("other_service_down")
         await sim.settled()
-        with_critical_ones_only = (await the_dpu(dpf, node.name)).status.operational_conditions
+        with_critical_ones_only = (await only_dpu(dpf, node.name)).status.operational_conditions
         uncritical = {"metadata": {"labels": {known.CRITICAL_SERVICE_LABEL: None}}}
-        await dpf.resource(DPUService).patch((await the_service(dpf)).name, uncritical)
+        await dpf.resource(DPUService).patch((await only_service(dpf)).name, uncritical)
         await sim.settled()
 
         assert {one.status for one in with_critical_ones_only} == {"True"}
-        said = {one.type: one.status for one in (await the_dpu(dpf, node.name)).status.operational_conditions}
-        assert said["DPUServiceNonCriticalPodsReady"] == said["OperationalReady"] == "False"
-        assert said["DPUServiceCriticalPodsReady"] == "True"
+        found = {
+            one.type: one.status for one in (await only_dpu(dpf, node.name)).status.operational_conditions
+        }
+        assert found["DPUServiceNonCriticalPodsReady"] == found["OperationalReady"] == "False"
+        assert found["DPUServiceCriticalPodsReady"] == "True"
 
 
-async def test_pods_that_cannot_be_looked_at_are_unknown_and_so_is_the_summary() -> None:
+async def test_pods_that_cannot_be_listed_make_the_summary_unknown() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         node = await sim.ready_node()
 
         sim.trouble("service_health_unknown")
         await sim.settled()
 
-        said = {one.type: one for one in (await the_dpu(dpf, node.name)).status.operational_conditions}
+        found = {one.type: one for one in (await only_dpu(dpf, node.name)).status.operational_conditions}
         for type_ in ("DPUServiceCriticalPodsReady", "DPUServiceNonCriticalPodsReady"):
-            assert (said[type_].status, said[type_].reason) == ("Unknown", "InternalError")
-        assert (said["OperationalReady"].status, said["OperationalReady"].reason) == ("Unknown", "Unknown")
-        assert said["NodeProblemsReady"].status == "True"
+            assert (found[type_].status, found[type_].reason) == ("Unknown", "InternalError")
+        assert (found["OperationalReady"].status, found["OperationalReady"].reason) == ("Unknown", "Unknown")
+        assert found["NodeProblemsReady"].status == "True"
