@@ -85,7 +85,7 @@ class ReportMethods(ObjectMethods):
             operations: check these instead of the role's, by their public names: "reprovision_dpu", "provision".
 
         Returns:
-            What is missing, and for which operations. Its text is a sentence for the administrator who grants permissions.
+            What is missing, and for which operations. Its text is a sentence for the administrator who grants access.
 
         Raises:
             UsageError: there is no such role or operation.
