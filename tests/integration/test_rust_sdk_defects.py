@@ -1,4 +1,7 @@
-"""Defects of the Rust SDK (dpf-facts 12.3): each has a test that shows its absence, here or in another module."""
+"""Defects of the Rust SDK: each has a test that shows its absence, here or in another module.
+
+Source: docs/dpf/sdk.md#defects.
+"""
 
 from __future__ import annotations
 

@@ -103,6 +103,6 @@ class ReportMethods(ObjectMethods):
         Raises:
             APIError, ConnectionFailed, DecodeError: the schemas could not be read.
 
-        Source: Kubernetes, "The Kubernetes API", OpenAPI V3; dpf-facts 13, flow 12.
+        Source: Kubernetes, "The Kubernetes API", OpenAPI V3; docs/dpf/operations.md#dpf-upgrade.
         """
         return await compatibility.check_compatibility(self._entered.transport)

@@ -1,7 +1,8 @@
 """Waits for a host whose DPUDevices may be faulty: a fault fails the wait once it has lasted for a grace period.
 
-The operator retries without end, every 30 s or so, and reports in a condition what failed each time (dpf-facts 4). A
-BMC that is busy recovers; a wrong password does not. Only the duration of the fault distinguishes them.
+The operator retries without end, every 30 s or so, and reports in a condition what failed each time
+(docs/dpf/discovery.md#retries). A BMC that is busy recovers; a wrong password does not. Only the duration of the fault
+distinguishes them.
 """
 
 from __future__ import annotations
