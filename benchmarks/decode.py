@@ -47,7 +47,9 @@ def main() -> None:
         "kubernetes_asyncio": cost(lambda line: json.loads(json.dumps(json.loads(line)["object"])), lines),
         "kubernetes_asyncio (partial)": cost(lambda line: json.loads(line)["object"], lines),
         "lightkube": cost(lambda line: kind.from_dict(json.loads(line)["object"]), lines),
-        "lightkube (manually written types)": cost(lambda line: TypedDPU.from_dict(json.loads(line)["object"]), lines),
+        "lightkube (manually written types)": cost(
+            lambda line: TypedDPU.from_dict(json.loads(line)["object"]), lines
+        ),
         "kr8s": cost(lambda line: Box(json.loads(line)["object"]), lines[:50]),
     }
     print(json.dumps(found))

@@ -1,4 +1,4 @@
-"""DPUs as lightkube declares built-in kinds, with manually written types: the fastest that lightkube's users can get."""
+"""DPUs as lightkube declares built-in kinds, with manually written types: the fastest way to use lightkube."""
 
 # No `from __future__ import annotations`: lightkube reads the annotations of these classes at run time.
 

@@ -42,7 +42,7 @@ _NAME: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
 
 def _name_of_at_most(limit: int) -> AfterValidator:
-    """Validate a Kubernetes name of at most `limit` characters (dpf-facts 1.3 #3)."""
+    """Validate a Kubernetes name of at most `limit` characters (docs/dpf/objects.md#name-limits)."""
 
     def check(name: str) -> str:
         if len(name) > limit:
@@ -65,7 +65,7 @@ NodeNameText = Annotated[str, _name_of_at_most(48)]
 DeviceNameText = Annotated[str, _name_of_at_most(63)]
 DeploymentNameText = Annotated[str, _name_of_at_most(20)]
 SERVICE_NAME_LIMIT: Final = 28
-"""Characters of a deploymentServiceName (dpf-facts 1.3 #13)."""
+"""Characters of a deploymentServiceName (docs/dpf/objects.md#name-limits)."""
 ServiceNameText = Annotated[str, _name_of_at_most(SERVICE_NAME_LIMIT)]
 ObjectNameText = Annotated[str, _name_of_at_most(63)]
 BFBNameText = Annotated[str, _name_of_at_most(187)]
@@ -116,7 +116,8 @@ class DeviceSpec(Spec):
 
     Attributes:
         name: name of its DPUDevice; Carbide uses `device-<MAC of the DPU's BMC>`.
-        serial_number: DPF compares it with the one that the BMC reports, and rejects a DPU with another (dpf-facts 4).
+        serial_number: DPF compares it with the one that the BMC reports, and rejects a DPU with another
+            (docs/dpf/discovery.md#serial-number).
         bmc_ip: IPv4 address of the BMC of the DPU.
         bmc_port: port of its Redfish service.
         labels: labels of its DPUDevice; the operator copies them to the DPU.
@@ -168,8 +169,8 @@ class ServiceSpec(Spec):
         configuration: where and how it runs; its values override those of the chart.
         interfaces: its interfaces on the DPU, each on a network.
         resources: its requirements by resource name, as Kubernetes quantities.
-        disruptive: a change may disrupt the host: Ready DPUs go through Node Effect again (dpf-facts 11). False by
-            default, as in Carbide.
+        disruptive: a change may disrupt the host: Ready DPUs go through Node Effect again
+            (docs/dpf/services.md#disruptive-changes). False by default, as in Carbide.
     """
 
     chart: Annotated[HelmChart, Known]
@@ -231,9 +232,10 @@ class GroupSpec(Spec):
         services: names of the site's services that run on these DPUs.
         depends_on: for each service the services that must run before it starts, by deploymentServiceName.
         chains: how the services are connected.
-        disruptive_chains: a change of the chains may disrupt the host (dpf-facts 11).
+        disruptive_chains: a change of the chains may disrupt the host (docs/dpf/services.md#disruptive-changes).
         node_effect: what the operator does before a host is disrupted; with a hold it waits for Carbide's permission.
-        strategy: with OnDelete, a DPU gets a changed BFB or flavor only when Carbide reprovisions it (dpf-facts 7.2).
+        strategy: with OnDelete, a DPU gets a changed BFB or flavor only when Carbide reprovisions it
+            (docs/dpf/deployments.md#strategies).
         revisions: how many revisions of a disruptive service may exist at a time; None: DPF's default, 10.
         suffix: the DPUSet is named `<group>-<suffix>`.
         secure_boot: whether Secure Boot is enabled; None does not change it.
@@ -259,7 +261,8 @@ class GroupSpec(Spec):
 
     @model_validator(mode="after")
     def _one_effect(self) -> Self:
-        # The API server accepts an invalid combination here; the operator fails on it later (dpf-facts 1.3 #10).
+        # The API server accepts an invalid combination here; the operator fails on it later
+        # (docs/dpf/objects.md#one-node-effect).
         effects = {"hold", "no_effect", "custom_action", "drain", "taint", "custom_label"}
         chosen = sorted(effects & self.node_effect.model_fields_set)
         if len(chosen) != 1:
@@ -385,19 +388,23 @@ _MAC = re.compile(r"([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}")
 
 
 def node_name(host_bmc_mac: str) -> str:
-    """The name that Carbide gives a DPUNode: `node-` and the MAC address of the host's BMC (dpf-facts 4).
+    """The name that Carbide gives a DPUNode: `node-` and the MAC address of the host's BMC.
 
     Raises:
         ValueError: the argument is not a MAC address.
+
+    Source: docs/dpf/discovery.md#carbide-names.
     """
     return f"node-{_dashed(host_bmc_mac)}"
 
 
 def device_name(dpu_bmc_mac: str) -> str:
-    """The name that Carbide gives a DPUDevice: `device-` and the MAC address of the DPU's BMC (dpf-facts 4).
+    """The name that Carbide gives a DPUDevice: `device-` and the MAC address of the DPU's BMC.
 
     Raises:
         ValueError: the argument is not a MAC address.
+
+    Source: docs/dpf/discovery.md#carbide-names.
     """
     return f"device-{_dashed(dpu_bmc_mac)}"
 

@@ -162,7 +162,7 @@ class KindNotServed(APIError):
     """The server does not serve the kind: its CRD is missing, or this version of it is not served.
 
     Not a NotFound: for a deletion, an object that does not exist is success, and a missing CRD never is.
-    Source: the 404 for a kind is text/plain, the 404 for an object is a JSON Status (reliability 0.9).
+    Source: the 404 for a kind is text/plain, the 404 for an object is a JSON Status (docs/watching.md#not-found).
     """
 
 

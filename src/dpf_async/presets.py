@@ -3,8 +3,8 @@
 Each function returns a description with Carbide's values. Its arguments, and any field of the description as a further
 keyword, override them. In a site file, `preset: hbn` has the same effect; see docs/how-to/define-a-site.md.
 
-Source of the values: the objects that Carbide creates (dpf-facts 12.1; infra-controller, dpf_services.rs, sdk.rs).
-Carbide's own charts are not published, so a site always specifies their repository and version.
+Source of the values: the objects that Carbide creates (docs/dpf/carbide.md#defaults; infra-controller, dpf_services.rs,
+sdk.rs). Carbide's own charts are not published, so a site always specifies their repository and version.
 """
 
 from __future__ import annotations
@@ -320,7 +320,7 @@ def flavor(*, vfs: int = VFS, scalable_functions: int | None = None, **fields: A
                 {
                     "dpuMode": "zero-trust",
                     "bfcfgParameters": ["UPDATE_ATF_UEFI=yes", "UPDATE_DPU_OS=yes", "WITH_NIC_FW_UPDATE=yes"],
-                    # Only the wildcard applies to all devices (dpf-facts 12.3 #21).
+                    # Only the wildcard applies to all devices (docs/dpf/sdk.md#wildcard-device).
                     "nvconfig": [
                         {
                             "device": "*",
@@ -374,7 +374,8 @@ def _source(chart: str, repository: str, version: str) -> dict[str, str]:
 def _service(source: Values, values: Values, more: Values, fields: Values) -> ServiceSpec:
     described: dict[str, Any] = {
         "chart": {"source": source},
-        # As in Carbide: a change of a service does not cause a node effect for Ready DPUs (dpf-facts 11).
+        # As in Carbide: a change of a service does not cause a node effect for Ready DPUs
+        # (docs/dpf/services.md#carbide-policy).
         "disruptive": False,
         **more,
     }

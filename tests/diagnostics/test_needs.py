@@ -259,8 +259,8 @@ async def test_needs_lists_exactly_the_permissions_that_operations_use(
         if (permission.verb, permission.resource) not in UNRECORDED.get(operation, ())
         and not is_used(permission, recorder.sent[operation])
     ]
-    assert missing == [], "sent, and not in NEEDS"
-    assert unused == [], "in NEEDS, and never sent"
+    assert not missing, f"sent, and not in NEEDS: {'; '.join(missing)}"
+    assert not unused, f"in NEEDS, and never sent: {'; '.join(unused)}"
 
 
 def test_only_listed_permissions_are_exempt_from_recording() -> None:

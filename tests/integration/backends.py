@@ -1,7 +1,7 @@
-"""What the integration suite runs on: the embedded API server, or a real one with the operator as another process.
+"""The backends of the integration tests: the embedded API server, or a kube-apiserver with the operator as a process.
 
-A test is written once, against Backend, and entered in its body. Whatever an embedded server can do, the other can too:
-troubles of the wire come from a proxy between the test's client and the server (tests.support.proxy).
+A test is written once, against Backend, and enters it in its body. Both backends offer the same faults: a proxy between
+client and server (tests.support.proxy) adds those that a kube-apiserver cannot simulate.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ __all__ = ["Backend", "Embedded", "Real"]
 
 
 class Backend:
-    """Where a test runs."""
+    """The API server and the simulated site of one test."""
 
     name = ""
 
     def cluster(self, *, watch_lag: float = 0.0) -> AbstractAsyncContextManager[Cluster[Server]]:
-        """An API server without an operator: the test says the operator's words itself."""
+        """An API server without an operator: the test writes the status that the operator would write."""
         raise NotImplementedError
 
     def simulator(self, **options: Any) -> AbstractAsyncContextManager[Simulator]:
-        """A simulated site; options are those of Simulator that no server of its own needs."""
+        """A simulated site; options are those of Simulator that do not depend on the embedded server."""
         raise NotImplementedError
 
     def definitions(self, site: Cluster[Server]) -> AbstractAsyncContextManager[Definitions]:
-        """The CRDs of the site's server that releases of DPF differ in; they are restored when the block is left."""
+        """The CRDs that differ between releases of DPF; the block restores them when it ends."""
         return definitions(AdminOf(site.server.kubeconfig(namespace=site.dpf.namespace)), CHANGED)
 
 
 class Embedded(Backend):
-    """The embedded server, the operator beside it in the same event loop."""
+    """The embedded server, with the operator in the same event loop."""
 
     name = "embedded"
 
@@ -58,7 +58,7 @@ class Embedded(Backend):
 
 
 class Real(Backend):
-    """A kube-apiserver; each site has a namespace of its own there."""
+    """A kube-apiserver, with a namespace for each site."""
 
     name = "kube-apiserver"
 
@@ -79,7 +79,7 @@ class Real(Backend):
         namespace = await self._namespace()
         kubeconfig = self._admin.kubeconfig()
         if "newer_phase" in options.get("troubles", ()):
-            await self._know_newer_phases()
+            await self._add_newer_phases()
         async with AsyncExitStack() as stack:
             if watch_lag:
                 proxy = await stack.enter_async_context(Proxy(kubeconfig))
@@ -99,7 +99,7 @@ class Real(Backend):
         await self._admin.create_namespace(name)
         return name
 
-    async def _know_newer_phases(self) -> None:
-        """Upgrade the CRD as a later release of DPF would; for tests that know nothing of it this changes nothing."""
+    async def _add_newer_phases(self) -> None:
+        """Replace the CRD of DPU by that of a later release; it has more phases, and other tests do not use them."""
         (present,) = [crd for crd in await self._admin.crds() if crd["spec"]["names"]["kind"] == DPU.KIND]
         await self._admin.replace_crd(with_newer_phases(present, str(DPUPhase.UPDATE_FIRMWARE)))

@@ -17,7 +17,7 @@ BACKENDS: Final = (
 
 @pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> Backend:
-    """Where the test runs. What it enters there ends with the block it is entered with."""
+    """The backend of the test. A site that the test enters ends with the block of the test."""
     if request.param == Real.name:
         return Real(request.getfixturevalue("cluster"))
     return Embedded(chosen_set())

@@ -25,7 +25,7 @@ async def test_a_rotated_password_is_written_to_a_secret_of_another_field_manage
         return passwords[0]
 
     async with backend.cluster() as site:
-        # As created by kubectl: our write takes the ownership of the field (dpf-facts 12.3 #1).
+        # As created by kubectl: our write takes the ownership of the field (docs/dpf/sdk.md#secret-update).
         existing = Secret.model_validate(
             {
                 "metadata": {"name": known.BMC_PASSWORD_SECRET},

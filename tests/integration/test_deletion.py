@@ -118,7 +118,10 @@ async def test_a_timeout_for_a_device_without_a_dpu_recommends_forced_deletion_w
 async def test_a_dpu_that_is_created_while_its_device_is_being_deleted_is_deleted(
     backend: Backend, again: bool
 ) -> None:
-    """The test takes the part of DPF (dpf-facts 7.1, 8), with the worst timing."""
+    """The test takes the part of DPF, with the worst timing.
+
+    Source: docs/dpf/deployments.md#recreation, docs/dpf/deletion.md#dpudevice.
+    """
     async with backend.simulator(operator=False) as sim, sim.client() as dpf:
         host = await sim.register_host()
         device, dpu = host.devices[0].name, f"{host.name}-{host.devices[0].name}"

@@ -66,7 +66,7 @@ class RequestCounter:
     """Counts the holds and reboots that DPF requests for a host; `observe` evaluates the level for every state.
 
     With several DPUs the number of reboots varies: a DPU that needs one after that of its sibling was confirmed has the
-    host rebooted again (dpf-facts 3.4).
+    host rebooted again (docs/dpf/reboot.md#sharing).
     """
 
     def __init__(self) -> None:

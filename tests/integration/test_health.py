@@ -216,7 +216,7 @@ async def monitored(dpf: DPFClient, pool: Pool, **options: Any) -> AsyncIterator
         tasks.cancel_scope.cancel()
 
 
-async def test_a_policy_removes_and_returns_hosts_and_forgets_deleted_ones(backend: Backend) -> None:
+async def test_a_policy_removes_and_returns_hosts_and_discards_deleted_ones(backend: Backend) -> None:
     async with backend.simulator() as sim, sim.client() as dpf:
         node = await sim.ready_node()
         pool = Pool()

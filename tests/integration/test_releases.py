@@ -1,4 +1,7 @@
-"""Stale releases: a hold released for a deleted DPU does not permit the disruption for the next one (dpf-facts 5)."""
+"""Stale releases: a hold released for a deleted DPU does not permit the disruption for the next one.
+
+Source: docs/dpf/hold.md#stale-release.
+"""
 
 from __future__ import annotations
 

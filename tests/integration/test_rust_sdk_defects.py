@@ -1,4 +1,7 @@
-"""Defects of the Rust SDK (dpf-facts 12.3) without a test elsewhere; numbers are those of docs/coming-from-rust.md."""
+"""Defects of the Rust SDK without a test elsewhere; the numbers are those of docs/coming-from-rust.md.
+
+Source: docs/dpf/sdk.md#defects.
+"""
 
 from __future__ import annotations
 

@@ -65,12 +65,12 @@ async def test_an_object_that_stops_matching_is_deleted_and_one_that_begins_to_m
         async with nodes.watch(label_selector="rack=1") as stream:
             assert await read(stream, 1) == ["a added"]
             await nodes.patch("a", {"metadata": {"labels": {"rack": "3"}}})
-            (left,) = await read(stream, 1)
+            (no_longer_matching,) = await read(stream, 1)
             await nodes.patch("b", {"metadata": {"labels": {"rack": "1"}}})
-            (came,) = await read(stream, 1)
+            (now_matching,) = await read(stream, 1)
 
-    assert left.startswith("a ")
-    assert came == "b added"
+    assert no_longer_matching.startswith("a ")
+    assert now_matching == "b added"
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["ended", "reset"])

@@ -1,6 +1,8 @@
-"""The CRDs of other releases of DPF, derived from those of this release by the known differences (dpf-facts 1.3, 2.1).
+"""The CRDs of other releases of DPF, derived from those of this release by the known differences.
 
 They are not upstream's files: only parts that affect a client are changed.
+
+Source: docs/dpf/objects.md#required-fields, docs/dpf/phases.md#phase-values.
 """
 
 from __future__ import annotations

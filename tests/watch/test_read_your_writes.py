@@ -1,4 +1,7 @@
-"""Read your writes: a read includes this client's earlier writes (G19), and waits for nothing else. Over sockets."""
+"""Read your writes: a read includes this client's earlier writes, and waits for nothing else. Over sockets.
+
+Source: docs/watching.md#own-writes.
+"""
 
 from __future__ import annotations
 

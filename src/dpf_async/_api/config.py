@@ -1,9 +1,10 @@
 """Address of the API server and the credentials for it, from a kubeconfig or the service account of a pod.
 
-The only module that imports kubernetes_asyncio, and only inside functions: the import takes 325 ms and 72 MB (peers 4),
-which programs that only build models should not pay. It parses kubeconfigs. Everything else is this library's own: HTTP
-(transport), because its session follows redirects and uses proxy settings of the environment (reliability 7.3); exec
-plugins (plugin); and reading keys, which it would copy to the disk (reliability 7.4).
+The only module that imports kubernetes_asyncio, and only inside functions: the import takes 325 ms and 72 MB
+(docs/watching.md#imports), which programs that only build models should not pay. It parses kubeconfigs. Everything else
+is this library's own: HTTP (transport), because its session follows redirects and uses proxy settings of the
+environment (docs/watching.md#transport); exec plugins (plugin); and reading keys, which it would copy to the disk
+(docs/watching.md#kubeconfig).
 
 Credentials are reloaded: tokens, certificates and authorities are replaced while a client runs, and the last ones
 are used until the server rejects them or its certificate does not verify.
@@ -41,7 +42,7 @@ Kubeconfig = str | os.PathLike[str] | dict[str, Any]
 
 TOKEN_PERIOD: Final = 60.0
 """Seconds for which a token from a file is used before the file is read again: the period of client-go, which token
-rotation relies on (reliability L1)."""
+rotation relies on (docs/watching.md#token-files)."""
 
 _POD_ENVIRONMENT: Final = "KUBERNETES_SERVICE_HOST"
 _DEFAULT_PATH: Final = "~/.kube/config"

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Resource)
 
 PAGE_SIZE: Final = 500
-"""Objects per page: decoding them takes 9 ms, the longest time for which the event loop is blocked (peers 2.6)."""
+"""Objects per page: decoding them takes 9 ms, the longest time for which the event loop is blocked.
+
+Source: docs/watching.md#page-size.
+"""
 
 
 class Feed(Generic[T]):
@@ -52,7 +55,7 @@ class Feed(Generic[T]):
         """Read one page of the list, from the most recent state; pass the token of a page to read the next one.
 
         resourceVersion is never sent: "0" may return an older state than an earlier list, and later pages must not
-        have one (reliability 1.1). limit=0 requests all objects in one page.
+        have one (docs/watching.md#versions). limit=0 requests all objects in one page.
 
         Raises:
             APIError: the server rejected the request; Gone if the token expired.

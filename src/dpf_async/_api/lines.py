@@ -1,7 +1,8 @@
 """Splits the body of a watch into lines, for any division into chunks by the network.
 
 Sans-IO: chunks in, complete lines out. A watch is one JSON document per line, ended by byte 0x0A and by nothing else:
-the API server writes U+0085 unescaped inside strings, at which str.splitlines() would split (reliability 0.4).
+the API server writes U+0085 unescaped inside strings, at which str.splitlines() would split
+(docs/watching.md#line-ends).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Final
 
 LINE_LIMIT: Final = 32 * 2**20
 """Bytes of the longest line that is read. etcd accepts objects of 1.5 MiB, and an event is at most a few times as long
-as its object (reliability 1.3); the limit of client-go is 16 MiB."""
+as its object (docs/watching.md#framing); the limit of client-go is 16 MiB."""
 
 
 class LineSplitter:

@@ -17,7 +17,10 @@ Query = list[tuple[str, str]]
 
 
 def collection(kind: type[Resource], namespace: str) -> str:
-    """The path of all objects of a kind in one namespace; every kind of DPF is namespaced (dpf-facts 1.1)."""
+    """The path of all objects of a kind in one namespace; every kind of DPF is namespaced.
+
+    Source: docs/dpf/objects.md#kinds.
+    """
     root = f"/apis/{kind.GROUP}/{kind.VERSION}" if kind.GROUP else f"/api/{kind.VERSION}"
     return f"{root}/namespaces/{_part(namespace)}/{kind.PLURAL}"
 

@@ -2,7 +2,8 @@
 
 This module runs it instead of kubernetes_asyncio, which has no time limit, leaves the plugin running when the caller
 is cancelled, and uses only one of token and certificate. No message contains anything that a plugin printed: it
-prints credentials. Source: Kubernetes, "client-go credential plugins" (client.authentication.k8s.io); reliability 7.4.
+prints credentials. Source: Kubernetes, "client-go credential plugins" (client.authentication.k8s.io);
+docs/watching.md#kubeconfig.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A record has identity, versions, phase, conditions and the references between kinds, as the store, the views and the
 transitions need them. One pass over the bytes decodes it; all other fields stay bytes until the caller requests the
 full model. msgspec skips fields that are not declared here: an event of 5.7 kB takes 5 µs instead of 36 µs for the
-full model (peers 2.3). The garbage collector does not traverse records.
+full model (docs/watching.md#decoding). The garbage collector does not traverse records.
 
 Decoding is lenient: a field may be absent or null. A declared field of another type makes the object undecodable.
 """

@@ -109,7 +109,7 @@ class ResourceClient(Generic[T]):
         """Read all objects that match both selectors, at one resourceVersion, in pages.
 
         If the continue token of a page expires, the list starts again from the first page; pages of two
-        resourceVersions are never combined, since the result could contain deleted objects (reliability 1.5).
+        resourceVersions are never combined, since the result could contain deleted objects (docs/watching.md#pages).
 
         Raises:
             APIError, ConnectionFailed, DecodeError: they could not be read.

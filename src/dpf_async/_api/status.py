@@ -2,7 +2,7 @@
 
 The reason in the Status selects the class; without one (proxies, old servers, CRDs that are not installed) the HTTP
 status does. Sources: Kubernetes API conventions, "Status" and the StatusReason constants of apimachinery;
-reliability 1.4.
+docs/watching.md#refusals.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _CODES: Final[dict[int, type[errors.APIError]]] = {
 }
 
 RETRY_AFTER_LIMIT: Final = 300.0
-"""Seconds; longer values of Retry-After are reduced to this (reliability 7.6)."""
+"""Seconds; longer values of Retry-After are reduced to this (docs/watching.md#limits)."""
 
 _ADVICE: Final[dict[type[errors.APIError], str]] = {
     errors.Unauthorized: "the credentials are missing, wrong or expired: renew the token or the client certificate",
@@ -220,7 +220,10 @@ def _read(body: bytes) -> _Status | None:
 
 
 def _class_of_page(status: int, headers: Mapping[str, str]) -> type[errors.APIError]:
-    """The class of an answer that is not a Status. The server's own 404 for a kind is text/plain (reliability 0.9)."""
+    """The class of an answer that is not a Status. The server's own 404 for a kind is text/plain.
+
+    Source: docs/watching.md#not-found.
+    """
     if status != 404:
         return _class_of(status, "")
     # Any other content type is from a proxy, and says nothing about the kinds that the server serves.

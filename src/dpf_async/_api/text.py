@@ -13,8 +13,8 @@ def printable(text: str, limit: int = MESSAGE_LIMIT) -> str:
     r"""The text with every character escaped that could move a cursor, or hide or reorder text in a terminal.
 
     C0, C1 and format characters (bidi controls, U+2028/9) become \x.. or \u....: other clients write the text of
-    objects, and terminals execute control characters (CVE-2021-25743; reliability 7.5). Longer text is truncated
-    to `limit` characters.
+    objects, and terminals execute control characters (CVE-2021-25743; docs/watching.md#terminal-text). Longer text is
+    truncated to `limit` characters.
     """
     cut = text if len(text) <= limit else text[:limit] + "…"
     if cut.isprintable():

@@ -2,10 +2,10 @@
 
 The only module that imports aiohttp. It does not interpret Kubernetes objects; every failure below HTTP is raised as
 ConnectionFailed. Watches have a connection pool of their own, so that no number of them can starve a request
-(reliability 1.3: with a full pool a LIST waits without a limit).
+(docs/watching.md#connections: with a full pool a LIST waits without a limit).
 
-Deliberately: no redirects and no proxy or netrc from the environment (reliability 7.3); `identity` encoding, because
-half of the HTTP stacks in use lose gzip members of a compressed watch (reliability 0.5).
+Deliberately: no redirects and no proxy or netrc from the environment (docs/watching.md#transport); `identity` encoding,
+because half of the HTTP stacks in use lose gzip members of a compressed watch (docs/watching.md#compression).
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from dpf_async._api.config import Credentials, Proof
 
 BODY_LIMIT: Final = 256 * 2**20
-"""Bytes of one answer; 500 objects of the largest size that etcd accepts are three times that (reliability 7.6)."""
+"""Bytes of one answer; 500 objects of the largest size that etcd accepts are three times that.
+
+Source: docs/watching.md#limits.
+"""
 
 ERROR_BODY_LIMIT: Final = 64 * 2**10
 """Bytes of an error answer that are read (chosen); a Status is shorter, and a proxy's page has no more information."""
@@ -48,7 +51,7 @@ R = TypeVar("R", "Answer", "aiohttp.ClientResponse")
 class Timeouts:
     """Timeouts of a connection attempt, of the first byte of an answer and of a complete request, in seconds.
 
-    Chosen; reliability 4.2.
+    Chosen; docs/watching.md#timeouts.
     """
 
     connect: float = 10.0
@@ -86,7 +89,7 @@ class Stream:
         content = self._content
         try:
             # readchunk, not readany: one HTTP chunk is one event, and joining them to split them again costs twice
-            # as much (peers 2.2).
+            # as much (docs/watching.md#chunks).
             chunk, ended = await content.readchunk()
             while not chunk and ended:
                 chunk, ended = await content.readchunk()
@@ -371,7 +374,7 @@ class Transport:
 def is_json(headers: Mapping[str, str]) -> bool:
     """The answer is JSON by its headers, and not compressed, which was not requested and is not supported.
 
-    False for a proxy's page with status 200 (reliability 1.4).
+    False for a proxy's page with status 200 (docs/watching.md#refusals).
     """
     return media_type(headers) in {"application/json", ""} and encoding(headers) == "identity"
 
@@ -443,7 +446,7 @@ def _socket(address: aiohappyeyeballs.AddrInfoType) -> socket.socket:
     """A TCP socket with keep-alive: probes after 30 s without data, and closes after 60 s without an answer.
 
     It does not detect a host that acknowledges probes and sends no data; the watch's silence limit does.
-    aiohttp leaves SO_KEEPALIVE off (reliability 1.3).
+    aiohttp leaves SO_KEEPALIVE off (docs/watching.md#connections).
     """
     family, kind, protocol, *_ = address
     created = socket.socket(family, kind, protocol)

@@ -202,9 +202,9 @@ class HostMethods(ObjectMethods):
             uid: of the DPU to replace. If it is given again after a restart, the call finds what was done already.
             if_installing: while its OS is being installed, DPF does not delete a DPU: "wait" waits until the
                 installation is over (up to 45 min), "refuse" raises before anything is deleted.
-            if_released: if a released hold would be left over, the new DPU would not request one (dpf-facts 5):
-                "request_again" makes DPF request it again, "refuse" raises before anything is deleted, "accept"
-                continues. Each of them is reported.
+            if_released: if a released hold would be left over, the new DPU would not request one
+                (docs/dpf/hold.md#stale-release): "request_again" makes DPF request it again, "refuse" raises before
+                anything is deleted, "accept" continues. Each of them is reported.
             timeout: seconds; None leaves it to the caller's cancel scope.
             progress: callback for what is done and waited for.
 

@@ -107,7 +107,7 @@ class ObjectMethods:
         Raises:
             UsageError: a number of seconds is below 0.
 
-        Source: dpf-facts 11; requirement, flow 5.
+        Source: docs/dpf/health.md#leaving-ready.
         """
         health_damping = damping(down_after=down_after, up_after=up_after, still_after=still_after)
         return self._entered.health_transitions(label_selector, health_damping)

@@ -85,7 +85,7 @@ class ReportMethods(ObjectMethods):
             operations: check these instead of the role's, by their public names: "reprovision_dpu", "provision".
 
         Returns:
-            What is missing, and for which operations. Its text is a sentence for the administrator who grants permissions.
+            What is missing, and for which operations. Its text is a sentence for the administrator who grants access.
 
         Raises:
             UsageError: there is no such role or operation.
@@ -103,6 +103,6 @@ class ReportMethods(ObjectMethods):
         Raises:
             APIError, ConnectionFailed, DecodeError: the schemas could not be read.
 
-        Source: Kubernetes, "The Kubernetes API", OpenAPI V3; dpf-facts 13, flow 12.
+        Source: Kubernetes, "The Kubernetes API", OpenAPI V3; docs/dpf/operations.md#dpf-upgrade.
         """
         return await compatibility.check_compatibility(self._entered.transport)

@@ -52,7 +52,7 @@ def _may(kind: type[Resource], *verbs: str, name: str = "") -> Needs:
 
 
 def _cache(*kinds: type[Resource]) -> Needs:
-    """What a cache of all objects requires; "get" is not part of it (reliability 7.1)."""
+    """What a cache of all objects requires; "get" is not part of it (docs/watching.md#permissions)."""
     return _union(_may(kind, "list", "watch") for kind in kinds)
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 JSON = Any  # a value as it is on the wire
 
 _OURS: Final = re.compile(r"([a-z0-9-]+\.)*(nvidia\.com|feature\.node\.kubernetes\.io)/.*")
-"""Keys of annotations of DPF and Carbide, whose values are not secret (dpf-facts 3.3)."""
+"""Keys of annotations of DPF and Carbide, whose values are not secret (docs/dpf/keys.md#known-annotations)."""
 
 _USER: Final = re.compile(r"(?<=://)[^\s/@]+@")
 _QUERY: Final = re.compile(r"(://[^\s?]+\?)[^\s\"')]+")

@@ -2,8 +2,8 @@
 
 A request is pending in the cluster and not here: if a worker fails, is cancelled or dies, it stays pending, and the
 next worker receives it. Within one client a request is worked on once, for any number of waiting workers and any
-delay of the watch (dpf-facts 3.4, 5). Among clients that claim, in any processes, one at a time works on a node, and
-each request is answered once.
+delay of the watch (docs/dpf/reboot.md#answering-a-request, docs/dpf/hold.md#answering-a-hold). Among clients that
+claim, in any processes, one at a time works on a node, and each request is answered once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The node effect hold: a DPUNodeMaintenance waits for the permission to disrupt the host. Source: dpf-facts 5."""
+"""The node effect hold: a DPUNodeMaintenance waits for the permission to disrupt the host.
+
+Source: docs/dpf/hold.md#hold-sequence.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,10 @@ class HoldHandshake(Handshake[HoldRequest]):
         return state.resource_version
 
     async def answer(self, request: HoldRequest, version: str | None) -> None:
-        """Set the annotation of this DPUNodeMaintenance to "false": removing it would set it again (dpf-facts 3.3)."""
+        """Set the annotation of this DPUNodeMaintenance to "false": removing it would set it again.
+
+        Source: docs/dpf/keys.md#hold-annotation.
+        """
         patch = {"metadata": {"annotations": _RELEASED, **at_version(version)}}
         try:
             await self._maintenances.patch(request.maintenance, patch, uid=self.identity(request))
@@ -68,7 +74,7 @@ async def release_hold(
     """Release the pending hold of a node.
 
     A hold is released when DPF waits for it, and earlier only if the caller wants that: DPF would also apply a release
-    that was not requested to the next maintenance (dpf-facts 12.3 #2).
+    that was not requested to the next maintenance (docs/dpf/sdk.md#unconditional-release).
 
     Returns:
         The name of the DPUNodeMaintenance; None if the hold was released before.

@@ -1,4 +1,7 @@
-"""The external reboot: an annotation on the DPUNode requests it, and its removal confirms it. Source: dpf-facts 3.4."""
+"""The external reboot: an annotation on the DPUNode requests it, and its removal confirms it.
+
+Source: docs/dpf/reboot.md#external-sequence.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,8 @@ class RebootHandshake(Handshake[RebootRequest]):
         return RebootRequest(node=view.name, dpus=rebooting, view=view)
 
     def withdrawn(self, request: RebootRequest) -> Level[NodeView]:
-        # Not external_reboot_required: its condition may be rewritten while a request is pending (dpf-facts 3.4).
+        # Not external_reboot_required: its condition may be rewritten while a request is pending
+        # (docs/dpf/reboot.md#answering-a-request).
         uid = request.view.uid
         return Level(
             "request withdrawn",
@@ -42,7 +46,8 @@ class RebootHandshake(Handshake[RebootRequest]):
         )
 
     def identity(self, request: RebootRequest) -> str:
-        # DPF does not number its requests; each sets the condition to True again, to the second (dpf-facts 3.4).
+        # DPF does not number its requests; each sets the condition to True again, to the second
+        # (docs/dpf/reboot.md#request-identity).
         node = request.view.node
         condition = None if node is None else node.condition(known.DPUNodeCondition.REBOOT_IN_PROGRESS)
         since = "" if condition is None else condition.last_transition_time or ""

@@ -1,9 +1,10 @@
 """Graceful deletion of DPUs and hosts: methods DeleteDPU and DeleteDPUNode of the requirement.
 
 A DPUDevice cannot be deleted while its DPU exists, and a DPU that is deleted alone is created again. Deleting a DPUNode
-deletes the objects of its host, but may leave a maintenance whose DPUNode does not exist (dpf-facts 5, 8). Targets are
-therefore listed again after they are deleted, until none is left. No state is kept between calls: a deletion that was
-interrupted is continued by calling it again. Forced deletion is in `forced_deletion`.
+deletes the objects of its host, but may leave a maintenance whose DPUNode does not exist
+(docs/dpf/hold.md#orphaned-maintenance, docs/dpf/deletion.md#dpunode). Targets are therefore listed again after they are
+deleted, until none is left. No state is kept between calls: a deletion that was interrupted is continued by calling it
+again. Forced deletion is in `forced_deletion`.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ async def _until_deleted_or_new_dpu(
     """Wait until all targets are deleted, or the DPUDevice has a DPU with another uid; return the uids of such DPUs.
 
     A DPUSet also selects a DPUDevice that is being deleted. A DPU that it creates after the targets were listed, and
-    before the DPUDevice is deleted, keeps the finalizer on the DPUDevice (dpf-facts 7.1, 8).
+    before the DPUDevice is deleted, keeps the finalizer on the DPUDevice (docs/dpf/deployments.md#recreation,
+    docs/dpf/deletion.md#dpudevice).
     """
 
     def new_dpus(view: NodeView) -> frozenset[str]:
@@ -122,8 +124,9 @@ async def delete_node_targets(run: DeletionRun, first: NodeTargets) -> None:
     """Delete the objects of a host, and wait until they do not exist any more.
 
     Deleting the DPUNode alone would leave the maintenance of a held host: services remain its requestors, and its
-    controller needs the DPUNode to remove its finalizer (dpf-facts 5, 8). The requestors are therefore removed before
-    the node is deleted. If the node was deleted faster, or by another client, the maintenance is deleted afterwards.
+    controller needs the DPUNode to remove its finalizer (docs/dpf/hold.md#orphaned-maintenance,
+    docs/dpf/deletion.md#overview). The requestors are therefore removed before the node is deleted. If the node was
+    deleted faster, or by another client, the maintenance is deleted afterwards.
     """
     targets = first
     while (targets.objects or targets.maintenances) and targets.belong_to(first):

@@ -1,7 +1,8 @@
 """Waits for a host whose DPUDevices may be faulty: a fault fails the wait once it has lasted for a grace period.
 
-The operator retries without end, every 30 s or so, and reports in a condition what failed each time (dpf-facts 4). A
-BMC that is busy recovers; a wrong password does not. Only the duration of the fault distinguishes them.
+The operator retries without end, every 30 s or so, and reports in a condition what failed each time
+(docs/dpf/discovery.md#retries). A BMC that is busy recovers; a wrong password does not. Only the duration of the fault
+distinguishes them.
 """
 
 from __future__ import annotations
@@ -107,11 +108,10 @@ class FaultGrace:
             view = await anext(views)
             while True:
                 self._since = _still_faulty(self._faults(view), self._since)
-                expires = min(self._since.values(), default=math.inf) + grace
-                if expires <= anyio.current_time() and not level.holds(view):
+                remaining = min(self._since.values(), default=math.inf) + grace - anyio.current_time()
+                if remaining <= 0 and not level.holds(view):
                     raise self._failure(level, view, began)
-                # A fault whose time is over while the level holds: the wait for the level ends this one.
-                remaining = expires - anyio.current_time()
+                # If the level holds, the wait for it ends, and with it this one.
                 with anyio.move_on_after(remaining if 0 < remaining < math.inf else None):
                     view = await anext(views)
 

@@ -1,7 +1,7 @@
 """Forced deletion of DPUs and hosts: methods ForceDeleteDPU and ForceDeleteDPUNode of the requirement.
 
 The operator has no forced deletion. This removes DPF's finalizers that still exist, in the order in which the operator
-removes them, and reports what the operator did not clean up (dpf-facts 8, 13 #11 and #13). Finalizers of other
+removes them, and reports what the operator did not clean up (docs/dpf/deletion.md#force). Finalizers of other
 controllers remain; the error names them.
 """
 
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 Targets = TypeVar("Targets", DPUTargets, NodeTargets)
 
 _SECRET_SUFFIXES: Final = ("dms-server-cert", "server-secret", "kubeadm-join")
-"""Suffixes of the names of a DPU's Secrets (dpf-facts 8)."""
+"""Suffixes of the names of a DPU's Secrets (docs/dpf/deletion.md#dpu)."""
 
 _REMAINING_EFFECTS: Final = {
     "drain": "the host's Kubernetes node stays drained",
@@ -59,7 +59,7 @@ _REMAINING_EFFECTS: Final = {
     "custom_label": "the host's Kubernetes node keeps its label",
     "custom_action": "its Job is not deleted",
 }
-"""What remains of a node effect when its maintenance is deleted by force (dpf-facts 6)."""
+"""What remains of a node effect when its maintenance is deleted by force (docs/dpf/hold.md#node-effects)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,10 @@ async def _delete(
 
 
 async def _force_dpu(forced: _ForcedRun, first: DPUTargets) -> None:
-    """The DPUDevice first: while it exists, DPF creates the DPU again, and the DPU blocks it (dpf-facts 7.1, 8)."""
+    """The DPUDevice first: while it exists, DPF creates the DPU again, and the DPU blocks it.
+
+    Source: docs/dpf/deployments.md#recreation, docs/dpf/deletion.md#dpudevice.
+    """
     run = forced.run
     targets = await find_dpu_targets(run.dpf, first.name, known_before=True)
     nodes = list(dict.fromkeys((*first.nodes, *targets.nodes)))
@@ -287,7 +290,7 @@ class _Installation(msgspec.Struct):
 
 
 def _leftovers(state: ObjectState[DPU]) -> list[str]:
-    """What only the operator cleans up, before it removes its finalizer from a DPU (dpf-facts 8)."""
+    """What only the operator cleans up, before it removes its finalizer from a DPU (docs/dpf/deletion.md#dpu)."""
     view, installation = DPUView(state), msgspec.json.decode(state.document, type=_Installation)
     cluster = installation.spec.cluster
     left = []

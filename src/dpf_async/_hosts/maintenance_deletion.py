@@ -1,7 +1,8 @@
 """Deletion of DPUNodeMaintenances that no DPU needs any more, or whose DPUNode does not exist any more.
 
 The services of a DPU that was deleted before it was Ready remain requestors of the maintenance of its host. The
-maintenance would stay applied, and the next DPU would be installed without a request for the hold (dpf-facts 5).
+maintenance would stay applied, and the next DPU would be installed without a request for the hold
+(docs/dpf/hold.md#requestors).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Flows: discover, provision and reprovision a host.
 
 A flow keeps no state outside the cluster. After a worker ended, another call continues: requests that were answered
-are not pending any more, and the others are answered (dpf-facts 13, flows 2, 3, 4, 11).
+are not pending any more, and the others are answered (docs/dpf/operations.md#flows).
 """
 
 from __future__ import annotations
@@ -90,13 +90,15 @@ async def provision(
     Args:
         dpf: an entered DPFClient.
         host: the host that the site explorer found.
-        reboot: reboots the host; a power cycle serves every kind of reboot that DPF requests (dpf-facts 10).
+        reboot: reboots the host; a power cycle serves every kind of reboot that DPF requests
+            (docs/dpf/reboot.md#reboot-kinds).
         node_effect: makes sure that the host can be disrupted, for example drains it; None if it always can be.
         services: wait until the services on the DPUs are ready as well.
         if_terminating: if an object with the same name is being deleted, "refuse" raises, and "wait" waits until it is
             deleted.
-        if_released: if the hold was released before a DPU requested it (dpf-facts 5), "request_again" has DPF request
-            it again, "refuse" raises, and "accept" continues. Each choice is reported to `progress`.
+        if_released: if the hold was released before a DPU requested it (docs/dpf/hold.md#stale-release),
+            "request_again" has DPF request it again, "refuse" raises, and "accept" continues. Each choice is reported
+            to `progress`.
         if_failed: when a DPU is in phase Error, "raise" raises at once; "finish_others" first waits until the other
             DPUs are Ready, or wait only for the failed one.
         grace: seconds for which a DPUDevice may be faulty while its DPU needs it; None sets no limit.

@@ -1,8 +1,9 @@
 """Registration of hosts: method CreateDPUNode of the requirement.
 
 DPUDevices are created first and the DPUNode last: the operator ignores a DPUDevice until a DPUNode lists it, and the
-DPUNode starts provisioning (dpf-facts 4). All objects are read before the first one is written. Existing objects are
-compared: fields that may change are changed, and a difference in a field that may not is refused with both values.
+DPUNode starts provisioning (docs/dpf/discovery.md#registration-order). All objects are read before the first one is
+written. Existing objects are compared: fields that may change are changed, and a difference in a field that may not is
+refused with both values.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ class _Registration(Generic[T]):
         fields = [f"{cause.field}: {_both_values(present, self._wanted, cause.field)}" for cause in refused]
         node = present.metadata.labels.get(known.DPUNODE_NAME_LABEL)
         if isinstance(present, DPUDevice) and node is not None and node != self._node:
-            # Once attached to a node, a device is never attached to another one (dpf-facts 4).
+            # Once attached to a node, a device is never attached to another one (docs/dpf/discovery.md#attachment).
             refused = (*refused, Cause("DPUNode", f"present {node}, wanted {self._node}"))
             fields.append(str(refused[-1]))
         if refused:

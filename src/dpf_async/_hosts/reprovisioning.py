@@ -1,7 +1,7 @@
 """Reprovisioning of DPUs: method ReprovisionDPU of the requirement. The DPU is deleted, and DPF creates it again.
 
 The DPU is identified by its uid: the old one still reports Ready for a while after its deletion was requested, and the
-new one has the same name (dpf-facts 12.3 #3).
+new one has the same name (docs/dpf/sdk.md#old-ready).
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ class RequestLoop:
 
 
 def others_are_finished(view: NodeView) -> bool:
-    """Whether a DPU failed, and each other one is Ready or waits only for its services (dpf-facts 10)."""
+    """Whether a DPU failed, and each other one is Ready or waits only for its services (docs/dpf/reboot.md#repeats)."""
     others = [dpu for dpu in view.dpus if not dpu.failed]
     return bool(view.failed_dpus) and all(
         dpu.ready or dpu.phase == DPUPhase.NODE_EFFECT_REMOVAL for dpu in others

@@ -1,6 +1,6 @@
 """Waits: check the current view first, then every later state, and return the view in which the level held.
 
-The end of a connection, a relist or a timeout never counts as success (G3).
+The end of a connection, a relist or a timeout never counts as success (docs/watching.md#no-false-success).
 """
 
 from __future__ import annotations

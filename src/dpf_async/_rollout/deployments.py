@@ -1,7 +1,8 @@
 """The references of a DPUDeployment: methods UpdateDPUDeploymentBFB and UpdateDPUDeploymentConfiguration, and rollback.
 
-With OnDelete, which Carbide uses, a change applies to a DPU only when it is reprovisioned (dpf-facts 7.2). An
-annotation, written with each change, has the references before it, so that any client can return to them.
+With OnDelete, which Carbide uses, a change applies to a DPU only when it is reprovisioned
+(docs/dpf/deployments.md#strategies). An annotation, written with each change, has the references before it, so that any
+client can return to them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Outdated DPUs: those installed with another BFB or DPUFlavor than their DPUDeployment refers to now.
 
-With OnDelete such a DPU stays unchanged until it is deleted (dpf-facts 7.2). DPF v26.4 does not report which DPUs these
-are, so the references of each DPU are compared with those of its DPUDeployment.
+With OnDelete such a DPU stays unchanged until it is deleted (docs/dpf/deployments.md#outdated-dpus). DPF v26.4 does not
+report which DPUs these are, so the references of each DPU are compared with those of its DPUDeployment.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class References:
     """The objects with which a DPUDeployment has its DPUs installed.
 
     Attributes:
-        bfb: name of the BFB; None if it has another kind of image, as in releases after v26.4 (dpf-facts 1.3).
+        bfb: name of the BFB; None if it has another kind of image, as in releases after v26.4
+            (docs/dpf/objects.md#image-field).
         flavor: name of the DPUFlavor.
     """
 
@@ -175,7 +176,10 @@ def _owner_of_set(dpu_set: DPUSet) -> str:
 
 
 def _name_in_label(label: str, namespace: str) -> str:
-    """The name in a label value `<namespace>_<name>`; empty if it has another namespace (dpf-facts 3.3)."""
+    """The name in a label value `<namespace>_<name>`; empty if it has another namespace.
+
+    Source: docs/dpf/keys.md#reference-labels.
+    """
     label_namespace, _, name = label.partition("_")
     return name if label_namespace == namespace else ""
 

@@ -51,10 +51,10 @@ async def upgrade(
     are continued before others start. Run one upgrade of a DPUDeployment at a time.
 
     With OnDelete this deletes all outdated DPUs of a host together after the host was approved. With RollingUpdate DPF
-    deletes them, and decides which and how many (dpf-facts 7.2): approve is called at the first request of DPF for a
-    host, and max_parallel limits for how many hosts requests are answered at a time. The hold of a host that was
-    declined stays pending, and DPF does not continue with other hosts: the upgrade ends when the hosts in progress are
-    finished.
+    deletes them, and decides which and how many (docs/dpf/deployments.md#strategies): approve is called at the first
+    request of DPF for a host, and max_parallel limits for how many hosts requests are answered at a time. The hold of a
+    host that was declined stays pending, and DPF does not continue with other hosts: the upgrade ends when the hosts in
+    progress are finished.
 
     Args:
         dpf: an entered DPFClient.

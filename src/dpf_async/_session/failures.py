@@ -34,7 +34,10 @@ def dpu_failed(dpu: DPUView, condition: Level[Any], view: NodeView | DPUView, wa
 
 
 def _siblings(dpu: DPUView, view: NodeView | DPUView) -> str:
-    """The phases of the host's other DPUs: the failed one may keep them in Node Effect Removal (dpf-facts 10)."""
+    """The phases of the host's other DPUs: the failed one may keep them in Node Effect Removal.
+
+    Source: docs/dpf/reboot.md#failed-sibling.
+    """
     if isinstance(view, DPUView):
         return ""
     others = ", ".join(f"{other.name} {other.phase}" for other in view.dpus if other.uid != dpu.uid)

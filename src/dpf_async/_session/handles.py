@@ -1,7 +1,7 @@
 """Handles on single objects by name: read the current view, wait for a level, iterate over the views.
 
 A wait binds to the object that it sees first: a level that holds for another object of the same name does not end it
-(G7).
+(docs/watching.md#identity).
 """
 
 from __future__ import annotations

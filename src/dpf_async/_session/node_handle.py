@@ -129,7 +129,7 @@ class NodeHandle(Handle[NodeView, NodeView]):
             Forbidden: claims need a permission that is missing.
             ObjectReplaced, DPUFailed: as for `until`.
 
-        Source: dpf-facts 3.4.
+        Source: docs/dpf/reboot.md#external-sequence.
         """
         return self._handshakes.answering(self, self._handshakes.reboot, unless=unless, timeout=timeout)
 
@@ -159,7 +159,7 @@ class NodeHandle(Handle[NodeView, NodeView]):
             ClaimLost, Forbidden: as for `external_reboot`.
             ObjectReplaced, DPUFailed: as for `until`.
 
-        Source: dpf-facts 5.
+        Source: docs/dpf/hold.md#hold-sequence.
         """
         return self._handshakes.answering(self, self._handshakes.hold, unless=unless, timeout=timeout)
 

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Resource)
 
 LINGER: Final = 5.0
-"""Seconds that a reflector runs without users, so that consecutive workers share one list (reliability 4.2)."""
+"""Seconds that a reflector runs without users, so that consecutive workers share one list.
+
+Source: docs/watching.md#shared-caches.
+"""
 
 _Scope = tuple[type[Resource], str]
 _Selection = tuple[type[Resource], str, str, str]

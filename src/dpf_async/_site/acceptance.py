@@ -1,7 +1,8 @@
 """Wait until the operator has accepted a site: its BFBs are downloaded and its DPUDeployments are reconciled.
 
 A DPUDeployment is accepted when it is reconciled at its current generation; while there are no DPUNodes, the operator
-reports nothing else (dpf-facts 7.1, 13). The waits run concurrently, so that a timeout reports each late object.
+reports nothing else (docs/dpf/deployments.md#empty-site, docs/dpf/operations.md#flows). The waits run concurrently, so
+that a timeout reports each late object.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ def _bfb_failure(view: BFBView) -> _Failure | None:
 
 
 def _deployment_failure(view: DeploymentView) -> _Failure | None:
-    """A failure that ends only by a change of the description (dpf-facts 7.3)."""
+    """A failure that ends only by a change of the description (docs/dpf/conditions.md#deployment-conditions)."""
     generation = view.state.record.metadata.generation
     failed = next(
         (

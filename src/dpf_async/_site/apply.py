@@ -1,8 +1,8 @@
 """Apply a site: method CreateCarbideInitializationObjects of the requirement.
 
 A plan by dry runs comes first, so that an invalid object is reported before any object is created. Then objects are
-written in the order of their dependencies (dpf-facts 7.1, 13). An interrupted call can be repeated, because unchanged
-objects are not written.
+written in the order of their dependencies (docs/dpf/deployments.md#creation-order, docs/dpf/operations.md#methods). An
+interrupted call can be repeated, because unchanged objects are not written.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The password of the DPUs' BMCs: write it into the Secret that DPF reads, and keep the Secret current.
 
 DPF reads the password when it initializes a DPUDevice; afterwards it authenticates to the BMC with a certificate
-(dpf-facts 9). This module never reads the Secret, so it needs no permission to (reliability 7.1). To detect a change it
-keeps a keyed digest of the password that it wrote last. The password itself is in no log, message or repr, and in no
-frame of a traceback that leaves this module.
+(docs/dpf/bmc.md#when-read). This module never reads the Secret, so it needs no permission to
+(docs/watching.md#permissions). To detect a change it keeps a keyed digest of the password that it wrote last. The
+password itself is in no log, message or repr, and in no frame of a traceback that leaves this module.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PasswordProvider = Callable[[], Awaitable[str]]
 """Returns the current password, for example from a vault. Any exception means that it is not available now."""
 
 REFRESH_INTERVAL: Final = 60.0
-"""Seconds between two calls of the provider. Source: Carbide's own interval (dpf-facts 9)."""
+"""Seconds between two calls of the provider. Source: Carbide's own interval (docs/dpf/bmc.md#carbide-refresh)."""
 
 REWRITE_INTERVAL: Final = 600.0
 """Seconds after which an unchanged password is written again, which restores a Secret that another client deleted or

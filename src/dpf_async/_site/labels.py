@@ -1,7 +1,8 @@
 """Labels of hosts and DPUs from a labeler, selectors built from the same labels, and verification of labels.
 
 DPF selects hosts and devices by their labels and reacts when they change: it deletes the DPUs of a host that the
-selector of a group no longer matches (dpf-facts 7.1). Therefore objects and selectors get their labels from one source.
+selector of a group no longer matches (docs/dpf/deployments.md#stale-dpus). Therefore objects and selectors get their
+labels from one source.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Build the Kubernetes objects of a site and of its hosts from their descriptions. Pure.
 
-Which objects exist, and in which order they are created: dpf-facts 7.1 and 13 (methods 1 and 2).
+Which objects exist, and in which order they are created: docs/dpf/deployments.md#set-up-order,
+docs/dpf/operations.md#methods.
 """
 
 from __future__ import annotations

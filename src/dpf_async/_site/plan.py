@@ -39,7 +39,10 @@ ACTIONS: Final[tuple[PlannedAction, ...]] = get_args(PlannedAction)
 _TO: Final = {"create": "to create", "change": "to change"}
 
 CREATE_ONLY: Final[tuple[type[Resource], ...]] = (BFB, DPUFlavor)
-"""Kinds that cannot change: an existing object is used, and must be equal to its description (dpf-facts 1.3, 13)."""
+"""Kinds that cannot change: an existing object is used, and must be equal to its description.
+
+Source: docs/dpf/objects.md#immutable-fields.
+"""
 
 KINDS: Final[tuple[type[Resource], ...]] = (
     *CREATE_ONLY,
@@ -260,7 +263,7 @@ def _refused(wanted: Resource, error: Invalid, present: Resource | None = None) 
 
 
 async def _bfcfg_step(dpf: Client) -> Step:
-    """Make the operator use its own bf.cfg template, as Carbide does (dpf-facts 12.1)."""
+    """Make the operator use its own bf.cfg template, as Carbide does (docs/dpf/carbide.md#set-up)."""
     config = await dpf.resource(DPFOperatorConfig).get(known.OPERATOR_CONFIG_NAME)
     template = config.spec.provisioning_controller.bf_cfg_template_config_map
     if not template:
@@ -271,7 +274,7 @@ async def _bfcfg_step(dpf: Client) -> Step:
 
 
 def _left_over(dpf: Client, others: Iterable[Resource]) -> Iterator[PlannedObject]:
-    """Objects that this client created; only the managed fields record that (dpf-facts 7.1)."""
+    """Objects that this client created; only the managed fields record that (docs/dpf/deployments.md#dpusets)."""
     for obj in others:
         if obj.metadata.owner_references or known.OWNED_BY_DPUDEPLOYMENT_LABEL in obj.metadata.labels:
             continue  # created by DPF for a DPUDeployment

@@ -3,7 +3,7 @@
 Health has aspects, such as the phase or the critical services; each aspect has at most one problem at a time. An aspect
 whose state cannot be determined has the problem HealthUnknown, which makes a host neither usable nor unusable.
 
-Source: dpf-facts 2.3 (conditions), 11 (what moves a DPU out of Ready), requirement flow 5.
+Source: docs/dpf/conditions.md#dpu-conditions, docs/dpf/health.md#leaving-ready.
 """
 
 from __future__ import annotations
@@ -379,7 +379,7 @@ def _not_ready(view: DPUView, dpu: _Identity) -> DPUNotReady | None:
 
 
 def _was_ready(view: DPUView) -> bool:
-    """Only phase Ready writes the condition, and no phase removes it (dpf-facts 2.3)."""
+    """Only phase Ready writes the condition, and no phase removes it (docs/dpf/conditions.md#writing-rules)."""
     return view.condition(known.DPUCondition.READY) is not None
 
 
@@ -395,8 +395,7 @@ def _operational(view: DPUView, dpu: _Identity) -> Iterator[tuple[str, HealthPro
     conditions = {condition.type: condition for condition in view.operational_conditions}
     summary = conditions.pop(_Operational.OPERATIONAL_READY, None)
     if _Operational.CRITICAL_PODS_READY not in conditions:
-        # Without this condition the services were not checked, even if the summary of other conditions is True
-        # (requirement, flow 3).
+        # Without this condition the services were not checked, even if the summary of other conditions is True.
         about = _Operational.CRITICAL_PODS_READY
         yield about, HealthUnknown(**dpu, about=about, **_explanation(summary))
     first = [type_ for type_ in _BY_SEVERITY if type_ in conditions]

@@ -90,7 +90,10 @@ ready: Level[_CanBeReady] = Level("ready", lambda view: view.ready)
 """DPU: phase Ready, condition Ready True, not being deleted. Node: every device has a DPU, and all DPUs are ready."""
 
 services_ready: Level[_CanBeReady] = Level("services ready", lambda view: view.services_ready)
-"""OperationalReady is True; for a node on all its DPUs. It is independent of the phase (dpf-facts 11)."""
+"""OperationalReady is True; for a node on all its DPUs. It is independent of the phase.
+
+Source: docs/dpf/health.md#operational-conditions.
+"""
 
 healthy: Level[NodeView | DPUView] = Level("healthy", lambda view: health_of(view).healthy)
 """No problem and nothing unknown in phase, Node, services, interfaces and chains; for a node on all its DPUs."""

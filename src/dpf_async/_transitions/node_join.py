@@ -103,7 +103,7 @@ class _NodeListener(_JoinListener[DPUNode]):
 
     Attributes:
         by_device: device name, in lower case, to the DPUNodes that list it: usually one, and two while a host is
-            registered under another name. DPF compares the names without case (dpf-facts 4).
+            registered under another name. DPF compares the names without case (docs/dpf/discovery.md#name-comparison).
     """
 
     __slots__ = ("by_device",)

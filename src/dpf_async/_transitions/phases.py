@@ -1,7 +1,7 @@
 """The usual order of a DPU's phases: for progress and for naming phases that may have been skipped.
 
-Never used to reject a transition. Source: dpf-facts 2.2, the phases of v26.4 when installing by Redfish, as Carbide
-does.
+Never used to reject a transition. Source: docs/dpf/phases.md#phase-order, the phases of v26.4 when installing by
+Redfish, as Carbide does.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A DPUNodeMaintenance is shared by the DPUs of a host. Once it was applied, its hold has no effect any more, and it
 exists until its last requestor is removed. When a DPU is deleted before it was Ready, services remain requestors. The
-DPU that replaces it then finds an applied maintenance, joins it, and is installed without a request (dpf-facts 5).
+DPU that replaces it then finds an applied maintenance, joins it, and is installed without a request
+(docs/dpf/hold.md#stale-release).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def stale_release(view: NodeView) -> ReleasedHold | None:
     """The released hold with which DPUs of this host would pass Node Effect without a request; None if none exists.
 
     A release is not stale while another DPU for which it was given is being provisioned: the host is disrupted with
-    permission already, and DPUs that join need no release of their own, as for siblings (dpf-facts 10).
+    permission already, and DPUs that join need no release of their own, as for siblings (docs/dpf/hold.md#sharing).
     """
     for maintenance in view.maintenances:
         if not _is_released(maintenance) or not maintenance.requestors:

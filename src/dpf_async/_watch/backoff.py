@@ -10,14 +10,15 @@ if TYPE_CHECKING:
 
 _RECOVERY: Final = 7.5
 """Seconds that a connection may last without reducing the number of attempts. Chosen so that connections which always
-fail sooner cost under 10 requests a minute, epoch checks included (reliability 4.2, G11)."""
+fail sooner cost under 10 requests a minute, epoch checks included (docs/watching.md#watch-policy,
+docs/watching.md#no-herd)."""
 
 
 class Backoff:
     """Exponential backoff with full jitter, shared by all kinds of failure.
 
     The n-th consecutive attempt waits between 0 and min(cap, base * 2**n) seconds. Only the time for which a connection
-    lasts counts as success: opening one does not reset anything (reliability K2, K6).
+    lasts counts as success: opening one does not reset anything (docs/watching.md#backoff).
 
     Attributes:
         attempt: consecutive failures since the last healthy period.

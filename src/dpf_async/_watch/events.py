@@ -1,7 +1,7 @@
 """Events: the changes of objects that one reader receives, as a closed union of frozen values.
 
 Every state in an event is one that the API server returned. Missed states are not invented: a jump over them is one
-event that is marked as not contiguous (reliability 5.2).
+event that is marked as not contiguous (docs/watching.md#gap-rules).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ Two rules:
 2. The list is read again only if the watch cannot be resumed (410), if the stream was not Kubernetes, or if the
    server's versions went back: after a restart of the API server, a thousand clients would relist at the same time.
 
-Sources: reliability 1 (behaviour of servers), 4.4 (mechanisms).
+Sources: docs/watching.md#server-behaviour (behaviour of servers), 4.4 (mechanisms).
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ _AFTER_FAILED_WATCH: Final = {
     FaultKind.UNAUTHORIZED: AfterPause.WATCH,
     FaultKind.FORBIDDEN: AfterPause.WATCH,
     FaultKind.KIND_ABSENT: AfterPause.WATCH,
-    # An etcd restored from a backup accepts a watch from our version and then sends no events (reliability 0.1).
+    # An etcd restored from a backup accepts a watch from our version and then sends no events
+    # (docs/watching.md#rewind).
     FaultKind.BROKEN: AfterPause.CHECK,
 }
 """Without REFUSED: the server would reject a retry as well, so the machine gives up."""
@@ -310,7 +311,7 @@ class Machine:
         seen = self._audited_from if audit else self.resume
         backwards = collected.older or bool(seen and is_older(collected.resource_version, than=seen))
         if backwards and not (self._rewind_suspected and not audit):
-            # A single older list may come from a replica that lags (reliability A11): do not apply it.
+            # A single older list may come from a replica that lags (docs/watching.md#replicas): do not apply it.
             self._rewind_suspected = True
             fault = Fault(
                 FaultKind.MALFORMED, "the list is older than the cache; reading it again to confirm"
@@ -377,7 +378,8 @@ class Machine:
 
     def _list_failed(self, fault: Fault, now: float) -> list[Effect]:
         if fault.kind is FaultKind.EXPIRED and self._paged:
-            # Other pages would be of another version than the first: read the list without pages (reliability 1.5).
+            # Other pages would be of another version than the first: read the list without pages
+            # (docs/watching.md#pages).
             self._paged = False
             return self._list()
         return self._pause(AfterPause.LIST, fault, now)
@@ -518,7 +520,7 @@ class Machine:
 
         The server may have been restored from a backup and would send no events; unlike after a failed watch, its
         version was not checked. With a random delay, since all clients reconnect at the same time.
-        Source: reliability E1.
+        Source: docs/watching.md#rewind-detection.
         """
         self._was_unreachable = False
         self._audit_at = min(self._audit_at, now + self._jitter.uniform(0, self._policy.backoff_cap))
@@ -529,5 +531,8 @@ class Machine:
 
 
 def applied(machine: Machine, resource_version: str) -> None:
-    """Resume from this version, of an event or bookmark that was applied. Never goes back (reliability E13)."""
+    """Resume from this version, of an event or bookmark that was applied. Never goes back.
+
+    Source: docs/watching.md#bookmarks.
+    """
     machine.resume = newest(machine.resume, resource_version)

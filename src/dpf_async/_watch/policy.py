@@ -1,4 +1,7 @@
-"""WatchPolicy: the durations of a list and watch, in seconds unless stated otherwise. Source: reliability 4.2."""
+"""WatchPolicy: the durations of a list and watch, in seconds unless stated otherwise.
+
+Source: docs/watching.md#watch-policy.
+"""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ _EVENT_CODES: Final = {
     410: FaultKind.EXPIRED,
     429: FaultKind.THROTTLED,
 }
-"""Codes of ERROR events that mean something other than UNAVAILABLE (reliability 1.2)."""
+"""Codes of ERROR events that mean something other than UNAVAILABLE (docs/watching.md#events)."""
 
 _LASTING: Final = frozenset(
     (FaultKind.UNAUTHORIZED, FaultKind.FORBIDDEN, FaultKind.KIND_ABSENT, FaultKind.REFUSED)
@@ -98,7 +98,7 @@ but administrators until it has read the roles, and its response does not show t
 
 @dataclass(frozen=True, slots=True)
 class CacheHealth:
-    """The state of one cache, for monitoring and for error messages (G16).
+    """The state of one cache, for monitoring and for error messages (docs/watching.md#observability).
 
     Attributes:
         state: "syncing", "live" or "degraded".
@@ -209,9 +209,11 @@ class Reflector(Generic[T]):
         return fault.kind in _LASTING
 
     async def wait_for_version(self, resource_version: str) -> None:
-        """Wait until the cache is at least as new as this version, such as the one of our own write (G19).
+        """Wait until the cache is at least as new as this version, such as the one of our own write.
 
         Returns as well if the server's history goes back, after which the version would never arrive.
+
+        Source: docs/watching.md#own-writes.
         """
         await self._wait_for_own_write(lambda: not is_older(self._machine.resume, than=resource_version))
 

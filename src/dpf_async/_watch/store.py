@@ -1,7 +1,7 @@
 """Store: the objects of one cache, each in the newest state that the server returned.
 
 Plain synchronous code. Every listener receives every change before the next event is applied, so that no wait misses a
-state (G6). The uid identifies an object; at most one existing object has a given name.
+state (docs/watching.md#every-state). The uid identifies an object; at most one existing object has a given name.
 """
 
 from __future__ import annotations

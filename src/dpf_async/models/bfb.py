@@ -65,7 +65,7 @@ class BFBStatus(Wire):
 
     phase: Annotated[BFBPhase, REQUIRED] = BFBPhase.INITIALIZING
     file_name: str | None = None
-    """File of the image: `<namespace>-<name>.bfb` unless spec.fileName is set (dpf-facts 7.3)."""
+    """File of the image: `<namespace>-<name>.bfb` unless spec.fileName is set (docs/dpf/deployments.md#bfb)."""
     versions: BFBVersionsFound | None = None
     conditions: ListOf[Condition] = ()
     observed_generation: Int64 | None = None

@@ -1,8 +1,8 @@
 """Condition types and reasons that DPF writes, by kind, with their meaning.
 
 Conditions show users the details of a phase; decisions about a DPU depend on its phase, uid and deletionTimestamp
-(dpf-facts 2.3). The lists are open: other releases write other values. Unless the text of a type says otherwise, its
-status is True after the step that it names has completed, and its reason is then the type itself.
+(docs/dpf/conditions.md#what-to-trust). The lists are open: other releases write other values. Unless the text of a type
+says otherwise, its status is True after the step that it names has completed, and its reason is then the type itself.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ READY: Final = "Ready"
 
 
 class CommonReason:
-    """Reasons of the kinds without reasons of their own (dpf-facts 7.3)."""
+    """Reasons of the kinds without reasons of their own (docs/dpf/conditions.md#common-reasons)."""
 
     SUCCESS: Final = "Success"
     """True."""
@@ -48,7 +48,7 @@ class CommonReason:
 
 
 class DPUCondition:
-    """`status.conditions` of a DPU, in the order of progression (dpf-facts 2.3)."""
+    """`status.conditions` of a DPU, in the order of progression (docs/dpf/conditions.md#dpu-conditions)."""
 
     INITIALIZED: Final = "Initialized"
     """Its DPUNode and DPUDevice exist, and a DPUCluster is assigned."""
@@ -92,7 +92,7 @@ class DPUCondition:
 
 
 class DPUReason:
-    """Reasons in `status.conditions` of a DPU, by the phase that writes them (dpf-facts 2.3).
+    """Reasons in `status.conditions` of a DPU, by the phase that writes them (docs/dpf/conditions.md#dpu-reasons).
 
     Unless the text says otherwise, the status is False, and the phase waits or retries.
     """
@@ -271,14 +271,17 @@ class DPUReason:
 
 
 class AgentCondition:
-    """`status.agentStatus.conditions` of a DPU: the report of its agent (dpf-facts 2.3, 10)."""
+    """`status.agentStatus.conditions` of a DPU: the report of its agent (docs/dpf/conditions.md#agent-conditions)."""
 
     REBOOT_METHOD_DISCOVERY: Final = "RebootMethodDiscovery"
     """True: the agent determines which reboot is required; the reason is the RebootMethod."""
 
 
 class RebootMethod:
-    """`status.agentStatus.rebootMethod` of a DPU (dpf-facts 2.3, 10)."""
+    """`status.agentStatus.rebootMethod` of a DPU.
+
+    Source: docs/dpf/conditions.md#agent-conditions, docs/dpf/reboot.md#reboot-kinds.
+    """
 
     UNKNOWN: Final = "Unknown"
     NO_ACTION: Final = "NoAction"
@@ -296,7 +299,10 @@ class RebootMethod:
 
 
 class OperationalCondition:
-    """`status.operationalConditions` of a DPU: health, independent of the phase (dpf-facts 2.3, 11)."""
+    """`status.operationalConditions` of a DPU: health, independent of the phase.
+
+    Source: docs/dpf/health.md#operational-conditions.
+    """
 
     OPERATIONAL_READY: Final = "OperationalReady"
     """The summary of the others."""
@@ -311,7 +317,7 @@ class OperationalCondition:
 
 
 class OperationalReason:
-    """Reasons in `status.operationalConditions` of a DPU (dpf-facts 2.3)."""
+    """Reasons in `status.operationalConditions` of a DPU (docs/dpf/health.md#operational-conditions)."""
 
     ALL_READY: Final = "AllReady"
     """True."""
@@ -330,7 +336,7 @@ class OperationalReason:
 
 
 class DPUNodeCondition:
-    """`status.conditions` of a DPUNode (dpf-facts 3.1)."""
+    """`status.conditions` of a DPUNode (docs/dpf/conditions.md#dpunode-conditions)."""
 
     READY: Final = READY
     """No node effect and no reboot is in progress; independent of the DPUs. The reason is also Ready if False."""
@@ -351,7 +357,7 @@ class DPUNodeCondition:
 
 
 class DPUNodeReason:
-    """Reasons in `status.conditions` of a DPUNode (dpf-facts 3.1)."""
+    """Reasons in `status.conditions` of a DPUNode (docs/dpf/conditions.md#dpunode-conditions)."""
 
     READY: Final = READY
     """Of Ready, for True and False."""
@@ -364,7 +370,7 @@ class DPUNodeReason:
 
 
 class DPUDeviceCondition:
-    """`status.conditions` of a DPUDevice, in the order of progression (dpf-facts 4)."""
+    """`status.conditions` of a DPUDevice, in the order of progression (docs/dpf/conditions.md#dpudevice-conditions)."""
 
     NODE_ATTACHED: Final = "NodeAttached"
     """A DPUNode lists it; never reset."""
@@ -380,7 +386,10 @@ class DPUDeviceCondition:
 
 
 class DPUDeviceReason:
-    """Reasons of Initialized of a DPUDevice; most are replaced by Error at once (dpf-facts 4)."""
+    """Reasons of Initialized of a DPUDevice; most are replaced by Error at once.
+
+    Source: docs/dpf/discovery.md#lost-reasons.
+    """
 
     MISSING_BMC_IP: Final = "MissingBMCIP"
     FAILED_TO_INITIALIZE_PASSWORD: Final = "FailedToInitializePassword"  # noqa: S105  a reason
@@ -395,7 +404,7 @@ class DPUDeviceReason:
 
 
 class DPUNodeMaintenanceCondition:
-    """`status.conditions` of a DPUNodeMaintenance (dpf-facts 5)."""
+    """`status.conditions` of a DPUNodeMaintenance (docs/dpf/conditions.md#maintenance-conditions)."""
 
     NODE_EFFECT_APPLIED: Final = "NodeEffectApplied"
     """Never reset after it was True: a released hold cannot be set again."""
@@ -404,7 +413,7 @@ class DPUNodeMaintenanceCondition:
 
 
 class DPUNodeMaintenanceReason:
-    """Reasons of NodeEffectApplied of a DPUNodeMaintenance (dpf-facts 5)."""
+    """Reasons of NodeEffectApplied of a DPUNodeMaintenance (docs/dpf/conditions.md#maintenance-conditions)."""
 
     SUCCESS: Final = CommonReason.SUCCESS
     """True."""
@@ -419,17 +428,22 @@ class DPUNodeMaintenanceReason:
 
 
 class DPUSetCondition:
-    """`status.conditions` of a DPUSet; reasons are CommonReason's (dpf-facts 7.3)."""
+    """`status.conditions` of a DPUSet; reasons are CommonReason's (docs/dpf/conditions.md#deployment-conditions)."""
 
     READY: Final = READY
     PREREQS_RECONCILED: Final = "DPUSetPrereqsReconciled"
-    """False with reason Error for a node effect that the install interface does not support (dpf-facts 6)."""
+    """False with reason Error for a node effect that the install interface does not support.
+
+    Source: docs/dpf/hold.md#node-effects.
+    """
 
 
 class DPUDeploymentCondition:
-    """`status.conditions` of a DPUDeployment; reasons are CommonReason's (dpf-facts 7.3).
+    """`status.conditions` of a DPUDeployment; reasons are CommonReason's.
 
     Each has an observedGeneration, and is outdated while that is lower than the generation of the object.
+
+    Source: docs/dpf/conditions.md#deployment-conditions.
     """
 
     READY: Final = READY
@@ -453,7 +467,10 @@ class DPUDeploymentCondition:
 
 
 class DPUServiceCondition:
-    """`status.conditions` of a DPUService; reasons are CommonReason's (dpf-facts 7.3)."""
+    """`status.conditions` of a DPUService; reasons are CommonReason's.
+
+    Source: docs/dpf/conditions.md#deployment-conditions.
+    """
 
     READY: Final = READY
     APPLICATION_PREREQS_RECONCILED: Final = "ApplicationPrereqsReconciled"

@@ -1,6 +1,7 @@
 """DPUDeployment: a group of DPUs and the services on them.
 
-Source of the schema: DPF v26.4 dpudeployments CRD; the objects that the operator creates from it: dpf-facts 7.
+Source of the schema: DPF v26.4 dpudeployments CRD; the objects that the operator creates from it:
+docs/dpf/deployments.md#creation-order.
 """
 
 from __future__ import annotations
@@ -72,7 +73,10 @@ class UpgradePolicy(Wire):
     """The effect of a change of a service or a chain on the DPUs that run it."""
 
     apply_node_effect: Bool = True
-    """The change is disruptive: Ready DPUs go through the node effect for it (dpf-facts 11)."""
+    """The change is disruptive: Ready DPUs go through the node effect for it.
+
+    Source: docs/dpf/services.md#disruptive-changes.
+    """
 
 
 class DPUSetTemplate(Wire):
@@ -113,13 +117,13 @@ class DPUsTemplate(Wire):
     """The image, the flavor and the selection of the DPUs."""
 
     bfb: Annotated[str | None, REQUIRED] = None
-    """Name of the BFB. Releases after v26.4 may have another image instead (dpf-facts 1.3)."""
+    """Name of the BFB. Releases after v26.4 may have another image instead (docs/dpf/objects.md#image-field)."""
     flavor: str
     """Name of the DPUFlavor."""
     dpu_set_strategy: Annotated[DPUSetStrategy | None, REQUIRED] = None
-    """Required since v26.4 (dpf-facts 1.3)."""
+    """Required since v26.4 (docs/dpf/objects.md#required-fields)."""
     node_effect: Annotated[DeploymentNodeEffect | None, REQUIRED] = None
-    """Required since v26.4 (dpf-facts 1.3)."""
+    """Required since v26.4 (docs/dpf/objects.md#required-fields)."""
     dpu_sets: Annotated[ListOf[DPUSetTemplate], min_items(1), max_items(50), _SUFFIXES_DIFFER] = ()
     secure_boot: Bool | None = None
 
@@ -210,7 +214,7 @@ class DPUDeploymentSpec(Wire):
 
 
 class DPUDeploymentStatus(Wire):
-    """The progress of the operator (dpf-facts 7.3)."""
+    """The progress of the operator (docs/dpf/conditions.md#deployment-conditions)."""
 
     conditions: ListOf[Condition] = ()
     observed_generation: Int64 | None = None

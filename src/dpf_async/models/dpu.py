@@ -89,13 +89,16 @@ class DPUSpec(Wire):
     serial_number: Annotated[str, min_length(1), immutable("the serial number")]
     dpu_flavor: Annotated[str, min_length(1), immutable("the DPUFlavor of a DPU")]
     bfb: Annotated[str | None, REQUIRED] = None
-    """Name of the BFB. Releases after v26.4 may have blueFieldSoftware instead (dpf-facts 1.3)."""
+    """Name of the BFB. Releases after v26.4 may have blueFieldSoftware instead (docs/dpf/objects.md#image-field)."""
     blue_field_software: str | None = None
     node_effect: Annotated[NodeEffect | None, REQUIRED] = None
-    """Required since v26.4 (dpf-facts 1.3)."""
+    """Required since v26.4 (docs/dpf/objects.md#required-fields)."""
     cluster: ClusterRef | None = None
     bmc_ip: Annotated[str | None, Field(alias="bmcIP")] = None
-    """Deprecated, and not set by the operator: the address is in the DPUDevice (dpf-facts 7.1)."""
+    """Deprecated, and not set by the operator: the address is in the DPUDevice.
+
+    Source: docs/dpf/deployments.md#dpu-creation.
+    """
     pci_address: Annotated[str, pattern("^([0-9a-fA-F]{4}[-])?[0-9a-fA-F]{2}[-][0-9a-fA-F]{2}$")] | None = (
         None
     )
@@ -163,13 +166,19 @@ class AgentStatus(Wire):
         ]
         | None
     ) = None
-    """The reboot that this DPU needs; absent before the first check of the agent (dpf-facts 10)."""
+    """The reboot that this DPU needs; absent before the first check of the agent.
+
+    Source: docs/dpf/conditions.md#agent-conditions.
+    """
     reboot_sequence_count: Annotated[Int32, at_least(0)] | None = None
     """Number of consecutive requests of the agent for a reboot."""
 
 
 class DPUStatus(Wire):
-    """The progress of the installation. Base decisions on phase, uid and deletionTimestamp (dpf-facts 2.3)."""
+    """The progress of the installation. Base decisions on phase, uid and deletionTimestamp.
+
+    Source: docs/dpf/conditions.md#what-to-trust.
+    """
 
     phase: Annotated[DPUPhase, REQUIRED] = DPUPhase.INITIALIZING
     previous_phase: DPUPhase | None = None
@@ -179,7 +188,10 @@ class DPUStatus(Wire):
     """Health of the services and of the Node, independent of the phase."""
     observed_generation: Int64 | None = None
     post_provisioning_node_effect: Bool | None = None
-    """The phase Node Effect was entered for a change of services; no installation follows (dpf-facts 11)."""
+    """The phase Node Effect was entered for a change of services; no installation follows.
+
+    Source: docs/dpf/services.md#disruptive-changes.
+    """
     addresses: ListOf[DPUAddress] = ()
     agent_last_startup_time: Annotated[str, format_of("date-time")] | None = None
     agent_status: AgentStatus | None = None
@@ -230,7 +242,7 @@ class RollingUpdate(Wire):
 
 
 class DPUSetStrategy(Wire):
-    """The effect of a change of the template on existing DPUs (dpf-facts 7.2)."""
+    """The effect of a change of the template on existing DPUs (docs/dpf/deployments.md#strategies)."""
 
     type: Annotated[str, one_of("OnDelete", "RollingUpdate")]
     """OnDelete: existing DPUs are unchanged until they are deleted."""
@@ -249,7 +261,7 @@ class DPUTemplateSpec(Wire):
     bfb: BFBRef | None = None
     dpu_flavor: Annotated[str, min_length(1)]
     node_effect: Annotated[NodeEffect | None, REQUIRED] = None
-    """Required since v26.4 (dpf-facts 1.3)."""
+    """Required since v26.4 (docs/dpf/objects.md#required-fields)."""
     cluster: ClusterTemplate | None = None
     secure_boot: Bool | None = None
 
@@ -268,7 +280,7 @@ class DPUSetSpec(Wire):
 
     dpu_template: DPUTemplate
     strategy: Annotated[DPUSetStrategy | None, REQUIRED] = None
-    """Required since v26.4 (dpf-facts 1.3)."""
+    """Required since v26.4 (docs/dpf/objects.md#required-fields)."""
     dpu_node_selector: LabelSelector | None = None
     dpu_device_selector: LabelSelector | None = None
     dpu_selector: StringMap = Field(default_factory=dict)

@@ -113,7 +113,10 @@ class Condition(Wire):
     last_transition_time: Annotated[str, format_of("date-time"), REQUIRED] = ""
     """Time of the last change of status; a change of only reason or message does not update it."""
     observed_generation: Annotated[Int64, at_least(0)] | None = None
-    """The generation that it was computed from. Absent in conditions of DPU and DPUNode (dpf-facts 2.3, 7.3)."""
+    """The generation that it was computed from. Absent in conditions of DPU and DPUNode.
+
+    Source: docs/dpf/conditions.md#writing-rules, docs/dpf/conditions.md#observed-generation.
+    """
 
     @property
     def is_true(self) -> bool:

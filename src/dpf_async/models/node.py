@@ -55,7 +55,10 @@ _PSID = pattern("^MT_?[A-Z0-9]+$")
 
 
 class RebootByExternal(Wire):
-    """An external component reboots the host when DPF requests it by an annotation (dpf-facts 3.4)."""
+    """An external component reboots the host when DPF requests it by an annotation.
+
+    Source: docs/dpf/reboot.md#answering-a-request.
+    """
 
 
 class RebootByHostAgent(Wire):
@@ -118,14 +121,17 @@ class DPUNodeSpec(Wire):
 
 
 class DPUNodeStatus(Wire):
-    """The observed host; independent of the health of the DPUs (dpf-facts 3.1)."""
+    """The observed host; independent of the health of the DPUs (docs/dpf/conditions.md#dpunode-conditions)."""
 
     conditions: ListOf[Condition] = ()
     dpu_install_interface: InstallInterfaceName | None = None
     kube_node_ref: Annotated[str, immutable("the Kubernetes node of a DPUNode")] | None = None
     """Name of the host's Kubernetes node, if it is one."""
     reboot_in_progress: Bool | None = None
-    """No writer is known; read the condition DPUNodeRebootInProgress instead (dpf-facts 3.1)."""
+    """No writer is known; read the condition DPUNodeRebootInProgress instead.
+
+    Source: docs/dpf/conditions.md#dpunode-conditions.
+    """
 
 
 class DPUNode(Resource):
@@ -155,7 +161,10 @@ class DPUDeviceSpec(Wire):
     """The serial number of the DPU, and the address of its BMC."""
 
     serial_number: Annotated[str, min_length(1), immutable("the serial number")]
-    """Compared with that of the BMC; after a mismatch the device does not become Ready (dpf-facts 4)."""
+    """Compared with that of the BMC; after a mismatch the device does not become Ready.
+
+    Source: docs/dpf/discovery.md#serial-number.
+    """
     bmc_ip: Annotated[str, format_of("ipv4")] | None = None
     bmc_port: Annotated[Int32, at_least(1), immutable("the BMC port")] = 443
     number_of_pfs: Annotated[Int, at_least(1), immutable("the number of PFs"), Field(alias="numberOfPFs")] = 1
@@ -182,7 +191,7 @@ class DPUDeviceStatus(Wire):
     pf0_mac: Annotated[str, pattern("^([0-9A-Fa-f]{2}[:-]){5}([0-9A-Fa-f]{2})$")] | None = None
     pf0_name: str | None = None
     psid: Annotated[str, _PSID] | None = None
-    """Some operator releases write the serial number here (dpf-facts 4)."""
+    """Some operator releases write the serial number here (docs/dpf/discovery.md#psid)."""
     secure_boot: SecureBoot | None = None
     serial_number: str | None = None
 
@@ -193,7 +202,8 @@ class DPUDevice(Resource):
     GROUP: ClassVar[str] = PROVISIONING_GROUP
     KIND: ClassVar[str] = "DPUDevice"
     PLURAL: ClassVar[str] = "dpudevices"
-    # No controller writes this type, so the column is empty; it is the same in DPF's CRD (dpf-facts 1.3).
+    # No controller writes this type, so the column is empty; it is the same in DPF's CRD
+    # (docs/dpf/objects.md#printer-columns).
     PRINTER_COLUMNS: ClassVar[tuple[PrinterColumn, ...]] = (
         PrinterColumn("Ready", ".status.conditions[?(@.type=='ConditionDpuDeviceReady')].status"),
     )
@@ -233,7 +243,7 @@ class DPUNodeMaintenanceStatus(Wire):
 
 
 class DPUNodeMaintenance(Resource):
-    """One node effect on a host; created and deleted by the operator (dpf-facts 5)."""
+    """One node effect on a host; created and deleted by the operator (docs/dpf/hold.md#maintenance-object)."""
 
     GROUP: ClassVar[str] = PROVISIONING_GROUP
     KIND: ClassVar[str] = "DPUNodeMaintenance"

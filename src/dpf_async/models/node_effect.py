@@ -1,6 +1,6 @@
 """The node effect: what DPF does to a host before it disrupts the host. Used by four kinds.
 
-Source of the schema: DPF v26.4 CRDs; behavior of each effect: dpf-facts 6.
+Source of the schema: DPF v26.4 CRDs; behavior of each effect: docs/dpf/hold.md#node-effects.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class DeploymentNodeEffect(Wire):
     """The node effect in a DPUDeployment.
 
     One of taint, noEffect, customLabel, drain, customAction and hold. An invalid combination is accepted in the
-    DPUDeployment, and rejected when the operator creates the DPUSet (dpf-facts 1.3).
+    DPUDeployment, and rejected when the operator creates the DPUSet (docs/dpf/objects.md#one-node-effect).
     """
 
     hold: Bool | None = None
@@ -57,6 +57,6 @@ class NodeEffect(DeploymentNodeEffect):
     )
 
     apply_on_label_change: Bool = False
-    """Apply the node effect again when labels of a Ready DPU change (dpf-facts 11)."""
+    """Apply the node effect again when labels of a Ready DPU change (docs/dpf/services.md#disruptive-changes)."""
     node_maintenance_additional_requestors: ListOf[str] = ()
-    """Services that have to release the DPUNodeMaintenance as well (dpf-facts 5)."""
+    """Services that have to release the DPUNodeMaintenance as well (docs/dpf/hold.md#requestors)."""

@@ -93,7 +93,7 @@ class ProvisioningController(Wire):
     )
 
     bf_cfg_template_config_map: Annotated[str | None, Field(alias="bfCFGTemplateConfigMap")] = None
-    """ConfigMap with the template of bf.cfg. Carbide removes it, so that flavors apply (dpf-facts 12.1)."""
+    """ConfigMap with the template of bf.cfg. Carbide removes it, so that flavors apply (docs/dpf/carbide.md#set-up)."""
     enable_dynamic_bf_cfg_templates: Annotated[Bool | None, Field(alias="enableDynamicBFCFGTemplates")] = None
     install_interface: InstallInterface | None = None
     bfb_pvc_name: Annotated[str | None, Field(alias="bfbPVCName")] = None

@@ -68,9 +68,9 @@ class OpenEnum(str):
 
 
 class DPUPhase(OpenEnum):
-    """`status.phase` of a DPU. The actions and the end of each phase: dpf-facts 2.3.
+    """`status.phase` of a DPU. The actions and the end of each phase: docs/dpf/phases.md#phase-steps.
 
-    The values are in the order of the schema, which is not the order of progression (dpf-facts 2.2).
+    The values are in the order of the schema, which is not the order of progression (docs/dpf/phases.md#phase-order).
     """
 
     INITIALIZING = _Value("Initializing")
@@ -92,7 +92,10 @@ class DPUPhase(OpenEnum):
     HOST_NETWORK_CONFIGURATION = _Value("Host Network Configuration")
     """Configures the network of the host. Not entered when installing by Redfish."""
     READY = _Value("Ready")
-    """Provisioned. Remains when services or the Node fail; the conditions show such failures (dpf-facts 11)."""
+    """Provisioned. Remains when services or the Node fail; the conditions show such failures.
+
+    Source: docs/dpf/health.md#leaving-ready.
+    """
     ERROR = _Value("Error")
     """Failed; only deletion ends this phase. The cause is in the condition of the previous phase."""
     DELETING = _Value("Deleting")
@@ -106,7 +109,7 @@ class DPUPhase(OpenEnum):
     NODE_EFFECT_REMOVAL = _Value("Node Effect Removal")
     """Waits until the DPUNodeMaintenance is deleted: every sibling DPU and service has to release it."""
     CHECKING_HOST_REBOOT_REQUIRED = _Value("Checking Host Reboot Required")
-    """In the enumeration of v26.4, but no controller of v26.4 writes it (dpf-facts 2.1)."""
+    """In the enumeration of v26.4, but no controller of v26.4 writes it (docs/dpf/phases.md#phase-values)."""
 
     DMS_DEPLOYMENT = _Value("DMS Deployment", releases="v24.10, v25.1")
     UPDATE_FIRMWARE = _Value("Update Firmware", releases="after v26.4")
@@ -115,7 +118,7 @@ class DPUPhase(OpenEnum):
 
 
 class BFBPhase(OpenEnum):
-    """`status.phase` of a BFB (dpf-facts 7.3)."""
+    """`status.phase` of a BFB (docs/dpf/deployments.md#bfb)."""
 
     INITIALIZING = _Value("Initializing")
     """The default of the CRD."""

@@ -127,4 +127,4 @@ def _docs_in_class(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
 def _description(doc: str | None) -> str:
     """The first paragraph of a docstring, without its citations."""
     paragraph = " ".join(inspect.cleandoc(doc or "").split("\n\n")[0].split())
-    return re.sub(r" \(dpf-facts [^)]*\)", "", paragraph)
+    return re.sub(r" \(docs/[^)]*\)", "", paragraph)

@@ -227,7 +227,7 @@ class Simulator(anyio.AsyncContextManagerMixin):
             raise _only_embedded(f"the trouble {trouble.name}")
         if trouble.name == _NEWER_PHASE and not self._has_newer_phase:
             raise UsageError(
-                "newer_phase requires the CRDs of a newer release: pass it to Simulator(troubles=…)"
+                "newer_phase requires the CRDs of a newer release: pass it to Simulator(troubles=…) at the start"
             )
         return self._troubles.add(trouble)
 

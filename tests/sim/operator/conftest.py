@@ -19,7 +19,7 @@ from dpf_async.models import (
     Resource,
 )
 from dpf_async.sim import Simulator
-from tests.sim.operator.site import Change, history
+from tests.sim.operator.site import Change, answer_reboots, history, release_hold
 
 _KINDS = (BFB, DPU, DPUDeployment, DPUDevice, DPUNode, DPUNodeMaintenance, DPUService, DPUSet)
 
@@ -41,8 +41,12 @@ class RecordedHost:
 
 def _record(devices: int) -> RecordedHost:
     async def record() -> RecordedHost:
-        async with Simulator() as sim:
-            await sim.ready_node(devices)
+        async with Simulator() as sim, sim.client() as dpf:
+            # In steps, so that summaries are written at the hold and at the reboot.
+            node = await sim.node_waiting_for_hold(devices)
+            await release_hold(sim, dpf, node.name)
+            await answer_reboots(dpf, node.name)
+            await sim.settled()
             return RecordedHost({kind: history(sim, kind) for kind in _KINDS})
 
     return anyio.run(record)

@@ -27,7 +27,7 @@ PHASES = [
     "Node Effect Removal",
     "Ready",
 ]
-"""The phases of a DPU that requires one reboot (dpf-facts 2.2)."""
+"""The phases of a DPU that requires one reboot (docs/dpf/phases.md#phase-order)."""
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,7 @@ GENERATED = [
 """Values that differ between runs: times, identities, generated parts of names."""
 
 FREE = {
-    # Set in Initializing (dpf-facts 2.3), but absent in the examples.
+    # Set in Initializing (docs/dpf/phases.md#phase-steps), but absent in the examples.
     "": ("secureBoot",),
     # The services run without delay here; in the example they are still starting.
     "14.7i": ("operationalConditions",),

@@ -19,7 +19,10 @@ _ACCEPTED: Final = (
     known.DPUDeploymentCondition.DPU_SERVICE_CHAINS_RECONCILED,
     known.DPUDeploymentCondition.DPU_SETS_RECONCILED,
 )
-"""Conditions of a DPUDeployment that must be True before it creates DPUs, in the operator's order (dpf-facts 7.1)."""
+"""Conditions of a DPUDeployment that must be True before it creates DPUs, in the operator's order.
+
+Source: docs/dpf/deployments.md#creation-order.
+"""
 
 
 class DeploymentView(msgspec.Struct, frozen=True, gc=False):
@@ -46,7 +49,7 @@ class DeploymentView(msgspec.Struct, frozen=True, gc=False):
     def accepted(self) -> bool:
         """The operator has created, from the current spec, every object that it creates DPUs from.
 
-        A DPUDeployment that selects no DPUNodes is accepted with zero DPUs (dpf-facts 7.1).
+        A DPUDeployment that selects no DPUNodes is accepted with zero DPUs (docs/dpf/deployments.md#empty-site).
         """
         return not self.state.terminating and self.waiting_for is None
 

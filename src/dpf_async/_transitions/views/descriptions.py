@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _WITH_SERVICES: Final = frozenset((DPUPhase.NODE_EFFECT_REMOVAL, DPUPhase.READY))
-"""Phases in which the description names services that are not ready (dpf-facts 2.3, 11)."""
+"""Phases in which the description names services that are not ready.
+
+Source: docs/dpf/phases.md#service-dependent-phases, docs/dpf/health.md#leaving-ready.
+"""
 
 _GOOD_WHEN_FALSE: Final[Mapping[type[Resource], frozenset[str]]] = {
     DPUNode: frozenset(
@@ -30,7 +33,7 @@ _GOOD_WHEN_FALSE: Final[Mapping[type[Resource], frozenset[str]]] = {
     ),
     DPUDevice: frozenset((known.DPUDeviceCondition.ERROR, known.DPUDeviceCondition.RESETTING_BMC)),
 }
-"""Conditions that report a fault or pending work when they are True (dpf-facts 3.1, 4)."""
+"""Conditions that report a fault or pending work when they are True (docs/dpf/conditions.md#inverted-conditions)."""
 
 
 def describe(view: NodeView | DPUView) -> str:

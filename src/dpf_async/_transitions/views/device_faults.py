@@ -9,10 +9,12 @@ from dpf_async.models import DPUDevice, known
 
 
 class DeviceFault(NamedTuple):
-    """Why the operator cannot make a DPUDevice Ready, as its conditions report it. It keeps retrying (dpf-facts 4).
+    """Why the operator cannot make a DPUDevice Ready, as its conditions report it. It keeps retrying.
 
     `type` is the condition that reports the fault, such as Initialized for a BMC that rejects the password, or
     Discovered for a device with another serial number.
+
+    Source: docs/dpf/discovery.md#retries.
     """
 
     device: str

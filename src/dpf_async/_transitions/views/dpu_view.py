@@ -19,10 +19,10 @@ BEFORE_INSTALLATION: Final = frozenset(
         DPUPhase.INITIALIZE_INTERFACE,
     )
 )
-"""Phases in which a DPU still needs its DPUDevice to become Ready (dpf-facts 2.3)."""
+"""Phases in which a DPU still needs its DPUDevice to become Ready (docs/dpf/phases.md#device-dependent-phases)."""
 
 UNDELETABLE: Final = frozenset((DPUPhase.PREPARE_BFB, DPUPhase.OS_INSTALLING))
-"""Phases in which the operator ignores the deletion of a DPU (dpf-facts 2.2, 8)."""
+"""Phases in which the operator ignores the deletion of a DPU (docs/dpf/phases.md#ignored-deletion)."""
 
 
 class DPUView(msgspec.Struct, frozen=True, gc=False):
@@ -95,7 +95,7 @@ class DPUView(msgspec.Struct, frozen=True, gc=False):
         """In phase Ready with condition Ready True for the current generation, and not being deleted.
 
         The phase alone stays Ready when the DPU's Node fails; the condition alone stays True through later phases
-        and through deletion (dpf-facts 2.3, key finding 9).
+        and through deletion (docs/dpf/conditions.md#what-to-trust, docs/dpf/conditions.md#osinstalled).
         """
         state = self.state
         if state.phase != DPUPhase.READY or state.terminating or not state.current:
@@ -113,7 +113,7 @@ class DPUView(msgspec.Struct, frozen=True, gc=False):
         """The condition that explains phase Error, written by the phase that failed; None in other phases.
 
         It is the last condition with status False: conditions are in the order in which they were first written, and
-        all phases before the failed one succeeded (dpf-facts 2.3).
+        all phases before the failed one succeeded (docs/dpf/conditions.md#cause-of-error).
         """
         if self.state.phase != DPUPhase.ERROR:
             return None

@@ -12,7 +12,10 @@ from dpf_async.models import DPUNodeMaintenance, known
 
 _FALSE: Final = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 _TRUE: Final = frozenset(("1", "t", "T", "TRUE", "true", "True"))
-"""Values that Go's strconv.ParseBool accepts; the operator reads the hold annotation with it (dpf-facts 3.3)."""
+"""Values that Go's strconv.ParseBool accepts; the operator reads the hold annotation with it.
+
+Source: docs/dpf/keys.md#hold-annotation.
+"""
 
 
 class MaintenanceView(msgspec.Struct, frozen=True, gc=False):
@@ -48,7 +51,7 @@ class MaintenanceView(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def applied(self) -> bool:
-        """NodeEffectApplied is True. It stays True until the object is deleted (dpf-facts 5)."""
+        """NodeEffectApplied is True. It stays True until the object is deleted (docs/dpf/hold.md#once-applied)."""
         condition = self.state.condition(known.DPUNodeMaintenanceCondition.NODE_EFFECT_APPLIED)
         return condition is not None and condition.status == "True"
 
@@ -57,7 +60,8 @@ class MaintenanceView(msgspec.Struct, frozen=True, gc=False):
         """The operator waits for the release of the hold before it disrupts the host.
 
         The annotation is set to true. While it is not set, the operator has not requested a release yet; once the
-        effect was applied, the annotation has no effect (dpf-facts 3.3, 5).
+        effect was applied, the annotation has no effect (docs/dpf/keys.md#hold-annotation,
+        docs/dpf/hold.md#once-applied).
         """
         if not self.is_hold or self.state.terminating or self.applied:
             return False

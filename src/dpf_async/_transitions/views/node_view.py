@@ -51,7 +51,10 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def terminating(self) -> bool:
-        """metadata.deletionTimestamp is set: its DPUs and DPUDevices are deleted with the DPUNode (dpf-facts 8)."""
+        """metadata.deletionTimestamp is set: its DPUs and DPUDevices are deleted with the DPUNode.
+
+        Source: docs/dpf/deletion.md#dpunode.
+        """
         return self.node is not None and self.node.terminating
 
     @property
@@ -79,7 +82,7 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
         """The operator has reconciled the DPUNode, and every DPUDevice that it lists is Ready.
 
         Condition Ready of the DPUNode must be present and may be False: that only means that a DPU requests a node
-        effect (dpf-facts 3.1).
+        effect (docs/dpf/conditions.md#dpunode-conditions).
         """
         node = self.node
         if node is None or node.terminating or node.condition(known.DPUNodeCondition.READY) is None:
@@ -102,7 +105,8 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
         """The operator waits for a reboot of the host.
 
         The annotation and the condition must both be set. The presence of the annotation is the request. The operator
-        writes the condition later, and only from then on notices that the annotation was removed (dpf-facts 3.4).
+        writes the condition later, and only from then on notices that the annotation was removed
+        (docs/dpf/reboot.md#request-window).
         """
         node = self.node
         if node is None or node.terminating or known.EXTERNAL_REBOOT_REQUIRED not in node.annotations:

@@ -22,7 +22,7 @@ from dpf_async.sim.apiserver.storage.store import Key, Store
 from dpf_async.sim.apiserver.wire import field_errors, status
 from dpf_async.sim.apiserver.wire.codec import Obj, copy, encode, same
 
-# etcd refuses requests over 1.5 MiB. Source: reliability notes 1.3 (observed), etcd --max-request-bytes.
+# etcd refuses requests over 1.5 MiB. Source: docs/watching.md#framing, etcd --max-request-bytes.
 MAX_OBJECT_BYTES = 1_572_864
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 _LOCK_FAILED = "the object has been modified; please apply your changes to the latest version and try again"

@@ -1,7 +1,7 @@
 """CustomResourceDefinitions: their validation, and the kinds that they add, change and remove.
 
 Source: apiextensions-apiserver pkg/apiserver/customresource_handler.go, pkg/controller/{status,establish,finalizer},
-and reliability notes 1.6 for the effects of a change on clients.
+and docs/watching.md#crd-changes for the effects of a change on clients.
 Not implemented: the checks that make a schema structural, conversion webhooks, the scale subresource.
 """
 

@@ -1,6 +1,6 @@
 """Authentication and authorization: bearer tokens, denied requests, access reviews.
 
-Both are checked once, when a request begins: a watch outlives its token and its permission (reliability notes 1.4).
+Both are checked once, when a request begins: a watch outlives its token and its permission (docs/watching.md#refusals).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from dpf_async.sim.apiserver.wire.codec import DecodeError, Document, Obj, decod
 from dpf_async.sim.apiserver.wire.protobuf import ProtobufError, decode_protobuf
 
 ACCEPTED = (JSON, YAML)
-# Source: apiserver server/config.go MaxRequestBodyBytes; observed in reliability notes 1.3.
+# Source: apiserver server/config.go MaxRequestBodyBytes; observed in docs/watching.md#framing.
 MAX_BODY_BYTES = 3 * 1024 * 1024
 
 

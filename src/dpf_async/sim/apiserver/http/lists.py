@@ -1,6 +1,7 @@
 """Lists: the state that they return, and pages of one consistent snapshot.
 
-Source: reliability notes 1.1 and 1.5, apiserver pkg/storage/continue.go and storage/etcd3/errors.go.
+Source: docs/watching.md#versions, docs/watching.md#pages, apiserver pkg/storage/continue.go and
+storage/etcd3/errors.go.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ def parse_resource_version(text: str) -> int:
 
     Raises:
         StatusError: 500 without a reason, as Kubernetes answers a get or watch with a malformed one
-            (reliability notes 1.1).
+            (docs/watching.md#versions).
     """
     if text.isascii() and text.isdigit():
         return int(text)

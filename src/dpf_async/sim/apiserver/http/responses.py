@@ -73,7 +73,7 @@ def json_response(
 
 
 def page_not_found() -> web.Response:
-    """The answer for a path that is not served, which is not a Status (reliability notes, finding 9)."""
+    """The answer for a path that is not served, which is not a Status (docs/watching.md#not-found)."""
     headers = headers_with({"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"})
     return web.Response(body=b"404 page not found\n", status=404, headers=headers)
 

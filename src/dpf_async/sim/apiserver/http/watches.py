@@ -2,7 +2,8 @@
 
 A watch is a position in the history of its kind, not a queue, so a slow client costs no memory. If a client falls too
 far behind, its watch ends cleanly, as in Kubernetes, and the client resumes from the last event that it read.
-Source: reliability notes 1.1 to 1.3 and 1.6, apiserver pkg/storage/cacher.
+Source: docs/watching.md#versions, docs/watching.md#events, docs/watching.md#framing, docs/watching.md#crd-changes,
+apiserver pkg/storage/cacher.
 """
 
 from __future__ import annotations

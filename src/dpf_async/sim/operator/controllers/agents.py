@@ -14,7 +14,7 @@ from dpf_async.sim.operator.runtime.queue import Mapper, Requeue, requeue_after
 
 
 class AgentController(BaseController):
-    """Writes status.agentStatus of each DPU, as the agent on the DPU does (dpf-facts 10)."""
+    """Writes status.agentStatus of each DPU, as the agent on the DPU does (docs/dpf/conditions.md#agent-conditions)."""
 
     name: ClassVar[str] = "agent"
     kind: ClassVar[type[Resource]] = DPU

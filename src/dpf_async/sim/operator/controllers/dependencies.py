@@ -70,7 +70,7 @@ class DependencyMarker:
         self._cluster = cluster
 
     def find(self, deployment: DPUDeployment) -> Dependencies:
-        """Resolve the dependencies of a DPUDeployment (dpf-facts 7.1).
+        """Resolve the dependencies of a DPUDeployment (docs/dpf/deployments.md#creation-order).
 
         Raises:
             DependencyNotReady: an object does not exist, is not ready, or belongs to another service.

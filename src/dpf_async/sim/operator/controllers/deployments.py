@@ -51,7 +51,7 @@ _ORDER: Final = (
     _Condition.DPU_SERVICE_INTERFACES_RECONCILED,
     _Condition.DPU_SERVICE_INTERFACES_READY,
 )
-"""The order of the conditions (dpf-facts 14.2a)."""
+"""The order of the conditions (docs/dpf/conditions.md#deployment-conditions)."""
 
 _LABELLED: Final = (DPUPhase.NODE_EFFECT_REMOVAL, DPUPhase.READY)
 
@@ -66,7 +66,7 @@ _CHILDREN: Final[tuple[type[Resource], ...]] = (
 class DPUDeploymentController(BaseController):
     """Reconciles dependencies, versions, resources, services, interfaces, chain and DPUSets in this order.
 
-    The first failure stops a reconcile (dpf-facts 7.1).
+    The first failure stops a reconcile (docs/dpf/deployments.md#creation-order).
     """
 
     name: ClassVar[str] = "dpudeployment"

@@ -16,7 +16,7 @@ from dpf_async.sim.operator.runtime.queue import Mapper, Requeue, poll, requeue_
 
 
 class DPUDeviceController(BaseController):
-    """Sets NodeAttached, Initialized, Discovered and Ready in this order (dpf-facts 4)."""
+    """Sets NodeAttached, Initialized, Discovered and Ready in this order (docs/dpf/discovery.md#device-steps)."""
 
     name: ClassVar[str] = "dpudevice"
     kind: ClassVar[type[Resource]] = DPUDevice

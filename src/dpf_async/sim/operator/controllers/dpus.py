@@ -51,7 +51,7 @@ from dpf_async.sim.operator.runtime.selectors import matches
 
 
 class DPUController(BaseController):
-    """Provisions DPUs from Initializing to Ready, and deletes them (dpf-facts 2)."""
+    """Provisions DPUs from Initializing to Ready, and deletes them (docs/dpf/phases.md#phase-order)."""
 
     name: ClassVar[str] = "dpu"
     kind: ClassVar[type[Resource]] = DPU
@@ -105,7 +105,7 @@ class DPUController(BaseController):
     async def _protect(self, dpu: DPU, device: DPUDevice | None) -> DPU:
         """Add the finalizers of the DPU and then of its device, so that a deleted DPU always releases the device.
 
-        Source: dpf-facts 8; doca-platform, DPU controller.
+        Source: docs/dpf/deletion.md#dpu; doca-platform, DPU controller.
         """
         dpu = await self.cluster.add_finalizer(dpu, known.DPU_FINALIZER)
         if device is not None:

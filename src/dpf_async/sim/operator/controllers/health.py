@@ -28,7 +28,10 @@ def _owner(obj: Resource) -> str:
 
 
 class DPUReadyController(BaseController):
-    """Per host: writes operational conditions in every phase, and removes requestors of services (dpf-facts 5, 11)."""
+    """Per host: writes operational conditions in every phase, and removes requestors of services.
+
+    Source: docs/dpf/hold.md#removal, docs/dpf/health.md#operational-conditions.
+    """
 
     name: ClassVar[str] = "dpuready"
     kind: ClassVar[type[Resource]] = DPUNode

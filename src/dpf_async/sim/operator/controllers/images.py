@@ -13,11 +13,11 @@ from dpf_async.sim.operator.runtime.patches import changed
 from dpf_async.sim.operator.runtime.queue import Mapper, Requeue, requeue_after
 
 _VERSIONS = {"bsp": "4.13.0", "doca": "3.2.0", "uefi": "4.13.0", "atf": "v2.2"}
-"""The versions found in every image, unless the BFB specifies others (dpf-facts 14.1)."""
+"""The versions found in every image, unless the BFB specifies others (docs/dpf/timings.md#sample-values)."""
 
 
 class BFBController(BaseController):
-    """Moves BFBs through Initializing and Downloading to Ready or Error (dpf-facts 7.3)."""
+    """Moves BFBs through Initializing and Downloading to Ready or Error (docs/dpf/deployments.md#bfb)."""
 
     name: ClassVar[str] = "bfb"
     kind: ClassVar[type[Resource]] = BFB

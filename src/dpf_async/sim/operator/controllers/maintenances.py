@@ -20,7 +20,7 @@ _NodeCondition = known.DPUNodeCondition
 
 
 class DPUNodeMaintenanceController(BaseController):
-    """Applies node effects, in particular holds (dpf-facts 5)."""
+    """Applies node effects, in particular holds (docs/dpf/hold.md#hold-sequence)."""
 
     name: ClassVar[str] = "dpunodemaintenance"
     kind: ClassVar[type[Resource]] = DPUNodeMaintenance
@@ -110,7 +110,7 @@ class DPUNodeMaintenanceController(BaseController):
         return None
 
     def _without_node(self, maintenance: DPUNodeMaintenance) -> Requeue | None:
-        """Wait for a DPUNode of this name: without one even the removal is blocked (dpf-facts 5)."""
+        """Wait for a DPUNode of this name: without one even the removal is blocked (docs/dpf/hold.md#hold-sequence)."""
         log.warning(
             "maintenance_without_node", maintenance=maintenance.name, node=maintenance.spec.dpu_node_name
         )

@@ -44,7 +44,7 @@ def _map_labelled(before: Any, after: Any) -> Iterable[str]:  # Any: a Resource,
 
 
 class DPUNodeController(BaseController):
-    """Writes the conditions of DPUNodes and handles reboots of hosts (dpf-facts 3)."""
+    """Writes the conditions of DPUNodes and handles reboots of hosts (docs/dpf/reboot.md#external-sequence)."""
 
     name: ClassVar[str] = "dpunode"
     kind: ClassVar[type[Resource]] = DPUNode
@@ -91,7 +91,10 @@ class DPUNodeController(BaseController):
         return None
 
     async def _delete(self, node: DPUNode) -> Requeue | None:
-        """Delete the DPUs and DPUDevices of the node, and release the node after them (dpf-facts 8)."""
+        """Delete the DPUs and DPUDevices of the node, and release the node after them.
+
+        Source: docs/dpf/deletion.md#dpunode.
+        """
         dpus = self.cluster.all(DPU).select(of_node(node.name))
         devices = self.cluster.all(DPUDevice).select(of_node(node.name))
         for obj in (*dpus, *devices):
@@ -114,7 +117,8 @@ class DPUNodeController(BaseController):
             await self._set_rebooted(dpu, conditions.TRUE, known.DPUReason.REBOOTED)
         if plan.annotate:
             # Written before the condition: if this operator stops in between, it requests the reboot again instead of
-            # treating the absent annotation as a confirmed reboot. Later releases of DPF do the same (dpf-facts 3.4).
+            # treating the absent annotation as a confirmed reboot. Later releases of DPF do the same
+            # (docs/dpf/reboot.md#external-sequence).
             annotations = {known.EXTERNAL_REBOOT_REQUIRED: "true"}
             node = await self.cluster.patch(node, {"metadata": {"annotations": annotations}})
             # A client may confirm before the condition is written; the reboot must not be requested again.
@@ -137,7 +141,7 @@ class DPUNodeController(BaseController):
         return poll(self.profile.requeue) if plan.deferred_by else None
 
     async def _reboot_by_host(self, node: DPUNode, dpus: Sequence[DPU]) -> Requeue | None:
-        """Reboot by host agent or script: no client is involved (dpf-facts 3.2)."""
+        """Reboot by host agent or script: no client is involved (docs/dpf/reboot.md#reboot-methods)."""
         scripted = node.spec.node_reboot_method.script is not None
         rebooting = reboot.rebooted_by_host(node, dpus)
         left = max((self._reboot_left(dpu) for dpu in rebooting), default=0.0)

@@ -25,7 +25,7 @@ _Condition = known.DPUServiceCondition
 
 
 class DPUServiceTemplateController(BaseController):
-    """Fetches the Helm chart; then the template is Ready (dpf-facts 7.1)."""
+    """Fetches the Helm chart; then the template is Ready (docs/dpf/services.md#templates)."""
 
     name: ClassVar[str] = "dpuservicetemplate"
     kind: ClassVar[type[Resource]] = DPUServiceTemplate

@@ -60,7 +60,7 @@ def _availability_changed(before: DPU | None, after: DPU | None) -> bool:
 
 
 class DPUSetController(BaseController):
-    """Creates one DPU for each selected device (dpf-facts 7)."""
+    """Creates one DPU for each selected device (docs/dpf/deployments.md#selection)."""
 
     name: ClassVar[str] = "dpuset"
     kind: ClassVar[type[Resource]] = DPUSet
@@ -157,7 +157,8 @@ class DPUSetController(BaseController):
                 updated, prereqs, conditions.FALSE, error, problem, now=now, generation=generation
             )
         elif conditions.status_of(updated, prereqs) == conditions.FALSE:
-            # Written only when there is a problem, and when it is solved (dpf-facts 14.3).
+            # Written only when there is a problem, and when it is solved
+            # (docs/dpf/conditions.md#deployment-conditions).
             updated = conditions.with_condition(
                 updated, prereqs, conditions.TRUE, conditions.SUCCESS, now=now, generation=generation
             )

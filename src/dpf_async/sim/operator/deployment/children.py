@@ -1,7 +1,8 @@
 """The objects of a DPUDeployment: services, interfaces, a chain, and DPUSets. Pure.
 
 Each change of a disruptive service creates another object, and a label of the Nodes names the one that they run; any
-other service keeps its object. Source: dpf-facts 5, 7.1, 7.2, 11.
+other service keeps its object. Source: docs/dpf/hold.md#requestors, docs/dpf/services.md#revisions,
+docs/dpf/services.md#disruptive-changes.
 """
 
 from __future__ import annotations

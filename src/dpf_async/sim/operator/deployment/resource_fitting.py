@@ -1,6 +1,6 @@
 """Whether the services of a deployment fit on its DPUs. Pure.
 
-Source: dpf-facts 7.1; quantities: Kubernetes' "Quantity".
+Source: docs/dpf/deployments.md#resource-fit; quantities: Kubernetes' "Quantity".
 """
 
 from __future__ import annotations

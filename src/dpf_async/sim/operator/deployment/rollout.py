@@ -1,6 +1,6 @@
 """The rollout of a DPUSet: which DPUs it creates, deletes and updates. Pure.
 
-Source: dpf-facts 7.1, 7.2.
+Source: docs/dpf/deployments.md#selection, docs/dpf/deployments.md#strategies.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def statistics(dpus: Iterable[DPU]) -> dict[str, int]:
 
 
 def _dpu(dpu_set: DPUSet, template: DPUTemplateSpec, pair: Pair) -> DPU:
-    """The DPU of a device, without labels of the node and without spec.bmcIP (dpf-facts 7.1)."""
+    """The DPU of a device, without labels of the node and without spec.bmcIP (docs/dpf/deployments.md#dpu-creation)."""
     node, device = pair.node, pair.device
     labels = {
         known.DPUSET_NAME_LABEL: dpu_set.name,

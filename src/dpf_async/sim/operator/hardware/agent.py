@@ -1,7 +1,8 @@
 """The agent on a DPU: what it reports next, and when. Pure.
 
 It reports its start after the OS booted, then the required reboot, and both again after each reboot, until none is
-required. Source: dpf-facts 2.3 (DPU Config), 10, 14.7g.
+required. Source: docs/dpf/phases.md#dpu-config, docs/dpf/conditions.md#agent-conditions,
+docs/dpf/timings.md#sample-values.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def _discovered(agent: AgentStatus, reboots: int, method: str, now: datetime) ->
     needed = done < reboots
     found = method if needed else known.RebootMethod.NO_ACTION
     about = known.AgentCondition.REBOOT_METHOD_DISCOVERY
-    # Replaced with each boot, so its transition time is that of the boot (dpf-facts 14.7g, 14.7j).
+    # Replaced with each boot, so its transition time is that of the boot (docs/dpf/timings.md#sample-values).
     fresh = conditions.without(agent.conditions, about)
     return changed(
         agent,

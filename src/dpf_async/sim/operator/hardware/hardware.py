@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from dpf_async.sim.operator.hardware.troubles import Troubles
 
 _ADDRESS_OFFSET: Final = 256
-"""Offset of the address of a Node from that of its BMC: 10.0.0.11 and 10.0.1.11 (dpf-facts 14.5, 14.7)."""
+"""Offset of the address of a Node from that of its BMC: 10.0.0.11 and 10.0.1.11 (docs/dpf/timings.md#sample-values)."""
 
 _PHASES_OF_NODES: Final = frozenset(
     (DPUPhase.DPU_CLUSTER_CONFIG, DPUPhase.NODE_EFFECT_REMOVAL, DPUPhase.READY)

@@ -1,7 +1,8 @@
 """Profiles: the durations of a simulated site.
 
 Requeues and timeouts are those of DPF. Durations of hardware come from the timeline of the example objects
-(dpf-facts 14), a host that is provisioned from 10:05 to 10:58, or are chosen where the examples have none.
+(docs/dpf/timings.md#sample-host), a host that is provisioned from 10:05 to 10:58, or are chosen where the examples have
+none.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class Profile:
         bmc_initialise: logging in, checking firmware, setting up mTLS with a DPU's BMC.
         bmc_discover: reading type, mode, serial number and addresses from the BMC.
         mode_change: the request to leave NIC mode.
-        arm_restart: one forced restart of the processors of a DPU; two are at least 90 s apart (dpf-facts 2.3).
+        arm_restart: one forced restart of the processors of a DPU; two are at least 90 s apart
+            (docs/dpf/phases.md#perform-arm-force-restart).
         configure_firmware: setting firmware parameters.
         prepare_bfb: generating bf.cfg.
         transfer: transferring the image to the DPU.
@@ -39,9 +41,10 @@ class Profile:
         join_cluster: until the DPU is a ready Node of its DPUCluster.
         start_pods: of a service on a DPU.
         clean_up: deleting what remains of a DPU in its DPUCluster.
-        dpu_requeue: of every DPU (dpf-facts 2.2).
-        hold_requeue: of a pending hold (dpf-facts 5).
-        requeue: of devices, nodes, deployments and deferred reboots (dpf-facts 3.4, 4, 8).
+        dpu_requeue: of every DPU (docs/dpf/phases.md#reconcile).
+        hold_requeue: of a pending hold (docs/dpf/hold.md#hold-sequence).
+        requeue: of devices, nodes, deployments and deferred reboots (docs/dpf/reboot.md#deferral,
+            docs/dpf/discovery.md#retries, docs/dpf/deletion.md#overview).
         retry_base, retry_cap: of failed reconciles. controller-runtime: 5 ms, doubled up to 1000 s.
         bound_scale: factor for the timeouts of the DPFOperatorConfig and similar ones.
     """
@@ -126,11 +129,11 @@ REALISTIC: Final = Profile(
     "realistic",
     bfb_download=180.0,  # chosen: an image of a few GB
     chart_fetch=10.0,  # chosen
-    bmc_initialise=45.0,  # 14.5: attached 10:06, ready 10:07
+    bmc_initialise=45.0,  # attached 10:06, ready 10:07
     bmc_discover=15.0,
     mode_change=30.0,  # chosen
-    arm_restart=90.0,  # 2.3
-    configure_firmware=60.0,  # 14.7: 10:12 to 10:13
+    arm_restart=90.0,
+    configure_firmware=60.0,  # 10:12 to 10:13
     prepare_bfb=60.0,  # 10:13 to 10:14
     transfer=300.0,  # 10:15 to 10:20
     progress_step=5.0,  # requeue of the DPU controller

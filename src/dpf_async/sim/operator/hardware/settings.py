@@ -9,7 +9,7 @@ from dpf_async.models import DPFOperatorConfig, ProvisioningController, duration
 from dpf_async.sim.operator.hardware.profiles import Profile
 
 AGENT_START_SECONDS: Final = 20 * 60
-"""Timeout of the first report of an agent after the OS booted; not configurable (dpf-facts 2.3)."""
+"""Timeout of the first report of an agent after the OS booted; not configurable (docs/dpf/phases.md#os-installing)."""
 
 REDFISH: Final = "redfish"
 

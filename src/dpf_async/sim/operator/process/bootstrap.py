@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dpf_async import DPFClient
 
 DPU_CLUSTER: Final = "carbide-dpf-cluster"
-"""Name of the DPUCluster (dpf-facts 14.7b)."""
+"""Name of the DPUCluster (docs/dpf/timings.md#sample-values)."""
 
 
 async def install(dpf: DPFClient, *, now: datetime) -> None:

@@ -1,7 +1,8 @@
 """The steps of a DPUDevice: attached to a node, initialized, discovered, ready. Pure.
 
 A reconcile completes as many steps as possible and writes once at its end: the label of the node, without which no DPU
-is created, is written together with the discovered data (dpf-facts 4, 14.5).
+is created, is written together with the discovered data (docs/dpf/discovery.md#registration-order,
+docs/dpf/discovery.md#device-steps).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _Condition = known.DPUDeviceCondition
 _ERROR: Final = known.CommonReason.ERROR
 
 _PSID: Final = re.compile("MT_?[A-Z0-9]+")
-"""The pattern of a PSID in the schema; the operator writes the serial number there (dpf-facts 4)."""
+"""The pattern of a PSID in the schema; the operator writes the serial number there (docs/dpf/discovery.md#psid)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def next_step(device: DPUDevice, observed: Observed, *, now: str) -> Step:
     status = changed(status, bmc_ip=spec.bmc_ip, bmc_port=spec.bmc_port)
     if not conditions.is_true(status.conditions, _Condition.INITIALIZED):
         if observed.work.failure:
-            # DPF overwrites the specific reason with Error in the same reconcile (dpf-facts 4).
+            # DPF overwrites the specific reason with Error in the same reconcile (docs/dpf/discovery.md#lost-reasons).
             return Step(
                 _false(status, _Condition.INITIALIZED, _ERROR, observed.work.failure, now=now), labels
             )

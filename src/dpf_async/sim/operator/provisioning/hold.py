@@ -1,6 +1,6 @@
 """The steps of a DPUNodeMaintenance: waiting for all DPUs of the host, the node effect, and the hold. Pure.
 
-Source: dpf-facts 5, 6.
+Source: docs/dpf/hold.md#hold-sequence, docs/dpf/hold.md#node-effects.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The operational conditions of a DPU, which do not depend on its phase. Pure.
 
-Source: dpf-facts 2.3 (operational conditions), 5 (removal of requestors), 11, 14.7j.
+Source: docs/dpf/health.md#operational-conditions, docs/dpf/hold.md#removal, docs/dpf/timings.md#sample-values.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The state machine of a DPU: computes the next step from the state of the DPU and of related objects. Pure.
 
-The order of phases is that of DPF v26.4 with Redfish (dpf-facts 2.2, 2.3). This module has the table, the handling of
-deletion, and the phases before installation.
+The order of phases is that of DPF v26.4 with Redfish (docs/dpf/phases.md#phase-order, docs/dpf/phases.md#phase-steps).
+This module has the table, the handling of deletion, and the phases before installation.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ INSTALLING: Final = frozenset(
         DPUPhase.OS_INSTALLING,
     )
 )
-"""Phases in which a DPU uses one of the slots of parallel installations (dpf-facts 2.3)."""
+"""Phases in which a DPU uses one of the slots of parallel installations (docs/dpf/phases.md#installation-slots)."""
 
 _DELETION_IGNORED: Final = frozenset((DPUPhase.PREPARE_BFB, DPUPhase.OS_INSTALLING, DPUPhase.DELETING))
-"""Phases in which DPF ignores deletion, and the phase of deletion (dpf-facts 2.2)."""
+"""Phases in which DPF ignores deletion, and the phase of deletion (docs/dpf/phases.md#ignored-deletion)."""
 
 _BEFORE_INSTALLATION: Final = frozenset(
     (DPUPhase.INITIALIZING, DPUPhase.PENDING, DPUPhase.NODE_EFFECT, DPUPhase.INITIALIZE_INTERFACE)
@@ -181,7 +181,7 @@ def _effect_applied(inputs: ReconcileInput, draft: Draft) -> None:
 
 
 def needs_kubernetes_node(effect: NodeEffect) -> bool:
-    """Whether an effect changes the Kubernetes node of the host (dpf-facts 6)."""
+    """Whether an effect changes the Kubernetes node of the host (docs/dpf/hold.md#node-changes)."""
     return effect.taint is not None or bool(effect.custom_label) or effect.drain is not None
 
 

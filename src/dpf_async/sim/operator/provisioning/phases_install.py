@@ -1,6 +1,6 @@
 """The phases of installation, from Initialize Interface to OS Installing. Pure.
 
-Source: dpf-facts 2.3, for Redfish.
+Source: docs/dpf/phases.md#phase-steps, for Redfish.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ _Condition = known.DPUCondition
 _Reason = known.DPUReason
 
 ARM_RESTARTS: Final = 2
-"""Restarts of the processors of a DPU that a change of Secure Boot requires (dpf-facts 2.3)."""
+"""Restarts of the processors of a DPU that a change of Secure Boot requires.
+
+Source: docs/dpf/phases.md#perform-arm-force-restart.
+"""
 
 BOOTING: Final = "OsBootStarted"
-"""What the BMC reports while an OS boots (dpf-facts 14.7f)."""
+"""What the BMC reports while an OS boots (docs/dpf/timings.md#sample-values)."""
 
 TASK: Final = "0"
-"""The ID of the installation task of a BMC (dpf-facts 14.7e)."""
+"""The ID of the installation task of a BMC (docs/dpf/timings.md#sample-values)."""
 
 
 def initialize_interface(inputs: ReconcileInput, draft: Draft) -> None:
@@ -104,7 +107,7 @@ def update_firmware(inputs: ReconcileInput, draft: Draft) -> None:
 
 
 def prepare_bfb(inputs: ReconcileInput, draft: Draft) -> None:
-    """Generate bf.cfg. DPF ignores deletion in this phase (dpf-facts 2.2)."""
+    """Generate bf.cfg. DPF ignores deletion in this phase (docs/dpf/phases.md#ignored-deletion)."""
     if (left := inputs.profile.prepare_bfb - inputs.hardware.worked) > 0:
         draft.wait(left)
         return
@@ -148,7 +151,8 @@ def _install(inputs: ReconcileInput, draft: Draft) -> None:
         draft.true(_Condition.OS_INSTALLED, _Reason.BFB_INSTALLED)
         draft.bound(settings.agent_start_timeout - inputs.seconds_since(_Condition.OS_INSTALLED))
     else:
-        # DPF writes True before the OS is installed; clients must not treat it as completion (dpf-facts 2.3).
+        # DPF writes True before the OS is installed; clients must not treat it as completion
+        # (docs/dpf/conditions.md#osinstalled).
         draft.true(_Condition.OS_INSTALLED, _Reason.OEM_LAST_STATE, BOOTING)
 
 

@@ -1,6 +1,6 @@
 """The phases after installation: reboot, DPUCluster, Node Effect Removal, Ready; Error and Deleting. Pure.
 
-Source: dpf-facts 2.3, for Redfish.
+Source: docs/dpf/phases.md#phase-steps, for Redfish.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _Condition = known.DPUCondition
 _Reason = known.DPUReason
 
 _BY_AGENT: Final = frozenset((known.RebootMethod.FIRMWARE_RESET, known.RebootMethod.DPU_WARM_REBOOT))
-"""Reboots that the agent performs itself (dpf-facts 2.3)."""
+"""Reboots that the agent performs itself (docs/dpf/phases.md#phase-steps)."""
 
 
 def dpu_config(inputs: ReconcileInput, draft: Draft) -> None:

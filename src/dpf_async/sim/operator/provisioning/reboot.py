@@ -1,7 +1,7 @@
 """The reboot of a host: when it is requested, and when it is confirmed. Pure.
 
 The request is an annotation of the DPUNode. While the condition of the node is True, the absence of the annotation
-confirms the reboot. Source: dpf-facts 3.4, 10.
+confirms the reboot. Source: docs/dpf/reboot.md#external-sequence, docs/dpf/reboot.md#repeats.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ DEFERRING: Final = frozenset(
         DPUPhase.OS_INSTALLING,
     )
 )
-"""Phases in which a DPU must not lose power: the reboot for another DPU of the host is deferred (dpf-facts 3.4)."""
+"""Phases in which a DPU must not lose power: the reboot for another DPU of the host is deferred.
+
+Source: docs/dpf/reboot.md#deferral.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ class JoinMaintenance:
 
 @dataclass(frozen=True, slots=True)
 class LeaveMaintenance:
-    """Remove the DPU from the requestors; its services remain (dpf-facts 5)."""
+    """Remove the DPU from the requestors; its services remain (docs/dpf/hold.md#removal)."""
 
 
 @dataclass(frozen=True, slots=True)

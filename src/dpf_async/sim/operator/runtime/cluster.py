@@ -50,7 +50,7 @@ T = TypeVar("T", bound=Resource)
 
 FIELD_MANAGER: Final = "dpf-operator"
 DEPLOYMENT_FIELD_MANAGER: Final = "dpudeploymentcontroller"
-"""Field manager of the objects that belong to a DPUDeployment (dpf-facts 7.1)."""
+"""Field manager of the objects that belong to a DPUDeployment (docs/dpf/deployments.md#dpusets)."""
 
 
 def of_node(name: str) -> str:
@@ -59,7 +59,7 @@ def of_node(name: str) -> str:
 
 
 def of_device(name: str) -> str:
-    """Index key of the objects that refer to a DPUDevice, case-insensitive (dpf-facts 4)."""
+    """Index key of the objects that refer to a DPUDevice, case-insensitive (docs/dpf/discovery.md#name-comparison)."""
     return f"device/{name.lower()}"
 
 
@@ -277,7 +277,7 @@ class Cluster:
         """Write the status; if observedGeneration changes, in two writes: the conditions, then the rest.
 
         DPF does the same for kinds whose conditions have an observedGeneration: status.observedGeneration is
-        written last (dpf-facts 7.3).
+        written last (docs/dpf/conditions.md#observed-generation).
         """
         before = _status_of(obj)
         if getattr(before, "observed_generation", None) == getattr(status, "observed_generation", None):

@@ -1,6 +1,6 @@
 """Writes conditions as DPF's controllers do: one entry per type, in the order of their first write. Pure.
 
-Source: dpf-facts 2.3 (condition mechanics); lastTransitionTime: Kubernetes API conventions.
+Source: docs/dpf/conditions.md#writing-rules; lastTransitionTime: Kubernetes API conventions.
 """
 
 from __future__ import annotations
@@ -77,7 +77,10 @@ def status_of(conditions: Iterable[Condition], type_: str) -> str | None:
 def with_missing(
     conditions: Iterable[Condition], types: Iterable[str], *, now: str, generation: int
 ) -> Conditions:
-    """The conditions, with missing ones of these types added as Unknown in this order (dpf-facts 14.2a)."""
+    """The conditions, with missing ones of these types added as Unknown in this order.
+
+    Source: docs/dpf/conditions.md#deployment-conditions.
+    """
     present = tuple(conditions)
     for type_ in types:
         if find_condition(present, type_) is None:
@@ -86,7 +89,10 @@ def with_missing(
 
 
 def with_summary(conditions: Iterable[Condition], summary: str, *, now: str, generation: int) -> Conditions:
-    """The conditions with the summary of all others, True if all of them are True (dpf-facts 7.3)."""
+    """The conditions with the summary of all others, True if all of them are True.
+
+    Source: docs/dpf/conditions.md#observed-generation.
+    """
     present = tuple(conditions)
     waiting = [one.type for one in present if one.type != summary and not one.is_true]
     if not waiting:

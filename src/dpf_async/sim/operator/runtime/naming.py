@@ -11,7 +11,10 @@ from typing import Any, Final
 from dpf_async.models import DPUDeployment, NodeEffect, OwnerReference, Resource, known
 
 MAX_OBJECT_NAME: Final = 253
-"""Characters of a Kubernetes name; the operator truncates the part of the node in the name of a DPU (dpf-facts 1.3)."""
+"""Characters of a Kubernetes name; the operator truncates the part of the node in the name of a DPU.
+
+Source: docs/dpf/objects.md#name-limits.
+"""
 
 DPF_VERSION: Final = "v26.4.0"
 
@@ -28,12 +31,15 @@ def compact(value: Any) -> str:  # Any: JSON
 
 
 def dpu(node: str, device: str) -> str:
-    """Name of the DPU of a device in a node (dpf-facts 7.1)."""
+    """Name of the DPU of a device in a node (docs/dpf/deployments.md#dpu-creation)."""
     return f"{node[: MAX_OBJECT_NAME - len(device) - 1]}-{device}"
 
 
 def maintenance(node: str, effect: NodeEffect) -> str:
-    """Name of the DPUNodeMaintenance that all DPUs of a node share for an effect (dpf-facts 5)."""
+    """Name of the DPUNodeMaintenance that all DPUs of a node share for an effect.
+
+    Source: docs/dpf/hold.md#maintenance-name.
+    """
     if effect.custom_action is not None:
         return f"{node}-custom-action-{effect.custom_action}"
     if effect.taint is not None:
@@ -48,27 +54,30 @@ def maintenance(node: str, effect: NodeEffect) -> str:
 
 
 def requestors_key(dpu_name: str) -> str:
-    """Annotation of a DPUNodeMaintenance with the service requestors that a DPU added (dpf-facts 3.3)."""
+    """Annotation of a DPUNodeMaintenance with the service requestors that a DPU added.
+
+    Source: docs/dpf/keys.md#other-annotations.
+    """
     return known.LAST_APPLIED_REQUESTORS_PREFIX + digest(dpu_name, 16)
 
 
 def owner_label(deployment: DPUDeployment) -> str:
-    """Value of the owned-by label of the objects of a DPUDeployment (dpf-facts 3.3)."""
+    """Value of the owned-by label of the objects of a DPUDeployment (docs/dpf/keys.md#reference-labels)."""
     return f"{deployment.namespace}_{deployment.name}"
 
 
 def consumer_label(deployment: DPUDeployment) -> str:
-    """Label key of the dependencies of a DPUDeployment (dpf-facts 3.3)."""
+    """Label key of the dependencies of a DPUDeployment (docs/dpf/keys.md#digests)."""
     return known.CONSUMED_BY_LABEL_PREFIX + digest(f"{deployment.namespace}/{deployment.name}", 10)
 
 
 def requestor(deployment: DPUDeployment, child: str) -> str:
-    """The requestor of a service or chain in a DPUNodeMaintenance (dpf-facts 5)."""
+    """The requestor of a service or chain in a DPUNodeMaintenance (docs/dpf/hold.md#requestors)."""
     return f"{owner_label(deployment)}_{child}"
 
 
 def template_hash(template: Any) -> str:  # Any: JSON
-    """Value of the label that changes with the template of a DPUSet (dpf-facts 3.3)."""
+    """Value of the label that changes with the template of a DPUSet (docs/dpf/keys.md#digests)."""
     return digest(template, 10)
 
 
@@ -94,5 +103,5 @@ def controlled_by(owner: Resource) -> OwnerReference:
 
 
 def bfb_file(namespace: str, name: str, chosen: str | None) -> str:
-    """File name of a BFB (dpf-facts 7.3)."""
+    """File name of a BFB (docs/dpf/deployments.md#bfb)."""
     return chosen or f"{namespace}-{name}.bfb"
