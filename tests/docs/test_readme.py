@@ -1,4 +1,4 @@
-"""The programs of README.md run, and its links and make targets exist."""
+"""The programs of README.md run; its make targets exist, and so do the links of all pages."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dpf_async.sim import Simulator
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+TESTING = (ROOT / "docs" / "testing.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
@@ -54,6 +55,12 @@ async def test_the_test_that_the_readme_shows_passes() -> None:
     (test,) = (value for value in names.values() if inspect.iscoroutinefunction(value))
 
     await test()
+
+
+def test_the_example_of_the_testing_page_is_a_test() -> None:
+    (example,) = re.findall(r"^```python\n(.*?)^```", TESTING, re.MULTILINE | re.DOTALL)
+
+    assert example in (ROOT / "tests" / "integration" / "test_watch.py").read_text()
 
 
 def test_the_links_of_the_pages_resolve() -> None:
