@@ -1,4 +1,4 @@
-"""The how-to pages as code: the Python of a page is one program, and the tests that it ends with pass."""
+"""The Python of each how-to page is one program, and the tests at the end of the page pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMES = sorted(page.stem for page in PAGES.glob("*.md") if page.stem != "README"
 
 
 def program_of(name: str) -> str:
-    """All Python of a page in the order of reading; every line has the number it has in the page."""
+    """The Python blocks of a page as one program, in which every line has its line number in the page."""
     text = (PAGES / f"{name}.md").read_text()
     program = ["\n"] * (text.count("\n") + 1)
     for block in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
