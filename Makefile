@@ -1,13 +1,13 @@
-# Everything a person does here, by verb. Each verb sets up what it needs.
+# Everything a contributor does, by target. Each target sets up what it needs.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-apiserver apiserver check format bench clean
+.PHONY: help setup demo quick test test-apiserver apiserver check format bench clean
 
-help:  ## list the verbs
+help:  ## list the targets
 	@awk -F':.*##' '/^[a-z-]+:.*##/ { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## virtual environment with everything but the benchmarked peers
@@ -23,6 +23,11 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)  ## provision a simulated site from examples/, live, in under a minute
 	@$(BIN)/dpf-async demo examples/site.yaml examples/hosts.yaml
+
+quick: $(READY)  ## format, lint, and the fast tests of watches, transitions, requests and models, while you work
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/pytest -q -m 'not exhaustive and not apiserver' tests/watch tests/transitions tests/api tests/models $(PYTEST)
 
 test: $(READY)  ## the tests; PYTEST="…" gives pytest more options
 	@$(BIN)/pytest -q -n 2 --dist worksteal $(PYTEST)
@@ -42,7 +47,7 @@ check: $(READY)  ## format, lint, spelling, types and their completeness, layers
 	  || { echo "$$types"; exit 1; }
 	@$(BIN)/lint-imports --no-cache
 
-format: $(READY)  ## rewrite the code into its format
+format: $(READY)  ## format the code and fix what the linter can fix
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
@@ -53,5 +58,5 @@ $(VENV)/.bench: $(READY)
 bench: $(VENV)/.bench  ## measure against kubernetes_asyncio, lightkube and kr8s, side by side
 	@$(BIN)/python -m benchmarks
 
-clean:  ## remove what make made
+clean:  ## remove what make created
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -215,6 +215,7 @@ def test_n8_the_decoder_raises_for_no_bytes(line: bytes) -> None:
     assert CODEC.read(line) is not None
 
 
+@pytest.mark.exhaustive
 @given(
     type_=st.sampled_from(["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR", "?"]),
     changes=st.dictionaries(

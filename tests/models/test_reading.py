@@ -83,6 +83,7 @@ def sendable(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
             return st.integers(0, 99) | st.text(max_size=5)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.KIND)
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())

@@ -61,6 +61,7 @@ MODEL_RULES = [
 ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("kind", "model_rule"), MODEL_RULES)
 def test_a_rule_accepts_the_same_values_in_python_and_in_cel(
     kind: type[Resource], model_rule: ModelRule

@@ -80,6 +80,7 @@ def test_a_kind_has_only_intended_differences_from_its_upstream_crd(kind: type[R
     assert not unexplained, "\n".join(map(str, unexplained))
 
 
+@pytest.mark.exhaustive
 def test_every_intended_difference_exists() -> None:
     found = {(kind, difference.path, difference.keyword) for kind, difference in all_differences()}
 
@@ -88,6 +89,7 @@ def test_every_intended_difference_exists() -> None:
     assert not stale
 
 
+@pytest.mark.exhaustive
 def test_kinds_that_are_modeled_in_part_have_no_fields_unknown_to_dpf() -> None:
     of_operator = [each for kind, each in all_differences() if kind == "DPFOperatorConfig"]
 
@@ -132,6 +134,7 @@ def paths_with_rules(kind: type[Resource], *, transitions: bool) -> list[RulesAt
     return [place for place in found if place.ours or place.theirs]
 
 
+@pytest.mark.exhaustive
 @kinds
 def test_rules_on_values_accept_what_the_upstream_rules_accept(kind: type[Resource]) -> None:
     for path, schema, ours, theirs in paths_with_rules(kind, transitions=False):

@@ -329,6 +329,7 @@ def _newer(state: ObjectState[Any], **metadata: Any) -> ObjectState[Any]:
     return Codec(state.kind).read_object(json.dumps(document).encode())
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=60)
 @given(st.lists(_steps, min_size=15, max_size=40))
 def test_a_reader_that_resumes_any_number_of_times_receives_every_difference_once(

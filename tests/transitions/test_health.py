@@ -441,6 +441,7 @@ class Model:
                 self.uid, self.problems[transition.aspect] = transition.uid, transition
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=200)
 @given(
     st.lists(st.tuples(st.floats(0, 100), _views, st.booleans()), min_size=5, max_size=30),

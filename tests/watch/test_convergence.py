@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, field
 
 import anyio
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -252,6 +253,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(STEPS)
 def test_n1_each_incarnation_is_reported_once_and_in_order_and_the_store_converges(
