@@ -144,7 +144,7 @@ async def test_a_patch_for_another_uid_or_another_version_is_a_conflict(backend:
         bfbs = dpf.resource(BFB)
         made = await bfbs.create(bfb())
         await bfbs.patch("bundle", {"metadata": {"labels": {"a": "1"}}}, uid=made.uid)
-        with pytest.raises(Conflict, match="another object"):
+        with pytest.raises(Conflict, match="its uid is not another-uid"):
             await bfbs.patch("bundle", {"metadata": {"labels": {"a": "2"}}}, uid="another-uid")
         stale = {"resourceVersion": made.metadata.resource_version, "labels": {"a": "2"}}
         with pytest.raises(Conflict):
