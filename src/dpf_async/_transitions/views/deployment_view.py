@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
-from dpf_async._api.codec import ObjectState
-from dpf_async._api.records import ConditionRecord
+from dpf_async._transitions.views.object_view import ObjectView
 from dpf_async.models import BFB, BFBPhase, DPUDeployment, known
 
 _ACCEPTED: Final = (
@@ -25,25 +22,8 @@ Source: docs/dpf/deployments.md#creation-order.
 """
 
 
-class DeploymentView(msgspec.Struct, frozen=True, gc=False):
+class DeploymentView(ObjectView[DPUDeployment], frozen=True, gc=False):
     """One DPUDeployment in one state."""
-
-    state: ObjectState[DPUDeployment]
-
-    @property
-    def name(self) -> str:
-        """metadata.name."""
-        return self.state.name
-
-    @property
-    def uid(self) -> str:
-        """metadata.uid."""
-        return self.state.uid
-
-    @property
-    def terminating(self) -> bool:
-        """metadata.deletionTimestamp is set."""
-        return self.state.terminating
 
     @property
     def accepted(self) -> bool:
@@ -71,19 +51,6 @@ class DeploymentView(msgspec.Struct, frozen=True, gc=False):
                 return f"{type_} ({condition.reason}{': ' + condition.message if condition.message else ''})"
         return None
 
-    def condition(self, type_: str) -> ConditionRecord | None:
-        """The condition of this type."""
-        return self.state.condition(type_)
-
-    @property
-    def object(self) -> DPUDeployment:
-        """The full model, decoded on each access.
-
-        Raises:
-            DecodeError: a field does not match the model.
-        """
-        return self.state.object
-
     def _holds(self, type_: str) -> bool:
         condition = self.state.condition(type_)
         if condition is None or condition.status != "True":
@@ -93,20 +60,8 @@ class DeploymentView(msgspec.Struct, frozen=True, gc=False):
         return observed is None or generation is None or observed >= generation
 
 
-class BFBView(msgspec.Struct, frozen=True, gc=False):
+class BFBView(ObjectView[BFB], frozen=True, gc=False):
     """One BFB in one state."""
-
-    state: ObjectState[BFB]
-
-    @property
-    def name(self) -> str:
-        """metadata.name."""
-        return self.state.name
-
-    @property
-    def uid(self) -> str:
-        """metadata.uid."""
-        return self.state.uid
 
     @property
     def phase(self) -> BFBPhase:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 from dpf_async._api.codec import ObjectState, find_condition
 from dpf_async._api.records import ConditionRecord, DPURecord
+from dpf_async._transitions.views.object_view import ObjectView
 from dpf_async.models import DPU, DPUPhase, known
 
 BEFORE_INSTALLATION: Final = frozenset(
@@ -25,20 +24,8 @@ UNDELETABLE: Final = frozenset((DPUPhase.PREPARE_BFB, DPUPhase.OS_INSTALLING))
 """Phases in which the operator ignores the deletion of a DPU (docs/dpf/phases.md#ignored-deletion)."""
 
 
-class DPUView(msgspec.Struct, frozen=True, gc=False):
+class DPUView(ObjectView[DPU], frozen=True, gc=False):
     """One DPU in one state."""
-
-    state: ObjectState[DPU]
-
-    @property
-    def name(self) -> str:
-        """metadata.name."""
-        return self.state.record.metadata.name
-
-    @property
-    def uid(self) -> str:
-        """metadata.uid: a reprovisioned DPU has the same name and another uid."""
-        return self.state.record.metadata.uid
 
     @property
     def node(self) -> str:
@@ -75,20 +62,10 @@ class DPUView(msgspec.Struct, frozen=True, gc=False):
         return DPUPhase((status.previous_phase or "") if status is not None else "")
 
     @property
-    def conditions(self) -> tuple[ConditionRecord, ...]:
-        """status.conditions, in the order in which they were first written."""
-        return self.state.conditions
-
-    @property
     def operational_conditions(self) -> tuple[ConditionRecord, ...]:
         """status.operationalConditions: the health of services, interfaces and chains, independent of the phase."""
         status = self.state.record.status
         return (status.operational_conditions or ()) if status is not None else ()
-
-    @property
-    def terminating(self) -> bool:
-        """metadata.deletionTimestamp is set."""
-        return self.state.terminating
 
     @property
     def ready(self) -> bool:
@@ -128,19 +105,6 @@ class DPUView(msgspec.Struct, frozen=True, gc=False):
         """OperationalReady is True: critical and other pods, interfaces, chains and the node's health."""
         condition = find_condition(self.operational_conditions, known.OperationalCondition.OPERATIONAL_READY)
         return condition is not None and condition.status == "True"
-
-    def condition(self, type_: str) -> ConditionRecord | None:
-        """The condition of this type in status.conditions."""
-        return self.state.condition(type_)
-
-    @property
-    def object(self) -> DPU:
-        """The full model, decoded on each access.
-
-        Raises:
-            DecodeError: a field does not match the model.
-        """
-        return self.state.object
 
 
 def node_of_dpu(state: ObjectState[DPU]) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 from dpf_async._api.codec import ObjectState
 from dpf_async._api.records import MaintenanceRecord
+from dpf_async._transitions.views.object_view import ObjectView
 from dpf_async.models import DPUNodeMaintenance, known
 
 _FALSE: Final = frozenset(("0", "f", "F", "FALSE", "false", "False"))
@@ -18,20 +17,8 @@ Source: docs/dpf/keys.md#hold-annotation.
 """
 
 
-class MaintenanceView(msgspec.Struct, frozen=True, gc=False):
+class MaintenanceView(ObjectView[DPUNodeMaintenance], frozen=True, gc=False):
     """One DPUNodeMaintenance in one state: the node effect that the DPUs of a host share."""
-
-    state: ObjectState[DPUNodeMaintenance]
-
-    @property
-    def name(self) -> str:
-        """metadata.name."""
-        return self.state.name
-
-    @property
-    def uid(self) -> str:
-        """metadata.uid."""
-        return self.state.uid
 
     @property
     def is_hold(self) -> bool:
@@ -71,15 +58,6 @@ class MaintenanceView(msgspec.Struct, frozen=True, gc=False):
     def released(self) -> bool:
         """The hold was released: the annotation is set to false."""
         return self.state.annotations.get(known.WAIT_FOR_EXTERNAL_NODE_EFFECT) in _FALSE
-
-    @property
-    def object(self) -> DPUNodeMaintenance:
-        """The full model, decoded on each access.
-
-        Raises:
-            DecodeError: a field does not match the model.
-        """
-        return self.state.object
 
 
 def node_of_maintenance(state: ObjectState[DPUNodeMaintenance]) -> str:
