@@ -23,7 +23,7 @@ _CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _RBAC: Final = "/apis/rbac.authorization.k8s.io/v1/namespaces"
 _RULES_REVIEW: Final = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 _POLL_SECONDS: Final = 0.05
-_EFFECT_SECONDS: Final = 30.0
+_EFFECT_SECONDS: Final = 60.0
 """Timeout for new kinds and permissions to take effect; on an idle machine that takes about one second."""
 
 

@@ -29,7 +29,7 @@ from tests.support.relay import Relay
 QUICK = WatchPolicy(backoff_base=0.1, backoff_cap=0.5)
 """Short retries, because the server is stopped only for seconds."""
 
-SECONDS = 45.0
+SECONDS = 60.0
 """Timeout: a starting server sends Retry-After with up to 5 s, and machines are busy."""
 
 INSTALLING = {"phase": "OS Installing"}

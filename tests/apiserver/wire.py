@@ -23,7 +23,7 @@ _NOTHING: Final[Mapping[str, str]] = {}
 _CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _POLL_SECONDS: Final = 0.01
 """Short, because the answers in the first 0.1 s after a start are tested."""
-_TIMEOUT: Final = 45.0
+_TIMEOUT: Final = 60.0
 """Seconds; a safeguard."""
 MERGE_PATCH: Final = "application/merge-patch+json"
 

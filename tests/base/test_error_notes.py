@@ -65,7 +65,7 @@ async def test_a_forbidden_confirmation_notes_that_the_reboot_was_done_and_is_st
         site.server.faults.deny(verb="patch", resource="dpunodes")
 
         with pytest.raises(Forbidden) as refused:
-            await provision(site.dpf, HostSpec(name=NODE, devices=DEVICES), reboot=reboot, timeout=20)
+            await provision(site.dpf, HostSpec(name=NODE, devices=DEVICES), reboot=reboot, timeout=60)
 
         answered, flow = notes_of(refused, "patch", "dpunodes")
         assert answered.startswith(f"the work for the external reboot of DPUNode {NODE} was done before that")
@@ -96,7 +96,7 @@ async def test_a_flow_that_is_forbidden_to_continue_after_a_deletion_notes_how_t
             """Never called."""
 
         with pytest.raises(Forbidden) as refused:
-            await reprovision(dpf, before.name, reboot=reboot, timeout=20)
+            await reprovision(dpf, before.name, reboot=reboot, timeout=60)
 
         notes = notes_of(refused, "patch", "dpunodemaintenances")
         assert notes[-1] == (

@@ -37,7 +37,7 @@ _HEADERS: Final = (
     "X-Content-Type-Options",
 )
 """The headers that describe an answer; the others describe the connection or the priority level."""
-_EVENT_TIMEOUT: Final = 20.0
+_EVENT_TIMEOUT: Final = 60.0
 """Seconds to wait for the next event of a watch with a given number of events; then the answer ends."""
 _UNTIL_TIMEOUT, _UNTIL_INTERVAL = 20.0, 0.05
 """Seconds until a repeated request has to have its status, and between two requests."""

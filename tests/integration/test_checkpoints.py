@@ -101,7 +101,7 @@ async def test_a_worker_that_is_killed_after_every_transition_receives_each_of_t
         kept: Checkpoint | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_provision, dpf, sim.host())
-            with anyio.fail_after(40):
+            with anyio.fail_after(60):
                 while not received or not is_ready(received[-1]):
                     async with dpf.transitions(since=kept) as stream:
                         received.append(await anext(stream))
@@ -122,7 +122,7 @@ async def _provision(dpf: DPFClient, host: HostSpec) -> None:
     async def reboot(_: str) -> None:
         """Nothing to do: the host is simulated."""
 
-    await provision(dpf, host, reboot=reboot, timeout=40)
+    await provision(dpf, host, reboot=reboot, timeout=60)
 
 
 async def test_a_resumed_stream_reports_deleted_and_new_hosts(backend: Backend) -> None:

@@ -44,7 +44,7 @@ from tests.support.states import dpu
 async def test_8_a_reboot_request_has_the_name_of_the_node_and_no_address() -> None:
     async with Simulator() as sim, sim.client() as dpf:
         waiting = await sim.node_waiting_for_external_reboot()
-        async with dpf.node(waiting.name).external_reboot(timeout=20) as request:
+        async with dpf.node(waiting.name).external_reboot(timeout=60) as request:
             received = request
 
     addresses = {one.object.spec.bmc_ip for one in waiting.devices}
@@ -74,7 +74,7 @@ async def _requested(site: Cluster[Server]) -> set[bool]:
     """The results of the method, the level and the stream."""
     view = await site.dpf.node(NODE).view()
     transitions: list[Transition] = []
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with site.dpf.transitions() as stream:
             while not any(isinstance(one, DPUAppeared) for one in transitions):
                 transitions.append(await anext(stream))
@@ -110,7 +110,7 @@ async def test_12_every_kind_can_be_watched(kind: type[Resource]) -> None:
             "resourceVersion": "100",
         },
     }
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with Scripted(obj) as server, server.client() as dpf, dpf.resource(kind).watch() as stream:
             first = await anext(stream)
             watch = await server.watch(kind.PLURAL)
@@ -126,7 +126,7 @@ async def test_13_updates_yield_no_transitions_and_deletions_do() -> None:
         await site.create_node()
         await dpu_in(site, "Pending")
         transitions: list[Transition] = []
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             async with site.dpf.transitions() as stream:
                 while not any(isinstance(one, DPUAppeared) for one in transitions):
                     transitions.append(await anext(stream))
@@ -136,7 +136,7 @@ async def test_13_updates_yield_no_transitions_and_deletions_do() -> None:
                 await site.dpf.resource(DPU).delete("dpu-1")
                 while type(transitions[-1]).__name__ != "DPUGone":
                     transitions.append(await anext(stream))
-                await site.dpf.delete_dpu_node(NODE, timeout=20)
+                await site.dpf.delete_dpu_node(NODE, timeout=60)
                 while not isinstance(transitions[-1], NodeGone):
                     transitions.append(await anext(stream))
 
@@ -207,14 +207,14 @@ async def test_20_another_flavor_changes_no_dpu_before_it_is_reprovisioned() -> 
             DPUFlavor.model_validate({"metadata": {"name": "newer"}, "spec": {}})
         )
 
-        await dpf.update_dpu_deployment_configuration(name, "newer", timeout=20)
+        await dpf.update_dpu_deployment_configuration(name, "newer", timeout=60)
         await sim.settled()
         before = await dpf.node(old.node).view()
-        await dpf.reprovision_dpu(old.name, uid=old.uid, timeout=20)
+        await dpf.reprovision_dpu(old.name, uid=old.uid, timeout=60)
         host = HostSpec.model_validate(
             {"name": old.node, "devices": [_described(device.object) for device in ready.devices]}
         )
-        after = await provision(dpf, host, reboot=reboot, timeout=20)
+        after = await provision(dpf, host, reboot=reboot, timeout=60)
 
     assert [(one.uid, one.flavor, one.ready) for one in before.dpus] == [(old.uid, old.flavor, True)]
     assert [one.flavor for one in after.dpus] == ["newer"]

@@ -29,6 +29,21 @@ def test_only_tests_in_virtual_time_sleep() -> None:
     assert sleeping == []
 
 
+def test_a_wait_that_is_expected_to_succeed_has_a_minute() -> None:
+    hurried = [
+        f"{name}: {ast.unparse(call)}"
+        for name, test in all_tests()
+        if not any("virtual_time" in ast.unparse(decorator) for decorator in test.decorator_list)
+        for call in ast.walk(test)
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) == "anyio.fail_after"
+        and isinstance(call.args[0], ast.Constant)
+        and float(str(call.args[0].value)) < 60
+    ]
+
+    assert hurried == []
+
+
 def test_names_of_tests_are_unique_in_a_module() -> None:
     names = [name for name, _ in all_tests()]
 

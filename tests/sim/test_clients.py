@@ -69,7 +69,7 @@ async def test_another_client_works_with_an_operator_in_another_process(tmp_path
     async with running("sim", "up", "--kubeconfig", kubeconfig, "--profile", "instant", *described) as site:
         await site.until_out_has("dpf-async watch")
         async with DPFClient(kubeconfig=kubeconfig) as dpf:
-            (before,) = (await dpf.node(host.name).until(node_effect_held, timeout=30)).dpus
+            (before,) = (await dpf.node(host.name).until(node_effect_held, timeout=60)).dpus
 
             output = await done_by(program, kubeconfig)
 
@@ -77,7 +77,7 @@ async def test_another_client_works_with_an_operator_in_another_process(tmp_path
             recreated = Level[NodeView](
                 "recreated", lambda view: {dpu.uid for dpu in view.dpus} - {before.uid} != set()
             )
-            await dpf.node(host.name).until(recreated, timeout=30)
+            await dpf.node(host.name).until(recreated, timeout=60)
         site.interrupt()
 
     assert output == [before.name, SEEN]

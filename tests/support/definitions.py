@@ -16,7 +16,7 @@ __all__ = ["AdminOf", "Definitions", "definitions"]
 JSON = dict[str, Any]  # Any: it is JSON
 
 _POLL_SECONDS: Final = 0.05
-_EFFECT_SECONDS: Final = 30.0
+_EFFECT_SECONDS: Final = 60.0
 """Seconds that a server may take to publish a changed definition; on an idle machine it takes about two."""
 
 
