@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,11 +31,19 @@ def chosen_set() -> str:
 
 
 def manifests_of(crd_set: str) -> list[Manifest]:
-    """The manifests of a set."""
+    """The manifests of a set; the caller may change them."""
+    manifests: list[Manifest] = json.loads(_encoded(crd_set))
+    return manifests
+
+
+@cache
+def _encoded(crd_set: str) -> str:
+    """The manifests as JSON, once per process: parsing upstream's YAML takes seconds."""
     if crd_set == "generated":
-        manifests: list[Manifest] = json.loads(json.dumps(crds.manifests()))
-        return manifests
-    return [yaml.safe_load(file.read_text()) for file in sorted(shared_path("crds").glob("*.yaml"))]
+        return json.dumps(crds.manifests())
+    return json.dumps(
+        [yaml.safe_load(file.read_text()) for file in sorted(shared_path("crds").glob("*.yaml"))]
+    )
 
 
 def with_newer_phases(manifest: Manifest, *phases: str) -> Manifest:
