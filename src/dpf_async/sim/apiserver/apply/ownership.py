@@ -287,7 +287,7 @@ def _without_managers(obj: Obj) -> Obj:
 
 def keep_times_if_unchanged(new: Obj, old: Obj) -> None:
     """Restore the old managedFields if only their times differ."""
-    if encode_plain(_without_managers(new)) != encode_plain(_without_managers(old)):
+    if not same(_without_managers(new), _without_managers(old)):
         return
     now, before = new["metadata"].get("managedFields"), old["metadata"].get("managedFields")
     if now and before and _without_times(now) == _without_times(before):
