@@ -133,25 +133,27 @@ def fill_defaults(obj: Obj, root: Node) -> None:
 
 def _default(value: Any, node: Node, known: Any) -> None:
     if type(value) is dict:
-        olds = known if type(known) is dict else _NO_MEMBERS
-        for name, child in node.properties.items():
-            if child.has_default and (name not in value or (value[name] is None and not child.nullable)):
-                value[name] = copy(child.default)
-        for name, item in value.items():
-            sub = node.child(name)
-            if sub is None:
-                continue
-            if item is None and sub.has_default and not sub.nullable:
-                value[name] = copy(sub.default)
-            if sub.defaults_below and (now := value[name]).__class__ in _CONTAINERS:
-                if now is not (old := olds.get(name)):
-                    _default(now, sub, old)
+        _default_members(value, node, known if type(known) is dict else _NO_MEMBERS)
     elif type(value) is list and node.items is not None:
         for index, item in enumerate(value):
             if item is None and node.items.has_default and not node.items.nullable:
                 value[index] = copy(node.items.default)
             if value[index].__class__ in _CONTAINERS and node.items.defaults_below:
                 _default(value[index], node.items, None)
+
+
+def _default_members(value: Obj, node: Node, known: Obj) -> None:
+    for name, child in node.properties.items():
+        if child.has_default and (name not in value or (value[name] is None and not child.nullable)):
+            value[name] = copy(child.default)
+    for name, item in value.items():
+        old = known.get(name)
+        if item is old is not None or (sub := node.child(name)) is None:
+            continue
+        if item is None and sub.has_default and not sub.nullable:
+            value[name] = copy(sub.default)
+        if value[name].__class__ in _CONTAINERS and sub.defaults_below:
+            _default(value[name], sub, old)
 
 
 _CONTAINERS = (dict, list)
@@ -166,9 +168,10 @@ def _drop_nulls(value: Any, node: Node, known: Any) -> None:
             if child is not None and not child.nullable and not child.has_default:
                 del value[name]
         for name, item in value.items():
-            if item.__class__ in _CONTAINERS and item is not (old := olds.get(name)):
-                if (sub := node.child(name)) is not None:
-                    _drop_nulls(item, sub, old)
+            if item.__class__ not in _CONTAINERS or item is (old := olds.get(name)):
+                continue
+            if (sub := node.child(name)) is not None:
+                _drop_nulls(item, sub, old)
     elif type(value) is list and node.items is not None:
         for item in value:
             if item.__class__ in _CONTAINERS:

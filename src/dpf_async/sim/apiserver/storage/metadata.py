@@ -79,7 +79,7 @@ def coerce(obj: Obj, kind: str, version: str, known: Obj | None = None) -> list[
         return []
     unknown: list[str] = []
     try:
-        coerced = _coerce(meta, _OBJECT_META, "metadata", "ObjectMeta", unknown, known or {})
+        coerced = _coerce(meta, _OBJECT_META, "metadata", "ObjectMeta", unknown, known=known or {})
     except _WrongType as error:
         raise bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {error}') from None
     # Go omits empty lists and maps; empty managedFields stay, because they reset the ownership of fields.
@@ -98,7 +98,7 @@ _NOTHING: Any = {}
 
 
 def _coerce(
-    value: Any, wanted: Any, path: str, struct: str, unknown: list[str], known: Obj = _NOTHING
+    value: Any, wanted: Any, path: str, struct: str, unknown: list[str], *, known: Obj = _NOTHING
 ) -> Any:
     if isinstance(wanted, list):
         _expect(value, list, path, struct, "[]" + _go_type(wanted[0]))

@@ -65,7 +65,9 @@ def copy_changes(value: Any, known: Any) -> Any:
     """Copy a JSON object; maps and lists that known has in the same place are shared, not copied."""
     members = known if type(known) is dict else _NO_MEMBERS
     return {
-        key: item if item.__class__ not in _CONTAINERS or item is members.get(key) else _copy_member(item, members, key)
+        key: item
+        if item.__class__ not in _CONTAINERS or item is members.get(key)
+        else _copy_member(item, members, key)
         for key, item in value.items()
     }
 
