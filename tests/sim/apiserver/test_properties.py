@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpf_async.sim.apiserver.apply.fieldpaths import from_fields_v1, to_fields_v1
+from dpf_async.sim.apiserver.apply.patches import merge_patch
 from dpf_async.sim.apiserver.apply.typed import compare, fields_of, merge, remove, with_metadata
 from dpf_async.sim.apiserver.schema.structure import apply_defaults, compile_schema, prune
 from dpf_async.sim.apiserver.storage.store import Store
-from dpf_async.sim.apiserver.wire.codec import copy, decode_json, encode, same
+from dpf_async.sim.apiserver.wire.codec import copy, copy_changes, decode_json, encode, same
 from dpf_async.sim.apiserver.wire.status import GroupResource
 from tests.sim.apiserver.api import WIDGET_SCHEMA
 
@@ -128,6 +129,24 @@ def test_pruning_and_defaulting_are_idempotent(obj: dict[str, Any]) -> None:
     assert prune(obj, ROOT) == []
     apply_defaults(obj, ROOT)
     assert same(obj, once)
+
+
+@given(objects, objects | st.dictionaries(st.sampled_from(["spec", "status", "x"]), anything))
+def test_a_patched_object_that_shares_parts_is_completed_like_a_full_copy(
+    stored: dict[str, Any], patch: dict[str, Any]
+) -> None:
+    apply_defaults(stored, ROOT)
+    before, patched = copy(stored), merge_patch(stored, patch)
+    full = copy(patched)
+
+    shared = copy_changes(patched, stored)
+    unknown = prune(shared, ROOT, stored)
+    apply_defaults(shared, ROOT, stored)
+
+    assert unknown == prune(full, ROOT)
+    apply_defaults(full, ROOT)
+    assert same(shared, full)
+    assert same(stored, before)
 
 
 @settings(max_examples=200)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from dpf_async.sim.apiserver.apply.declared import configuration_errors
 from dpf_async.sim.apiserver.apply.fieldpaths import (
@@ -74,8 +74,39 @@ class Writer:
 @dataclass(slots=True)
 class _Claim:
     writer: Writer
-    fields: Fields
+    fields: Fields  # never modified in place: _decoded shares it
     time: str
+    stored: Obj | None = None  # fieldsV1 of the entry that it was read from
+
+
+# By id, with the tree itself so that the id remains its own. A write decodes the entries of all field managers,
+# most of which no write changes.
+_DECODED: dict[int, tuple[Obj, Fields]] = {}
+_MAX_DECODED: Final = 2048  # the entries of some hundred objects; chosen
+
+
+def _decoded(tree: Obj) -> Fields:
+    """Decode fieldsV1, which is never modified in place."""
+    known = _DECODED.get(id(tree))
+    if known is None:
+        known = _remember(tree, from_fields_v1(tree))
+    return known[1]
+
+
+def _remember(tree: Obj, fields: Fields) -> tuple[Obj, Fields]:
+    if len(_DECODED) >= _MAX_DECODED:
+        _DECODED.clear()
+    known = _DECODED[id(tree)] = (tree, fields)
+    return known
+
+
+def _encoded(claim: _Claim) -> Obj:
+    """Encode fieldsV1; the stored tree is used again if the fields are the same."""
+    if claim.stored and _decoded(claim.stored) == claim.fields:
+        return claim.stored
+    tree = to_fields_v1(claim.fields)
+    _remember(tree, claim.fields)
+    return tree
 
 
 @dataclass(slots=True)
@@ -85,7 +116,11 @@ class _Claims:
     by_writer: dict[tuple[str, str, str, str], _Claim] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, entries: Iterable[Obj]) -> _Claims:
+    def read(cls, entries: Iterable[Obj], *, canonical: bool = True) -> _Claims:
+        """Decode managedFields.
+
+        canonical: this server encoded them; a client may encode the same fields in another way.
+        """
         claims = cls()
         for entry in entries:
             writer = Writer(
@@ -94,8 +129,11 @@ class _Claims:
                 api_version=entry.get("apiVersion", ""),
                 subresource=entry.get("subresource", ""),
             )
-            fields = from_fields_v1(entry.get("fieldsV1") or {})
-            claims.by_writer[writer.identity] = _Claim(writer, fields, entry.get("time", ""))
+            stored = entry.get("fieldsV1") or {}
+            fields = _decoded(stored) if canonical else from_fields_v1(stored)
+            claims.by_writer[writer.identity] = _Claim(
+                writer, fields, entry.get("time", ""), stored if canonical else None
+            )
         return claims
 
     def write(self) -> list[Obj]:
@@ -112,7 +150,7 @@ class _Claims:
                 "apiVersion": writer.api_version,
                 **({"time": claim.time} if claim.time else {}),
                 "fieldsType": "FieldsV1",
-                "fieldsV1": to_fields_v1(claim.fields),
+                "fieldsV1": _encoded(claim),
             }
             if writer.subresource:
                 entry["subresource"] = writer.subresource
@@ -150,14 +188,17 @@ def record_update(live: Obj | None, new: Obj, writer: Writer, types: Fieldset, n
     difference = compare(before, _with_structs(_without_managers(new), types.structs), types.root)
     # Fields that this endpoint does not write keep their managers.
     touched, removed = without(difference.touched, types.reset), without(difference.removed, types.reset)
+    changed = touched | removed
     for claim in claims.others(writer):
-        claim.fields -= touched
-        claim.fields -= removed
+        if not claim.fields.isdisjoint(changed):
+            claim.fields = claim.fields - changed
     mine = claims.by_writer.get(writer.identity)
     owned = mine.fields if mine is not None else set()
     written = _ownable(touched, types)
     if written:
-        claims.by_writer[writer.identity] = _Claim(writer, (owned - removed) | written, now)
+        claims.by_writer[writer.identity] = _Claim(
+            writer, (owned - removed) | written, now, mine.stored if mine is not None else None
+        )
     elif mine is not None:
         mine.fields = owned - removed
     _store(new, claims)
@@ -172,12 +213,12 @@ def _with_structs(obj: Obj, structs: Mapping[str, Obj]) -> Obj:
 def _claims_for_update(live: Obj | None, new: Obj, writer: Writer) -> tuple[_Claims, bool]:
     stored = (live or {}).get("metadata", {}).get("managedFields") or []
     given = new["metadata"].get("managedFields") or []
-    if writer.subresource or not given:
+    if writer.subresource or not given or given is stored:
         # An object that lost its managedFields is not tracked again by updates.
         return _Claims.read(stored), bool(stored) or live is None
     if given == [{}]:
         return _Claims(), False
-    return _Claims.read(given), True
+    return _Claims.read(given, canonical=False), True
 
 
 def apply(live: Obj | None, applied: Obj, writer: Writer, types: Fieldset, now: str, *, force: bool) -> Obj:
@@ -210,8 +251,7 @@ def apply(live: Obj | None, applied: Obj, writer: Writer, types: Fieldset, now: 
     if not force:
         _raise_conflicts([(claim, fields) for claim, fields in conflicts if fields])
     for claim, fields in conflicts:
-        claim.fields -= fields
-        claim.fields -= without(difference.removed, types.reset)
+        claim.fields = claim.fields - fields - without(difference.removed, types.reset)
     merged.setdefault("metadata", {})
     _store(merged, claims)
     return dict(merged)
@@ -287,7 +327,7 @@ def _without_managers(obj: Obj) -> Obj:
 
 def keep_times_if_unchanged(new: Obj, old: Obj) -> None:
     """Restore the old managedFields if only their times differ."""
-    if encode_plain(_without_managers(new)) != encode_plain(_without_managers(old)):
+    if not same(_without_managers(new), _without_managers(old)):
         return
     now, before = new["metadata"].get("managedFields"), old["metadata"].get("managedFields")
     if now and before and _without_times(now) == _without_times(before):

@@ -21,8 +21,17 @@ from dpf_async.sim.apiserver.wire.field_errors import FieldError
 from dpf_async.sim.apiserver.wire.status import GroupResource, StatusError
 
 
-def decode(target: Target, body: Body, options: WriteOptions, *, patch: bool = False) -> Obj:
+def decode(
+    target: Target, body: Body, options: WriteOptions, *, patch: bool = False, known: Obj | None = None
+) -> Obj:
     """Decode an object of a kind: check metadata, prune unknown fields, fill in defaults.
+
+    Args:
+        target: of the request.
+        body: the object; its parts are modified unless known has them too.
+        options: of the request.
+        patch: whether the body is the result of a patch.
+        known: the stored object, with whose parts nothing is left to do.
 
     Raises:
         StatusError: 400 or, for a patch, 422.
@@ -30,15 +39,15 @@ def decode(target: Target, body: Body, options: WriteOptions, *, patch: bool = F
     obj = body.value
     version = target.version
     patched = encode(obj).decode().strip() if patch and options.field_validation == "Strict" else ""
-    unknown = metadata.coerce(obj, target.kind.kind, version.name)
+    unknown = metadata.coerce(obj, target.kind.kind, version.name, known["metadata"] if known else None)
     if target.resource == SECRETS:
         _merge_string_data(obj)
         obj.setdefault("type", "Opaque")
     if target.resource == DEFINITIONS:
         _complete_definition(obj)
     if version.root is not None:
-        unknown = sorted(unknown + prune(obj, version.root))
-        apply_defaults(obj, version.root)
+        unknown = sorted(unknown + prune(obj, version.root, known))
+        apply_defaults(obj, version.root, known)
     if not_served(target, obj):
         unknown = fields_without_schema(obj)
     strict = [*body.strict_errors, *(f'unknown field "{path}"' for path in unknown)]

@@ -20,7 +20,7 @@ from dpf_async.sim.apiserver.storage import metadata
 from dpf_async.sim.apiserver.storage.kinds import DEFINITIONS, NAMESPACES, Kind, Registry, Version
 from dpf_async.sim.apiserver.storage.store import Key, Store
 from dpf_async.sim.apiserver.wire import field_errors, status
-from dpf_async.sim.apiserver.wire.codec import Obj, copy, encode, same
+from dpf_async.sim.apiserver.wire.codec import Obj, copy, copy_changes, encode, same
 
 # etcd refuses requests over 1.5 MiB. Source: docs/watching.md#framing, etcd --max-request-bytes.
 MAX_OBJECT_BYTES = 1_572_864
@@ -174,7 +174,10 @@ class Cluster:
         if target.kind.custom and not patched.get("kind"):
             result = encode(patched).decode().strip()
             raise admission.invalid_patch(result, f"Object 'Kind' is missing in '{result}'")
-        obj = admission.decode(target, Body(copy(patched), strict_errors), options, patch=True)
+        # The parts of a custom object that the patch does not change are shared with the stored object.
+        known = shown if target.kind.custom else None
+        body = Body(copy_changes(patched, known), strict_errors)
+        obj = admission.decode(target, body, options, patch=True, known=known)
         self._check_identity(target, obj)
         return self._update(target, obj, old, options)
 
@@ -231,7 +234,7 @@ class Cluster:
             meta.get("finalizers", []), old_meta.get("finalizers", [])
         )
         if target.version.root is not None:
-            apply_defaults(obj, target.version.root)
+            apply_defaults(obj, target.version.root, stored)
         ownership.keep_times_if_unchanged(obj, stored)
         if old_meta.get("deletionTimestamp") and not meta.get("finalizers") and not self._held(target, obj):
             return self._remove(target, obj, dry_run=options.dry_run)
@@ -242,12 +245,13 @@ class Cluster:
     def _prepare_update(self, target: Target, obj: Obj, old: Obj) -> Obj:
         meta, old_meta = obj["metadata"], old["metadata"]
         if target.subresource == "status":
-            merged = copy(old)
+            merged = {**old, "metadata": {**old_meta}} if target.kind.custom else copy(old)
             admission.set_or_drop(merged["metadata"], "managedFields", meta.get("managedFields"))
             admission.set_or_drop(merged, "status", obj.get("status"))
             return dict(merged)
         if target.version.has_status:
-            admission.set_or_drop(obj, "status", copy(old.get("status")))
+            before = old.get("status")
+            admission.set_or_drop(obj, "status", before if target.kind.custom else copy(before))
         admission.set_or_drop(meta, "generation", old_meta.get("generation"))
         if "generation" in old_meta and not same(admission.content(obj), admission.content(old)):
             meta["generation"] = old_meta["generation"] + 1

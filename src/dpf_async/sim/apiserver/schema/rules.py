@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 
 import cel
 
@@ -20,7 +20,7 @@ from dpf_async.sim.apiserver.schema.cel_functions import FUNCTIONS, NATIVE, rewr
 from dpf_async.sim.apiserver.schema.cel_values import to_cel
 from dpf_async.sim.apiserver.schema.structure import Node
 from dpf_async.sim.apiserver.schema.validation import correlated
-from dpf_async.sim.apiserver.wire.codec import Obj, same
+from dpf_async.sim.apiserver.wire.codec import Obj, encode_plain, same
 from dpf_async.sim.apiserver.wire.field_errors import (
     OMITTED,
     FieldError,
@@ -40,6 +40,10 @@ _SELF_MEMBER = re.compile(r"\b(?:self|oldSelf)\.([A-Za-z_]\w*)")
 _STRINGS = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""")
 
 
+# Values that a rule need not check again: those of some hundred objects; chosen.
+_SATISFYING_VALUES: Final = 4096
+
+
 class RuleError(ValueError):
     """A rule that cannot be compiled."""
 
@@ -55,6 +59,7 @@ class _Rule:
     field_path: str
     optional_old: bool
     uses_old: bool
+    satisfied_by: set[str] = field(default_factory=set)  # values, encoded; of rules that do not read oldSelf
 
     @property
     def text(self) -> str:
@@ -157,6 +162,9 @@ class Rules:
     def _evaluate(self, rule: _Rule, node: Node, value: _Value, found: list[FieldError]) -> None:
         if rule.uses_old and value.old is None and not rule.optional_old:
             return
+        read = _value_read_by(rule, value)
+        if read in rule.satisfied_by:
+            return
         self._bind(rule, node, value)
         path = value.path
         shown: Any = node.type
@@ -165,6 +173,10 @@ class Rules:
         except Exception as error:  # noqa: BLE001 - any exception of an evaluation is the result of the rule
             found.append(invalid(path, shown, _evaluation_failed(error, rule)))
             return
+        if outcome is True and read:
+            if len(rule.satisfied_by) >= _SATISFYING_VALUES:
+                rule.satisfied_by.clear()
+            rule.satisfied_by.add(read)
         if outcome is True or (value.unchanged and not rule.uses_old):
             return
         if self._shows_values:
@@ -192,6 +204,13 @@ class Rules:
             if isinstance(text, str) and (text := text.strip()) and "\n" not in text and len(text) <= 5120:
                 return text
         return rule.detail
+
+
+def _value_read_by(rule: _Rule, value: _Value) -> str:
+    """The value of self, encoded; empty if the outcome of the rule depends on more, or on metadata that changes."""
+    if rule.uses_old or not value.path:
+        return ""
+    return encode_plain(value.now)
 
 
 def _field_error(rule: _Rule, path: str, shown: Any, detail: str) -> FieldError:

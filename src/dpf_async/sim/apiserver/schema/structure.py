@@ -77,86 +77,105 @@ def compile_schema(schema: Mapping[str, Any]) -> Node:
     return node
 
 
-def prune(obj: Obj, root: Node) -> list[str]:
-    """Remove every field that is not in the schema; return their paths, sorted."""
+def prune(obj: Obj, root: Node, known: Obj | None = None) -> list[str]:
+    """Remove every field that is not in the schema; return their paths, sorted.
+
+    known: an object that is already pruned, whose parts are skipped where obj shares them.
+    """
     unknown: list[str] = []
-    _prune_map(obj, root, "", unknown, resource=True)
+    _prune_map(obj, root, "", unknown, known, resource=True)
     return sorted(unknown)
 
 
-def _prune(value: Any, node: Node | None, path: str, unknown: list[str]) -> None:
+def _prune(value: Any, node: Node | None, path: str, unknown: list[str], known: Any) -> None:
     if type(value) is dict:
-        _prune_map(value, node, path, unknown, resource=node is not None and node.embedded)
+        _prune_map(value, node, path, unknown, known, resource=node is not None and node.embedded)
     elif type(value) is list:
         items = node.items if node is not None else None
         if node is not None and node.preserve and items is None:
             return
         for index, item in enumerate(value):
-            _prune(item, items, f"{path}[{index}]", unknown)
+            if item.__class__ in _CONTAINERS:
+                _prune(item, items, f"{path}[{index}]", unknown, None)
 
 
-def _prune_map(value: Obj, node: Node | None, path: str, unknown: list[str], *, resource: bool) -> None:
-    for name in list(value):
+def _prune_map(
+    value: Obj, node: Node | None, path: str, unknown: list[str], known: Any, *, resource: bool
+) -> None:
+    olds = known if type(known) is dict else _NO_MEMBERS
+    for name, item in list(value.items()):
         if resource and name in _TYPE_META:
             continue
-        here = f"{path}.{name}" if path else name
         child = node.child(name) if node is not None else None
         if child is not None:
-            _prune(value[name], child, here, unknown)
+            if item.__class__ in _CONTAINERS and item is not (old := olds.get(name)):
+                _prune(item, child, f"{path}.{name}" if path else name, unknown, old)
         elif node is None or not (node.preserve or node.additional_allowed):
-            unknown.append(here)
+            unknown.append(f"{path}.{name}" if path else name)
             del value[name]
 
 
-def apply_defaults(obj: Obj, root: Node) -> None:
-    """Fill in defaults at every depth, and remove nulls that the schema does not allow."""
-    fill_defaults(obj, root)
-    _drop_nulls(obj, root)
+def apply_defaults(obj: Obj, root: Node, known: Obj | None = None) -> None:
+    """Fill in defaults at every depth, and remove nulls that the schema does not allow.
+
+    known: an object for which this was done, whose parts are skipped where obj shares them.
+    """
+    if root.defaults_below:
+        _default(obj, root, known)
+    _drop_nulls(obj, root, known)
 
 
 def fill_defaults(obj: Obj, root: Node) -> None:
     """Fill in defaults at every depth; nulls without a default stay."""
     if root.defaults_below:
-        _default(obj, root)
+        _default(obj, root, None)
 
 
-def _default(value: Any, node: Node) -> None:
+def _default(value: Any, node: Node, known: Any) -> None:
     if type(value) is dict:
-        for name, child in node.properties.items():
-            if child.has_default and (name not in value or (value[name] is None and not child.nullable)):
-                value[name] = copy(child.default)
-        for name, item in value.items():
-            sub = node.child(name)
-            if sub is None:
-                continue
-            if item is None and sub.has_default and not sub.nullable:
-                value[name] = copy(sub.default)
-            if value[name].__class__ in _CONTAINERS and sub.defaults_below:
-                _default(value[name], sub)
+        _default_members(value, node, known if type(known) is dict else _NO_MEMBERS)
     elif type(value) is list and node.items is not None:
         for index, item in enumerate(value):
             if item is None and node.items.has_default and not node.items.nullable:
                 value[index] = copy(node.items.default)
             if value[index].__class__ in _CONTAINERS and node.items.defaults_below:
-                _default(value[index], node.items)
+                _default(value[index], node.items, None)
+
+
+def _default_members(value: Obj, node: Node, known: Obj) -> None:
+    for name, child in node.properties.items():
+        if child.has_default and (name not in value or (value[name] is None and not child.nullable)):
+            value[name] = copy(child.default)
+    for name, item in value.items():
+        old = known.get(name)
+        if item is old is not None or (sub := node.child(name)) is None:
+            continue
+        if item is None and sub.has_default and not sub.nullable:
+            value[name] = copy(sub.default)
+        if value[name].__class__ in _CONTAINERS and sub.defaults_below:
+            _default(value[name], sub, old)
 
 
 _CONTAINERS = (dict, list)
+_NO_MEMBERS: Obj = {}
 
 
-def _drop_nulls(value: Any, node: Node) -> None:
+def _drop_nulls(value: Any, node: Node, known: Any) -> None:
     if type(value) is dict:
+        olds = known if type(known) is dict else _NO_MEMBERS
         for name in [name for name, item in value.items() if item is None]:
             child = node.child(name)
             if child is not None and not child.nullable and not child.has_default:
                 del value[name]
         for name, item in value.items():
-            if item.__class__ in _CONTAINERS and (sub := node.child(name)) is not None:
-                _drop_nulls(item, sub)
+            if item.__class__ not in _CONTAINERS or item is (old := olds.get(name)):
+                continue
+            if (sub := node.child(name)) is not None:
+                _drop_nulls(item, sub, old)
     elif type(value) is list and node.items is not None:
         for item in value:
             if item.__class__ in _CONTAINERS:
-                _drop_nulls(item, node.items)
+                _drop_nulls(item, node.items, None)
 
 
 def list_type_errors(obj: Obj, root: Node | None, old: Obj | None = None) -> list[FieldError]:

@@ -61,8 +61,14 @@ _OBJECT_META: dict[str, Any] = {
 }
 
 
-def coerce(obj: Obj, kind: str, version: str) -> list[str]:
+def coerce(obj: Obj, kind: str, version: str, known: Obj | None = None) -> list[str]:
     """Remove unknown and null members of the metadata; return the paths of the unknown ones.
+
+    Args:
+        obj: gets new metadata.
+        kind: of the object, for errors.
+        version: of the object, for errors.
+        known: stored metadata, whose members are skipped where those of obj are the same objects.
 
     Raises:
         StatusError: 400, a member has the wrong type.
@@ -73,7 +79,7 @@ def coerce(obj: Obj, kind: str, version: str) -> list[str]:
         return []
     unknown: list[str] = []
     try:
-        coerced = _coerce(meta, _OBJECT_META, "metadata", "ObjectMeta", unknown)
+        coerced = _coerce(meta, _OBJECT_META, "metadata", "ObjectMeta", unknown, known=known or {})
     except _WrongType as error:
         raise bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {error}') from None
     # Go omits empty lists and maps; empty managedFields stay, because they reset the ownership of fields.
@@ -88,7 +94,12 @@ class _WrongType(Exception):
     pass
 
 
-def _coerce(value: Any, wanted: Any, path: str, struct: str, unknown: list[str]) -> Any:
+_NOTHING: Any = {}
+
+
+def _coerce(
+    value: Any, wanted: Any, path: str, struct: str, unknown: list[str], *, known: Obj = _NOTHING
+) -> Any:
     if isinstance(wanted, list):
         _expect(value, list, path, struct, "[]" + _go_type(wanted[0]))
         return [
@@ -110,6 +121,8 @@ def _coerce(value: Any, wanted: Any, path: str, struct: str, unknown: list[str])
         for name, item in value.items():
             if name not in wanted:
                 unknown.append(f"{path}.{name}")
+            elif item is not None and item is known.get(name):
+                result[name] = item
             elif item is not None:
                 result[name] = _coerce(item, wanted[name], f"{path}.{name}", struct, unknown)
         return result

@@ -61,6 +61,25 @@ def copy(value: Any) -> Any:
     return value
 
 
+def copy_changes(value: Any, known: Any) -> Any:
+    """Copy a JSON object; maps and lists that known has in the same place are shared, not copied."""
+    members = known if type(known) is dict else _NO_MEMBERS
+    return {
+        key: item
+        if item.__class__ not in _CONTAINERS or item is members.get(key)
+        else _copy_member(item, members, key)
+        for key, item in value.items()
+    }
+
+
+def _copy_member(item: Any, members: Obj, key: str) -> Any:
+    return copy_changes(item, members.get(key)) if type(item) is dict else copy(item)
+
+
+_CONTAINERS = (dict, list)
+_NO_MEMBERS: Obj = {}
+
+
 def copy_document(value: Any) -> Any:
     """Copy a large JSON value deeply; twice as fast as copy(), but the copy shares no strings with the value."""
     return _DECODER.decode(_ENCODER_AS_IS.encode(value))

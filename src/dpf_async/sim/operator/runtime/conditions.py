@@ -43,6 +43,8 @@ def with_condition(
     """
     present = tuple(conditions)
     before = find_condition(present, type_)
+    if before is not None and _is_written(before, status, reason or type_, message, generation):
+        return present
     time = before.last_transition_time if before is not None and before.status == status else now
     written = Condition(
         type=type_,
@@ -55,6 +57,12 @@ def with_condition(
     if before is None:
         return (*present, written)
     return tuple(written if one.type == type_ else one for one in present)
+
+
+def _is_written(before: Condition, status: str, reason: str, message: str, generation: int | None) -> bool:
+    """Whether a condition already has these values and no others."""
+    values = (before.status, before.reason, before.message, before.observed_generation)
+    return values == (status, reason, message, generation) and not before.model_extra
 
 
 def without(conditions: Iterable[Condition], *types: str) -> Conditions:

@@ -114,7 +114,7 @@ class Queue:
         self._retry_cap = retry_cap
         self._on_change = on_change
         self._quiet_seconds = quiet_seconds
-        self._limit = anyio.CapacityLimiter(MAX_PARALLEL)
+        self._limit = anyio.Semaphore(MAX_PARALLEL, fast_acquire=True)
         self._tasks: TaskGroup | None = None
         self._waiting: dict[str, None] = {}
         self._running: set[str] = set()
