@@ -30,7 +30,7 @@ quick: $(READY)  ## format, lint, and the fast tests of watches, transitions, re
 	@$(BIN)/pytest -q -m 'not exhaustive and not apiserver' tests/watch tests/transitions tests/api tests/models $(PYTEST)
 
 test: $(READY)  ## the tests; PYTEST="…" gives pytest more options
-	@$(BIN)/pytest -q -n 2 --dist worksteal $(PYTEST)
+	@$(BIN)/pytest -q -n 3 --dist worksteal $(PYTEST)
 
 apiserver: $(READY)  ## build kube-apiserver, etcd and kubectl for the tests, once; needs Go
 	@$(BIN)/python tests/apiserver/build.py
