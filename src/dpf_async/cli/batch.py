@@ -5,14 +5,14 @@ A host that fails does not cancel the others, whose power cycles may be in progr
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
-import anyio
 import typer
 
+from dpf_async._base.concurrency import wait_all
 from dpf_async.cli import console
 from dpf_async.cli.options import Output
 from dpf_async.errors import DPFError
@@ -39,22 +39,16 @@ async def run_for_each(
         operation: on one of them.
         max_parallel: how many may be in progress; None for all.
     """
-    outcomes: dict[str, Outcome[R]] = {}
-    limiter = anyio.CapacityLimiter(math.inf if max_parallel is None else max_parallel)
-    names = list(dict.fromkeys(names))
 
-    async def run_one(name: str) -> None:
-        async with limiter:
-            try:
-                outcomes[name] = Outcome(name, result=await operation(name))
-            except (DPFError, OSError) as error:
-                console.print_error(error)
-                outcomes[name] = Outcome(name, error=error)
+    async def run_one(name: str) -> Outcome[R]:
+        try:
+            return Outcome(name, result=await operation(name))
+        except (DPFError, OSError) as error:
+            console.print_error(error)
+            return Outcome(name, error=error)
 
-    async with anyio.create_task_group() as tasks:
-        for name in names:
-            tasks.start_soon(run_one, name)
-    return [outcomes[name] for name in names]
+    outcomes = await wait_all({name: partial(run_one, name) for name in names}, limit=max_parallel)
+    return list(outcomes.values.values())
 
 
 def show_outcomes(
